@@ -1,0 +1,56 @@
+"""pytest-nos-stress: concurrent trading agents on a system under test, from an ordinary pytest test.
+
+The public names are resolved on first use, so that importing the package, which every pytest session does
+where the plugin is installed, imports nothing heavy.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .errors import MissingDataError, RunFailed, ThresholdsNotMet
+    from .operation import Operation
+    from .result import StressResult
+    from .scenario import Scenario
+    from .settings import SettingError
+    from .simulator import MultiAgentSimulator, run_stress_test
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "MissingDataError",
+    "MultiAgentSimulator",
+    "Operation",
+    "RunFailed",
+    "Scenario",
+    "SettingError",
+    "StressResult",
+    "ThresholdsNotMet",
+    "run_stress_test",
+]
+
+_MODULES = {
+    "MissingDataError": "errors",
+    "MultiAgentSimulator": "simulator",
+    "Operation": "operation",
+    "RunFailed": "errors",
+    "Scenario": "scenario",
+    "SettingError": "settings",
+    "StressResult": "result",
+    "ThresholdsNotMet": "errors",
+    "run_stress_test": "simulator",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _MODULES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f".{_MODULES[name]}", __name__), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *__all__])

@@ -1,0 +1,258 @@
+"""An agent: a named actor that performs its plan, one operation after another, and notes what came of it.
+
+This is the hot path of a run. An agent shares nothing with the others while it performs: it appends the
+start and the end of each operation to two lists of its own, which the recorder empties, and everything else
+(outcome, think time, latency) is worked out from the plan afterwards, a batch at a time. An operation that
+did not go as planned is noted beside them.
+
+Guarantees: whatever a task raises (``SystemExit``, ``KeyboardInterrupt``, an exception that cannot be
+printed) becomes that operation's failure and the agent goes on; ``starts`` is longer than ``ends`` exactly
+while a task is being performed.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+
+from .errors import MissingDataError
+from .faults import MissingDataOperation
+from .operation import Operation
+from .plan import CALL, KINDS, LOST_REPLY, MISSING_DATA, AgentPlan, PlanBlock
+from .scenario import Scenario
+from .target import Task
+from .text import error_message, error_name, error_traceback
+
+if TYPE_CHECKING:
+    from .engines import Clock
+    from .market import Market
+
+_NEVER: Final = 1 << 62
+_PIECE: Final = 512
+
+
+class Deviation(NamedTuple):
+    """An operation that a task ended with an exception."""
+
+    operation: int
+    type: str
+    message: str
+    is_error: bool
+
+
+class ErrorSample(NamedTuple):
+    """One exception of a type, as an example of it."""
+
+    type: str
+    message: str
+    agent: str
+    task: str
+    traceback: str
+
+
+class Pace(Protocol):
+    """What an agent looks at between operations: has the recorder fallen behind?"""
+
+    horizon: int
+
+    def catch_up(self, now: int) -> int:
+        """Wait for the recorder if it is past the horizon by now, and return the next one."""
+
+
+class World:
+    """What the agents of a run share: scenario, target, clock, market, and how a run is ended from within."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        tasks: Sequence[Task],
+        clock: Clock,
+        *,
+        stop: Callable[[], None],
+        per_agent: Callable[[str], Any] | None = None,
+        expected_errors: tuple[type[BaseException], ...] = (),
+        ending_errors: tuple[type[BaseException], ...] = (),
+    ) -> None:
+        self.scenario = scenario
+        self.tasks = tasks
+        self.clock = clock
+        self.per_agent = per_agent
+        self.expected_errors = expected_errors
+        self.ended_by: BaseException | None = None
+        self._ending_errors = ending_errors
+        self._stop = stop
+        self._market: Market | None = None
+        self._lock = threading.Lock()
+        kinds = {CALL: Operation, MISSING_DATA: MissingDataOperation, LOST_REPLY: Operation}
+        self.calls: list[Callable[..., Any] | None] = [None] * (len(tasks) * KINDS)
+        self.makes: list[type[Operation] | None] = [None] * (len(tasks) * KINDS)
+        for number, task in enumerate(tasks):
+            for kind, operation_type in kinds.items():
+                if task.takes_operation:
+                    self.calls[number * KINDS + kind] = task.function
+                    self.makes[number * KINDS + kind] = operation_type
+                elif kind != MISSING_DATA:
+                    self.calls[number * KINDS + kind] = task.function
+
+    @property
+    def deadline_ns(self) -> int:
+        """When a run by duration ends, on the engine's clock."""
+        if self.scenario.duration is None:
+            return _NEVER
+        return self.clock.started_ns + round(self.scenario.duration * 1e9)
+
+    @property
+    def market(self) -> Market:
+        with self._lock:
+            if self._market is None:
+                from .market import Market
+
+                start = (self.clock.started_ns + self.clock.wall_offset_ns) / 1e9
+                self._market = Market(seed=self.scenario.seed, clock=self.now, start=start)
+            return self._market
+
+    def now(self) -> float:
+        return (self.clock.now_ns() + self.clock.wall_offset_ns) / 1e9
+
+    def ends_with(self, error: BaseException) -> bool:
+        """Whether this exception ends the run; if so, the run is stopped and the exception kept."""
+        if not isinstance(error, self._ending_errors):
+            return False
+        with self._lock:
+            self.ended_by = self.ended_by or error
+        self._stop()
+        return True
+
+
+class Agent:
+    """One agent of a run."""
+
+    def __init__(self, world: World, name: str, number: int, pace: Pace) -> None:
+        self.name = name
+        self.number = number
+        self.context: Any = None
+        self.taken = 0
+        """How many operations the recorder has taken from the buffers below."""
+        self.starts: list[int] = []
+        self.ends: list[int] = []
+        self.blocks: deque[PlanBlock] = deque()
+        self.deviations: deque[Deviation] = deque()
+        self.samples: dict[str, ErrorSample] = {}
+        self.entering_since: int | None = None
+        self.thread: int | None = None
+        self._world = world
+        self._pace = pace
+        # The first block is planned here, before the start: hundreds of threads that all begin to plan at once
+        # would keep each other from performing.
+        blocks = AgentPlan(world.scenario, name).blocks()
+        self._plan = itertools.chain([next(blocks)], blocks)
+
+    @property
+    def seed(self) -> int:
+        return self._world.scenario.seed
+
+    @property
+    def market(self) -> Market:
+        return self._world.market
+
+    def now(self) -> float:
+        return self._world.now()
+
+    def sleep(self, seconds: float) -> None:
+        self._world.clock.sleep(seconds)
+
+    def busy_since(self) -> int | None:
+        """When the task now being performed (or the session now being entered) began; None between them."""
+        if self.entering_since is not None:
+            return self.entering_since
+        starts, ends = self.starts, self.ends
+        try:
+            started = starts[-1]
+        except IndexError:
+            return None
+        # Read after `starts`: an operation that ended in between is then not taken for a running one.
+        return started if len(starts) > len(ends) else None
+
+    def current_task(self) -> str:
+        """The task of the operation being performed, or of the next one."""
+        index = self.taken + len(self.ends)
+        code = AgentPlan(self._world.scenario, self.name).block(index, 1).codes[0]
+        return self._world.tasks[int(code) // KINDS].name
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """The agent's own context manager, if the run has one, around its operations."""
+        self.thread = threading.get_ident()
+        if self._world.per_agent is None:
+            yield
+            return
+        self.entering_since = self._world.clock.now_ns()
+        with self._world.per_agent(self.name) as self.context:
+            self.entering_since = None
+            yield
+
+    def operations(self) -> Iterator[float]:
+        """Performs the plan: each value is the pause before an operation, which the next step performs."""
+        world, pace, clock = self._world, self._pace, self._world.clock.now_ns
+        calls, makes, deadline = world.calls, world.makes, world.deadline_ns
+        look_up_at = min(pace.horizon, deadline)
+        task_of_code = [task.name for task in world.tasks for _ in range(KINDS)]
+        started, ended = self.starts.append, self.ends.append
+        end = clock()
+        for first, codes, pauses in self._pieces():
+            for index, code, pause in zip(itertools.count(first), codes, pauses):
+                if pause and end + pause * 1e9 >= deadline:
+                    return
+                yield pause
+                call = calls[code]
+                if call is None:
+                    end = clock()
+                    started(end)
+                else:
+                    make = makes[code]
+                    started(clock())
+                    try:
+                        result = call() if make is None else call(make(self, task_of_code[code], index))
+                        if result is not None and type(result) is CoroutineType:
+                            refuse_coroutine(result)
+                    except BaseException as error:
+                        self._raised(error, index, code, task_of_code[code])
+                    end = clock()
+                ended(end)
+                if end >= look_up_at:
+                    if end >= deadline:
+                        return
+                    look_up_at = min(pace.catch_up(end), deadline)
+
+    def _pieces(self) -> Iterator[tuple[int, list[int], Iterable[float]]]:
+        """The plan as lists: index of the first operation, codes, pauses. Lists are kept short for the memory."""
+        for block in self._plan:
+            self.blocks.append(block)
+            for at in range(0, block.codes.size, _PIECE):
+                codes: list[int] = block.codes[at : at + _PIECE].tolist()
+                pauses = block.pauses
+                yield (
+                    block.first + at,
+                    codes,
+                    itertools.repeat(0.0) if pauses is None else pauses[at : at + _PIECE].tolist(),
+                )
+
+    def _raised(self, error: BaseException, index: int, code: int, task: str) -> None:
+        if code % KINDS == MISSING_DATA and isinstance(error, MissingDataError):
+            return
+        name = error_name(error)
+        is_error = not isinstance(error, self._world.expected_errors) and not self._world.ends_with(error)
+        if is_error and name not in self.samples:
+            self.samples[name] = ErrorSample(name, error_message(error), self.name, task, error_traceback(error))
+        self.deviations.append(Deviation(index, name, error_message(error), is_error))
+
+
+def refuse_coroutine(result: CoroutineType[Any, Any, Any]) -> None:
+    """A sync function that returned a coroutine has performed nothing."""
+    result.close()
+    raise TypeError("the task returned a coroutine, which engine 'threads' cannot await")

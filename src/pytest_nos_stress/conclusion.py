@@ -1,0 +1,106 @@
+"""The conclusion of a run: statistics, verdict and files, and an exception where it must not pass."""
+
+from __future__ import annotations
+
+import json
+import platform
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from . import failure, statistics, verdict
+from .artifacts import files, snapshot
+from .errors import RunFailed, ThresholdsNotMet
+from .performance import COMPLETED, HUNG, STOPPED, Performance
+from .result import StressResult
+from .statistics import Measurements
+from .thresholds import Threshold
+
+
+def conclude(
+    performance: Performance, thresholds: Sequence[Threshold], directory: Path, *, gate: bool
+) -> StressResult:
+    """Judge a performance, write its files, and return the result or raise what the run ended with."""
+    measured = Measurements(performance.records, performance.clock.started_ns)
+    verdicts = verdict.judge(verdict.with_implicit(thresholds), measured)
+    stats = _statistics(performance, measured, verdicts)
+    problems = _problems(performance)
+    if problems:
+        stats["verdict"] = "failed"
+    paths = [directory / name for name in files.NAMES]
+    result = StressResult(stats, performance.scenario, directory, paths, verdicts, measured)
+    problems += _write(performance, stats, paths)
+    _raise(performance, result, problems, gate=gate)
+    return result
+
+
+def _statistics(
+    performance: Performance, measured: Measurements, verdicts: Sequence[verdict.Verdict]
+) -> dict[str, Any]:
+    clock, recorder = performance.clock, performance.recorder
+    held = all(one.passes for one in verdicts)
+    return {
+        **statistics.compute(measured, clock.started_ns, clock.wall_offset_ns),
+        "error_types": _error_types(performance),
+        "expected_error_types": dict(recorder.expected_counts.most_common()),
+        "status": performance.status,
+        "interrupted": performance.interrupt is not None,
+        "seed": performance.scenario.seed,
+        "scenario": performance.scenario.to_dict(),
+        "thresholds": [one.as_dict() for one in verdicts],
+        "verdict": "passed" if held and performance.status == COMPLETED else "failed",
+        "python": platform.python_version(),
+    }
+
+
+def _error_types(performance: Performance) -> list[dict[str, Any]]:
+    recorder = performance.recorder
+    samples = recorder.samples()
+    return [{"count": count, **samples[name]._asdict()} for name, count in recorder.error_counts.most_common()]
+
+
+def _problems(performance: Performance) -> list[str]:
+    """Why the run must not pass, whatever its thresholds say."""
+    problems = [f"agent {lost.agent} was lost: {failure.describe(lost.error)}" for lost in performance.engine.lost]
+    if performance.status == HUNG:
+        problems.append(failure.hung_message(performance))
+    elif not performance.records.total and not problems:
+        problems.append("no operation was performed")
+    return problems
+
+
+def _write(performance: Performance, stats: dict[str, Any], paths: Sequence[Path]) -> list[str]:
+    """Write the files; what could not be written is a problem, and the statistics say so."""
+    problems = []
+    if performance.log.failure is not None:
+        problems.append(_not_written(paths[0], performance.log.failure))
+    try:
+        files.write_whole(paths[1], snapshot.render(performance.records, performance.clock.wall_offset_ns))
+    except OSError as error:
+        problems.append(_not_written(paths[1], error))
+    if problems:
+        stats["verdict"] = "failed"
+    try:
+        text = json.dumps(stats, indent=2, ensure_ascii=True, allow_nan=False)
+        files.write_whole(paths[2], [text.encode(), b"\n"])
+    except OSError as error:
+        problems.append(_not_written(paths[2], error))
+        stats["verdict"] = "failed"
+    return problems
+
+
+def _not_written(path: Path, error: OSError) -> str:
+    return f"output_dir={str(path.parent)!r}: {path.name} could not be written ({error.strerror or error})"
+
+
+def _raise(performance: Performance, result: StressResult, problems: Sequence[str], *, gate: bool) -> None:
+    """Raise what the run ended with, if anything."""
+    if performance.interrupt is not None:
+        raise performance.interrupt
+    if performance.status == STOPPED and performance.world.ended_by is not None:
+        raise performance.world.ended_by
+    if problems:
+        cause = performance.engine.lost[0].error if performance.engine.lost else None
+        raise RunFailed("\n".join(problems), result) from cause
+    if gate and not all(one.passes for one in result.verdicts):
+        raise ThresholdsNotMet(failure.thresholds_message(result.verdicts, result.stats), result)

@@ -1,0 +1,127 @@
+"""The ``threads`` engine: a real thread for each agent, in real time.
+
+Guarantees: no agent performs anything before every agent's session is entered; all are let go at once; an
+exception that leaves an agent is kept for the run, whatever its type; after ``stop()`` the run ends within
+two seconds, and a thread that a target still holds by then is a daemon that is named with its stack.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Callable, Sequence
+from typing import Final
+
+from . import EngineAgent, LostAgent, Unfinished
+
+_WATCH_INTERVAL: Final = 0.1
+_GRACE: Final = 1.5
+
+
+class RealClock:
+    """The machine's monotonic clock, and sleeps that the end of a run cuts short."""
+
+    def __init__(self, stopped: threading.Event) -> None:
+        self._stopped = stopped
+        self.now_ns: Callable[[], int] = time.perf_counter_ns
+        self.wall_offset_ns = time.time_ns() - self.now_ns()
+        self.started_ns = self.now_ns()
+
+    def sleep(self, seconds: float) -> None:
+        self._stopped.wait(seconds)
+
+
+class ThreadsEngine:
+    """Runs agents on threads of their own."""
+
+    def __init__(self) -> None:
+        self._stopped = threading.Event()
+        self._stopping = False
+        self._start = threading.Event()
+        self._all_ended = threading.Event()
+        self._lock = threading.Lock()
+        self._waiting = 0
+        self._running = 0
+        self._threads: dict[threading.Thread, EngineAgent] = {}
+        self.clock = RealClock(self._stopped)
+        self.lost: list[LostAgent] = []
+        self.unfinished: list[Unfinished] = []
+
+    def run(self, agents: Sequence[EngineAgent], watch: Callable[[], None]) -> None:
+        self._waiting = self._running = len(agents)
+        try:
+            self._begin(agents)
+            while not self._all_ended.wait(_WATCH_INTERVAL) and not self._stopping:
+                watch()
+        except BaseException:
+            self.stop()
+            raise
+        finally:
+            self._join()
+
+    def stop(self) -> None:
+        self._stopping = True
+        self._stopped.set()
+        self._start.set()
+
+    def _begin(self, agents: Sequence[EngineAgent]) -> None:
+        for agent in agents:
+            thread = threading.Thread(target=self._live, args=(agent,), name=f"agent {agent.name}", daemon=True)
+            thread.start()
+            self._threads[thread] = agent
+
+    def _live(self, agent: EngineAgent) -> None:
+        """One agent's whole life, in its own thread."""
+        arrived = False
+        try:
+            with agent.session():
+                self._arrive()
+                arrived = True
+                self._start.wait()
+                self._perform(agent)
+        except BaseException as error:
+            self.lost.append(LostAgent(agent.name, error))
+            self.stop()
+        finally:
+            if not arrived:
+                self._arrive()
+            self._leave()
+
+    def _perform(self, agent: EngineAgent) -> None:
+        if self._stopping:
+            return
+        wait = self._stopped.wait
+        for pause in agent.operations():
+            if pause:
+                wait(pause)
+            if self._stopping:
+                return
+
+    def _arrive(self) -> None:
+        """The last agent to arrive at the start lets all of them go."""
+        with self._lock:
+            self._waiting -= 1
+            if self._waiting:
+                return
+        self.clock.started_ns = self.clock.now_ns()
+        self._start.set()
+
+    def _leave(self) -> None:
+        with self._lock:
+            self._running -= 1
+            if self._running:
+                return
+        self._all_ended.set()
+
+    def _join(self) -> None:
+        deadline = time.monotonic() + _GRACE
+        for thread in self._threads:
+            thread.join(max(0.0, deadline - time.monotonic()))
+        frames = sys._current_frames()
+        for thread, agent in self._threads.items():
+            if thread.is_alive():
+                frame = frames.get(thread.ident or 0)
+                stack = "".join(traceback.format_stack(frame)) if frame else "unknown\n"
+                self.unfinished.append(Unfinished(agent.name, stack))

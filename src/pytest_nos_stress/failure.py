@@ -1,0 +1,59 @@
+"""The words in which a run that does not pass says so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from .performance import Performance
+from .text import error_message, error_name, lines, one_line
+from .verdict import Verdict
+
+_MOST_ERROR_TYPES = 5
+
+
+def table(rows: Sequence[Sequence[str]], indent: str = "  ") -> list[str]:
+    """Rows as lines with aligned columns; the first row is the heading."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        (indent + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))).rstrip()
+        for row in rows
+    ]
+
+
+def thresholds_message(verdicts: Sequence[Verdict], stats: dict[str, Any]) -> str:
+    """Wanted and measured side by side, then the errors with a sample each."""
+    broken = sum(not verdict.passes for verdict in verdicts)
+    rows = [("wanted", "measured", "verdict"), *(verdict.row() for verdict in verdicts)]
+    heading = f"{broken} of {len(verdicts)} thresholds not met (seed {stats['seed']})"
+    return "\n".join([heading, *map(one_line, table(rows)), *_errors(stats["error_types"])])
+
+
+def hung_message(performance: Performance) -> str:
+    """Who hangs where."""
+    timeout = f"operation_timeout={performance.scenario.operation_timeout:g} s"
+    parts = [
+        f"hung: longer than {timeout} in" if performance.hung else f"hung: an operation ended after {timeout}"
+    ]
+    for agent, doing in performance.hung.items():
+        parts.append(f"  agent {one_line(agent)}, {one_line(doing)}")
+    for unfinished in performance.engine.unfinished:
+        parts.append(f"  agent {one_line(unfinished.agent)} goes on at")
+        parts += [f"    {line}" for line in lines(unfinished.stack).splitlines()]
+    return "\n".join(parts)
+
+
+def describe(error: BaseException) -> str:
+    """The type and message of an exception, on one line."""
+    return one_line(f"{error_name(error)}: {error_message(error)}")
+
+
+def _errors(error_types: Sequence[dict[str, Any]]) -> list[str]:
+    shown = []
+    for one in error_types[:_MOST_ERROR_TYPES]:
+        shown.append("")
+        shown.append(one_line(f"{one['count']} x {one['type']}, for instance {one['agent']} at {one['task']}:"))
+        shown += [f"  {line}" for line in lines(one["traceback"]).rstrip().splitlines()]
+    if len(error_types) > _MOST_ERROR_TYPES:
+        shown.append(f"... and {len(error_types) - _MOST_ERROR_TYPES} more types of errors")
+    return shown

@@ -1,0 +1,55 @@
+"""Prices to trade at, and an exchange to trade on.
+
+`Market` answers what a symbol costs now; `Exchange` keeps accounts and matches orders; `EmbeddedExchange`
+joins them into something that agents can trade on when there is no system of one's own to test. All of it is
+plain Python: importing this package imports nothing outside the standard library.
+"""
+
+from pytest_nos_stress.market.accounts import Balance
+from pytest_nos_stress.market.book import Depth, Order, OrderBook, Side, Status, Trade
+from pytest_nos_stress.market.embedded import Analysis, EmbeddedExchange, MarketView, TradingOperation
+from pytest_nos_stress.market.errors import (
+    AccountExists,
+    BadQuote,
+    IllegalStatusChange,
+    InsufficientFunds,
+    InsufficientPosition,
+    InvalidOrder,
+    OrderRefused,
+    SymbolNotListed,
+    UnknownAccount,
+    UnknownOrder,
+    UnknownSymbol,
+)
+from pytest_nos_stress.market.exchange import Counts, Exchange
+from pytest_nos_stress.market.quotes import DEFAULT_SYMBOLS, Market, Quote
+
+__all__ = [
+    "DEFAULT_SYMBOLS",
+    "AccountExists",
+    "Analysis",
+    "BadQuote",
+    "Balance",
+    "Counts",
+    "Depth",
+    "EmbeddedExchange",
+    "Exchange",
+    "IllegalStatusChange",
+    "InsufficientFunds",
+    "InsufficientPosition",
+    "InvalidOrder",
+    "Market",
+    "MarketView",
+    "Order",
+    "OrderBook",
+    "OrderRefused",
+    "Quote",
+    "Side",
+    "Status",
+    "SymbolNotListed",
+    "Trade",
+    "TradingOperation",
+    "UnknownAccount",
+    "UnknownOrder",
+    "UnknownSymbol",
+]

@@ -1,0 +1,121 @@
+"""A performance: the part of a run in which agents perform, from the start of the engine to its end.
+
+It puts engine, agents, recorder and log together, watches for agents that hang, and ends the run when one
+does, when Ctrl-C comes, or when a task raises an exception that is to end it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from . import engines
+from .agent import Agent, World
+from .artifacts.log import OperationLog
+from .recording import Recorder
+from .records import FAILED, MISSING, Records
+from .scenario import Scenario
+from .target import Task
+
+COMPLETED, STOPPED, INTERRUPTED, HUNG = "completed", "stopped", "interrupted", "hung"
+
+
+class Progress(NamedTuple):
+    """How far a run is: counts so far, seconds since its start, and the share that is done (0 to 1)."""
+
+    operations: int
+    failures: int
+    missing_data: int
+    elapsed: float
+    done: float
+
+
+class Performance:
+    """One performance of a scenario, and afterwards what came of it."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        tasks: Sequence[Task],
+        log: OperationLog,
+        *,
+        per_agent: Callable[[str], Any] | None,
+        expected_errors: tuple[type[BaseException], ...],
+        ending_errors: tuple[type[BaseException], ...],
+    ) -> None:
+        self.scenario = scenario
+        self.log = log
+        self.engine = engines.create(scenario.engine)
+        self.clock = self.engine.clock
+        self.records = Records(scenario.agent_names, tasks)
+        self.recorder = Recorder(self.clock, log, self.records)
+        self.world = World(
+            scenario,
+            tasks,
+            self.clock,
+            stop=self.engine.stop,
+            per_agent=per_agent,
+            expected_errors=expected_errors,
+            ending_errors=ending_errors,
+        )
+        self.agents = [
+            Agent(self.world, name, number, self.recorder) for number, name in enumerate(scenario.agent_names)
+        ]
+        self.status = COMPLETED
+        self.interrupt: KeyboardInterrupt | None = None
+        self.hung: dict[str, str] = {}
+
+    def run(self, progress: Callable[[Progress], None] | None) -> None:
+        """Let the agents perform until they have ended or are stopped. Ctrl-C is kept in ``interrupt``."""
+
+        def watch() -> None:
+            self._look_for_hung_agents()
+            if progress is not None:
+                progress(self._progress())
+
+        self.log.attach(self.records, self.clock.wall_offset_ns)
+        try:
+            with self.recorder.recording(self.agents):
+                self.engine.run(self.agents, watch)
+        except KeyboardInterrupt as interrupt:
+            self.interrupt = interrupt
+            self.status = INTERRUPTED
+        finally:
+            self.log.close()
+        if self.world.ended_by is not None:
+            self.status = STOPPED
+        if self.hung or self._took_too_long():
+            self.status = HUNG
+
+    def doing(self, agent: Agent) -> str:
+        """What an agent is at, in words."""
+        if agent.entering_since is not None:
+            return "entering per_agent"
+        return f"task {agent.current_task()}"
+
+    def _look_for_hung_agents(self) -> None:
+        latest = self.clock.now_ns() - self._timeout_ns()
+        for agent in self.agents:
+            since = agent.busy_since()
+            if since is not None and since < latest:
+                self.hung[agent.name] = self.doing(agent)
+        if self.hung:
+            self.engine.stop()
+
+    def _timeout_ns(self) -> int:
+        return round(self.scenario.operation_timeout * 1e9)
+
+    def _took_too_long(self) -> bool:
+        """Whether an operation ended after its timeout, unseen by the watch."""
+        limit = self._timeout_ns()
+        return any(bool((latency > limit).any()) for (latency,) in self.records.chunks("latency"))
+
+    def _progress(self) -> Progress:
+        elapsed = max(0.0, (self.clock.now_ns() - self.clock.started_ns) / 1e9)
+        scenario, total = self.scenario, self.records.total
+        if scenario.duration is not None:
+            done = elapsed / float(scenario.duration)
+        else:
+            done = total / ((scenario.operations_per_agent or 1) * len(self.agents))
+        outcomes = self.records.outcome_totals
+        return Progress(total, outcomes[FAILED], outcomes[MISSING], elapsed, min(1.0, done))

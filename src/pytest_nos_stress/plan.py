@@ -1,0 +1,104 @@
+"""The plan: what is decided for each operation before it runs.
+
+The plan of an operation is a pure function of (seed, agent name, operation index) and the scenario. Python's
+hash seed, thread timing, other agents and the engine have no part in it, and an operation can be planned
+without those before it.
+
+Source: counter-based random numbers (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
+The key of a Philox generator is a hash of seed and agent name, its counter is the operation's index, and
+the four 64-bit words of that counter are the operation's four draws: task, think time, data fault, call
+fault. Only ``random_raw`` is used: NumPy keeps a bit generator's stream the same for good, but not the
+distributions made from it. A kind of draw that comes later takes a key of its own (``purpose``), so that it
+changes none of these.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from hashlib import blake2b
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from .scenario import Scenario
+
+KINDS: Final = 4
+CALL, MISSING_DATA, LOST_REQUEST, LOST_REPLY = range(KINDS)
+
+_DRAWS: Final = 4
+_DRAW_VALUES: Final = 1 << 53
+# NumPy gives the GIL away in calls on more than about 500 elements, and with hundreds of threads it is long in
+# coming back. So blocks grow quickly: a short run plans little in vain, a long one seldom stops to plan.
+_FIRST_BLOCK: Final = 480
+_GROWTH: Final = 4
+_LARGEST_BLOCK: Final = 65_536
+_MOST_PLANNED_AHEAD: Final = 4_194_304
+
+
+class PlanBlock(NamedTuple):
+    """The plans of successive operations of one agent.
+
+    ``codes`` holds ``task number * KINDS + kind`` for each; ``pauses`` the think time before each in
+    seconds, or None where the scenario has none.
+    """
+
+    first: int
+    codes: npt.NDArray[np.uint16]
+    pauses: npt.NDArray[np.float64] | None
+
+
+def agent_key(seed: int, agent: str, purpose: str = "operation") -> int:
+    """The 128-bit key under which an agent's draws for a purpose are made."""
+    text = f"{purpose}\0{seed}\0{agent}".encode("utf-8", "surrogatepass")
+    return int.from_bytes(blake2b(text, digest_size=16).digest(), "little")
+
+
+class AgentPlan:
+    """The plan of one agent under a scenario."""
+
+    def __init__(self, scenario: Scenario, agent: str) -> None:
+        self._scenario = scenario
+        self._key = agent_key(scenario.seed, agent)
+        total = sum(scenario.weights)
+        self._last_draws = np.array(
+            [_bound(share) for share in np.cumsum(scenario.weights)[:-1] / total], np.uint64
+        )
+        lost_replies = {"lost_request": 0.0, "lost_reply": 1.0, "mixed": 0.5}[scenario.failure_mode]
+        self._missing_data = _bound(scenario.missing_data_prob)
+        self._failure = _bound(scenario.failure_prob)
+        self._lost_reply = _bound(scenario.failure_prob * lost_replies)
+
+    def blocks(self) -> Iterator[PlanBlock]:
+        """The whole plan in order, in blocks; without end where the scenario has no number of operations."""
+        largest = _MOST_PLANNED_AHEAD // len(self._scenario.agent_names)
+        largest = max(_FIRST_BLOCK, min(largest, _LARGEST_BLOCK))
+        last = self._scenario.operations_per_agent
+        first, size = 0, _FIRST_BLOCK
+        while last is None or first < last:
+            count = size if last is None else min(size, last - first)
+            yield self.block(first, count)
+            first, size = first + count, min(size * _GROWTH, largest)
+
+    def block(self, first: int, count: int) -> PlanBlock:
+        """The plans of operations ``first`` to ``first + count - 1``."""
+        # Philox steps its counter before it draws: the counter of operation 0 is 1.
+        raw = np.random.Philox(key=self._key, counter=first).random_raw(count * _DRAWS)
+        task, think, data, call = (raw >> np.uint64(11)).reshape(count, _DRAWS).T
+        kinds = np.where(call < self._failure, LOST_REQUEST, CALL)
+        kinds[call < self._lost_reply] = LOST_REPLY
+        kinds[data < self._missing_data] = MISSING_DATA
+        codes = np.searchsorted(self._last_draws, task, side="right") * KINDS + kinds
+        return PlanBlock(first, codes.astype(np.uint16), self._pauses(think))
+
+    def _pauses(self, draws: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64] | None:
+        shortest, longest = float(self._scenario.min_delay), float(self._scenario.max_delay)
+        if longest == 0:
+            return None
+        step = np.float64((longest - shortest) / _DRAW_VALUES)
+        return np.float64(shortest) + step * draws
+
+
+def _bound(probability: float) -> np.uint64:
+    """The number below which as large a share of all draws lies."""
+    return np.uint64(round(probability * _DRAW_VALUES))

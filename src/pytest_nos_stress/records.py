@@ -1,0 +1,167 @@
+"""Records: one row for each operation, kept in columns of about 20 bytes a row.
+
+Durations are kept as 32-bit nanoseconds and, where a batch has one above 4.29 s, as 64-bit ones: exact
+either way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from .plan import KINDS, LOST_REQUEST, MISSING_DATA
+from .target import Task
+
+SUCCESS, FAILED, MISSING = range(3)
+OUTCOMES: Final = ("success", "failed", "missing_data")
+
+_CHUNK_ROWS: Final = 65_536
+
+Column = npt.NDArray[Any]
+
+
+@dataclass(slots=True)
+class Batch:
+    """Operations in order of their ends, as columns.
+
+    ``code`` is the plan's (task and kind), times are nanoseconds on the engine's clock, ``errors`` has the
+    text of an exception by row.
+    """
+
+    agent: Column
+    code: Column
+    outcome: Column
+    is_error: Column
+    end: Column
+    latency: Column
+    response_time: Column
+    errors: dict[int, str]
+
+
+class _GrowingColumn:
+    """A column that is appended to, in chunks; a chunk is as wide as its values need."""
+
+    def __init__(self, dtype: type[np.generic]) -> None:
+        self._narrow = np.dtype(dtype)
+        self._full: list[Column] = []
+        self._open = np.empty(_CHUNK_ROWS, self._narrow)
+        self._used = 0
+
+    def extend(self, values: Column) -> None:
+        if values.size and self._open.dtype.itemsize == 4 and int(values.max()) >> 32:
+            self._close(np.dtype(np.uint64))
+        while values.size:
+            taken = values[: _CHUNK_ROWS - self._used]
+            self._open[self._used : self._used + taken.size] = taken
+            self._used += taken.size
+            values = values[taken.size :]
+            if self._used == _CHUNK_ROWS:
+                self._close(self._narrow)
+
+    def _close(self, dtype: np.dtype[Any]) -> None:
+        self._full.append(self._open[: self._used].copy() if self._used < _CHUNK_ROWS else self._open)
+        self._open = np.empty(_CHUNK_ROWS, dtype)
+        self._used = 0
+
+    def chunks(self) -> list[Column]:
+        return [*self._full, self._open[: self._used]]
+
+    def array(self) -> Column:
+        return np.concatenate(self.chunks())
+
+
+class Records:
+    """Every operation of a run, in the order in which the recorder met them (nearly that of their ends)."""
+
+    def __init__(self, agents: Sequence[str], tasks: Sequence[Task]) -> None:
+        self.agents = tuple(agents)
+        self.tasks = tuple(task.name for task in tasks)
+        self._columns = {
+            "agent": _GrowingColumn(np.uint16 if len(agents) <= 65_536 else np.uint32),
+            "code": _GrowingColumn(np.uint16),
+            "outcome": _GrowingColumn(np.uint8),
+            "is_error": _GrowingColumn(np.bool_),
+            "end": _GrowingColumn(np.int64),
+            "latency": _GrowingColumn(np.uint32),
+            "response_time": _GrowingColumn(np.uint32),
+        }
+        self._called = called_codes(tasks)
+        self.total = 0
+        self.outcome_totals = [0, 0, 0]
+
+    def append(self, batch: Batch) -> None:
+        for name, column in self._columns.items():
+            column.extend(getattr(batch, name))
+        self.total += batch.end.size
+        counts = np.bincount(batch.outcome, minlength=3).tolist()
+        self.outcome_totals = [a + b for a, b in zip(self.outcome_totals, counts, strict=True)]
+
+    def column(self, name: str) -> Column:
+        """A whole column, as one array."""
+        return self._columns[name].array()
+
+    def chunks(self, *names: str) -> list[tuple[Column, ...]]:
+        """Columns of one width, chunk by chunk."""
+        return list(zip(*(self._columns[name].chunks() for name in names), strict=True))
+
+    def task(self) -> Column:
+        """The task number of each operation."""
+        return self.column("code") // np.uint16(KINDS)
+
+    def called(self) -> Column:
+        """Whether the target was called for each operation: only those have a latency."""
+        called: Column = self._called[self.column("code")]
+        return called
+
+    def to_array(self) -> Column:
+        """A structured array with a row for each operation, in order of their ends.
+
+        Fields: ``agent`` and ``task`` (numbers in ``agents`` and ``tasks``), ``index``, ``outcome`` (number in
+        ``OUTCOMES``), ``is_error``, ``called``, and in nanoseconds ``end`` (since the epoch), ``latency`` and
+        ``response_time``.
+        """
+        agent = self.column("agent")
+        rows = np.empty(
+            self.total,
+            [
+                ("agent", agent.dtype),
+                ("task", np.uint16),
+                ("index", np.uint32),
+                ("outcome", np.uint8),
+                ("is_error", np.bool_),
+                ("called", np.bool_),
+                ("end", np.int64),
+                ("latency", np.uint64),
+                ("response_time", np.uint64),
+            ],
+        )
+        rows["agent"] = agent
+        rows["task"] = self.task()
+        rows["index"] = _running_number(agent)
+        rows["called"] = self.called()
+        for name in ("outcome", "is_error", "end", "latency", "response_time"):
+            rows[name] = self.column(name)
+        in_order: Column = rows[np.argsort(rows["end"], kind="stable")]
+        return in_order
+
+
+def called_codes(tasks: Sequence[Task]) -> Column:
+    """For each code of a plan, whether it means that the target is called."""
+    kinds = np.arange(len(tasks) * KINDS) % KINDS
+    takes_operation = np.repeat([task.takes_operation for task in tasks], KINDS)
+    called: Column = (kinds != LOST_REQUEST) & ((kinds != MISSING_DATA) | takes_operation)
+    return called
+
+
+def _running_number(values: Column) -> Column:
+    """For each value, how often it occurred before."""
+    order = np.argsort(values, kind="stable")
+    counts = np.bincount(values)
+    firsts = np.repeat(np.cumsum(counts) - counts, counts)
+    numbers = np.empty(values.size, np.uint32)
+    numbers[order] = np.arange(values.size) - firsts
+    return numbers

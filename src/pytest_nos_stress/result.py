@@ -1,0 +1,143 @@
+"""StressResult: what a run measured, with the attributes people assert on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from .records import Column
+from .scenario import Scenario
+from .statistics import Measurements, aggregate
+from .verdict import Verdict
+
+
+class Durations:
+    """The figures of a latency or a response time, in seconds: ``min mean med max stddev p50 p99 p99_9 ...``.
+
+    NaN where no operation called the target, so that no comparison with it holds.
+    """
+
+    def __init__(self, measured: Measurements, metric: str) -> None:
+        self._measured = measured
+        self._metric = metric
+
+    def percentile(self, percent: float) -> float:
+        """The percentile in seconds; ``percent`` is above 0 and below 100."""
+        return self._figure(f"p{percent!r}")
+
+    def __getattr__(self, name: str) -> float:
+        is_percentile = name[:1] == "p" and name[1:].replace("_", "", 1).isdecimal()
+        if is_percentile or name in ("min", "mean", "med", "max", "stddev"):
+            return self._figure(name.replace("_", "."))
+        raise AttributeError(f"no figure {name!r}; there are min, mean, med, max, stddev, p50, p99, p99_9, ...")
+
+    def _figure(self, name: str) -> float:
+        samples = self._measured.durations(self._metric)
+        return aggregate(samples, name) if samples.size else float("nan")
+
+
+class StressResult:
+    """What one run measured.
+
+    ``stats`` is the content of ``simulation_statistics.json``. Counts are whole numbers, rates from 0 to 1,
+    durations seconds, ``throughput`` operations per second.
+    """
+
+    def __init__(
+        self,
+        stats: dict[str, Any],
+        scenario: Scenario,
+        output_dir: Path,
+        files: Sequence[Path],
+        verdicts: Sequence[Verdict],
+        measured: Measurements,
+    ) -> None:
+        self.stats = stats
+        self.scenario = scenario
+        self.output_dir = output_dir
+        self.files = tuple(files)
+        self.verdicts = tuple(verdicts)
+        self.latency = Durations(measured, "latency")
+        self.response_time = Durations(measured, "response_time")
+        self._measured = measured
+
+    @property
+    def operations(self) -> int:
+        return int(self.stats["total_operations"])
+
+    @property
+    def successes(self) -> int:
+        return int(self.stats["successful_operations"])
+
+    @property
+    def failures(self) -> int:
+        return int(self.stats["failed_operations"])
+
+    @property
+    def missing_data(self) -> int:
+        return int(self.stats["missing_data_events"])
+
+    @property
+    def errors(self) -> int:
+        """Unexpected exceptions of the target; injected failures are none."""
+        return int(self.stats["errors"])
+
+    @property
+    def error_types(self) -> list[dict[str, Any]]:
+        """Each type of error with its count and a sample."""
+        return list(self.stats["error_types"])
+
+    @property
+    def success_rate(self) -> float:
+        return self._rate("success_rate")
+
+    @property
+    def failure_rate(self) -> float:
+        return self._rate("failure_rate")
+
+    @property
+    def error_rate(self) -> float:
+        return self._rate("error_rate")
+
+    @property
+    def missing_data_rate(self) -> float:
+        return self._rate("missing_data_rate")
+
+    @property
+    def throughput(self) -> float:
+        return float(self.stats["throughput"])
+
+    @property
+    def seed(self) -> int:
+        return self.scenario.seed
+
+    @property
+    def status(self) -> str:
+        """``completed``, ``stopped``, ``interrupted`` or ``hung``."""
+        return str(self.stats["status"])
+
+    @property
+    def passed(self) -> bool:
+        """Whether the run did what it should: completed, all files written, every threshold held."""
+        return str(self.stats["verdict"]) == "passed"
+
+    @property
+    def records(self) -> Column:
+        """A NumPy structured array, a row for each operation in order of their ends.
+
+        Fields: ``agent`` and ``task`` (places in ``scenario.agents`` and ``scenario.tasks``), ``index``,
+        ``outcome`` (0 success, 1 failed, 2 missing_data), ``is_error``, ``called``, and in nanoseconds ``end``,
+        ``latency`` and ``response_time`` (``end`` since the epoch).
+        """
+        return self._measured.records.to_array()
+
+    def __repr__(self) -> str:
+        return (
+            f"<StressResult: {self.operations} operations, {self.successes} successful, {self.failures} failed, "
+            f"{self.missing_data} missing data, {self.errors} errors, seed {self.seed}>"
+        )
+
+    def _rate(self, name: str) -> float:
+        rate = self.stats[name]
+        return float("nan") if rate is None else float(rate)

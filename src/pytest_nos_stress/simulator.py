@@ -1,0 +1,155 @@
+"""The simulator: from settings to a verdict, without pytest.
+
+A run is one straight line: scenario, plan, engine drives agents, target, records, statistics, thresholds,
+files, verdict. ``MultiAgentSimulator`` validates and holds what a run needs; ``run`` goes down the line.
+
+Guarantee: a run that hung, lost an agent, performed nothing, broke a threshold or could not write its files
+raises, and what was measured is in the exception's ``result``.
+"""
+
+from __future__ import annotations
+
+import functools
+import random
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any, ParamSpec
+
+from . import engines, settings, thresholds
+from .artifacts import files
+from .artifacts.log import OperationLog
+from .conclusion import conclude
+from .performance import Performance, Progress
+from .result import StressResult
+from .scenario import Scenario
+from .target import bind, default_tasks
+
+P = ParamSpec("P")
+
+
+class MultiAgentSimulator:
+    """Puts many concurrent agents on a target.
+
+    Parameters and defaults are the seed document's, then by keyword: ``target`` (default: an embedded
+    exchange), ``seed`` (default: drawn for each run), ``engine``, ``duration`` (in place of
+    ``operations_per_agent``), ``failure_mode``, ``operation_timeout``, ``per_agent``, ``thresholds``,
+    ``expected_errors``, ``gate``. Times are in seconds, or text with a unit. Raises ``SettingError`` (a
+    ``ValueError``) for what is not allowed. A simulator can run more than once; each run starts from zero.
+    """
+
+    def __init__(
+        self,
+        agents: int | Iterable[str] | None = None,
+        tasks: Iterable[str] | Mapping[str, float] | None = None,
+        missing_data_prob: float = 0.2,
+        failure_prob: float = 0.1,
+        operations_per_agent: int = 100,
+        min_delay: float | str = 0.05,
+        max_delay: float | str = 0.15,
+        output_dir: str | Path = "stress_test_output",
+        *,
+        target: object = None,
+        seed: int | None = None,
+        engine: str = "threads",
+        duration: float | str | None = None,
+        failure_mode: str = "lost_request",
+        operation_timeout: float | str = 30.0,
+        per_agent: Callable[[str], AbstractContextManager[Any]] | None = None,
+        thresholds: Sequence[str | thresholds.Threshold] = (),
+        expected_errors: type[BaseException] | Sequence[type[BaseException]] = (),
+        gate: bool = True,
+        **unknown: object,
+    ) -> None:
+        for name in unknown:
+            settings.find(name)
+        plan = {
+            "agents": settings.DEFAULT_AGENTS if agents is None else agents,
+            "tasks": default_tasks(target) if tasks is None else tasks,
+            "missing_data_prob": missing_data_prob,
+            "failure_prob": failure_prob,
+            "operations_per_agent": operations_per_agent,
+            "min_delay": min_delay,
+            "max_delay": max_delay,
+            "engine": engine,
+            "duration": duration,
+            "failure_mode": failure_mode,
+            "operation_timeout": operation_timeout,
+        }
+        if duration is not None and operations_per_agent == settings.BY_NAME["operations_per_agent"].default:
+            del plan["operations_per_agent"]
+        self._plan = settings.check_all(plan)
+        self._seed: int | None = settings.BY_NAME["seed"].check(seed)
+        self._output_dir = Path(settings.BY_NAME["output_dir"].check(output_dir))
+        self._gate: bool = settings.BY_NAME["gate"].check(gate)
+        self._per_agent = settings.BY_NAME["per_agent"].check(per_agent)
+        self._expected_errors = settings.BY_NAME["expected_errors"].check(expected_errors)
+        self._thresholds = _parsed(settings.BY_NAME["thresholds"].check(thresholds))
+        self._target = target
+        engines.create(engine)
+        Scenario(**self._plan)
+        if target is not None:
+            bind(target, self._plan["tasks"])
+        else:
+            bind(_embedded_exchange(), self._plan["tasks"])
+
+    def run_simulation(self) -> dict[str, Any]:
+        """Run once and return the content of ``simulation_statistics.json``. Raises as ``run`` does."""
+        return self.run().stats
+
+    def run(
+        self,
+        *,
+        progress: Callable[[Progress], None] | None = None,
+        ending_errors: tuple[type[BaseException], ...] = (),
+    ) -> StressResult:
+        """Run once.
+
+        ``progress`` is called some ten times a second, in this thread. An exception of ``ending_errors`` that a
+        task raises ends the run and is raised here. Raises ``ThresholdsNotMet`` where a threshold does not
+        hold (unless ``gate=False``), ``RunFailed`` where the run hung, performed nothing or could not write
+        its files, ``SettingError`` where its directory cannot be written, and ``KeyboardInterrupt`` on Ctrl-C,
+        all but the second last once the files are written.
+        """
+        seed = random.SystemRandom().getrandbits(32) if self._seed is None else self._seed
+        scenario = Scenario(**self._plan, seed=seed)
+        target = _embedded_exchange() if self._target is None else self._target
+        files.prepare(self._output_dir)
+        log = OperationLog(self._output_dir / files.LOG_NAME)
+        performance = Performance(
+            scenario,
+            bind(target, scenario.task_names),
+            log,
+            per_agent=self._per_agent,
+            expected_errors=self._expected_errors,
+            ending_errors=ending_errors,
+        )
+        performance.run(progress)
+        return conclude(performance, self._thresholds, self._output_dir, gate=self._gate)
+
+
+def _embedded_exchange() -> object:
+    from .market import EmbeddedExchange
+
+    return EmbeddedExchange()
+
+
+def _parsed(given: Iterable[str | thresholds.Threshold]) -> list[thresholds.Threshold]:
+    return [one if isinstance(one, thresholds.Threshold) else thresholds.parse(one) for one in given]
+
+
+def _as_function(simulator: Callable[P, MultiAgentSimulator]) -> Callable[P, dict[str, Any]]:
+    @functools.wraps(simulator)
+    def run_stress_test(*args: P.args, **kwargs: P.kwargs) -> dict[str, Any]:
+        return simulator(*args, **kwargs).run_simulation()
+
+    run_stress_test.__name__ = run_stress_test.__qualname__ = "run_stress_test"
+    run_stress_test.__doc__ = (
+        "Run one stress test and return its statistics.\n\n"
+        "The parameters are those of ``MultiAgentSimulator``, and so are the exceptions; see there."
+    )
+    return run_stress_test
+
+
+run_stress_test = _as_function(MultiAgentSimulator)
+"""``MultiAgentSimulator(...).run_simulation()`` in one call."""

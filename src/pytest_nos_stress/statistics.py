@@ -1,0 +1,160 @@
+"""Statistics: numbers computed from records, the content of ``simulation_statistics.json``.
+
+The seed document's keys stand as they are there; the rest is beside them. Durations are in seconds, rates
+between 0 and 1. Percentiles are exact: linear interpolation between the two nearest samples, as
+``numpy.percentile`` does by default.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from .records import FAILED, MISSING, SUCCESS, Column, Records
+
+SCHEMA_VERSION: Final = 1
+_PERCENTILES: Final = (50, 90, 95, 99, 99.9)
+
+
+class Counts(NamedTuple):
+    """How many operations ended how; errors are among the failed."""
+
+    total: int
+    successful: int
+    failed: int
+    missing_data: int
+    errors: int
+
+    def rate(self, count: int) -> float | None:
+        return count / self.total if self.total else None
+
+    def as_dict(self) -> dict[str, int]:
+        """The four counts under the seed document's keys."""
+        return {
+            "total_operations": self.total,
+            "successful_operations": self.successful,
+            "failed_operations": self.failed,
+            "missing_data_events": self.missing_data,
+        }
+
+
+class Measurements:
+    """What can be asked of a run's records: counts and durations, for all or for one agent and task."""
+
+    def __init__(self, records: Records, started_ns: int) -> None:
+        self.records = records
+        self._cube = _count_cube(records)
+        self._samples: dict[str, Column] = {}
+        last_end = max((int(end.max()) for (end,) in records.chunks("end") if end.size), default=started_ns)
+        self.elapsed = (last_end - started_ns) / 1e9
+
+    def counts(self, agent: str | None = None, task: str | None = None) -> Counts:
+        agents = slice(None) if agent is None else slice(*_one(self.records.agents.index(agent)))
+        tasks = slice(None) if task is None else slice(*_one(self.records.tasks.index(task)))
+        outcomes = self._cube[agents, tasks].sum(axis=(0, 1)).tolist()
+        return Counts(sum(outcomes[:3]), outcomes[SUCCESS], outcomes[FAILED], outcomes[MISSING], outcomes[_ERRORS])
+
+    def durations(self, metric: str, agent: str | None = None, task: str | None = None) -> Column:
+        """Nanoseconds of ``latency`` or ``response_time``, of the operations whose target was called."""
+        chosen = self._column(metric)
+        if agent is None and task is None:
+            return chosen
+        keep = np.ones(chosen.size, np.bool_)
+        if agent is not None:
+            keep &= self._column("agent") == self.records.agents.index(agent)
+        if task is not None:
+            keep &= self._column("task") == self.records.tasks.index(task)
+        return chosen[keep]
+
+    def _column(self, name: str) -> Column:
+        if name not in self._samples:
+            column = self.records.task() if name == "task" else self.records.column(name)
+            self._samples[name] = column[self.records.called()]
+        return self._samples[name]
+
+
+_ERRORS: Final = 3
+
+
+def _one(number: int) -> tuple[int, int]:
+    return number, number + 1
+
+
+def _count_cube(records: Records) -> Column:
+    """Counts by agent, task, and outcome or error."""
+    agents, tasks = len(records.agents), len(records.tasks)
+    cube = np.zeros(agents * tasks * 4, np.int64)
+    tasks_of_code = np.arange(tasks * 4, dtype=np.int64) // 4
+    for agent, code, outcome, is_error in records.chunks("agent", "code", "outcome", "is_error"):
+        cell = (agent.astype(np.int64) * tasks + tasks_of_code[code]) * 4
+        cube += np.bincount(cell + outcome, minlength=cube.size)
+        cube += np.bincount(cell[is_error] + _ERRORS, minlength=cube.size)
+    return cube.reshape(agents, tasks, 4)
+
+
+def aggregate(samples: Column, aggregation: str) -> float:
+    """``min``, ``mean``, ``med``, ``max``, ``stddev`` or ``pNN`` of samples in nanoseconds, in seconds."""
+    if aggregation == "med":
+        aggregation = "p50"
+    if aggregation.startswith("p"):
+        return float(np.percentile(samples, float(aggregation[1:]))) / 1e9
+    if aggregation == "stddev":
+        return float(np.std(samples)) / 1e9
+    if aggregation == "mean":
+        return float(samples.mean()) / 1e9
+    return float(samples.min() if aggregation == "min" else samples.max()) / 1e9
+
+
+def summarise_durations(samples: Column) -> dict[str, float | int | None]:
+    """The figures of a latency or a response time, in seconds; None where there is no sample."""
+    names = ("min", "mean", "med", "max", "stddev", *(f"p{one:g}" for one in _PERCENTILES))
+    if not samples.size:
+        return {"count": 0, **dict.fromkeys(names)}
+    percentiles = np.percentile(samples, _PERCENTILES) / 1e9
+    values = {name: aggregate(samples, name) for name in ("min", "mean", "max", "stddev")}
+    values["med"] = float(percentiles[0])
+    values |= {f"p{one:g}": float(value) for one, value in zip(_PERCENTILES, percentiles, strict=True)}
+    return {"count": int(samples.size), **{name: values[name] for name in names}}
+
+
+def iso_utc(nanoseconds: int) -> str:
+    """ISO 8601 in UTC with offset, to the microsecond, of nanoseconds since the epoch."""
+    seconds, rest = divmod(nanoseconds, 1_000_000_000)
+    moment = datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // 1000)
+    return moment.isoformat("T", "microseconds")
+
+
+def compute(measured: Measurements, started_ns: int, wall_offset_ns: int) -> dict[str, Any]:
+    """The statistics that come from records alone."""
+    everything = measured.counts()
+    start = started_ns + wall_offset_ns
+    records = measured.records
+    return {
+        **everything.as_dict(),
+        "start_time": iso_utc(start),
+        "end_time": iso_utc(start + round(measured.elapsed * 1e9)),
+        "agent_stats": {agent: measured.counts(agent=agent).as_dict() for agent in records.agents},
+        "schema_version": SCHEMA_VERSION,
+        "duration": measured.elapsed,
+        "throughput": everything.total / measured.elapsed if measured.elapsed else 0.0,
+        "success_rate": everything.rate(everything.successful),
+        "failure_rate": everything.rate(everything.failed),
+        "error_rate": everything.rate(everything.errors),
+        "missing_data_rate": everything.rate(everything.missing_data),
+        "latency": summarise_durations(measured.durations("latency")),
+        "response_time": summarise_durations(measured.durations("response_time")),
+        "tasks": {task: _task_statistics(measured, task) for task in records.tasks},
+        "errors": everything.errors,
+    }
+
+
+def _task_statistics(measured: Measurements, task: str) -> dict[str, Any]:
+    counts = measured.counts(task=task)
+    return {
+        **counts.as_dict(),
+        "errors": counts.errors,
+        "latency": summarise_durations(measured.durations("latency", task=task)),
+        "response_time": summarise_durations(measured.durations("response_time", task=task)),
+    }

@@ -1,0 +1,53 @@
+"""Text from outside (names, error messages) made safe to write: one line, no control characters."""
+
+from __future__ import annotations
+
+import re
+import traceback
+from typing import Final
+
+# C0 and C1 controls, DEL, the Unicode line separators, the bidirectional overrides and lone surrogates.
+_UNSAFE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_LONGEST_MESSAGE: Final = 2_000
+_LONGEST_TRACEBACK: Final = 10_000
+
+
+def one_line(text: str) -> str:
+    """The text with each control character escaped as Python would write it."""
+    return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
+
+
+def lines(text: str) -> str:
+    """The text with its control characters escaped, line ends and tabs kept."""
+    return "\n".join("\t".join(map(one_line, line.split("\t"))) for line in text.split("\n"))
+
+
+def shorten(text: str, longest: int) -> str:
+    return text if len(text) <= longest else f"{text[: longest - 3]}..."
+
+
+def error_name(error: BaseException) -> str:
+    """The type of an exception, with its module where it is not a built-in one."""
+    kind = type(error)
+    return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
+
+
+def error_message(error: BaseException) -> str:
+    """``str(error)``, bounded in length; says so where ``str()`` itself raises, whatever it raises."""
+    try:
+        return shorten(str(error), _LONGEST_MESSAGE)
+    except BaseException as broken:
+        return f"<str() of this exception raised {type(broken).__name__}>"
+
+
+def error_traceback(error: BaseException) -> str:
+    """The formatted traceback from the target's first frame on (the caller's own is left out)."""
+    try:
+        tail = error.__traceback__ and error.__traceback__.tb_next
+        text = "".join(traceback.format_exception(type(error), error, tail))
+    except BaseException as broken:
+        return f"<formatting this traceback raised {type(broken).__name__}>"
+    if len(text) <= _LONGEST_TRACEBACK:
+        return text
+    half = _LONGEST_TRACEBACK // 2
+    return f"{text[:half]}\n[...]\n{text[-half:]}"

@@ -1,0 +1,1 @@
+"""The import path of the seed document. Everything here is ``pytest_nos_stress``'s."""
