@@ -10,6 +10,7 @@ import json
 import logging
 import random
 import threading
+import time
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -18,7 +19,14 @@ from typing import Any
 TASKS = ["buy", "sell", "hedge", "rebalance"]
 
 
-def run(agents: int, operations: int, output_dir: Path, target: Callable[[str], None]) -> dict[str, Any]:
+def run(
+    agents: int,
+    operations: int,
+    output_dir: Path,
+    target: Callable[[str], object],
+    min_delay: float = 0.05,
+    max_delay: float = 0.15,
+) -> dict[str, Any]:
     logger = logging.getLogger(f"plain_loop_{id(output_dir)}")
     logger.setLevel(logging.INFO)
     logger.propagate = False
@@ -44,6 +52,7 @@ def run(agents: int, operations: int, output_dir: Path, target: Callable[[str], 
 
     def live(agent: str) -> None:
         for _ in range(operations):
+            time.sleep(random.uniform(min_delay, max_delay))
             task = random.choice(TASKS)
             if random.random() < 0.2:
                 logger.warning(f"{agent} encountered missing data during {task} task.")

@@ -19,8 +19,8 @@ from .thresholds import Threshold
 
 def conclude(
     performance: Performance, thresholds: Sequence[Threshold], directory: Path, *, gate: bool
-) -> StressResult:
-    """Judge a performance, write its files, and return the result or raise what the run ended with."""
+) -> tuple[StressResult, BaseException | None]:
+    """Judge a performance and write its files: the result, and what is to be raised, if anything."""
     measured = Measurements(performance.records, performance.clock.started_ns)
     verdicts = verdict.judge(verdict.with_implicit(thresholds), measured)
     stats = _statistics(performance, measured, verdicts)
@@ -30,8 +30,7 @@ def conclude(
     paths = [directory / name for name in files.NAMES]
     result = StressResult(stats, performance.scenario, directory, paths, verdicts, measured)
     problems += _write(performance, stats, paths)
-    _raise(performance, result, problems, gate=gate)
-    return result
+    return result, _ending(performance, result, problems, gate=gate)
 
 
 def _statistics(
@@ -93,14 +92,17 @@ def _not_written(path: Path, error: OSError) -> str:
     return f"output_dir={str(path.parent)!r}: {path.name} could not be written ({error.strerror or error})"
 
 
-def _raise(performance: Performance, result: StressResult, problems: Sequence[str], *, gate: bool) -> None:
-    """Raise what the run ended with, if anything."""
+def _ending(
+    performance: Performance, result: StressResult, problems: Sequence[str], *, gate: bool
+) -> BaseException | None:
     if performance.interrupt is not None:
-        raise performance.interrupt
-    if performance.status == STOPPED and performance.world.ended_by is not None:
-        raise performance.world.ended_by
+        return performance.interrupt
+    if performance.status == STOPPED:
+        return performance.world.ended_by
     if problems:
-        cause = performance.engine.lost[0].error if performance.engine.lost else None
-        raise RunFailed("\n".join(problems), result) from cause
+        failed = RunFailed("\n".join(problems), result)
+        failed.__cause__ = performance.engine.lost[0].error if performance.engine.lost else None
+        return failed
     if gate and not all(one.passes for one in result.verdicts):
-        raise ThresholdsNotMet(failure.thresholds_message(result.verdicts, result.stats), result)
+        return ThresholdsNotMet(failure.thresholds_message(result.verdicts, result.stats), result)
+    return None

@@ -234,7 +234,9 @@ def _tasks(value: Any) -> dict[str, float]:
 
 def _split(text: Any) -> list[str]:
     """Names of comma-separated text, or of a list of such texts."""
-    texts = [text] if isinstance(text, str) else [str(part) for part in text]
+    texts = [text] if isinstance(text, str) else list(text)
+    if not all(isinstance(one, str) for one in texts):
+        raise ValueError(text)
     return [name.strip() for part in texts for name in part.split(",") if name.strip()]
 
 

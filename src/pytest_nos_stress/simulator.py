@@ -86,6 +86,8 @@ class MultiAgentSimulator:
         self._expected_errors = settings.BY_NAME["expected_errors"].check(expected_errors)
         self._thresholds = _parsed(settings.BY_NAME["thresholds"].check(thresholds))
         self._target = target
+        self.result: StressResult | None = None
+        """The result of the last run that came to its end, also of one that raised."""
         engines.create(engine)
         Scenario(**self._plan)
         if target is not None:
@@ -125,7 +127,10 @@ class MultiAgentSimulator:
             ending_errors=ending_errors,
         )
         performance.run(progress)
-        return conclude(performance, self._thresholds, self._output_dir, gate=self._gate)
+        self.result, ending = conclude(performance, self._thresholds, self._output_dir, gate=self._gate)
+        if ending is not None:
+            raise ending
+        return self.result
 
 
 def _embedded_exchange() -> object:

@@ -10,6 +10,7 @@ from typing import Final
 _UNSAFE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _LONGEST_MESSAGE: Final = 2_000
 _LONGEST_TRACEBACK: Final = 10_000
+_CALLERS: Final = ("pytest_nos_stress.agent", "pytest_nos_stress.plugin_fixture")
 
 
 def one_line(text: str) -> str:
@@ -41,9 +42,11 @@ def error_message(error: BaseException) -> str:
 
 
 def error_traceback(error: BaseException) -> str:
-    """The formatted traceback from the target's first frame on (the caller's own is left out)."""
+    """The formatted traceback from the target's first frame on (those of its callers here are left out)."""
     try:
-        tail = error.__traceback__ and error.__traceback__.tb_next
+        tail = error.__traceback__
+        while tail is not None and tail.tb_frame.f_globals.get("__name__") in _CALLERS:
+            tail = tail.tb_next
         text = "".join(traceback.format_exception(type(error), error, tail))
     except BaseException as broken:
         return f"<formatting this traceback raised {type(broken).__name__}>"

@@ -1,0 +1,92 @@
+"""How far the log is behind a run whose agents use the processor without a pause.
+
+What matters is what a killed process loses: the operations that have ended and have no line in the file yet.
+So the run is watched from outside, by a process whose clock no agent can hold up. It does nothing but note the
+file's size every five milliseconds. When the run has ended, the file is cut at the sizes noted: the lines of a
+piece were not in the file at one look and were at the next, and their time stamps say when their operations
+ended. The lag of a line is the time of the look that found it less its time stamp, so a figure is at most one
+interval between looks and one millisecond (a time stamp is cut to that) too great, and never too small. Every
+line counts, also those that a later batch brings out of order.
+"""
+
+from __future__ import annotations
+
+import itertools
+import statistics
+import subprocess
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Final, NamedTuple
+
+from . import measuring
+from .measuring import Effort, Figure
+
+_INTERVAL: Final = 0.005
+_BUDGET: Final = 0.5
+_AGENTS: Final = (4, 512)
+_TARGETS: Final = {"noop": "no-op target", "burn:0.2": "0.2 ms of CPU", "burn:2": "2 ms of CPU"}
+_STAMP_LENGTH: Final = len("2026-11-22 06:26:05,655")
+
+
+class _Look(NamedTuple):
+    """The file's size at a time."""
+
+    time: float
+    size: int
+
+
+def measure(effort: Effort) -> Iterator[Figure]:
+    for agents in _AGENTS:
+        for target, description in _TARGETS.items():
+            lags, operations = _lags_of_a_run(agents, effort.lag_seconds, target)
+            text = (
+                f"{max(lags):.3f} s ({statistics.median(lags):.3f} median of {len(lags)} batches, {operations} op)"
+            )
+            yield measuring.at_most(f"{agents} agents, {description}", max(lags), text, _BUDGET, "s")
+
+
+def _lags_of_a_run(agents: int, seconds: float, target: str) -> tuple[list[float], int]:
+    """For each piece that the log grew by, the greatest lag of a line in it; and the number of operations."""
+    arguments = ["-m", "benchmarks.cpu_bound_run", str(agents), str(seconds), target]
+    with measuring.started(arguments) as (process, directory):
+        log = directory / "run" / "stress_test_results.log"
+        looks = _watch(process, log)
+        operations = int(measuring.answer(process)["operations"])
+        lags, lines = _lags(log, looks)
+    if lines != operations:
+        raise RuntimeError(f"{operations} operations, but {lines} lines in the log")
+    return lags, operations
+
+
+def _watch(process: subprocess.Popen[str], log: Path) -> list[_Look]:
+    """Looks at which the log had grown, until the process has ended."""
+    looks = [_Look(time.time(), 0)]
+    ended = False
+    while not ended:
+        ended = process.poll() is not None
+        size = log.stat().st_size if log.exists() else 0
+        now = time.time()
+        if size > looks[-1].size:
+            looks.append(_Look(now, size))
+        time.sleep(_INTERVAL)
+    return looks
+
+
+def _lags(log: Path, looks: list[_Look]) -> tuple[list[float], int]:
+    lags = []
+    lines = 0
+    with log.open("rb") as file:
+        unfinished = b""
+        for before, look in itertools.pairwise(looks):
+            *complete, unfinished = (unfinished + file.read(look.size - before.size)).split(b"\n")
+            if complete:
+                lags.append(look.time - _seconds(min(complete)[:_STAMP_LENGTH]))
+                lines += len(complete)
+    return lags, lines
+
+
+def _seconds(stamp: bytes) -> float:
+    """A log's time stamp, in seconds since the epoch."""
+    whole, milliseconds = stamp.decode().split(",")
+    return time.mktime(time.strptime(whole, "%Y-%m-%d %H:%M:%S")) + int(milliseconds) / 1e3

@@ -1,0 +1,100 @@
+"""What all benchmarks need: programs run in fresh processes, medians, and a line for each figure.
+
+Every figure comes from a process of its own, in an empty directory that is deleted before the next begins, so
+that no measurement inherits another's memory, page cache, threads or loggers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+
+
+class Figure(NamedTuple):
+    """One line of the report; ``met`` is None where there is no budget, or nothing was measured."""
+
+    what: str
+    measured: str
+    budget: str = ""
+    met: bool | None = None
+
+
+class Effort(NamedTuple):
+    """How much is measured: for figures to quote, or only to see that the benchmarks work."""
+
+    repetitions: int
+    imports: int
+    operations: int
+    loop_operations: int
+    locust_operations: int
+    lag_seconds: float
+    locust_python: str
+
+
+def environment() -> dict[str, str]:
+    """The environment of this process, with the working tree in front of anything installed, and bytecode kept."""
+    paths = [str(ROOT), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]
+    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "PYTHONDONTWRITEBYTECODE": ""}
+
+
+@contextlib.contextmanager
+def started(
+    arguments: Sequence[str], python: str = sys.executable, files: Mapping[str, str] | None = None
+) -> Iterator[tuple[subprocess.Popen[str], Path]]:
+    """A Python process in a directory of its own, with these files in it; both are gone afterwards."""
+    with tempfile.TemporaryDirectory(prefix="nos-stress-bench-") as directory:
+        for name, text in (files or {}).items():
+            (Path(directory) / name).write_text(text)
+        process = subprocess.Popen(
+            [python, *arguments],
+            cwd=directory,
+            env=environment(),
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        try:
+            yield process, Path(directory)
+        finally:
+            process.kill()
+            process.communicate()
+
+
+def answer(process: subprocess.Popen[str]) -> dict[str, Any]:
+    """What a program prints as its last line, once it has ended."""
+    output, errors = process.communicate()
+    if process.returncode != 0:
+        raise RuntimeError(f"{process.args!r} ended with status {process.returncode}:\n{errors or output}")
+    result: dict[str, Any] = json.loads(output.splitlines()[-1])
+    return result
+
+
+def ask(module: str, *arguments: object, python: str = sys.executable) -> dict[str, Any]:
+    """Run a module of this directory in a fresh process and return its answer."""
+    with started(["-m", f"benchmarks.{module}", *map(str, arguments)], python) as (process, _):
+        return answer(process)
+
+
+def median_and_range(values: Iterable[float], digits: int = 1) -> str:
+    """The median, with the least and the greatest."""
+    ordered = sorted(values)
+    return f"{statistics.median(ordered):.{digits}f} ({ordered[0]:.{digits}f} to {ordered[-1]:.{digits}f})"
+
+
+def at_least(what: str, ratios: Sequence[float], bound: float) -> Figure:
+    met = statistics.median(ratios) >= bound
+    return Figure(what, f"{median_and_range(ratios)} x", f"at least {bound:g} x", met)
+
+
+def at_most(what: str, measured: float, text: str, bound: float, unit: str) -> Figure:
+    return Figure(what, text, f"at most {bound:g} {unit}", measured <= bound)

@@ -1,0 +1,42 @@
+"""Bytes an operation while records are kept, and at the peak.
+
+Kept: the bytes of the records' columns, and what Python's allocator (which NumPy tells of its arrays) still
+holds when the run has returned its result. At the peak: the process's greatest resident memory, less that of a
+process with hardly an operation, which is what the user's machine must have; and the allocator's peak.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from . import measuring
+from .measuring import Effort, Figure
+
+_KEPT: Final = 24
+_PEAK: Final = 250
+_AGENTS: Final = (4, 512)
+_SMALLEST: Final = 10
+
+
+def measure(effort: Effort) -> Iterator[Figure]:
+    for agents in _AGENTS:
+        share = effort.operations // agents
+        operations = share * agents
+        traced = measuring.ask("recorded_run", agents, share, "traced")
+        plain = measuring.ask("recorded_run", agents, share)
+        smallest = measuring.ask("recorded_run", agents, _SMALLEST)
+        what = f"{agents} agents, {operations} operations:"
+        columns = plain["columns"] / operations
+        yield measuring.at_most(f"{what} columns kept", columns, f"{columns:.1f} bytes", _KEPT, "bytes")
+        retained = traced["retained"] / operations
+        yield measuring.at_most(
+            f"{what} allocated after the run", retained, f"{retained:.1f} bytes", _KEPT, "bytes"
+        )
+        if plain["peak"] is None:
+            yield Figure(f"{what} peak of resident memory", "not measured: this system has no /proc/self/status")
+        else:
+            peak = (plain["peak"] - smallest["peak"]) / operations
+            yield measuring.at_most(f"{what} peak of resident memory", peak, f"{peak:.0f} bytes", _PEAK, "bytes")
+        allocated = traced["peak"] / operations
+        yield measuring.at_most(f"{what} peak of allocations", allocated, f"{allocated:.0f} bytes", _PEAK, "bytes")

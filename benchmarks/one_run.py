@@ -1,0 +1,54 @@
+"""One timed run with zero delays and all files written, of the library or of the plain loop.
+
+A program: ``python -m benchmarks.one_run ours 4 250000 noop`` runs 4 agents with 250,000 operations each and
+prints operations per second as JSON. The time is everything between making the simulator and having its files;
+imports, and a short run before, which loads what is loaded on first use, are not in it.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from benchmarks import plain_loop, targets
+
+from pytest_nos_stress import MultiAgentSimulator
+
+_WARM_UP = 50
+
+
+def run_ours(agents: int, operations: int, target: str, directory: Path) -> None:
+    MultiAgentSimulator(
+        agents=agents,
+        operations_per_agent=operations,
+        min_delay=0,
+        max_delay=0,
+        output_dir=directory,
+        target=targets.create(target),
+    ).run()
+
+
+def run_loop(agents: int, operations: int, target: str, directory: Path) -> None:
+    directory.mkdir()
+    system = targets.create(target)
+
+    def perform(task: str) -> None:
+        getattr(system, task)()
+
+    plain_loop.run(agents, operations, directory, perform, min_delay=0, max_delay=0)
+
+
+def main(who: str, agents: int, operations: int, target: str) -> None:
+    run: Callable[[int, int, str, Path], None] = {"ours": run_ours, "loop": run_loop}[who]
+    run(agents, _WARM_UP, target, Path("warm-up"))
+    started = time.perf_counter()
+    run(agents, operations, target, Path("timed"))
+    elapsed = time.perf_counter() - started
+    print(json.dumps({"per_second": agents * operations / elapsed}))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])

@@ -1,0 +1,84 @@
+"""One run whose memory, or the time of whose statistics, is measured.
+
+A program: ``python -m benchmarks.recorded_run 4 250000`` runs 4 agents with 250,000 operations each and prints
+as JSON the bytes of the records' columns, the process's memory at its greatest and the seconds that
+statistics and snapshot take. With ``traced`` as a third argument it counts Python's allocations instead, which
+slows the run down.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import sys
+import time
+import tracemalloc
+from pathlib import Path
+
+from benchmarks import targets
+
+from pytest_nos_stress import MultiAgentSimulator, StressResult
+from pytest_nos_stress.artifacts import snapshot
+from pytest_nos_stress.statistics import Measurements, compute
+
+_REPETITIONS = 5
+
+
+def run(agents: int, operations: int) -> StressResult:
+    return MultiAgentSimulator(
+        agents=agents,
+        operations_per_agent=operations,
+        min_delay=0,
+        max_delay=0,
+        output_dir="run",
+        target=targets.NoOp(),
+    ).run()
+
+
+def highest_memory() -> int | None:
+    """The most memory this process has had at once, in bytes; None where the system does not say."""
+    status = Path("/proc/self/status")
+    if not status.exists():
+        return None
+    return next(
+        int(line.split()[1]) * 1024 for line in status.read_text().splitlines() if line.startswith("VmHWM")
+    )
+
+
+def traced_run(agents: int, operations: int) -> dict[str, object]:
+    run(agents, 1)
+    gc.collect()
+    tracemalloc.start()
+    before, _ = tracemalloc.get_traced_memory()
+    result = run(agents, operations)
+    gc.collect()
+    retained, peak = (bytes_ - before for bytes_ in tracemalloc.get_traced_memory())
+    return {"operations": result.operations, "retained": retained, "peak": peak}
+
+
+def plain_run(agents: int, operations: int) -> dict[str, object]:
+    result = run(agents, operations)
+    peak = highest_memory()
+    records = result._measured.records
+    columns = sum(part.nbytes for column in records._columns.values() for part in column.chunks())
+    statistics, snapshots = [], []
+    for _ in range(_REPETITIONS):
+        started = time.perf_counter()
+        compute(Measurements(records, 0), 0, 0)
+        computed = time.perf_counter()
+        for _part in snapshot.render(records, 0):
+            pass
+        statistics.append(computed - started)
+        snapshots.append(time.perf_counter() - computed)
+    return {
+        "operations": result.operations,
+        "columns": columns,
+        "peak": peak,
+        "statistics": statistics,
+        "snapshot": snapshots,
+    }
+
+
+if __name__ == "__main__":
+    measure = traced_run if sys.argv[3:] == ["traced"] else plain_run
+    print(json.dumps(measure(int(sys.argv[1]), int(sys.argv[2]))))

@@ -1,0 +1,82 @@
+"""Measures what DESIGN.md, section 9 sets budgets for, and prints each figure beside its budget.
+
+    python benchmarks/run.py                      everything, about five minutes
+    python benchmarks/run.py --quick              under a minute, to see that it works; figures not to be quoted
+    python benchmarks/run.py throughput log       some sections
+
+Nothing fails where a budget is missed: machines are noisy, so a figure is for a person to look at. For the
+comparison with Locust, name a Python that has it: ``--locust-python /path/to/venv/bin/python``.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+_ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(_ROOT), str(_ROOT / "src")]
+
+from benchmarks import import_cost, log_lag, memory, statistics_time, throughput  # noqa: E402
+from benchmarks.measuring import Effort, Figure  # noqa: E402
+
+_SECTIONS: Mapping[str, Callable[[Effort], Iterator[Figure]]] = {
+    "import": import_cost.measure,
+    "throughput": throughput.measure,
+    "log": log_lag.measure,
+    "memory": memory.measure,
+    "statistics": statistics_time.measure,
+}
+_VERDICTS = {True: "met", False: "MISSED", None: ""}
+
+
+def main() -> None:
+    options = _parser().parse_args()
+    effort = _effort(quick=options.quick, locust_python=options.locust_python)
+    print(_machine())
+    missed = 0
+    for name in options.sections or _SECTIONS:
+        print(f"\n{name}: {_first_line_of_module(_SECTIONS[name])}", flush=True)
+        for figure in _SECTIONS[name](effort):
+            print(_line(figure), flush=True)
+            missed += figure.met is False
+    print(f"\nbudgets missed: {missed}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument(
+        "sections", nargs="*", metavar="section", choices=[*_SECTIONS, []], help=", ".join(_SECTIONS)
+    )
+    parser.add_argument("--quick", action="store_true", help="only see that the benchmarks work")
+    parser.add_argument("--locust-python", default=sys.executable, help="a Python that has locust")
+    return parser
+
+
+def _effort(*, quick: bool, locust_python: str) -> Effort:
+    if quick:
+        return Effort(1, 5, 100_000, 4_096, 20_480, 1.0, locust_python)
+    return Effort(7, 41, 1_000_000, 40_960, 204_800, 6.0, locust_python)
+
+
+def _machine() -> str:
+    cores = os.cpu_count()
+    load = f"load {os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else "load unknown"
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    return f"{time.strftime('%Y-%m-%d %H:%M')}, {python}, {platform.system()}, {cores} cores, {load}"
+
+
+def _first_line_of_module(function: Callable[..., object]) -> str:
+    return (sys.modules[function.__module__].__doc__ or "").splitlines()[0]
+
+
+def _line(figure: Figure) -> str:
+    return f"  {figure.what:<58} {figure.measured:<44} {figure.budget:<18} {_VERDICTS[figure.met]}".rstrip()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,19 @@
+"""How long statistics and snapshot of a run take, once its agents have ended."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Final
+
+from . import measuring
+from .measuring import Effort, Figure
+
+_AGENTS: Final = (4, 512)
+
+
+def measure(effort: Effort) -> Iterator[Figure]:
+    for agents in _AGENTS:
+        run = measuring.ask("recorded_run", agents, effort.operations // agents)
+        for what in ("statistics", "snapshot"):
+            milliseconds = measuring.median_and_range([seconds * 1e3 for seconds in run[what]], 0)
+            yield Figure(f"{agents} agents, {run['operations']} operations: {what}", f"{milliseconds} ms")

@@ -1,0 +1,184 @@
+"""pytest's hooks: options, marker, fixture, report. Nothing else is here.
+
+Every pytest session that has the plugin installed imports this module, so it imports the settings table and
+nothing heavier; the simulator, and with it NumPy, is imported by the first run of a stress test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from .settings import SETTINGS
+
+if TYPE_CHECKING:
+    from .plugin_fixture import StressSimulator
+
+FIXTURE = "stress_simulator"
+SKIPPED = "stress test: run it with --stress"
+
+_session_key = pytest.StashKey[Any]()
+_simulator_key = pytest.StashKey[Any]()
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    group = parser.getgroup("nos-stress", "stress tests")
+    group.addoption("--stress", action="store_true", default=False, help="run stress tests (skipped otherwise)")
+    for setting in SETTINGS:
+        if setting.flag is None:
+            continue
+        group.addoption(
+            setting.flag,
+            dest=setting.dest,
+            action="append" if setting.name == "thresholds" else "store",
+            default=None,
+            metavar=setting.metavar,
+            help=setting.help.replace("%", "%%"),
+        )
+        ini_type: Any = "linelist" if setting.kind.several else "string"
+        parser.addini(str(setting.ini), setting.help, type=ini_type, default=None)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line(
+        "markers",
+        "stress(**settings): a stress test, run with --stress; a test that does not use the "
+        f"{FIXTURE} fixture is itself the task that every agent performs",
+    )
+    from .plugin_session import StressSession
+
+    config.stash[_session_key] = StressSession(config)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_configure_node(node: Any) -> None:
+    """Before an xdist worker starts: every worker uses the controller's seed and directory."""
+    node.workerinput["nos_stress"] = node.config.stash[_session_key].for_workers()
+
+
+def pytest_report_header(config: pytest.Config) -> str | None:
+    header: str | None = config.stash[_session_key].header()
+    return header
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_pycollect_makeitem(
+    collector: pytest.Module | pytest.Class,
+) -> Generator[None, Any, Any]:
+    """A stress marker that says something wrong is a collection error."""
+    collected = yield
+    items = collected if isinstance(collected, list) else [collected]
+    for item in items:
+        if isinstance(item, pytest.Function) and item.get_closest_marker("stress"):
+            collector.config.stash[_session_key].check_marker(item)
+    return collected
+
+
+def pytest_itemcollected(item: pytest.Item) -> None:
+    """A test that uses the fixture is a stress test, marked or not."""
+    if FIXTURE in getattr(item, "fixturenames", ()) and not item.get_closest_marker("stress"):
+        item.add_marker("stress")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: Iterable[pytest.Item]) -> None:
+    if config.getoption("stress"):
+        return
+    for item in items:
+        if item.get_closest_marker("stress"):
+            item.add_marker(pytest.mark.skip(reason=SKIPPED))
+
+
+@pytest.fixture
+def stress_simulator(request: pytest.FixtureRequest) -> StressSimulator:
+    """Runs stress tests: ``stress_simulator.run(target=..., **settings) -> StressResult``.
+
+    A run that breaks a threshold raises ``ThresholdsNotMet``; a test may run several times.
+    """
+    if not request.config.getoption("stress"):
+        pytest.skip(SKIPPED)
+    return _simulator(request.node)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
+    """The body of a marked test that does not use the fixture is the task."""
+    if not _is_active_body(pyfuncitem):
+        return None
+    _simulator(pyfuncitem).run_body(pyfuncitem)
+    return True
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
+    if _is_active_body(item):
+        _refuse_unfit_body(item)
+    outcome = yield
+    simulator = item.stash.get(_simulator_key, None)
+    if simulator is not None and not simulator.results:
+        pytest.fail(f"stress test never ran the simulator: call {FIXTURE}.run(...)", pytrace=False)
+    return outcome
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item, call: pytest.CallInfo[None]
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    simulator = item.stash.get(_simulator_key, None)
+    if simulator is not None and (call.when == "call" or (call.when == "setup" and report.failed)):
+        simulator.add_to(report)
+    return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    reports = [one for group in terminalreporter.stats.values() for one in group]
+    runs = [run for report in reports for run in getattr(report, "stress_runs", ())]
+    runs += config.stash[_session_key].interrupted
+    if runs:
+        from .terminal import summary
+
+        terminalreporter.section("stress tests")
+        for line in summary(runs):
+            terminalreporter.write_line(line)
+    skipped = sum(
+        SKIPPED in str(getattr(one, "longrepr", "")) for one in terminalreporter.stats.get("skipped", ())
+    )
+    if skipped:
+        tests = "1 stress test was" if skipped == 1 else f"{skipped} stress tests were"
+        terminalreporter.write_line(f"{tests} skipped: run with pytest --stress")
+
+
+def _simulator(item: pytest.Item) -> StressSimulator:
+    from .plugin_fixture import StressSimulator
+
+    if _simulator_key not in item.stash:
+        item.stash[_simulator_key] = StressSimulator(item, item.config.stash[_session_key])
+    simulator: StressSimulator = item.stash[_simulator_key]
+    return simulator
+
+
+def _is_active_body(item: pytest.Item) -> bool:
+    return (
+        item.config.getoption("stress") is True
+        and item.get_closest_marker("stress") is not None
+        and FIXTURE not in getattr(item, "fixturenames", ())
+    )
+
+
+def _refuse_unfit_body(item: pytest.Item) -> None:
+    import inspect
+
+    if not isinstance(item, pytest.Function) or _is_unittest(item):
+        pytest.fail("a stress marker needs a test function: unittest methods cannot be the task", pytrace=False)
+    if inspect.iscoroutinefunction(item.obj) or inspect.isasyncgenfunction(item.obj):
+        pytest.fail(
+            "a stress marker needs a sync test function: engine 'threads' cannot run a coroutine", pytrace=False
+        )
+
+
+def _is_unittest(item: pytest.Function) -> bool:
+    import unittest
+
+    return isinstance(item.cls, type) and issubclass(item.cls, unittest.TestCase)

@@ -1,0 +1,149 @@
+"""The ``stress_simulator`` fixture: runs the simulator for a test and puts what it measured on the report."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from hashlib import blake2b
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from . import settings
+from .errors import RunFailed
+from .performance import INTERRUPTED
+from .plugin_session import StressSession, body_arguments
+from .result import StressResult
+from .settings import SETTINGS, SettingError
+from .simulator import MultiAgentSimulator
+from .terminal import LiveLine, describe_run, summary_row
+
+_ENDING_ERRORS: Final = (pytest.skip.Exception, pytest.xfail.Exception, pytest.exit.Exception)
+_LONGEST_NAME: Final = 150
+
+
+class StressSimulator:
+    """What the ``stress_simulator`` fixture gives to a test."""
+
+    def __init__(self, item: pytest.Item, session: StressSession) -> None:
+        self._item = item
+        self._session = session
+        self._runs = 0
+        self.results: list[StressResult] = []
+        """The results of the test's runs so far, also of those that did not pass."""
+
+    def run(self, target: object = None, **given: Any) -> StressResult:
+        """Run agents on a target.
+
+        ``target``: an object with a method for each task, a mapping of tasks to functions, a function for every
+        task, or None for the embedded exchange. Keywords are the settings of ``MultiAgentSimulator``; those not
+        given come from command line, marker, ini, in this order, and have their defaults otherwise. Raises
+        ``ThresholdsNotMet`` where a threshold does not hold (unless ``gate=False``), ``RunFailed`` where the run
+        hung or could not write its files, and ``SettingError``, a ``ValueError``.
+        """
+        __tracebackhide__ = True
+        return self._run(target, given, {})
+
+    def run_body(self, item: pytest.Function) -> None:
+        """Run with the test's own body as the task, under its name."""
+        arguments = body_arguments(item)
+        body = item.obj
+
+        def task() -> None:
+            body(**arguments)
+
+        try:
+            self._run({item.originalname: task}, {}, {"tasks": (item.originalname,)})
+        except (RunFailed, SettingError) as error:
+            failure = str(error)
+        else:
+            return
+        pytest.fail(failure, pytrace=False)
+
+    def add_to(self, report: pytest.TestReport) -> None:
+        """Put the runs on a report as built-in types, for the summary, and as extras for pytest-html."""
+        rows = [summary_row(self._item.nodeid, result, self._session.directory) for result in self.results]
+        report.stress_runs = rows  # type: ignore[attr-defined]
+        if self._item.config.pluginmanager.hasplugin("html"):
+            from .plugin_reports import html_extras
+
+            report.extras = [*getattr(report, "extras", []), *html_extras(self.results)]  # type: ignore[attr-defined]
+
+    def _run(self, target: object, given: dict[str, Any], fixed: dict[str, Any]) -> StressResult:
+        __tracebackhide__ = True
+        self._runs += 1
+        simulator = None
+        problem: BaseException
+        live = LiveLine.for_session(self._item.config)
+        try:
+            values = self._session.levels(self._item, given) | fixed
+            values["output_dir"] = self._directory(values.pop("output_dir", None))
+            simulator = MultiAgentSimulator(target=target, **values)
+            return simulator.run(progress=live, ending_errors=_ENDING_ERRORS)
+        except SettingError as error:
+            problem = error
+        except RunFailed as error:
+            repeat = f"repeat this run with:\n  {self._repeat_command(error.result.seed)}"
+            problem = type(error)(f"{error}\n\n{repeat}", error.result)
+            problem.__cause__ = error.__cause__
+        finally:
+            if live is not None:
+                live.clear()
+            if simulator is not None and simulator.result is not None:
+                self._report(simulator.result)
+        raise problem.with_traceback(None)
+
+    def _directory(self, given: str | None) -> Path:
+        base = settings.BY_NAME["output_dir"].default if given is None else given
+        directory = self._session.directory / base / safe_name(self._item.nodeid)
+        return directory if self._runs == 1 else directory / f"run-{self._runs}"
+
+    def _report(self, result: StressResult) -> None:
+        """Note a run while the test goes on: what is added later misses JUnit XML."""
+        self.results.append(result)
+        prefix = "stress" if self._runs == 1 else f"stress_run_{self._runs}"
+        for name, value in describe_run(result).items():
+            self._item.user_properties.append((f"{prefix}_{name}", value))
+        row = summary_row(self._item.nodeid, result, self._session.directory)
+        if result.status == INTERRUPTED:
+            self._session.interrupted.append(row)
+        self._item.add_report_section("call", "stress", "\n".join(f"{key}: {value}" for key, value in row.items()))
+        if self._item.config.pluginmanager.hasplugin("allure_listener"):
+            from .plugin_reports import attach_to_allure
+
+            attach_to_allure(result)
+
+    def _repeat_command(self, seed: int) -> str:
+        """A command that performs the same plan again."""
+        config = self._item.config
+        parts = ["pytest", "--stress", f"--stress-seed={seed}"]
+        for setting in SETTINGS:
+            raw = config.getoption(setting.dest) if setting.flag and setting.name != "seed" else None
+            for one in raw if isinstance(raw, list) else [raw]:
+                parts += [] if one is None else [f"{setting.flag}={one}"]
+        for override in config.getoption("override_ini", None) or []:
+            parts += ["-o", override]
+        if config.getoption("inifilename", None):
+            parts += ["-c", str(config.getoption("inifilename"))]
+        path = os.path.relpath(self._item.path, self._session.directory)
+        _, separator, rest = self._item.nodeid.partition("::")
+        return shlex.join([*parts, f"{path}{separator}{rest}"])
+
+
+def safe_name(test_id: str) -> str:
+    """A test id as the name of one directory: readable, and different for different ids.
+
+    Ids of plain names map one to one (``tests/test_a.py::test_b`` to ``tests-test_a.py--test_b``); an id with
+    other characters, or a long one, carries a hash.
+    """
+    mapped = test_id.replace("::", "--").replace("/", "-")
+    safe = "".join(character if _is_safe(character) else "_" for character in mapped)[:_LONGEST_NAME]
+    if safe == mapped and "-" not in test_id:
+        return safe
+    digest = blake2b(test_id.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
+    return f"{safe}-{digest}"
+
+
+def _is_safe(character: str) -> bool:
+    return character.isascii() and (character.isalnum() or character in "_.-[]")

@@ -1,0 +1,173 @@
+"""What a pytest session says of its stress tests: the settings of command line and ini, seed, directory.
+
+Guarantee: everything that is wrong on the command line or in an ini file is a ``pytest.UsageError`` before
+anything is collected, and everything wrong at a marker is a collection error there; one line each.
+"""
+
+from __future__ import annotations
+
+import inspect
+import os
+import random
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from . import settings
+from .settings import SETTINGS, SettingError
+
+_FIXTURE: Final = "stress_simulator"
+
+
+class StressSession:
+    """The session's part of every run's settings."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self.config = config
+        self.interrupted: list[dict[str, Any]] = []
+        """The summary's rows of runs that Ctrl-C ended: their tests have no report."""
+        from_controller = getattr(config, "workerinput", {}).get("nos_stress", {})
+        self.directory = Path(from_controller.get("directory", config.invocation_params.dir))
+        try:
+            self.ini = _read_ini(config)
+            self.command_line = _read_command_line(config)
+            self._check()
+        except SettingError as error:
+            raise pytest.UsageError(str(error)) from None
+        given = settings.merge([self.ini, self.command_line]).get("seed")
+        drawn: int = from_controller.get("seed") or random.SystemRandom().getrandbits(32)
+        self.seed: int = drawn if given is None else given
+
+    @property
+    def active(self) -> bool:
+        return bool(self.config.getoption("stress"))
+
+    def for_workers(self) -> dict[str, Any]:
+        return {"seed": self.seed, "directory": str(self.directory)}
+
+    def header(self) -> str | None:
+        if not self.active:
+            return None
+        return f"stress: seed {self.seed}, repeat with --stress-seed={self.seed}"
+
+    def check_marker(self, item: pytest.Function) -> None:
+        """Raise ``CollectError`` for a stress marker that is wrong."""
+        is_body = _FIXTURE not in item.fixturenames
+        try:
+            values = self.levels(item, {})
+            settings.check_together(values)
+            if is_body and any("tasks" in marker.kwargs for marker in item.iter_markers("stress")):
+                raise SettingError("tasks: the body of the test is the task; allowed only with the fixture")
+        except SettingError as error:
+            where = f"{item.path.name}::{item.name}"
+            raise pytest.Collector.CollectError(f"{where}: stress marker: {error}") from None
+
+    def levels(self, item: pytest.Item, run: dict[str, Any]) -> dict[str, Any]:
+        """The settings of one run: the first of ``run(...)``, command line, marker, ini that has each.
+
+        Raises ``SettingError``.
+        """
+        values = settings.merge([self.ini, *_read_markers(item), self.command_line, settings.check_all(run)])
+        values.setdefault("seed", self.seed)
+        if values["seed"] is None:
+            values["seed"] = self.seed
+        return values
+
+    def _check(self) -> None:
+        def label(name: str) -> str:
+            return str(settings.BY_NAME[name].flag) if name in self.command_line else _ini_label(name)
+
+        # Each level takes the place of the other's number or duration, so both on one level are an error.
+        for level in (self.ini, self.command_line):
+            settings.check_together(level | {"min_delay": 0, "max_delay": 0}, label)
+        values = settings.merge([self.ini, self.command_line])
+        settings.check_together(values, label)
+        if self.active:
+            self._check_active(values, label)
+
+    def _check_active(self, values: dict[str, Any], label: Any) -> None:
+        from .engines import create
+
+        if "engine" in values:
+            create(values["engine"])
+        directory = self.directory / values.get("output_dir", settings.BY_NAME["output_dir"].default)
+        existing = next(one for one in (directory, *directory.parents) if one.exists())
+        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
+            reason = "not a directory" if not existing.is_dir() else "no permission to write"
+            raise SettingError(
+                f"{label('output_dir')}={str(directory)!r}: {reason}; must be a directory to write in"
+            )
+
+
+def _ini_label(name: str) -> str:
+    return f"{settings.BY_NAME[name].ini} (ini)"
+
+
+def _read_command_line(config: pytest.Config) -> dict[str, Any]:
+    given = {}
+    for setting in SETTINGS:
+        raw = config.getoption(setting.dest) if setting.flag else None
+        if raw is not None:
+            given[setting.name] = setting.read(raw, str(setting.flag))
+    return _with_parsed_thresholds(given, "--stress-threshold")
+
+
+def _read_ini(config: pytest.Config) -> dict[str, Any]:
+    given = {}
+    for setting in SETTINGS:
+        raw = _ini_value(config, setting.ini) if setting.flag and setting.ini else None
+        if raw not in (None, "", []):
+            given[setting.name] = setting.read(raw, _ini_label(setting.name))
+    return _with_parsed_thresholds(given, _ini_label("thresholds"))
+
+
+def _ini_value(config: pytest.Config, key: str) -> Any:
+    """The value of an ini key; in native TOML, where pytest wants the one type declared, whatever type it has."""
+    try:
+        return config.getini(key)
+    except (TypeError, pytest.UsageError):
+        return _native_toml(config)[key]
+
+
+def _native_toml(config: pytest.Config) -> dict[str, Any]:
+    import tomllib
+
+    path = config.inipath
+    if path is None:
+        raise pytest.UsageError("the ini file of a stress setting is gone")
+    content = tomllib.loads(path.read_text(encoding="utf-8"))
+    table: dict[str, Any] = content.get("tool", content).get("pytest", {})
+    return table
+
+
+def _with_parsed_thresholds(given: dict[str, Any], label: str) -> dict[str, Any]:
+    if given.get("thresholds"):
+        from .thresholds import parse
+
+        given["thresholds"] = tuple(parse(text, session_wide=True, label=label) for text in given["thresholds"])
+    return given
+
+
+def _read_markers(item: pytest.Item) -> list[dict[str, Any]]:
+    """The keywords of the item's stress markers, the closest last."""
+    levels = []
+    for marker in reversed(list(item.iter_markers("stress"))):
+        if marker.args:
+            raise SettingError(f"{marker.args[0]!r}: takes keywords only, for instance agents=8")
+        values = settings.check_all(marker.kwargs)
+        if values.get("thresholds"):
+            from .thresholds import parse
+
+            values["thresholds"] = tuple(
+                parse(one) if isinstance(one, str) else one for one in values["thresholds"]
+            )
+        settings.check_together(values | {"min_delay": 0, "max_delay": 0})
+        levels.append(values)
+    return levels
+
+
+def body_arguments(item: pytest.Function) -> dict[str, Any]:
+    """The fixtures that a test function names, with their values."""
+    wanted = inspect.signature(item.obj).parameters
+    return {name: value for name, value in item.funcargs.items() if name in wanted}

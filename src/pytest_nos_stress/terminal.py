@@ -1,0 +1,135 @@
+"""What people see of runs in the terminal: the live line, and the summary's table."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, Final, TextIO
+
+from .failure import table
+from .performance import COMPLETED, Progress
+from .result import StressResult
+from .text import one_line
+from .verdict import show_seconds
+
+_INTERVAL: Final = 0.5
+_NARROWEST: Final = 20
+_SAVE, _RESTORE, _CLEAR = "\x1b7", "\x1b8", "\x1b[K"
+
+
+class LiveLine:
+    """A line about a run that goes on, behind what pytest has written on the terminal's current line.
+
+    It is written to the terminal itself, past pytest's capture, and wiped before pytest writes again.
+    """
+
+    def __init__(self, stream: TextIO, room: Callable[[], int]) -> None:
+        self._stream = stream
+        self._room = room
+        self._last = time.monotonic()
+        self._shown = False
+
+    @classmethod
+    def for_session(cls, config: Any) -> LiveLine | None:
+        """The live line of a pytest session; None where there is no terminal to show it on.
+
+        CI logs, xdist workers, ``-q`` and ``-s`` (which gives the terminal to the tests) have none.
+        """
+        reporter = config.pluginmanager.get_plugin("terminalreporter")
+        quiet = config.get_verbosity() < 0 or config.getoption("capture", "no") == "no"
+        if reporter is None or quiet or os.environ.get("CI") or os.environ.get("TERM") == "dumb":
+            return None
+        writer = config.get_terminal_writer()
+        stream = getattr(writer, "_file", None)
+        if stream is None or not stream.isatty():
+            return None
+        return cls(stream, lambda: int(writer.fullwidth - writer.width_of_current_line - 2))
+
+    def __call__(self, progress: Progress) -> None:
+        now = time.monotonic()
+        if now - self._last < _INTERVAL:
+            return
+        self._last = now
+        room = self._room()
+        if room >= _NARROWEST:
+            self._shown = True
+            self._write(f"{_SAVE} {live_text(progress)[:room]}{_CLEAR}{_RESTORE}")
+
+    def clear(self) -> None:
+        if self._shown:
+            self._write(_CLEAR)
+
+    def _write(self, text: str) -> None:
+        self._stream.write(text)
+        self._stream.flush()
+
+
+def live_text(progress: Progress) -> str:
+    """Operations done, rate, failures and time left."""
+    rate = progress.operations / progress.elapsed if progress.elapsed else 0.0
+    parts = [f"{progress.operations} ops", f"{rate:.0f}/s", f"{progress.failures} failed"]
+    if progress.done > 0:
+        left = progress.elapsed * (1 - progress.done) / progress.done
+        parts.append(f"{left:.0f} s left")
+    return ", ".join(parts)
+
+
+def describe_run(result: StressResult) -> dict[str, Any]:
+    """The main figures of a run as built-in types, under the names that JUnit XML shows."""
+    stats = result.stats
+    described = {
+        "seed": result.seed,
+        "operations": result.operations,
+        "successful": result.successes,
+        "failed": result.failures,
+        "missing_data": result.missing_data,
+        "errors": result.errors,
+        **{name: stats[name] for name in ("success_rate", "failure_rate", "error_rate", "missing_data_rate")},
+        "throughput": stats["throughput"],
+    }
+    for metric in ("latency", "response_time"):
+        for figure in ("p50", "p95", "p99", "max"):
+            described[f"{metric}_{figure}"] = stats[metric][figure]
+    described |= {"verdict": stats["verdict"], "status": stats["status"]}
+    return described | {_file_key(path): str(path) for path in result.files}
+
+
+def _file_key(path: Path) -> str:
+    return {"stress_test_results": "log", "agent_memory_snapshot": "snapshot"}.get(path.stem, "statistics")
+
+
+def summary_row(test: str, result: StressResult, directory: Path) -> dict[str, str | int]:
+    """What the summary shows of a run, as built-in types: it crosses from xdist's workers to the controller."""
+    stats = result.stats
+    return {
+        "test": test,
+        "operations": result.operations,
+        "success/failed/missing": f"{result.successes}/{result.failures}/{result.missing_data}",
+        "p50": _seconds_or_dash(stats["latency"]["p50"]),
+        "p99": _seconds_or_dash(stats["latency"]["p99"]),
+        "verdict": stats["verdict"] if stats["status"] == COMPLETED else stats["status"],
+        "seed": result.seed,
+        "files": _relative(result.output_dir, directory),
+    }
+
+
+def summary(runs: Sequence[dict[str, str | int]]) -> list[str]:
+    """The summary's table, and below each run where its files are."""
+    columns = [name for name in runs[0] if name != "files"]
+    rows = [columns, *([one_line(str(run[name])) for name in columns] for run in runs)]
+    heading, *lines = table(rows, indent="")
+    shown = [heading]
+    for line, run in zip(lines, runs, strict=True):
+        shown += [line, f"  files: {one_line(str(run['files']))}"]
+    return shown
+
+
+def _seconds_or_dash(value: float | None) -> str:
+    return "-" if value is None else show_seconds(value)
+
+
+def _relative(path: Path, directory: Path) -> str:
+    relative = os.path.relpath(path, directory)
+    return str(path) if relative.startswith("..") else relative
