@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .errors import MissingDataError, RunFailed, ThresholdsNotMet
     from .operation import Operation
+    from .plugin_fixture import StressSimulator
     from .result import StressResult
     from .scenario import Scenario
     from .settings import SettingError
@@ -27,6 +28,7 @@ __all__ = [
     "Scenario",
     "SettingError",
     "StressResult",
+    "StressSimulator",
     "ThresholdsNotMet",
     "run_stress_test",
 ]
@@ -39,6 +41,7 @@ _MODULES = {
     "Scenario": "scenario",
     "SettingError": "settings",
     "StressResult": "result",
+    "StressSimulator": "plugin_fixture",
     "ThresholdsNotMet": "errors",
     "run_stress_test": "simulator",
 }

@@ -22,7 +22,7 @@ def conclude(
 ) -> tuple[StressResult, BaseException | None]:
     """Judge a performance and write its files: the result, and what is to be raised, if anything."""
     measured = Measurements(performance.records, performance.clock.started_ns)
-    verdicts = verdict.judge(verdict.with_implicit(thresholds), measured)
+    verdicts = verdict.judge(thresholds, measured)
     stats = _statistics(performance, measured, verdicts)
     problems = _problems(performance)
     if problems:

@@ -52,6 +52,11 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_session_key] = StressSession(config)
 
 
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if _session_key in config.stash:
+        config.stash[_session_key].close()
+
+
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Before an xdist worker starts: every worker uses the controller's seed and directory."""

@@ -17,7 +17,7 @@ from .plugin_session import StressSession, body_arguments
 from .result import StressResult
 from .settings import SETTINGS, SettingError
 from .simulator import MultiAgentSimulator
-from .terminal import LiveLine, describe_run, summary_row
+from .terminal import describe_run, summary_row
 
 _ENDING_ERRORS: Final = (pytest.skip.Exception, pytest.xfail.Exception, pytest.exit.Exception)
 _LONGEST_NAME: Final = 150
@@ -75,7 +75,7 @@ class StressSimulator:
         self._runs += 1
         simulator = None
         problem: BaseException
-        live = LiveLine.for_session(self._item.config)
+        live = self._session.live_line()
         try:
             values = self._session.levels(self._item, given) | fixed
             values["output_dir"] = self._directory(values.pop("output_dir", None))

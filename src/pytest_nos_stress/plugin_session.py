@@ -10,12 +10,15 @@ import inspect
 import os
 import random
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import pytest
 
 from . import settings
 from .settings import SETTINGS, SettingError
+
+if TYPE_CHECKING:
+    from .terminal import LiveLine
 
 _FIXTURE: Final = "stress_simulator"
 
@@ -38,10 +41,37 @@ class StressSession:
         given = settings.merge([self.ini, self.command_line]).get("seed")
         drawn: int = from_controller.get("seed") or random.SystemRandom().getrandbits(32)
         self.seed: int = drawn if given is None else given
+        self._terminal = self._open_terminal()
 
     @property
     def active(self) -> bool:
         return bool(self.config.getoption("stress"))
+
+    def close(self) -> None:
+        if self._terminal is not None:
+            os.close(self._terminal)
+
+    def live_line(self) -> LiveLine | None:
+        """A live line on the session's terminal; None where there is none to show it on."""
+        if self._terminal is None:
+            return None
+        from .terminal import LiveLine
+
+        writer = self.config.get_terminal_writer()
+        return LiveLine(self._terminal, lambda: writer.fullwidth - writer.width_of_current_line - 2)
+
+    def _open_terminal(self) -> int | None:
+        """The terminal itself, which stays open to us while pytest captures what tests write to it.
+
+        CI logs, xdist, ``-q`` and ``-s`` (which gives the terminal to the tests) have no live line.
+        """
+        config = self.config
+        quiet = config.get_verbosity() < 0 or config.getoption("capture") == "no"
+        distributed = hasattr(config, "workerinput") or config.getoption("numprocesses", None)
+        dumb = os.environ.get("CI") or os.environ.get("TERM") == "dumb"
+        if not self.active or quiet or distributed or dumb or not os.isatty(1):
+            return None
+        return os.dup(1)
 
     def for_workers(self) -> dict[str, Any]:
         return {"seed": self.seed, "directory": str(self.directory)}

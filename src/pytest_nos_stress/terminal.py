@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, Final, TextIO
+from typing import Any, Final
 
 from .failure import table
 from .performance import COMPLETED, Progress
@@ -25,27 +25,11 @@ class LiveLine:
     It is written to the terminal itself, past pytest's capture, and wiped before pytest writes again.
     """
 
-    def __init__(self, stream: TextIO, room: Callable[[], int]) -> None:
-        self._stream = stream
+    def __init__(self, terminal: int, room: Callable[[], int]) -> None:
+        self._terminal = terminal
         self._room = room
         self._last = time.monotonic()
         self._shown = False
-
-    @classmethod
-    def for_session(cls, config: Any) -> LiveLine | None:
-        """The live line of a pytest session; None where there is no terminal to show it on.
-
-        CI logs, xdist workers, ``-q`` and ``-s`` (which gives the terminal to the tests) have none.
-        """
-        reporter = config.pluginmanager.get_plugin("terminalreporter")
-        quiet = config.get_verbosity() < 0 or config.getoption("capture", "no") == "no"
-        if reporter is None or quiet or os.environ.get("CI") or os.environ.get("TERM") == "dumb":
-            return None
-        writer = config.get_terminal_writer()
-        stream = getattr(writer, "_file", None)
-        if stream is None or not stream.isatty():
-            return None
-        return cls(stream, lambda: int(writer.fullwidth - writer.width_of_current_line - 2))
 
     def __call__(self, progress: Progress) -> None:
         now = time.monotonic()
@@ -62,8 +46,7 @@ class LiveLine:
             self._write(_CLEAR)
 
     def _write(self, text: str) -> None:
-        self._stream.write(text)
-        self._stream.flush()
+        os.write(self._terminal, text.encode())
 
 
 def live_text(progress: Progress) -> str:
@@ -104,13 +87,13 @@ def summary_row(test: str, result: StressResult, directory: Path) -> dict[str, s
     """What the summary shows of a run, as built-in types: it crosses from xdist's workers to the controller."""
     stats = result.stats
     return {
-        "test": test,
+        "verdict": stats["verdict"] if stats["status"] == COMPLETED else stats["status"],
         "operations": result.operations,
         "success/failed/missing": f"{result.successes}/{result.failures}/{result.missing_data}",
         "p50": _seconds_or_dash(stats["latency"]["p50"]),
         "p99": _seconds_or_dash(stats["latency"]["p99"]),
-        "verdict": stats["verdict"] if stats["status"] == COMPLETED else stats["status"],
         "seed": result.seed,
+        "test": test,
         "files": _relative(result.output_dir, directory),
     }
 

@@ -70,16 +70,13 @@ def show_seconds(value: float) -> str:
     return f"{value * 1e9:.4g} ns"
 
 
-def with_implicit(thresholds: Sequence[Threshold]) -> list[Threshold]:
-    """The thresholds, with ``errors == 0`` unless one of them judges errors."""
-    if any(one.metric in ("errors", "error_rate") for one in thresholds):
-        return list(thresholds)
-    return [*thresholds, parse("errors == 0")]
-
-
 def judge(thresholds: Sequence[Threshold], measured: Measurements) -> list[Verdict]:
-    """The verdict on each threshold, in order."""
-    return [_judge(threshold, measured) for threshold in thresholds]
+    """The verdict on each threshold, in order, and on ``errors == 0`` unless one of them judges errors here."""
+    verdicts = [_judge(threshold, measured) for threshold in thresholds]
+    judged = {one.threshold.metric for one in verdicts if one.verdict != NOT_APPLICABLE}
+    if judged & {"errors", "error_rate"}:
+        return verdicts
+    return [*verdicts, _judge(parse("errors == 0"), measured)]
 
 
 def _judge(threshold: Threshold, measured: Measurements) -> Verdict:

@@ -26,13 +26,17 @@ def prepare(directory: Path) -> None:
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for name in NAMES:
+        for name in (*NAMES, *map(_unfinished, NAMES)):
             (directory / name).unlink(missing_ok=True)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise SettingError(
             f"output_dir={str(directory)!r}: cannot be written ({reason}); must be a directory to write in"
         ) from None
+
+
+def _unfinished(name: str) -> str:
+    return f".{name}.unfinished"
 
 
 def write_all(file: int, data: bytes) -> None:
@@ -44,7 +48,7 @@ def write_all(file: int, data: bytes) -> None:
 
 def write_whole(path: Path, parts: Iterable[bytes]) -> None:
     """Write a file so that a reader finds all of it or none. Raises ``OSError``."""
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    unfinished = path.with_name(_unfinished(path.name))
     try:
         file = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
         try:

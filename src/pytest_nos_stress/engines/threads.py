@@ -14,6 +14,8 @@ import traceback
 from collections.abc import Callable, Sequence
 from typing import Final
 
+from pytest_nos_stress.settings import SettingError
+
 from . import EngineAgent, LostAgent, Unfinished
 
 _WATCH_INTERVAL: Final = 0.1
@@ -69,7 +71,13 @@ class ThreadsEngine:
     def _begin(self, agents: Sequence[EngineAgent]) -> None:
         for agent in agents:
             thread = threading.Thread(target=self._live, args=(agent,), name=f"agent {agent.name}", daemon=True)
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError as error:
+                raise SettingError(
+                    f"agents={len(agents)}: the system starts no more than {len(self._threads)} threads ({error}); "
+                    "must be fewer"
+                ) from None
             self._threads[thread] = agent
 
     def _live(self, agent: EngineAgent) -> None:

@@ -1,0 +1,125 @@
+"""The snippets of README and guides do what they say, and the reference is what the settings table makes."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+README_SERVICE = """
+import pytest
+@pytest.fixture
+def order_service():
+    class OrderService:
+        def buy(self): pass
+        def sell(self): pass
+        def audit(self): return []
+    return OrderService()
+"""
+
+
+def snippets(language: str) -> list[tuple[str, str]]:
+    found = []
+    for page in PAGES:
+        for number, match in enumerate(re.finditer(rf"^```{language}\n(.*?)^```$", page.read_text(), re.M | re.S)):
+            found.append((f"{page.name}-{number}", match[1]))
+    return found
+
+
+def python_snippets(tests: bool) -> list[object]:
+    return [
+        pytest.param(code, id=name)
+        for name, code in snippets("python")
+        if bool(re.search(r"^def test_", code, re.M)) is tests
+    ]
+
+
+@pytest.mark.parametrize("code", python_snippets(tests=True))
+def test_a_test_in_the_docs_passes_under_stress(pytester: pytest.Pytester, code: str) -> None:
+    pytester.makeconftest(README_SERVICE)
+    pytester.makepyfile(code)
+    result = pytester.runpytest("--stress", "--stress-seed=1")
+    outcomes = result.parseoutcomes()
+    assert result.ret == pytest.ExitCode.OK, result.stdout.str()
+    assert outcomes["passed"] >= 1
+    assert "skipped" not in outcomes
+
+
+@pytest.mark.parametrize("code", python_snippets(tests=False))
+def test_a_script_in_the_docs_runs(tmp_path: Path, code: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout
+
+
+@pytest.mark.parametrize("code", [pytest.param(code, id=name) for name, code in snippets("(?:ini|toml)")])
+def test_a_configuration_in_the_docs_is_accepted(pytester: pytest.Pytester, code: str) -> None:
+    is_toml = "[tool.pytest]" in code
+    pytester.path.joinpath("pyproject.toml" if is_toml else "pytest.ini").write_text(code)
+    pytester.makepyfile(
+        "def test_trades(stress_simulator): stress_simulator.run(operations_per_agent=150, max_delay=0, min_delay=0)"
+    )
+    result = pytester.runpytest("--stress")
+    if is_toml and int(pytest.__version__.split(".")[0]) < 9:
+        return
+    result.assert_outcomes(passed=1)
+
+
+def test_the_readme_command_runs_the_main_job_and_says_where_the_files_are(pytester: pytest.Pytester) -> None:
+    command = re.search(r"\.venv/bin/(pytest --stress --pyargs .*)$", (ROOT / "README.md").read_text(), re.M)
+    assert command is not None
+    result = pytester.runpytest(*shlex.split(command[1])[1:])
+    result.assert_outcomes(passed=1)
+    (files,) = re.findall(r"^  files: (.*)$", result.stdout.str(), re.M)
+    assert sorted(os.listdir(pytester.path / files)) == [
+        "agent_memory_snapshot.json",
+        "simulation_statistics.json",
+        "stress_test_results.log",
+    ]
+
+
+def test_the_reference_of_settings_is_what_the_table_makes() -> None:
+    pages = _make_settings()
+    readme = (ROOT / "README.md").read_text()
+    assert pages.readme(readme) == readme
+    assert pages.reference() == (ROOT / "docs" / "settings.md").read_text()
+
+
+def test_links_between_pages_lead_somewhere() -> None:
+    for page in PAGES:
+        for link in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text()):
+            assert (page.parent / link).exists(), f"{page.name}: {link}"
+
+
+def test_the_architecture_page_names_every_module() -> None:
+    text = (ROOT / "docs" / "architecture.md").read_text()
+    package = ROOT / "src" / "pytest_nos_stress"
+    modules = [one.stem for one in package.glob("*.py")]
+    modules += [f"{one.parent.name}/" for one in package.glob("*/__init__.py")]
+    named = set(re.findall(r"`([a-z_]+/?)`", text))
+    assert {one for one in modules if one not in ("__init__", "errors")} <= named
+
+
+def _make_settings() -> ModuleType:
+    spec = importlib.util.spec_from_file_location("make_settings", ROOT / "docs" / "make_settings.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
