@@ -21,7 +21,8 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple, NoReturn
 
-from .settings import SECONDS_PER_UNIT, SettingError
+from .kinds import SECONDS_PER_UNIT
+from .settings import SettingError
 
 COUNTS: Final = ("operations", "successes", "failures", "errors", "missing_data")
 RATES: Final = ("success_rate", "failure_rate", "error_rate", "missing_data_rate")

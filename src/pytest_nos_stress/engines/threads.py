@@ -75,7 +75,7 @@ class ThreadsEngine:
                 thread.start()
             except RuntimeError as error:
                 raise SettingError(
-                    f"agents={len(agents)}: the system starts no more than {len(self._threads)} threads ({error}); "
+                    f"agents={len(agents)}: the system starts only {len(self._threads)} threads ({error}); "
                     "must be fewer"
                 ) from None
             self._threads[thread] = agent

@@ -1,0 +1,249 @@
+"""The kinds of values settings take: how text becomes a value, and which values hold.
+
+As the settings table, this is imported by every pytest session, so it imports only built-in modules.
+"""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+ENGINES = ("threads", "asyncio", "virtual", "explore")
+FAILURE_MODES = ("lost_request", "lost_reply", "mixed")
+MOST_TASKS = 10_000
+MOST_AGENTS = 1_000_000
+LONGEST_SECONDS = 366 * 86_400.0
+SECONDS_PER_UNIT = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class Refused(ValueError):
+    """Why a check refuses a value, where the kind's own words do not say it."""
+
+
+class Kind:
+    """What values a setting takes: how text becomes a value, which values hold, and the words for both."""
+
+    __slots__ = ("allowed", "check", "parse", "several")
+
+    def __init__(
+        self,
+        allowed: str,
+        check: Callable[[Any], Any],
+        parse: Callable[[Any], Any] = str,
+        several: bool = False,
+    ) -> None:
+        self.allowed = allowed
+        self.check = check
+        self.parse = parse
+        self.several = several
+
+
+def _number(value: Any) -> float:
+    if isinstance(value, (bool, str, bytes)):
+        raise ValueError(value)
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(value)
+    return number
+
+
+def _whole(value: Any) -> int:
+    if isinstance(value, bool):
+        raise ValueError(value)
+    return operator.index(value)
+
+
+def _probability(value: Any) -> float:
+    number = _number(value)
+    if not 0 <= number <= 1:
+        raise ValueError(value)
+    return number
+
+
+def seconds(value: Any) -> float:
+    """Seconds of a number or of text with a unit (``"500ms"``, ``"2m"``). Raises ``ValueError``."""
+    if not isinstance(value, str):
+        return _number(value)
+    text = value.strip()
+    number = text.rstrip("nusmh")
+    return _number(float(number)) * SECONDS_PER_UNIT[text[len(number) :].strip() or "s"]
+
+
+def _seconds_from_zero(value: Any) -> float:
+    try:
+        number = seconds(value)
+    except KeyError:
+        raise ValueError(value) from None
+    if not 0 <= number <= LONGEST_SECONDS:
+        raise ValueError(value)
+    return number
+
+
+def _seconds_above_zero(value: Any) -> float:
+    number = _seconds_from_zero(value)
+    if number == 0:
+        raise ValueError(value)
+    return number
+
+
+def _optional(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else check(value)
+
+
+def _count(value: Any) -> int:
+    number = _whole(value)
+    if number < 1:
+        raise ValueError(value)
+    return number
+
+
+def _one_of(names: Sequence[str]) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        if value not in names:
+            raise ValueError(value)
+        return str(value)
+
+    return check
+
+
+def _name(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(value)
+    if not value.strip():
+        raise Refused("a name is empty")
+    return value
+
+
+def _names(values: Iterable[Any], what: str) -> tuple[str, ...]:
+    if isinstance(values, (str, bytes)):
+        raise Refused("this is one string")
+    names = tuple(_name(value) for value in values)
+    if not names:
+        raise Refused(f"there are no {what}s")
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise Refused(f"{what} {twice!r} is there twice")
+    return names
+
+
+def _agents(value: Any) -> tuple[str, ...]:
+    if hasattr(value, "__index__"):
+        count = _count(value)
+        if count > MOST_AGENTS:
+            raise ValueError(value)
+        return tuple(f"Agent_{number}" for number in range(1, count + 1))
+    return _names(value, "agent")
+
+
+def _tasks(value: Any) -> dict[str, float]:
+    """Tasks with their weights, in order."""
+    names = _names(value, "task")
+    if len(names) > MOST_TASKS:
+        raise Refused(f"{len(names)} tasks")
+    if not isinstance(value, Mapping):
+        return dict.fromkeys(names, 1.0)
+    weights = {name: _number(value[name]) for name in names}
+    for name, weight in weights.items():
+        if weight <= 0:
+            raise Refused(f"the weight of {name!r} is {weight:g}, not above 0")
+    return weights
+
+
+def _split(text: Any) -> list[str]:
+    """Names of comma-separated text, or of a list of such texts."""
+    texts = [text] if isinstance(text, str) else list(text)
+    if not all(isinstance(one, str) for one in texts):
+        raise ValueError(text)
+    return [name.strip() for part in texts for name in part.split(",") if name.strip()]
+
+
+def _read_agents(text: Any) -> Any:
+    if not isinstance(text, (str, list, tuple)):
+        return text
+    names = _split(text)
+    if len(names) == 1 and names[0].lstrip("+-").isdecimal():
+        return int(names[0])
+    return names
+
+
+def _read_tasks(text: Any) -> Any:
+    if isinstance(text, Mapping):
+        return text
+    names = _split(text)
+    if not any("=" in name for name in names):
+        return names
+    pairs = [name.partition("=") for name in names]
+    if len({name for name, _, _ in pairs}) < len(pairs):
+        return [name for name, _, _ in pairs]
+    return {name.strip(): float(weight or 1) for name, _, weight in pairs}
+
+
+def _read_number(text: Any) -> Any:
+    return float(text) if isinstance(text, str) else text
+
+
+def _read_whole(text: Any) -> Any:
+    return int(text) if isinstance(text, str) else text
+
+
+def _read_lines(text: Any) -> Any:
+    return [text] if isinstance(text, str) else list(text)
+
+
+def _directory(value: Any) -> str:
+    if isinstance(value, bytes) or not (isinstance(value, str) or hasattr(value, "__fspath__")):
+        raise ValueError(value)
+    path = value if isinstance(value, str) else value.__fspath__()
+    if not isinstance(path, str) or not path.strip() or "\0" in path:
+        raise ValueError(value)
+    return path
+
+
+def _expressions(value: Any) -> tuple[Any, ...]:
+    """Thresholds are parsed where they are judged; here they only have to be a list of them."""
+    if value is None:
+        return ()
+    if isinstance(value, (str, bytes, Mapping)):
+        raise Refused("this is one value")
+    expressions = tuple(value)
+    if not all(isinstance(one, str) or hasattr(one, "metric") for one in expressions):
+        raise ValueError(value)
+    return expressions
+
+
+def _exception_types(value: Any) -> tuple[type[BaseException], ...]:
+    types = (value,) if isinstance(value, type) else tuple(value)
+    if not all(isinstance(one, type) and issubclass(one, BaseException) for one in types):
+        raise ValueError(value)
+    return types
+
+
+def _callable(value: Any) -> Any:
+    if not callable(value):
+        raise ValueError(value)
+    return value
+
+
+def _flag(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(value)
+    return value
+
+
+PROBABILITY = Kind("a number from 0 to 1", _probability, _read_number)
+DELAY = Kind("seconds from 0 up, or text with a unit such as '50ms'", _seconds_from_zero)
+SPAN = Kind("seconds above 0, or text with a unit such as '30s'", _seconds_above_zero)
+SPAN_OR_NONE = Kind(SPAN.allowed, _optional(_seconds_above_zero))
+AGENTS = Kind("a count from 1 to 1000000, or a list of names that differ", _agents, _read_agents, several=True)
+TASKS = Kind("a list of names that differ, or names with weights above 0", _tasks, _read_tasks, several=True)
+WHOLE = Kind("a whole number", _optional(_whole), _read_whole)
+COUNT = Kind("a whole number from 1 up", _count, _read_whole)
+DIRECTORY = Kind("the path of a directory", _directory)
+EXPRESSIONS = Kind("a list of expressions such as 'failure_rate < 10%'", _expressions, _read_lines, several=True)
+EXCEPTION_TYPES = Kind("exception types", _exception_types)
+AGENT_CONTEXT = Kind("a function of the agent's name that returns a context manager", _optional(_callable))
+SWITCH = Kind("True or False", _flag)
+ENGINE = Kind("threads", _one_of(ENGINES))
+FAILURE_MODE = Kind(" or ".join(FAILURE_MODES), _one_of(FAILURE_MODES))
