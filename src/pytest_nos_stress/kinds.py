@@ -1,6 +1,6 @@
 """The kinds of values settings take: how text becomes a value, and which values hold.
 
-As the settings table, this is imported by every pytest session, so it imports only built-in modules.
+A session that sets nothing and runs no stress test never imports this.
 """
 
 from __future__ import annotations
@@ -25,19 +25,17 @@ class Refused(ValueError):
 class Kind:
     """What values a setting takes: how text becomes a value, which values hold, and the words for both."""
 
-    __slots__ = ("allowed", "check", "parse", "several")
+    __slots__ = ("allowed", "check", "parse")
 
     def __init__(
         self,
         allowed: str,
         check: Callable[[Any], Any],
         parse: Callable[[Any], Any] = str,
-        several: bool = False,
     ) -> None:
         self.allowed = allowed
         self.check = check
         self.parse = parse
-        self.several = several
 
 
 def _number(value: Any) -> float:
@@ -236,12 +234,12 @@ PROBABILITY = Kind("a number from 0 to 1", _probability, _read_number)
 DELAY = Kind("seconds from 0 up, or text with a unit such as '50ms'", _seconds_from_zero)
 SPAN = Kind("seconds above 0, or text with a unit such as '30s'", _seconds_above_zero)
 SPAN_OR_NONE = Kind(SPAN.allowed, _optional(_seconds_above_zero))
-AGENTS = Kind("a count from 1 to 1000000, or a list of names that differ", _agents, _read_agents, several=True)
-TASKS = Kind("a list of names that differ, or names with weights above 0", _tasks, _read_tasks, several=True)
+AGENTS = Kind("a count from 1 to 1000000, or a list of names that differ", _agents, _read_agents)
+TASKS = Kind("a list of names that differ, or names with weights above 0", _tasks, _read_tasks)
 WHOLE = Kind("a whole number", _optional(_whole), _read_whole)
 COUNT = Kind("a whole number from 1 up", _count, _read_whole)
 DIRECTORY = Kind("the path of a directory", _directory)
-EXPRESSIONS = Kind("a list of expressions such as 'failure_rate < 10%'", _expressions, _read_lines, several=True)
+EXPRESSIONS = Kind("a list of expressions such as 'failure_rate < 10%'", _expressions, _read_lines)
 EXCEPTION_TYPES = Kind("exception types", _exception_types)
 AGENT_CONTEXT = Kind("a function of the agent's name that returns a context manager", _optional(_callable))
 SWITCH = Kind("True or False", _flag)

@@ -15,6 +15,7 @@ from .settings import SETTINGS
 
 if TYPE_CHECKING:
     from .plugin_fixture import StressSimulator
+    from .plugin_session import StressSession
 
 FIXTURE = "stress_simulator"
 SKIPPED = "stress test: run it with --stress"
@@ -37,7 +38,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             metavar=setting.metavar,
             help=setting.help.replace("%", "%%"),
         )
-        ini_type: Any = "linelist" if setting.kind.several else "string"
+        ini_type: Any = "linelist" if setting.several else "string"
         parser.addini(str(setting.ini), setting.help, type=ini_type, default=None)
 
 
@@ -47,25 +48,25 @@ def pytest_configure(config: pytest.Config) -> None:
         "stress(**settings): a stress test, run with --stress; a test that does not use the "
         f"{FIXTURE} fixture is itself the task that every agent performs",
     )
-    from .plugin_session import StressSession
-
-    config.stash[_session_key] = StressSession(config)
+    given = (config.getoption(setting.dest) for setting in SETTINGS if setting.flag)
+    if config.getoption("stress") or any(value is not None for value in given):
+        _session(config)
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    if _session_key in config.stash:
-        config.stash[_session_key].close()
+    session = config.stash.get(_session_key, None)
+    if session is not None:
+        session.close()
 
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Before an xdist worker starts: every worker uses the controller's seed and directory."""
-    node.workerinput["nos_stress"] = node.config.stash[_session_key].for_workers()
+    node.workerinput["nos_stress"] = _session(node.config).for_workers()
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
-    header: str | None = config.stash[_session_key].header()
-    return header
+    return _session(config).header() if config.getoption("stress") else None
 
 
 @pytest.hookimpl(wrapper=True)
@@ -77,7 +78,7 @@ def pytest_pycollect_makeitem(
     items = collected if isinstance(collected, list) else [collected]
     for item in items:
         if isinstance(item, pytest.Function) and item.get_closest_marker("stress"):
-            collector.config.stash[_session_key].check_marker(item)
+            _session(collector.config).check_marker(item)
     return collected
 
 
@@ -140,7 +141,7 @@ def pytest_runtest_makereport(
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     reports = [one for group in terminalreporter.stats.values() for one in group]
     runs = [run for report in reports for run in getattr(report, "stress_runs", ())]
-    runs += config.stash[_session_key].interrupted
+    runs += _session(config).interrupted if config.getoption("stress") else []
     if runs:
         from .terminal import summary
 
@@ -155,11 +156,21 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_line(f"{tests} skipped: run with pytest --stress")
 
 
+def _session(config: pytest.Config) -> StressSession:
+    """The session's settings, read when they are first asked for."""
+    from .plugin_session import StressSession
+
+    if _session_key not in config.stash:
+        config.stash[_session_key] = StressSession(config)
+    session: StressSession = config.stash[_session_key]
+    return session
+
+
 def _simulator(item: pytest.Item) -> StressSimulator:
     from .plugin_fixture import StressSimulator
 
     if _simulator_key not in item.stash:
-        item.stash[_simulator_key] = StressSimulator(item, item.config.stash[_session_key])
+        item.stash[_simulator_key] = StressSimulator(item, _session(item.config))
     simulator: StressSimulator = item.stash[_simulator_key]
     return simulator
 

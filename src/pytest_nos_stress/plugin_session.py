@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import os
 import random
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -76,9 +77,7 @@ class StressSession:
     def for_workers(self) -> dict[str, Any]:
         return {"seed": self.seed, "directory": str(self.directory)}
 
-    def header(self) -> str | None:
-        if not self.active:
-            return None
+    def header(self) -> str:
         return f"stress: seed {self.seed}, repeat with --stress-seed={self.seed}"
 
     def check_marker(self, item: pytest.Function) -> None:
@@ -106,7 +105,9 @@ class StressSession:
 
     def _check(self) -> None:
         def label(name: str) -> str:
-            return str(settings.BY_NAME[name].flag) if name in self.command_line else _ini_label(name)
+            if name in self.command_line:
+                return str(settings.BY_NAME[name].flag)
+            return _ini_label(name) if name in self.ini else f"{settings.BY_NAME[name].flag} (default)"
 
         # Each level takes the place of the other's number or duration, so both on one level are an error.
         for level in (self.ini, self.command_line):
@@ -116,11 +117,11 @@ class StressSession:
         if self.active:
             self._check_active(values, label)
 
-    def _check_active(self, values: dict[str, Any], label: Any) -> None:
+    def _check_active(self, values: dict[str, Any], label: Callable[[str], str]) -> None:
         from .engines import create
 
         if "engine" in values:
-            create(values["engine"])
+            create(values["engine"], label("engine"))
         directory = self.directory / values.get("output_dir", settings.BY_NAME["output_dir"].default)
         existing = next(one for one in (directory, *directory.parents) if one.exists())
         if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):

@@ -11,10 +11,10 @@ Guarantees: a value that leaves ``Setting.check`` is valid and normalised; a val
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from . import kinds
-from .kinds import Kind, Refused
+if TYPE_CHECKING:
+    from .kinds import Kind
 
 DEFAULT_AGENTS = ("StockAgent_A", "ForexAgent_B", "CryptoAgent_C", "ArbitrageAgent_D")
 DEFAULT_TASKS = ("buy", "sell", "hedge", "rebalance")
@@ -31,28 +31,38 @@ class UnknownSetting(SettingError, TypeError):
 class Setting:
     """One row of the table.
 
-    ``flag`` and ``ini`` are None for settings that only code can give (types, functions).
+    ``flag`` and ``ini`` are None for settings that only code can give (types, functions). ``kind`` is the name
+    of what ``kinds`` says of the values; that module is imported when the first value is checked.
     """
 
-    __slots__ = ("default", "flag", "help", "ini", "kind", "metavar", "name")
+    __slots__ = ("_kind", "default", "flag", "help", "ini", "metavar", "name", "several")
 
     def __init__(
         self,
         name: str,
-        kind: Kind,
+        kind: str,
         default: Any,
         help: str,
         flag: str | None = None,
         ini: str | None = None,
         metavar: str | None = None,
+        several: bool = False,
     ) -> None:
         self.name = name
-        self.kind = kind
+        self.several = several
+        self._kind = kind
         self.default = default
         self.help = help
         self.flag = flag
         self.ini = ini or (flag and flag.removeprefix("--").replace("-", "_"))
         self.metavar = metavar
+
+    @property
+    def kind(self) -> Kind:
+        from . import kinds
+
+        kind: Kind = getattr(kinds, self._kind)
+        return kind
 
     @property
     def dest(self) -> str:
@@ -65,6 +75,8 @@ class Setting:
         Raises ``SettingError`` where it is not allowed; ``label`` is how the user spelled the setting
         (default: its name).
         """
+        from .kinds import Refused
+
         try:
             return self.kind.check(value)
         except Refused as reason:
@@ -97,24 +109,26 @@ def _shown(value: Any) -> str:
 SETTINGS: tuple[Setting, ...] = (
     Setting(
         "agents",
-        kinds.AGENTS,
+        "AGENTS",
         DEFAULT_AGENTS,
         "agents: a count (Agent_1, Agent_2, ...) or names, comma-separated",
         "--stress-agents",
         metavar="N|NAMES",
+        several=True,
     ),
     Setting(
         "tasks",
-        kinds.TASKS,
+        "TASKS",
         None,
         "tasks, comma-separated, with weights where wanted: buy=3,sell=1 "
         f"(default: {','.join(DEFAULT_TASKS)}, or the keys of a target that is a mapping)",
         "--stress-tasks",
         metavar="NAMES",
+        several=True,
     ),
     Setting(
         "missing_data_prob",
-        kinds.PROBABILITY,
+        "PROBABILITY",
         0.2,
         "probability that an operation is handed missing data, drawn first",
         "--missing-data-prob",
@@ -122,7 +136,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "failure_prob",
-        kinds.PROBABILITY,
+        "PROBABILITY",
         0.1,
         "probability that the call of any other operation fails",
         "--failure-prob",
@@ -130,7 +144,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "operations_per_agent",
-        kinds.COUNT,
+        "COUNT",
         100,
         "operations each agent performs",
         "--stress-operations",
@@ -138,7 +152,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "duration",
-        kinds.SPAN_OR_NONE,
+        "SPAN_OR_NONE",
         None,
         "seconds (or 500ms, 2m, 1h) a run takes, in place of a number of operations",
         "--stress-duration",
@@ -146,7 +160,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "min_delay",
-        kinds.DELAY,
+        "DELAY",
         0.05,
         "shortest think time before an operation, in seconds or with a unit",
         "--stress-min-delay",
@@ -154,7 +168,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "max_delay",
-        kinds.DELAY,
+        "DELAY",
         0.15,
         "longest think time before an operation, in seconds or with a unit",
         "--stress-max-delay",
@@ -162,7 +176,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "failure_mode",
-        kinds.FAILURE_MODE,
+        "FAILURE_MODE",
         "lost_request",
         "what a planned failure is: lost_request (the target is not called), "
         "lost_reply (it is called, its answer is lost) or mixed",
@@ -171,7 +185,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "seed",
-        kinds.WHOLE,
+        "WHOLE",
         None,
         "decides every random choice of a run (default: drawn once a session and printed)",
         "--stress-seed",
@@ -179,7 +193,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "engine",
-        kinds.ENGINE,
+        "ENGINE",
         "threads",
         "what runs the agents: threads",
         "--stress-engine",
@@ -187,7 +201,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "operation_timeout",
-        kinds.SPAN,
+        "SPAN",
         30.0,
         "an operation that takes longer (seconds or with a unit) makes the run hung, which fails",
         "--stress-operation-timeout",
@@ -195,7 +209,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "output_dir",
-        kinds.DIRECTORY,
+        "DIRECTORY",
         "stress_test_output",
         "directory for the files of runs; under pytest each test has its own directory in it",
         "--stress-output-dir",
@@ -203,28 +217,29 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "thresholds",
-        kinds.EXPRESSIONS,
+        "EXPRESSIONS",
         (),
         "expression that must hold, such as 'latency.p99 < 50ms'; may be given several times",
         "--stress-threshold",
         ini="stress_thresholds",
         metavar="EXPR",
+        several=True,
     ),
     Setting(
         "expected_errors",
-        kinds.EXCEPTION_TYPES,
+        "EXCEPTION_TYPES",
         (),
         "exceptions of the target that are answers: such an operation failed, but is no error",
     ),
     Setting(
         "per_agent",
-        kinds.AGENT_CONTEXT,
+        "AGENT_CONTEXT",
         None,
         "context manager entered and left in each agent's own thread; its value is operation.context",
     ),
     Setting(
         "gate",
-        kinds.SWITCH,
+        "SWITCH",
         True,
         "whether broken thresholds raise ThresholdsNotMet; False leaves the judgement to the test",
     ),

@@ -75,10 +75,10 @@ class Engine(Protocol):
         """Let no further operation begin, and end every pause and sleep. From any thread, any number of times."""
 
 
-def create(name: str) -> Engine:
-    """A new engine of that name. Raises ``SettingError`` for one that does not exist yet."""
+def create(name: str, label: str = "engine") -> Engine:
+    """A new engine of that name. Raises ``SettingError``, under the label, for one that does not exist yet."""
     if name == "threads":
         from .threads import ThreadsEngine
 
         return ThreadsEngine()
-    raise SettingError(f"engine={name!r}: does not exist yet; allowed: 'threads'")
+    raise SettingError(f"{label}={name!r}: does not exist yet; allowed: 'threads'")
