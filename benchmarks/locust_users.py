@@ -1,8 +1,12 @@
-"""Locust users that do nothing but time a call and fire the request event, as a Locust user of one's own does.
+"""Locust users that do nothing but time a call and fire the request event, with Locust's statistics listening.
 
-A program: ``python locust_users.py 4 20000`` lets 4 users (greenlets) fire 20,000 requests each and prints
-requests per second as JSON. The environment keeps Locust's own statistics, as in any Locust run. There is no
-web interface, no wait between requests and no choosing of tasks: less than what a real Locust run costs.
+A program: ``python -m benchmarks.locust_users users 512`` prints requests per second as JSON.
+
+- ``users`` are Locust's own: a ``User`` with a task for each kind of trade and no wait time, run by its runner.
+- ``greenlets`` only loop and fire: no choosing of tasks, nothing around a request but the yield that Locust also
+  makes after each. Less than any Locust run costs, so the strictest comparison.
+
+There is no web interface and nothing is written to a file.
 """
 
 from __future__ import annotations
@@ -10,43 +14,72 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Callable
+from typing import ClassVar
 
 import gevent  # type: ignore[import-untyped, unused-ignore]
+from locust import User
 from locust.env import Environment
 
+_SECONDS = 1.5
 _TASKS = ("buy", "sell", "hedge", "rebalance")
-
-
-def fire_requests(environment: Environment, requests: int) -> None:
-    fire = environment.events.request.fire
-    for number in range(requests):
-        started = time.perf_counter()
-        no_operation()
-        fire(
-            request_type="trade",
-            name=_TASKS[number % len(_TASKS)],
-            response_time=(time.perf_counter() - started) * 1e3,
-            response_length=0,
-            exception=None,
-            context={},
-        )
-        gevent.sleep(0)
 
 
 def no_operation() -> None:
     pass
 
 
-def main(users: int, requests: int) -> None:
-    environment = Environment()
-    environment.create_local_runner()  # lets the statistics listen
+def perform(environment: Environment, name: str) -> None:
+    """Call the target, and tell Locust how long it took."""
     started = time.perf_counter()
-    gevent.joinall([gevent.spawn(fire_requests, environment, requests) for _ in range(users)], raise_error=True)
+    no_operation()
+    environment.events.request.fire(
+        request_type="trade",
+        name=name,
+        response_time=(time.perf_counter() - started) * 1e3,
+        response_length=0,
+        exception=None,
+        context={},
+    )
+
+
+def trade(name: str) -> Callable[[User], None]:
+    return lambda user: perform(user.environment, name)
+
+
+class Trader(User):  # type: ignore[misc, unused-ignore]
+    """A user with the four tasks of the seed document; Locust chooses among them."""
+
+    tasks: ClassVar = [trade(name) for name in _TASKS]
+
+
+def start_users(environment: Environment, users: int) -> None:
+    environment.runner.start(users, spawn_rate=users)
+    while environment.runner.user_count < users:
+        gevent.sleep(0.05)
+
+
+def start_greenlets(environment: Environment, users: int) -> None:
+    def fire_for_ever() -> None:
+        while True:
+            for name in _TASKS:
+                perform(environment, name)
+                gevent.sleep(0)
+
+    for _ in range(users):
+        gevent.spawn(fire_for_ever)
+    gevent.sleep(0.1)
+
+
+def main(start: Callable[[Environment, int], None], users: int) -> None:
+    environment = Environment(user_classes=[Trader])
+    environment.create_local_runner()
+    start(environment, users)
+    requests, started = environment.stats.total.num_requests, time.perf_counter()
+    gevent.sleep(_SECONDS)
     elapsed = time.perf_counter() - started
-    if environment.stats.total.num_requests != users * requests:
-        raise RuntimeError("Locust's statistics did not see every request")
-    print(json.dumps({"per_second": users * requests / elapsed}))
+    print(json.dumps({"per_second": (environment.stats.total.num_requests - requests) / elapsed}), flush=True)
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), int(sys.argv[2]))
+    main({"users": start_users, "greenlets": start_greenlets}[sys.argv[1]], int(sys.argv[2]))

@@ -36,7 +36,6 @@ class Effort(NamedTuple):
     imports: int
     operations: int
     loop_operations: int
-    locust_operations: int
     lag_seconds: float
     locust_python: str
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from benchmarks import plain_loop, targets
@@ -31,18 +31,32 @@ def run_ours(agents: int, operations: int, target: str, directory: Path) -> None
     ).run()
 
 
-def run_loop(agents: int, operations: int, target: str, directory: Path) -> None:
+def run_loop(
+    agents: int, operations: int, target: str, directory: Path, pause: Callable[[float], None] = time.sleep
+) -> None:
     directory.mkdir()
     system = targets.create(target)
 
     def perform(task: str) -> None:
         getattr(system, task)()
 
-    plain_loop.run(agents, operations, directory, perform, min_delay=0, max_delay=0)
+    plain_loop.run(agents, operations, directory, perform, min_delay=0, max_delay=0, pause=pause)
+
+
+def run_loop_without_sleep(agents: int, operations: int, target: str, directory: Path) -> None:
+    """The loop without ``time.sleep(0)``, which hands the GIL over before every operation."""
+    run_loop(agents, operations, target, directory, pause=lambda _seconds: None)
+
+
+_RUNNERS: Mapping[str, Callable[[int, int, str, Path], None]] = {
+    "ours": run_ours,
+    "loop": run_loop,
+    "loop-without-sleep": run_loop_without_sleep,
+}
 
 
 def main(who: str, agents: int, operations: int, target: str) -> None:
-    run: Callable[[int, int, str, Path], None] = {"ours": run_ours, "loop": run_loop}[who]
+    run = _RUNNERS[who]
     run(agents, _WARM_UP, target, Path("warm-up"))
     started = time.perf_counter()
     run(agents, operations, target, Path("timed"))

@@ -26,6 +26,7 @@ def run(
     target: Callable[[str], object],
     min_delay: float = 0.05,
     max_delay: float = 0.15,
+    pause: Callable[[float], None] = time.sleep,
 ) -> dict[str, Any]:
     logger = logging.getLogger(f"plain_loop_{id(output_dir)}")
     logger.setLevel(logging.INFO)
@@ -52,7 +53,7 @@ def run(
 
     def live(agent: str) -> None:
         for _ in range(operations):
-            time.sleep(random.uniform(min_delay, max_delay))
+            pause(random.uniform(min_delay, max_delay))
             task = random.choice(TASKS)
             if random.random() < 0.2:
                 logger.warning(f"{agent} encountered missing data during {task} task.")

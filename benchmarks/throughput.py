@@ -7,8 +7,7 @@ a ratio is made from the figures of one turn, so that a machine that slows down 
 from __future__ import annotations
 
 import subprocess
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from . import measuring
 from .measuring import Effort, Figure
@@ -16,56 +15,50 @@ from .measuring import Effort, Figure
 _BUDGETS: Mapping[int, tuple[float, float]] = {4: (60, 9), 512: (45, 6)}
 """For each number of agents: times the plain loop, times Locust."""
 
-_VARIANTS = {"noop": "def buy(self)", "operation": "def buy(self, operation)"}
+_OURS = {"noop": "def buy(self)", "operation": "def buy(self, operation)"}
+_LOCUST = {"users": "Locust's users", "greenlets": "Locust, bare greenlets"}
+_LOOPS = {"loop": "the plain loop", "loop-without-sleep": "plain loop without sleep(0)"}
+_OTHERS = {**_LOOPS, **_LOCUST}
 
 
 def measure(effort: Effort) -> Iterator[Figure]:
     locust = _version_of_locust(effort.locust_python)
-    if locust is None:
-        yield Figure(
-            "Locust", "skipped: locust is not installed here; name a Python that has it by --locust-python"
-        )
+    yield Figure("version of Locust", locust or "skipped: not installed here; see --locust-python")
     for agents, (times_loop, times_locust) in _BUDGETS.items():
-        rates: dict[str, list[float]] = {"loop": [], "locust": [], **{variant: [] for variant in _VARIANTS}}
-        for _ in range(effort.repetitions):
-            for variant in _VARIANTS:
-                rates[variant].append(_ours(agents, effort.operations, variant))
-            rates["loop"].append(_loop(agents, effort.loop_operations))
-            if locust is not None:
-                rates["locust"].append(_locust(agents, effort.locust_operations, effort.locust_python))
-        yield from _absolute(agents, rates, locust)
-        for variant, signature in _VARIANTS.items():
-            what = f"{agents} agents, {signature}, against"
-            yield measuring.at_least(f"{what} the plain loop", _ratios(rates, variant, "loop"), times_loop)
-            if locust is not None:
-                yield measuring.at_least(f"{what} Locust", _ratios(rates, variant, "locust"), times_locust)
-
-
-def _absolute(agents: int, rates: Mapping[str, list[float]], locust: str | None) -> Iterator[Figure]:
-    names = {**_VARIANTS, "loop": "plain loop", "locust": f"Locust {locust}"}
-    for key, values in rates.items():
-        if values:
+        rates = _rates(agents, effort, with_locust=locust is not None)
+        for name, values in rates.items():
             thousands = measuring.median_and_range([value / 1e3 for value in values])
-            yield Figure(f"{agents} agents, {names[key]}", f"{thousands} thousand op/s")
+            yield Figure(f"{agents} agents, {(_OURS | _OTHERS)[name]}", f"{thousands} thousand op/s")
+        for ours, signature in _OURS.items():
+            for other in (name for name in _OTHERS if name in rates):
+                ratios = [a / b for a, b in zip(rates[ours], rates[other], strict=True)]
+                what = f"{agents} agents, {signature} / {_OTHERS[other]}"
+                if other == "loop-without-sleep":
+                    yield Figure(what, f"{measuring.median_and_range(ratios)} x")
+                else:
+                    bound = times_loop if other == "loop" else times_locust
+                    yield measuring.at_least(what, ratios, bound)
 
 
-def _ratios(rates: Mapping[str, list[float]], ours: str, other: str) -> list[float]:
-    return [a / b for a, b in zip(rates[ours], rates[other], strict=True)]
+def _rates(agents: int, effort: Effort, *, with_locust: bool) -> dict[str, list[float]]:
+    """Operations per second of each contestant, turn by turn."""
+    contestants: dict[str, Callable[[], float]] = {
+        name: _contestant("one_run", "ours", agents, effort.operations // agents, name) for name in _OURS
+    }
+    share = effort.loop_operations // agents
+    contestants |= {name: _contestant("one_run", name, agents, share, "noop") for name in _LOOPS}
+    if with_locust:
+        python = effort.locust_python
+        contestants |= {name: _contestant("locust_users", name, agents, python=python) for name in _LOCUST}
+    turns = [{name: run() for name, run in contestants.items()} for _ in range(effort.repetitions)]
+    return {name: [turn[name] for turn in turns] for name in contestants}
 
 
-def _ours(agents: int, operations: int, variant: str) -> float:
-    return float(measuring.ask("one_run", "ours", agents, operations // agents, variant)["per_second"])
+def _contestant(module: str, *arguments: object, **options: str) -> Callable[[], float]:
+    return lambda: float(measuring.ask(module, *arguments, **options)["per_second"])
 
 
-def _loop(agents: int, operations: int) -> float:
-    return float(measuring.ask("one_run", "loop", agents, operations // agents, "noop")["per_second"])
-
-
-def _locust(agents: int, operations: int, python: str) -> float:
-    return float(measuring.ask("locust_users", agents, operations // agents, python=python)["per_second"])
-
-
-def _version_of_locust(python: str = sys.executable) -> str | None:
+def _version_of_locust(python: str) -> str | None:
     program = "from importlib.metadata import version; print(version('locust'))"
     found = subprocess.run([python, "-c", program], capture_output=True, text=True, check=False)
     return found.stdout.strip() if found.returncode == 0 else None

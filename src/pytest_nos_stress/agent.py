@@ -26,7 +26,7 @@ from .operation import Operation
 from .plan import CALL, KINDS, LOST_REPLY, MISSING_DATA, AgentPlan, PlanBlock
 from .scenario import Scenario
 from .target import Task
-from .text import error_message, error_name, error_traceback
+from .text import error_message, error_name, error_traceback, from_target_on
 
 if TYPE_CHECKING:
     from .engines import Clock
@@ -121,10 +121,11 @@ class World:
 
     def ends_with(self, error: BaseException) -> bool:
         """Whether this exception ends the run; if so, the run is stopped and the exception kept."""
-        if not isinstance(error, self._ending_errors):
+        if not issubclass(type(error), self._ending_errors):
             return False
         with self._lock:
-            self.ended_by = self.ended_by or error
+            # Its frames here are dead generators by the time it is raised again; nobody should look into them.
+            self.ended_by = self.ended_by or error.with_traceback(from_target_on(error))
         self._stop()
         return True
 
@@ -143,7 +144,8 @@ class Agent:
         self.blocks: deque[PlanBlock] = deque()
         self.deviations: deque[Deviation] = deque()
         self.samples: dict[str, ErrorSample] = {}
-        self.entering_since: int | None = None
+        self.in_session_since: int | None = None
+        self.in_session = "entering per_agent"
         self.thread: int | None = None
         self._world = world
         self._pace = pace
@@ -168,8 +170,8 @@ class Agent:
 
     def busy_since(self) -> int | None:
         """When the task now being performed (or the session now being entered) began; None between them."""
-        if self.entering_since is not None:
-            return self.entering_since
+        if self.in_session_since is not None:
+            return self.in_session_since
         starts, ends = self.starts, self.ends
         try:
             started = starts[-1]
@@ -191,10 +193,15 @@ class Agent:
         if self._world.per_agent is None:
             yield
             return
-        self.entering_since = self._world.clock.now_ns()
+        self.in_session_since = self._world.clock.now_ns()
         with self._world.per_agent(self.name) as self.context:
-            self.entering_since = None
-            yield
+            self.in_session_since = None
+            try:
+                yield
+            finally:
+                self.in_session = "leaving per_agent"
+                self.in_session_since = self._world.clock.now_ns()
+        self.in_session_since = None
 
     def operations(self) -> Iterator[float]:
         """Performs the plan: each value is the pause before an operation, which the next step performs."""
@@ -218,8 +225,8 @@ class Agent:
                     started(clock())
                     try:
                         result = call() if make is None else call(make(self, task_of_code[code], index))
-                        if result is not None and type(result) is CoroutineType:
-                            refuse_coroutine(result)
+                        if result is not None and hasattr(type(result), "__await__"):
+                            refuse_awaitable(result)
                     except BaseException as error:
                         self._raised(error, index, code, task_of_code[code])
                     end = clock()
@@ -243,16 +250,18 @@ class Agent:
                 )
 
     def _raised(self, error: BaseException, index: int, code: int, task: str) -> None:
-        if code % KINDS == MISSING_DATA and isinstance(error, MissingDataError):
+        if code % KINDS == MISSING_DATA and issubclass(type(error), MissingDataError):
             return
         name = error_name(error)
-        is_error = not isinstance(error, self._world.expected_errors) and not self._world.ends_with(error)
+        ends = self._world.ends_with(error)
+        is_error = not ends and not issubclass(type(error), self._world.expected_errors)
         if is_error and name not in self.samples:
             self.samples[name] = ErrorSample(name, error_message(error), self.name, task, error_traceback(error))
         self.deviations.append(Deviation(index, name, error_message(error), is_error))
 
 
-def refuse_coroutine(result: CoroutineType[Any, Any, Any]) -> None:
-    """A sync function that returned a coroutine has performed nothing."""
-    result.close()
-    raise TypeError("the task returned a coroutine, which engine 'threads' cannot await")
+def refuse_awaitable(result: object) -> None:
+    """A sync function that returned a coroutine or the like has performed nothing yet."""
+    if isinstance(result, CoroutineType):
+        result.close()
+    raise TypeError(f"the task returned a {type(result).__name__}, which engine 'threads' cannot await")

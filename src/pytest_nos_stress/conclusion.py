@@ -14,6 +14,7 @@ from .errors import RunFailed, ThresholdsNotMet
 from .performance import COMPLETED, HUNG, STOPPED, Performance
 from .result import StressResult
 from .statistics import Measurements
+from .text import from_target_on, one_line
 from .thresholds import Threshold
 
 
@@ -29,6 +30,7 @@ def conclude(
         stats["verdict"] = "failed"
     paths = [directory / name for name in files.NAMES]
     result = StressResult(stats, performance.scenario, directory, paths, verdicts, measured)
+    measured.forget_samples()
     problems += _write(performance, stats, paths)
     return result, _ending(performance, result, problems, gate=gate)
 
@@ -60,7 +62,9 @@ def _error_types(performance: Performance) -> list[dict[str, Any]]:
 
 def _problems(performance: Performance) -> list[str]:
     """Why the run must not pass, whatever its thresholds say."""
-    problems = [f"agent {lost.agent} was lost: {failure.describe(lost.error)}" for lost in performance.engine.lost]
+    problems = [
+        f"agent {one_line(lost.agent)} was lost: {failure.describe(lost.error)}" for lost in performance.lost
+    ]
     if performance.status == HUNG:
         problems.append(failure.hung_message(performance))
     elif not performance.records.total and not problems:
@@ -101,7 +105,9 @@ def _ending(
         return performance.world.ended_by
     if problems:
         failed = RunFailed("\n".join(problems), result)
-        failed.__cause__ = performance.engine.lost[0].error if performance.engine.lost else None
+        if performance.lost:
+            error = performance.lost[0].error
+            failed.__cause__ = error.with_traceback(from_target_on(error))
         return failed
     if gate and not all(one.passes for one in result.verdicts):
         return ThresholdsNotMet(failure.thresholds_message(result.verdicts, result.stats), result)

@@ -68,7 +68,9 @@ class Operation:
         try:
             return self._random
         except AttributeError:
-            self._random = Random(f"{self._performer.seed}\0{self.agent}\0{self.index}".encode())
+            self._random = Random(
+                f"{self._performer.seed}\0{self.agent}\0{self.index}".encode("utf-8", "surrogatepass")
+            )
             return self._random
 
     @property

@@ -47,7 +47,7 @@ class Performance:
         self.log = log
         self.engine = engines.create(scenario.engine)
         self.clock = self.engine.clock
-        self.records = Records(scenario.agent_names, tasks)
+        self.records = Records(scenario.agent_names, tasks, self.clock.wall_offset_ns)
         self.recorder = Recorder(self.clock, log, self.records)
         self.world = World(
             scenario,
@@ -64,6 +64,7 @@ class Performance:
         self.status = COMPLETED
         self.interrupt: KeyboardInterrupt | None = None
         self.hung: dict[str, str] = {}
+        self.lost: list[engines.LostAgent] = []
 
     def run(self, progress: Callable[[Progress], None] | None) -> None:
         """Let the agents perform until they have ended or are stopped. Ctrl-C is kept in ``interrupt``."""
@@ -82,6 +83,7 @@ class Performance:
             self.status = INTERRUPTED
         finally:
             self.log.close()
+        self.lost = [one for one in self.engine.lost if not self.world.ends_with(one.error)]
         if self.world.ended_by is not None:
             self.status = STOPPED
         if self.hung or self._took_too_long():
@@ -89,8 +91,8 @@ class Performance:
 
     def doing(self, agent: Agent) -> str:
         """What an agent is at, in words."""
-        if agent.entering_since is not None:
-            return "entering per_agent"
+        if agent.in_session_since is not None:
+            return agent.in_session
         return f"task {agent.current_task()}"
 
     def _look_for_hung_agents(self) -> None:

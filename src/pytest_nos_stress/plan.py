@@ -60,9 +60,9 @@ class AgentPlan:
     def __init__(self, scenario: Scenario, agent: str) -> None:
         self._scenario = scenario
         self._key = agent_key(scenario.seed, agent)
-        total = sum(scenario.weights)
+        weights = np.array(scenario.weights or ()) / max(scenario.weights or ())
         self._last_draws = np.array(
-            [_bound(share) for share in np.cumsum(scenario.weights)[:-1] / total], np.uint64
+            [_bound(share) for share in np.cumsum(weights)[:-1] / weights.sum()], np.uint64
         )
         lost_replies = {"lost_request": 0.0, "lost_reply": 1.0, "mixed": 0.5}[scenario.failure_mode]
         self._missing_data = _bound(scenario.missing_data_prob)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .settings import SETTINGS
+from .settings import SETTINGS, UNSET
 
 if TYPE_CHECKING:
     from .plugin_fixture import StressSimulator
@@ -39,7 +39,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
             help=setting.help.replace("%", "%%"),
         )
         ini_type: Any = "linelist" if setting.several else "string"
-        parser.addini(str(setting.ini), setting.help, type=ini_type, default=None)
+        parser.addini(str(setting.ini), setting.help, type=ini_type, default=UNSET)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -145,7 +145,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if runs:
         from .terminal import summary
 
-        terminalreporter.section("stress tests")
+        terminalreporter.write_sep("=", "stress tests")
         for line in summary(runs):
             terminalreporter.write_line(line)
     skipped = sum(

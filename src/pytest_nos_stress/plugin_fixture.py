@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-import shlex
+import re
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final
@@ -18,6 +18,7 @@ from .result import StressResult
 from .settings import SETTINGS, SettingError
 from .simulator import MultiAgentSimulator
 from .terminal import describe_run, summary_row
+from .text import shell_command
 
 _ENDING_ERRORS: Final = (pytest.skip.Exception, pytest.xfail.Exception, pytest.exit.Exception)
 _LONGEST_NAME: Final = 150
@@ -128,7 +129,7 @@ class StressSimulator:
             parts += ["-c", str(config.getoption("inifilename"))]
         path = os.path.relpath(self._item.path, self._session.directory)
         _, separator, rest = self._item.nodeid.partition("::")
-        return shlex.join([*parts, f"{path}{separator}{rest}"])
+        return shell_command([*parts, f"{path}{separator}{rest}"])
 
 
 def safe_name(test_id: str) -> str:
@@ -139,7 +140,7 @@ def safe_name(test_id: str) -> str:
     """
     mapped = test_id.replace("::", "--").replace("/", "-")
     safe = "".join(character if _is_safe(character) else "_" for character in mapped)[:_LONGEST_NAME]
-    if safe == mapped and "-" not in test_id:
+    if safe == mapped and re.fullmatch(r"([\w.]+/)*[\w.]+(::\w+)*(\[\w*\])?", test_id):
         return safe
     digest = blake2b(test_id.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
     return f"{safe}-{digest}"

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 import os
 import random
+import tempfile
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -16,7 +17,8 @@ from typing import TYPE_CHECKING, Any, Final
 import pytest
 
 from . import settings
-from .settings import SETTINGS, SettingError
+from .settings import SETTINGS, SettingError, shown
+from .text import one_line
 
 if TYPE_CHECKING:
     from .terminal import LiveLine
@@ -86,10 +88,12 @@ class StressSession:
         try:
             values = self.levels(item, {})
             settings.check_together(values)
-            if is_body and any("tasks" in marker.kwargs for marker in item.iter_markers("stress")):
-                raise SettingError("tasks: the body of the test is the task; allowed only with the fixture")
+            self._check_active(values)
+            tasks = [marker.kwargs["tasks"] for marker in item.iter_markers("stress") if "tasks" in marker.kwargs]
+            if is_body and tasks:
+                raise SettingError(f"tasks={shown(tasks[0])}: the body is the task; allowed only with the fixture")
         except SettingError as error:
-            where = f"{item.path.name}::{item.name}"
+            where = one_line(f"{item.path.name}::{item.name}")
             raise pytest.Collector.CollectError(f"{where}: stress marker: {error}") from None
 
     def levels(self, item: pytest.Item, run: dict[str, Any]) -> dict[str, Any]:
@@ -114,21 +118,26 @@ class StressSession:
             settings.check_together(level | {"min_delay": 0, "max_delay": 0}, label)
         values = settings.merge([self.ini, self.command_line])
         settings.check_together(values, label)
-        if self.active:
-            self._check_active(values, label)
+        self._check_active(values, label)
 
-    def _check_active(self, values: dict[str, Any], label: Callable[[str], str]) -> None:
+    def _check_active(self, values: dict[str, Any], label: Callable[[str], str] = str) -> None:
+        """What can only be tried: does the engine exist, can the directory be written?"""
+        if not self.active:
+            return
         from .engines import create
 
         if "engine" in values:
             create(values["engine"], label("engine"))
         directory = self.directory / values.get("output_dir", settings.BY_NAME["output_dir"].default)
         existing = next(one for one in (directory, *directory.parents) if one.exists())
-        if not existing.is_dir() or not os.access(existing, os.W_OK | os.X_OK):
-            reason = "not a directory" if not existing.is_dir() else "no permission to write"
+        try:
+            with tempfile.TemporaryDirectory(dir=existing):
+                pass
+        except OSError as error:
             raise SettingError(
-                f"{label('output_dir')}={str(directory)!r}: {reason}; must be a directory to write in"
-            )
+                f"{label('output_dir')}={shown(str(directory))}: cannot be written ({error.strerror}); "
+                "must be a directory to write in"
+            ) from None
 
 
 def _ini_label(name: str) -> str:
@@ -147,8 +156,8 @@ def _read_command_line(config: pytest.Config) -> dict[str, Any]:
 def _read_ini(config: pytest.Config) -> dict[str, Any]:
     given = {}
     for setting in SETTINGS:
-        raw = _ini_value(config, setting.ini) if setting.flag and setting.ini else None
-        if raw not in (None, "", []):
+        raw = _ini_value(config, setting.ini) if setting.flag and setting.ini else settings.UNSET
+        if raw is not settings.UNSET:
             given[setting.name] = setting.read(raw, _ini_label(setting.name))
     return _with_parsed_thresholds(given, _ini_label("thresholds"))
 

@@ -11,6 +11,7 @@ a disk that does not answer holds the others up once, for half a second.
 
 from __future__ import annotations
 
+import itertools
 import threading
 from collections import Counter
 from collections.abc import Iterator, Sequence
@@ -25,8 +26,8 @@ from .plan import KINDS
 from .records import FAILED, MISSING, SUCCESS, Batch, Column, Records
 
 _OUTCOME_OF_KIND: Final = np.array([SUCCESS, MISSING, FAILED, FAILED], dtype=np.uint8)
-_INTERVAL: Final = 0.15
-_HORIZON_NS: Final = 180_000_000
+_INTERVAL: Final = 0.1
+_HORIZON_NS: Final = 100_000_000
 _PATIENCE_NS: Final = 500_000_000
 _WOKEN_AT_ONCE: Final = 4
 _NEVER: Final = 1 << 62
@@ -64,10 +65,15 @@ class _Feed:
                 self.taken_of_block = 0
         return parts
 
-    def deviations(self) -> list[Deviation]:
-        """The deviations among the operations taken."""
-        waiting, due = self.agent.deviations, []
-        while waiting and waiting[0].operation < self.agent.taken:
+    def forget(self, count: int, last_end: int) -> list[Deviation]:
+        """Take the next ``count`` operations out of the agent's buffers; returns the deviations among them."""
+        agent = self.agent
+        del agent.starts[:count]
+        del agent.ends[:count]
+        agent.taken += count
+        self.last_end = last_end
+        waiting, due = agent.deviations, []
+        while waiting and waiting[0].operation < agent.taken:
             due.append(waiting.popleft())
         return due
 
@@ -150,54 +156,38 @@ class Recorder:
             self._turn.notify(_WOKEN_AT_ONCE)
 
     def _empty_buffers(self) -> Batch | None:
-        starts: list[int] = []
-        ends: list[int] = []
-        previous: list[int] = []
-        counts: list[int] = []
-        agents: list[int] = []
+        """What all agents have noted since the last turn, in order of time."""
+        waiting = [(feed, count) for feed in self._feeds if (count := len(feed.agent.ends))]
+        if not waiting:
+            return None
+        end = _joined([(feed.agent.ends, count) for feed, count in waiting])
+        start = _joined([(feed.agent.starts, count) for feed, count in waiting])
+        due = np.empty_like(end)
+        due[1:] = end[:-1]
         plans: list[tuple[Column, Column | None]] = []
         deviations: dict[int, Deviation] = {}
-        for feed in self._feeds:
-            agent = feed.agent
-            taken = agent.ends[:]
-            count = len(taken)
-            if not count:
-                continue
+        row = 0
+        for feed, count in waiting:
             plans += feed.plan(count)
-            previous.append(self._clock.started_ns if feed.last_end is None else feed.last_end)
-            starts += agent.starts[:count]
-            del agent.starts[:count]
-            del agent.ends[:count]
-            row_of_first = len(ends) - agent.taken
-            agent.taken += count
-            feed.last_end = taken[-1]
-            ends += taken
-            counts.append(count)
-            agents.append(agent.number)
-            for deviation in feed.deviations():
-                deviations[row_of_first + deviation.operation] = deviation
-        if not ends:
-            return None
-        return self._batch(starts, ends, previous, counts, agents, plans, deviations)
+            due[row] = self._clock.started_ns if feed.last_end is None else feed.last_end
+            first = row - feed.agent.taken
+            for deviation in feed.forget(count, int(end[row + count - 1])):
+                deviations[first + deviation.operation] = deviation
+            row += count
+        agent = np.repeat([feed.agent.number for feed, _ in waiting], [count for _, count in waiting])
+        return self._batch(agent, start, end, due, plans, deviations)
 
     def _batch(
         self,
-        starts: list[int],
-        ends: list[int],
-        previous: list[int],
-        counts: list[int],
-        agents: list[int],
+        agent: Column,
+        start: Column,
+        end: Column,
+        due: Column,
         plans: list[tuple[Column, Column | None]],
         deviations: dict[int, Deviation],
     ) -> Batch:
-        end = np.fromiter(ends, np.int64, len(ends))
-        latency = end - np.fromiter(starts, np.int64, len(starts))
-        due = np.empty_like(end)
-        due[1:] = end[:-1]
-        due[np.cumsum([0, *counts[:-1]])] = previous
         if plans[0][1] is not None:
-            pauses = np.concatenate([pause for _, pause in plans if pause is not None])
-            due += (pauses * 1e9).astype(np.int64)
+            due += (np.concatenate([pauses for _, pauses in plans if pauses is not None]) * 1e9).astype(np.int64)
         code = np.concatenate([codes for codes, _ in plans])
         outcome = _OUTCOME_OF_KIND[code % np.uint16(KINDS)]
         is_error = np.zeros(end.size, np.bool_)
@@ -206,9 +196,10 @@ class Recorder:
             is_error[row] = deviation.is_error
             counter = self.error_counts if deviation.is_error else self.expected_counts
             counter[deviation.type] += 1
+        latency = end - start
         order = np.argsort(end, kind="stable")
         return Batch(
-            agent=np.repeat(np.array(agents, np.uint32), counts)[order],
+            agent=agent[order],
             code=code[order],
             outcome=outcome[order],
             is_error=is_error[order],
@@ -217,6 +208,12 @@ class Recorder:
             response_time=np.maximum(end - due, latency)[order],
             errors=_texts_in_order(deviations, order),
         )
+
+
+def _joined(lists: list[tuple[list[int], int]]) -> Column:
+    """The first so many numbers of each list, without a copy in between."""
+    numbers = itertools.chain.from_iterable(itertools.islice(one, count) for one, count in lists)
+    return np.fromiter(numbers, np.int64, sum(count for _, count in lists))
 
 
 def _texts_in_order(deviations: dict[int, Deviation], order: Column) -> dict[int, str]:

@@ -52,9 +52,9 @@ class _GrowingColumn:
         self._used = 0
 
     def extend(self, values: Column) -> None:
-        if values.size and self._open.dtype.itemsize == 4 and int(values.max()) >> 32:
-            self._close(np.dtype(np.uint64))
         while values.size:
+            if self._open.dtype.itemsize == 4 and int(values.max()) >> 32:
+                self._close(np.dtype(np.uint64))
             taken = values[: _CHUNK_ROWS - self._used]
             self._open[self._used : self._used + taken.size] = taken
             self._used += taken.size
@@ -77,7 +77,7 @@ class _GrowingColumn:
 class Records:
     """Every operation of a run, in the order in which the recorder met them (nearly that of their ends)."""
 
-    def __init__(self, agents: Sequence[str], tasks: Sequence[Task]) -> None:
+    def __init__(self, agents: Sequence[str], tasks: Sequence[Task], wall_offset_ns: int = 0) -> None:
         self.agents = tuple(agents)
         self.tasks = tuple(task.name for task in tasks)
         self._columns = {
@@ -90,6 +90,7 @@ class Records:
             "response_time": _GrowingColumn(np.uint32),
         }
         self._called = called_codes(tasks)
+        self._wall_offset_ns = wall_offset_ns
         self.total = 0
         self.outcome_totals = [0, 0, 0]
 
@@ -145,6 +146,7 @@ class Records:
         rows["called"] = self.called()
         for name in ("outcome", "is_error", "end", "latency", "response_time"):
             rows[name] = self.column(name)
+        rows["end"] += self._wall_offset_ns
         in_order: Column = rows[np.argsort(rows["end"], kind="stable")]
         return in_order
 

@@ -39,14 +39,17 @@ class Scenario:
     seed: int = 0
     engine: str = _default("engine")
     operation_timeout: float = _default("operation_timeout")
+    weights: tuple[float, ...] | None = None
+    """The tasks' weights, in their order; a mapping of weights as ``tasks`` gives them."""
     agent_names: tuple[str, ...] = field(init=False, repr=False, compare=False)
     task_names: tuple[str, ...] = field(init=False, repr=False, compare=False)
-    weights: tuple[float, ...] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         given = {name: getattr(self, name) for name in FIELDS}
         if self.operations_per_agent is None:
             del given["operations_per_agent"]
+        if self.weights is not None and not isinstance(self.tasks, Mapping):
+            given["tasks"] = dict(zip(self.tasks, self.weights, strict=True))
         values = settings.check_all(given)
         settings.check_together(values)
         weights: dict[str, float] = values["tasks"]
@@ -78,9 +81,10 @@ class Scenario:
         return f"Scenario({shown})"
 
     def _tasks(self) -> list[str] | dict[str, float]:
-        if len(set(self.weights)) == 1:
+        weights = self.weights or ()
+        if all(weight == 1 for weight in weights):
             return list(self.task_names)
-        return dict(zip(self.task_names, self.weights, strict=True))
+        return dict(zip(self.task_names, weights, strict=True))
 
 
-FIELDS = tuple(one.name for one in fields(Scenario) if one.init)
+FIELDS = tuple(one.name for one in fields(Scenario) if one.init and one.name != "weights")

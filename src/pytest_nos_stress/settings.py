@@ -16,6 +16,9 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from .kinds import Kind
 
+UNSET = object()
+"""What an ini key has that no ini file gives."""
+
 DEFAULT_AGENTS = ("StockAgent_A", "ForexAgent_B", "CryptoAgent_C", "ArbitrageAgent_D")
 DEFAULT_TASKS = ("buy", "sell", "hedge", "rebalance")
 
@@ -88,16 +91,16 @@ class Setting:
         """The value of what stands on the command line or in an ini file (text, or a native TOML value)."""
         try:
             value = self.kind.parse(text)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, SyntaxError):
             raise _error(label, text, f"must be {self.kind.allowed}") from None
         return self.check(value, label)
 
 
 def _error(label: str, value: Any, reason: str) -> SettingError:
-    return SettingError(f"{label}={_shown(value)}: {reason}")
+    return SettingError(f"{label}={shown(value)}: {reason}")
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
     try:
         text = repr(value)
     except Exception:
@@ -261,7 +264,7 @@ def find(name: str, where: str = "") -> Setting:
 
     near = difflib.get_close_matches(name, BY_NAME, 1)
     hint = f"did you mean {near[0]!r}?" if near else f"allowed: {', '.join(BY_NAME)}"
-    raise UnknownSetting(f"{name}: no such setting{where}; {hint}")
+    raise UnknownSetting(f"{shown(name)[1:-1]}: no such setting{where}; {hint}")
 
 
 def merge(levels: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

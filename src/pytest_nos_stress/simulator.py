@@ -116,8 +116,9 @@ class MultiAgentSimulator:
         seed = random.SystemRandom().getrandbits(32) if self._seed is None else self._seed
         scenario = Scenario(**self._plan, seed=seed)
         target = _embedded_exchange() if self._target is None else self._target
-        files.prepare(self._output_dir)
-        log = OperationLog(self._output_dir / files.LOG_NAME)
+        directory = self._output_dir.absolute()
+        files.prepare(directory)
+        log = OperationLog(directory / files.LOG_NAME)
         performance = Performance(
             scenario,
             bind(target, scenario.task_names),
@@ -127,7 +128,7 @@ class MultiAgentSimulator:
             ending_errors=ending_errors,
         )
         performance.run(progress)
-        self.result, ending = conclude(performance, self._thresholds, self._output_dir, gate=self._gate)
+        self.result, ending = conclude(performance, self._thresholds, directory, gate=self._gate)
         if ending is not None:
             raise ending
         return self.result
@@ -144,7 +145,7 @@ def _parsed(given: Iterable[str | thresholds.Threshold]) -> list[thresholds.Thre
 
 
 def _as_function(simulator: Callable[P, MultiAgentSimulator]) -> Callable[P, dict[str, Any]]:
-    @functools.wraps(simulator)
+    @functools.wraps(simulator, updated=())
     def run_stress_test(*args: P.args, **kwargs: P.kwargs) -> dict[str, Any]:
         return simulator(*args, **kwargs).run_simulation()
 

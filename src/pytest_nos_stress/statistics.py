@@ -68,6 +68,10 @@ class Measurements:
             keep &= self._column("task") == self.records.tasks.index(task)
         return chosen[keep]
 
+    def forget_samples(self) -> None:
+        """Give back the memory of the columns read so far; they are read again when they are asked for."""
+        self._samples.clear()
+
     def _column(self, name: str) -> Column:
         if name not in self._samples:
             column = self.records.task() if name == "task" else self.records.column(name)

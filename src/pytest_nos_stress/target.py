@@ -11,7 +11,8 @@ import inspect
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from .settings import DEFAULT_TASKS, SettingError
+from .settings import DEFAULT_TASKS, SettingError, shown
+from .text import one_line
 
 TaskFunction = Callable[..., Any]
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
@@ -50,14 +51,17 @@ def _functions(target: object, names: list[str]) -> Mapping[str, Any]:
 
 
 def _has(target: object, name: str) -> bool:
-    return callable(getattr(target, name, None))
+    try:
+        return callable(getattr(target, name, None))
+    except Exception as error:
+        raise SettingError(f"target: reading {name!r} raised {type(error).__name__}") from error
 
 
 def _named(functions: dict[str, Any], names: list[str], target: object) -> Mapping[str, Any]:
     missing = [name for name in names if name not in functions]
     if not missing:
         return functions
-    able = ", ".join(sorted(map(str, functions))) or _offers(target)
+    able = ", ".join(one_line(str(name)) for name in functions) if isinstance(target, Mapping) else _offers(target)
     raise SettingError(
         f"tasks={names!r}: {_describe(target)} cannot perform {', '.join(map(repr, missing))}; it has {able}"
     )
@@ -68,20 +72,27 @@ def _offers(target: object) -> str:
     return ", ".join(public[:10]) or "no public method"
 
 
+def _code_of_call(function: object) -> list[Any]:
+    """What runs when it is called: itself or its ``__call__``. Mocks with a spec have no code of their own."""
+    kinds = [function, getattr(function, "__call__", None)]  # noqa: B004 - the method itself is wanted
+    flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
+    return kinds if isinstance(flags, int) else []
+
+
 def _describe(target: object) -> str:
     return "the mapping" if isinstance(target, Mapping) else f"a target of type {type(target).__name__}"
 
 
 def _task(name: str, function: Any) -> Task:
     if not callable(function):
-        raise SettingError(f"target: task {name!r} is {function!r}, which cannot be called")
-    kinds = (function, getattr(function, "__call__", None))  # noqa: B004 - the method itself is wanted
-    if any(inspect.iscoroutinefunction(kind) or inspect.isasyncgenfunction(kind) for kind in kinds):
+        raise SettingError(f"target: task {name!r} is {shown(function)}, which cannot be called")
+    code = _code_of_call(function)
+    if any(inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one) for one in code):
         raise SettingError(
             f"target: task {name!r} is async def, which engine 'threads' cannot run; "
             "give a sync function (for instance one that calls asyncio.run)"
         )
-    if any(inspect.isgeneratorfunction(kind) for kind in kinds):
+    if any(map(inspect.isgeneratorfunction, code)):
         raise SettingError(f"target: task {name!r} is a generator function, whose body a call does not run")
     return Task(name, function, _takes_operation(name, function))
 

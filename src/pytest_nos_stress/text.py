@@ -3,14 +3,22 @@
 from __future__ import annotations
 
 import re
+import shlex
 import traceback
+from collections.abc import Iterable
+from types import TracebackType
 from typing import Final
 
 # C0 and C1 controls, DEL, the Unicode line separators, the bidirectional overrides and lone surrogates.
 _UNSAFE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _LONGEST_MESSAGE: Final = 2_000
 _LONGEST_TRACEBACK: Final = 10_000
-_CALLERS: Final = ("pytest_nos_stress.agent", "pytest_nos_stress.plugin_fixture")
+_CALLERS: Final = (
+    "contextlib",
+    "pytest_nos_stress.agent",
+    "pytest_nos_stress.engines.threads",
+    "pytest_nos_stress.plugin_fixture",
+)
 
 
 def one_line(text: str) -> str:
@@ -21,6 +29,16 @@ def one_line(text: str) -> str:
 def lines(text: str) -> str:
     """The text with its control characters escaped, line ends and tabs kept."""
     return "\n".join("\t".join(map(one_line, line.split("\t"))) for line in text.split("\n"))
+
+
+def shell_command(parts: Iterable[str]) -> str:
+    """Words as a command for bash, on one line: those with control characters are quoted as ``$'...'``."""
+    return " ".join(shlex.quote(part) if one_line(part) == part else _ansi_c_quoted(part) for part in parts)
+
+
+def _ansi_c_quoted(word: str) -> str:
+    quoted = word.replace("\\", "\\\\").replace("'", "\\'")
+    return f"$'{one_line(quoted)}'"
 
 
 def shorten(text: str, longest: int) -> str:
@@ -41,13 +59,18 @@ def error_message(error: BaseException) -> str:
         return f"<str() of this exception raised {type(broken).__name__}>"
 
 
+def from_target_on(error: BaseException) -> TracebackType | None:
+    """The exception's traceback without the frames of those here who called the target."""
+    tail = error.__traceback__
+    while tail is not None and tail.tb_frame.f_globals.get("__name__") in _CALLERS:
+        tail = tail.tb_next
+    return tail
+
+
 def error_traceback(error: BaseException) -> str:
-    """The formatted traceback from the target's first frame on (those of its callers here are left out)."""
+    """The formatted traceback from the target's first frame on, bounded in length."""
     try:
-        tail = error.__traceback__
-        while tail is not None and tail.tb_frame.f_globals.get("__name__") in _CALLERS:
-            tail = tail.tb_next
-        text = "".join(traceback.format_exception(type(error), error, tail))
+        text = "".join(traceback.format_exception(type(error), error, from_target_on(error)))
     except BaseException as broken:
         return f"<formatting this traceback raised {type(broken).__name__}>"
     if len(text) <= _LONGEST_TRACEBACK:

@@ -16,6 +16,7 @@ expression with a caret under the mistake. Judging is in ``verdict``.
 
 from __future__ import annotations
 
+import math
 import operator
 import re
 from collections.abc import Callable, Mapping
@@ -23,6 +24,7 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 from .kinds import SECONDS_PER_UNIT
 from .settings import SettingError
+from .text import one_line
 
 COUNTS: Final = ("operations", "successes", "failures", "errors", "missing_data")
 RATES: Final = ("success_rate", "failure_rate", "error_rate", "missing_data_rate")
@@ -160,6 +162,8 @@ class _Parser:
     def _limit(self, metric: str) -> float:
         at = self._skip_space()
         number = float(self._expect(_NUMBER, "a number")[0])
+        if not math.isfinite(number):
+            self._fail("the number is too large", at)
         unit_at = self._skip_space()
         match = _UNIT.match(self._text, self._at)
         unit = match[0] if match and match[0] != "over" else ""
@@ -212,5 +216,7 @@ class _Parser:
         return self._at
 
     def _fail(self, reason: str, at: int | None = None) -> NoReturn:
-        caret = " " * (self._at if at is None else at) + "^"
-        raise ThresholdError(f"{self._label}: {reason}\n  {self._text}\n  {caret}")
+        before = one_line(self._text[: self._at if at is None else at])
+        raise ThresholdError(
+            f"{self._label}: {one_line(reason)}\n  {one_line(self._text)}\n  {' ' * len(before)}^"
+        )

@@ -20,6 +20,7 @@ from . import EngineAgent, LostAgent, Unfinished
 
 _WATCH_INTERVAL: Final = 0.1
 _GRACE: Final = 1.5
+_LET_GO_AT_ONCE: Final = 8
 
 
 class RealClock:
@@ -41,7 +42,8 @@ class ThreadsEngine:
     def __init__(self) -> None:
         self._stopped = threading.Event()
         self._stopping = False
-        self._start = threading.Event()
+        self._gate_is_open = False
+        self._gate = threading.Condition()
         self._all_ended = threading.Event()
         self._lock = threading.Lock()
         self._waiting = 0
@@ -66,7 +68,7 @@ class ThreadsEngine:
     def stop(self) -> None:
         self._stopping = True
         self._stopped.set()
-        self._start.set()
+        self._open_gate()
 
     def _begin(self, agents: Sequence[EngineAgent]) -> None:
         for agent in agents:
@@ -87,7 +89,7 @@ class ThreadsEngine:
             with agent.session():
                 self._arrive()
                 arrived = True
-                self._start.wait()
+                self._pass_gate()
                 self._perform(agent)
         except BaseException as error:
             self.lost.append(LostAgent(agent.name, error))
@@ -114,7 +116,19 @@ class ThreadsEngine:
             if self._waiting:
                 return
         self.clock.started_ns = self.clock.now_ns()
-        self._start.set()
+        self._open_gate()
+
+    def _open_gate(self) -> None:
+        with self._gate:
+            self._gate_is_open = True
+            self._gate.notify(_LET_GO_AT_ONCE)
+
+    def _pass_gate(self) -> None:
+        """Wait for the start. Who passes wakes the next: the processor is never flooded by all agents at once."""
+        with self._gate:
+            while not self._gate_is_open:
+                self._gate.wait()
+            self._gate.notify()
 
     def _leave(self) -> None:
         with self._lock:

@@ -1,0 +1,275 @@
+"""Statistics agree with a recount by hand of the operations they are made from."""
+
+from __future__ import annotations
+
+import json
+import math
+import statistics as standard
+from collections import Counter
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pytest_nos_stress import MultiAgentSimulator, Operation, StressResult
+from pytest_nos_stress.statistics import aggregate, iso_utc, summarise_durations
+
+KEYS = {"total_operations", "successful_operations", "failed_operations", "missing_data_events"}
+OUTCOMES = ("successful_operations", "failed_operations", "missing_data_events")
+NANOSECONDS = st.lists(st.integers(0, 2**40), min_size=1, max_size=60)
+
+
+def sometimes_fails(operation: Operation) -> None:
+    if operation.index % 7 == 3:
+        raise LookupError(operation.agent)
+    if operation.index % 11 == 5:
+        raise TimeoutError
+
+
+def run(directory: Path, target: Any = sometimes_fails, **given: Any) -> StressResult:
+    defaults: dict[str, Any] = {
+        "agents": ["Ann", "Bob", "Cy"],
+        "tasks": {"buy": 3, "sell": 1},
+        "operations_per_agent": 200,
+        "min_delay": 0,
+        "max_delay": 0,
+        "failure_mode": "mixed",
+        "seed": 11,
+        "output_dir": directory,
+        "gate": False,
+        "expected_errors": TimeoutError,
+    }
+    return MultiAgentSimulator(target=target, **{**defaults, **given}).run()
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> StressResult:
+    return run(tmp_path_factory.mktemp("run"))
+
+
+def check_identities(stats: dict[str, Any]) -> None:
+    parts = [stats, *stats["agent_stats"].values(), *stats["tasks"].values()]
+    for part in parts:
+        assert part["total_operations"] == sum(part[name] for name in OUTCOMES)
+    for several in (stats["agent_stats"], stats["tasks"]):
+        for name in KEYS:
+            assert sum(part[name] for part in several.values()) == stats[name]
+
+
+def test_the_seed_documents_keys_are_there(result: StressResult) -> None:
+    assert set(result.stats) >= KEYS | {"start_time", "end_time", "agent_stats"}
+    assert list(result.stats["agent_stats"]) == ["Ann", "Bob", "Cy"]
+    assert all(set(one) >= KEYS for one in result.stats["agent_stats"].values())
+
+
+def test_more_is_beside_the_seed_documents_keys(result: StressResult) -> None:
+    assert set(result.stats) >= {"seed", "scenario", "tasks", "errors", "error_types", "latency", "response_time"}
+    assert set(result.stats) >= {"throughput", "thresholds", "schema_version"}
+    assert list(result.stats["tasks"]) == ["buy", "sell"]
+    assert result.stats["seed"] == 11
+
+
+def test_total_is_successful_and_failed_and_missing_for_run_agent_and_task(result: StressResult) -> None:
+    check_identities(result.stats)
+    assert result.stats["total_operations"] == 600
+
+
+@settings(max_examples=15, deadline=None)
+@given(
+    agents=st.integers(1, 5),
+    operations=st.integers(1, 40),
+    missing=st.sampled_from([0, 0.2, 0.7, 1]),
+    failure=st.sampled_from([0, 0.1, 0.5, 1]),
+    mode=st.sampled_from(["lost_request", "lost_reply", "mixed"]),
+)
+def test_the_identities_hold_for_whatever_scenario(
+    agents: int,
+    operations: int,
+    missing: float,
+    failure: float,
+    mode: str,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    stats = run(
+        tmp_path_factory.mktemp("run"),
+        agents=agents,
+        operations_per_agent=operations,
+        missing_data_prob=missing,
+        failure_prob=failure,
+        failure_mode=mode,
+    ).stats
+    check_identities(stats)
+    assert stats["total_operations"] == agents * operations
+
+
+def test_the_counts_are_a_recount_of_the_records(result: StressResult) -> None:
+    records = result.records
+    by_outcome = Counter(records["outcome"].tolist())
+    assert [by_outcome[number] for number in range(3)] == [result.stats[name] for name in OUTCOMES]
+    for number, agent in enumerate(result.scenario.agent_names):
+        counted = Counter(records["outcome"][records["agent"] == number].tolist())
+        assert [counted[one] for one in range(3)] == [
+            result.stats["agent_stats"][agent][name] for name in OUTCOMES
+        ]
+    for number, task in enumerate(result.scenario.task_names):
+        counted = Counter(records["outcome"][records["task"] == number].tolist())
+        assert [counted[one] for one in range(3)] == [result.stats["tasks"][task][name] for name in OUTCOMES]
+    assert int(records["is_error"].sum()) == result.stats["errors"] > 0
+
+
+def test_an_error_is_a_failed_operation(result: StressResult) -> None:
+    records = result.records
+    assert set(records["outcome"][records["is_error"]].tolist()) == {1}
+
+
+def test_each_agents_records_are_numbered_in_order(result: StressResult) -> None:
+    records = result.records
+    for number in range(3):
+        mine = records[records["agent"] == number]
+        assert mine["index"].tolist() == list(range(200))
+        assert np.all(np.diff(mine["end"]) >= 0)
+
+
+def test_records_are_in_order_of_their_ends(result: StressResult) -> None:
+    assert np.all(np.diff(result.records["end"]) >= 0)
+
+
+def test_latency_is_summarised_over_the_operations_that_called_the_target(result: StressResult) -> None:
+    records = result.records
+    for metric in ("latency", "response_time"):
+        samples = [value / 1e9 for value in records[metric][records["called"]].tolist()]
+        figures = result.stats[metric]
+        assert figures["count"] == len(samples)
+        assert figures["min"] == pytest.approx(min(samples))
+        assert figures["max"] == pytest.approx(max(samples))
+        assert figures["mean"] == pytest.approx(standard.fmean(samples))
+        assert figures["med"] == pytest.approx(standard.median(samples))
+        assert figures["stddev"] == pytest.approx(standard.pstdev(samples), rel=1e-6)
+        assert figures["p99"] == pytest.approx(percentile(samples, 99))
+
+
+def test_a_task_has_the_latency_of_its_own_operations(tmp_path: Path) -> None:
+    def sell_slowly(operation: Operation) -> None:
+        operation.sleep(0.02 if operation.task == "sell" else 0)
+
+    stats = run(tmp_path, sell_slowly, operations_per_agent=10, tasks=["buy", "sell"]).stats
+    assert stats["tasks"]["sell"]["latency"]["min"] >= 0.02
+    assert stats["tasks"]["buy"]["latency"]["med"] < 0.02
+
+
+def test_the_response_time_is_never_shorter_than_the_latency(result: StressResult) -> None:
+    records = result.records
+    assert np.all(records["response_time"] >= records["latency"])
+
+
+def test_think_time_is_in_neither_latency_nor_response_time(tmp_path: Path) -> None:
+    result = run(
+        tmp_path,
+        lambda: None,
+        agents=1,
+        operations_per_agent=5,
+        min_delay=0.05,
+        max_delay=0.05,
+        missing_data_prob=0,
+    )
+    assert result.stats["duration"] >= 5 * 0.05
+    assert result.latency.med < 0.05
+    assert result.response_time.min < 0.05
+
+
+def test_rates_and_throughput_are_counts_over_totals(result: StressResult) -> None:
+    stats = result.stats
+    assert stats["success_rate"] == stats["successful_operations"] / 600
+    assert stats["failure_rate"] == stats["failed_operations"] / 600
+    assert stats["missing_data_rate"] == stats["missing_data_events"] / 600
+    assert stats["error_rate"] == stats["errors"] / 600
+    assert stats["throughput"] == pytest.approx(600 / stats["duration"])
+
+
+def test_times_are_iso_8601_in_utc_with_offset_and_enclose_the_records(result: StressResult) -> None:
+    stats = result.stats
+    assert stats["start_time"].endswith("+00:00")
+    assert stats["end_time"].endswith("+00:00")
+    start, end = (datetime.fromisoformat(stats[name]) for name in ("start_time", "end_time"))
+    assert end - start == pytest.approx(timedelta(seconds=stats["duration"]), abs=timedelta(microseconds=2))
+    assert abs((datetime.now(end.tzinfo) - end).total_seconds()) < 600
+
+
+def test_records_say_when_operations_ended_since_the_epoch(result: StressResult) -> None:
+    start, end = (datetime.fromisoformat(result.stats[name]).timestamp() for name in ("start_time", "end_time"))
+    ends = result.records["end"] / 1e9
+    assert start - 0.001 <= ends.min()
+    assert ends.max() <= end + 0.001
+
+
+def test_expected_errors_are_counted_beside_the_errors(result: StressResult) -> None:
+    assert set(result.stats["expected_error_types"]) == {"TimeoutError"}
+    assert [one["type"] for one in result.stats["error_types"]] == ["LookupError"]
+    assert result.stats["error_types"][0]["count"] == result.stats["errors"]
+
+
+def test_the_statistics_are_json_that_any_program_reads(result: StressResult) -> None:
+    text = (result.output_dir / "simulation_statistics.json").read_text()
+
+    def no_constant(name: str) -> float:
+        raise AssertionError(f"{name} is not JSON")
+
+    assert json.loads(text, parse_constant=no_constant) == result.stats
+
+
+def percentile(samples: list[float], percent: float) -> float:
+    """By hand: linear interpolation between the two nearest samples."""
+    ordered = sorted(samples)
+    place = (len(ordered) - 1) * percent / 100
+    below = math.floor(place)
+    above = min(below + 1, len(ordered) - 1)
+    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
+
+
+@settings(deadline=None)
+@given(NANOSECONDS, st.floats(min_value=0.1, max_value=99.9))
+def test_percentiles_are_exact(samples: list[int], percent: float) -> None:
+    column = np.array(samples, np.uint64)
+    assert aggregate(column, f"p{percent!r}") == pytest.approx(
+        percentile(list(map(float, samples)), percent) / 1e9
+    )
+
+
+@settings(deadline=None)
+@given(NANOSECONDS)
+def test_the_other_aggregations_are_those_of_the_standard_library(samples: list[int]) -> None:
+    column = np.array(samples, np.int64)
+    assert aggregate(column, "min") == min(samples) / 1e9
+    assert aggregate(column, "max") == max(samples) / 1e9
+    assert aggregate(column, "mean") == pytest.approx(standard.fmean(samples) / 1e9)
+    assert aggregate(column, "med") == pytest.approx(standard.median(samples) / 1e9)
+    assert aggregate(column, "stddev") == pytest.approx(standard.pstdev(samples) / 1e9, abs=1e-12)
+
+
+@settings(deadline=None)
+@given(NANOSECONDS)
+def test_a_summary_says_the_same_as_each_aggregation(samples: list[int]) -> None:
+    column = np.array(samples, np.uint32 if max(samples) < 2**32 else np.uint64)
+    summary = summarise_durations(column)
+    assert summary.pop("count") == len(samples)
+    assert summary == {name: pytest.approx(aggregate(column, name)) for name in summary}
+
+
+def test_a_summary_of_nothing_has_no_figures() -> None:
+    summary = summarise_durations(np.array([], np.uint32))
+    assert summary.pop("count") == 0
+    assert set(summary.values()) == {None}
+
+
+@settings(deadline=None)
+@given(st.integers(0, 4 * 10**18))
+def test_a_time_stamp_keeps_its_microseconds(nanoseconds: int) -> None:
+    text = iso_utc(nanoseconds)
+    moment = datetime.fromisoformat(text)
+    since = moment - datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+    assert since // timedelta(microseconds=1) == nanoseconds // 1000
+    assert len(text) == len("2026-11-22T06:26:05.655000+00:00")
