@@ -73,7 +73,8 @@ def test_a_configuration_in_the_docs_is_accepted(pytester: pytest.Pytester, code
     is_toml = "[tool.pytest]" in code
     pytester.path.joinpath("pyproject.toml" if is_toml else "pytest.ini").write_text(code)
     pytester.makepyfile(
-        "def test_trades(stress_simulator): stress_simulator.run(operations_per_agent=150, max_delay=0, min_delay=0)"
+        "def test_trades(stress_simulator):"
+        "    stress_simulator.run(operations_per_agent=150, max_delay=0, min_delay=0)"
     )
     result = pytester.runpytest("--stress")
     if is_toml and int(pytest.__version__.split(".")[0]) < 9:
