@@ -1,4 +1,4 @@
-"""Measures what DESIGN.md, section 9 sets budgets for, and prints each figure beside its budget.
+"""Measures what docs/performance.md has budgets for, and prints each figure beside its budget.
 
     python benchmarks/run.py                      everything, three to four minutes
     python benchmarks/run.py --quick              under a minute, to see that it works; figures not to be quoted

@@ -94,7 +94,7 @@ def test_the_defaults_are_the_seed_documents() -> None:
 
 
 def test_a_scenario_by_duration_has_no_number_of_operations() -> None:
-    scenario = Scenario(duration="2m")  # type: ignore[arg-type] # DESIGN: text with a unit too
+    scenario = Scenario(duration="2m")  # type: ignore[arg-type] # text with a unit is allowed too
     assert (scenario.duration, scenario.operations_per_agent) == (120.0, None)
 
 

@@ -108,16 +108,20 @@ class World:
 
     @property
     def market(self) -> Market:
-        with self._lock:
-            if self._market is None:
-                from .market import Market
-
-                start = (self.clock.started_ns + self.clock.wall_offset_ns) / 1e9
-                self._market = Market(seed=self.scenario.seed, clock=self.now, start=start)
-            return self._market
+        """The market all operations see, made when one first looks."""
+        if self._market is None:
+            with self._lock:
+                self._market = self._market or self._open_market()
+        return self._market
 
     def now(self) -> float:
         return (self.clock.now_ns() + self.clock.wall_offset_ns) / 1e9
+
+    def _open_market(self) -> Market:
+        from .market import Market
+
+        start = (self.clock.started_ns + self.clock.wall_offset_ns) / 1e9
+        return Market(seed=self.scenario.seed, clock=self.now, start=start)
 
     def ends_with(self, error: BaseException) -> bool:
         """Whether this exception ends the run; if so, the run is stopped and the exception kept."""

@@ -30,6 +30,7 @@ _INTERVAL: Final = 0.1
 _HORIZON_NS: Final = 100_000_000
 _PATIENCE_NS: Final = 500_000_000
 _WOKEN_AT_ONCE: Final = 4
+_LAST_TURN: Final = 30
 _NEVER: Final = 1 << 62
 
 
@@ -104,9 +105,11 @@ class Recorder:
             yield
         finally:
             self._closing.set()
-            self._thread.join()
+            self._thread.join(_LAST_TURN)
         if self._failure is not None:
             raise self._failure
+        if self._thread.is_alive():
+            raise TimeoutError(f"the log could not be written within {_LAST_TURN} s: the disk does not answer")
 
     def catch_up(self, now: int) -> int:
         """Called by an agent that has come to where it should look up: wait if the recorder is late.

@@ -100,15 +100,7 @@ def _count_cube(records: Records) -> Column:
 
 def aggregate(samples: Column, aggregation: str) -> float:
     """``min``, ``mean``, ``med``, ``max``, ``stddev`` or ``pNN`` of samples in nanoseconds, in seconds."""
-    if aggregation == "med":
-        aggregation = "p50"
-    if aggregation.startswith("p"):
-        return float(np.percentile(samples, float(aggregation[1:]))) / 1e9
-    if aggregation == "stddev":
-        return float(np.std(samples)) / 1e9
-    if aggregation == "mean":
-        return float(samples.mean()) / 1e9
-    return float(samples.min() if aggregation == "min" else samples.max()) / 1e9
+    return _aggregate_ordered(np.sort(samples), aggregation)
 
 
 def summarise_durations(samples: Column) -> dict[str, float | int | None]:
@@ -116,11 +108,25 @@ def summarise_durations(samples: Column) -> dict[str, float | int | None]:
     names = ("min", "mean", "med", "max", "stddev", *(f"p{one:g}" for one in _PERCENTILES))
     if not samples.size:
         return {"count": 0, **dict.fromkeys(names)}
-    percentiles = np.percentile(samples, _PERCENTILES) / 1e9
-    values = {name: aggregate(samples, name) for name in ("min", "mean", "max", "stddev")}
-    values["med"] = float(percentiles[0])
-    values |= {f"p{one:g}": float(value) for one, value in zip(_PERCENTILES, percentiles, strict=True)}
-    return {"count": int(samples.size), **{name: values[name] for name in names}}
+    ordered = np.sort(samples)
+    return {"count": int(samples.size), **{name: _aggregate_ordered(ordered, name) for name in names}}
+
+
+def _aggregate_ordered(ordered: Column, aggregation: str) -> float:
+    if aggregation == "mean":
+        return float(ordered.mean()) / 1e9
+    if aggregation == "stddev":
+        return float(np.std(ordered)) / 1e9
+    percent = {"min": 0.0, "med": 50.0, "max": 100.0}.get(aggregation)
+    return _percentile(ordered, float(aggregation[1:]) if percent is None else percent) / 1e9
+
+
+def _percentile(ordered: Column, percent: float) -> float:
+    """Hyndman and Fan's type 7, which is NumPy's default: the samples are sorted once for all percentiles."""
+    place = (ordered.size - 1) * percent / 100
+    below = int(place)
+    low, high = float(ordered[below]), float(ordered[min(below + 1, ordered.size - 1)])
+    return low + (high - low) * (place - below)
 
 
 def iso_utc(nanoseconds: int) -> str:
