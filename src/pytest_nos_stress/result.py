@@ -23,7 +23,9 @@ class Durations:
         self._metric = metric
 
     def percentile(self, percent: float) -> float:
-        """The percentile in seconds; ``percent`` is above 0 and below 100."""
+        """The percentile in seconds. Raises ``ValueError`` where ``percent`` is not from 0 to 100."""
+        if not 0 <= percent <= 100:
+            raise ValueError(f"percent={percent!r}: must be a number from 0 to 100")
         return self._figure(f"p{percent!r}")
 
     def __getattr__(self, name: str) -> float:
