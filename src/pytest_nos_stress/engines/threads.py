@@ -7,11 +7,14 @@ two seconds, and a thread that a target still holds by then is a daemon that is 
 
 from __future__ import annotations
 
+import itertools
 import sys
 import threading
 import time
 import traceback
 from collections.abc import Callable, Sequence
+from pathlib import Path
+from types import FrameType
 from typing import Final
 
 from pytest_nos_stress.settings import SettingError
@@ -21,6 +24,7 @@ from . import EngineAgent, LostAgent, Unfinished
 _WATCH_INTERVAL: Final = 0.1
 _GRACE: Final = 1.5
 _LET_GO_AT_ONCE: Final = 8
+_PACKAGE: Final = str(Path(__file__).parent.parent)
 
 
 class RealClock:
@@ -144,6 +148,13 @@ class ThreadsEngine:
         frames = sys._current_frames()
         for thread, agent in self._threads.items():
             if thread.is_alive():
-                frame = frames.get(thread.ident or 0)
-                stack = "".join(traceback.format_stack(frame)) if frame else "unknown\n"
-                self.unfinished.append(Unfinished(agent.name, stack))
+                self.unfinished.append(Unfinished(agent.name, _stack(frames.get(thread.ident or 0))))
+
+
+def _stack(frame: FrameType | None) -> str:
+    """Where a thread is, from the target's first frame on."""
+    if frame is None:
+        return "unknown\n"
+    frames = traceback.extract_stack(frame)
+    of_target = itertools.dropwhile(lambda one: one.filename.startswith((_PACKAGE, threading.__file__)), frames)
+    return "".join(traceback.format_list(list(of_target) or frames))
