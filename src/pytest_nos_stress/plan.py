@@ -29,11 +29,12 @@ CALL, MISSING_DATA, LOST_REQUEST, LOST_REPLY = range(KINDS)
 _DRAWS: Final = 4
 _DRAW_VALUES: Final = 1 << 53
 # NumPy gives the GIL away in calls on more than about 500 elements, and with hundreds of threads it is long in
-# coming back. So blocks grow quickly: a short run plans little in vain, a long one seldom stops to plan.
-_FIRST_BLOCK: Final = 480
-_GROWTH: Final = 4
+# coming back. So as much as a short run needs is planned in the first block, which is made before the start, and
+# later blocks are larger still: a long run seldom stops to plan.
+_SMALLEST_BLOCK: Final = 64
 _LARGEST_BLOCK: Final = 65_536
-_MOST_PLANNED_AHEAD: Final = 4_194_304
+_PLANNED_BEFORE_THE_START: Final = 1_048_576
+_PLANNED_AHEAD: Final = 4_194_304
 
 
 class PlanBlock(NamedTuple):
@@ -71,14 +72,13 @@ class AgentPlan:
 
     def blocks(self) -> Iterator[PlanBlock]:
         """The whole plan in order, in blocks; without end where the scenario has no number of operations."""
-        largest = _MOST_PLANNED_AHEAD // len(self._scenario.agent_names)
-        largest = max(_FIRST_BLOCK, min(largest, _LARGEST_BLOCK))
         last = self._scenario.operations_per_agent
-        first, size = 0, _FIRST_BLOCK
+        agents = len(self._scenario.agent_names)
+        first, size = 0, _share(_PLANNED_BEFORE_THE_START, agents)
         while last is None or first < last:
             count = size if last is None else min(size, last - first)
             yield self.block(first, count)
-            first, size = first + count, min(size * _GROWTH, largest)
+            first, size = first + count, _share(_PLANNED_AHEAD, agents)
 
     def block(self, first: int, count: int) -> PlanBlock:
         """The plans of operations ``first`` to ``first + count - 1``."""
@@ -97,6 +97,11 @@ class AgentPlan:
             return None
         step = np.float64((longest - shortest) / _DRAW_VALUES)
         return np.float64(shortest) + step * draws
+
+
+def _share(operations: int, agents: int) -> int:
+    """The size of an agent's block where all agents' blocks have so many operations."""
+    return max(_SMALLEST_BLOCK, min(operations // agents, _LARGEST_BLOCK))
 
 
 def _bound(probability: float) -> np.uint64:
