@@ -408,3 +408,62 @@ def test_per_agent_and_expected_errors_of_the_marker_serve_a_body(pytester: pyte
     pytester.runpytest_inprocess("--stress").assert_outcomes(passed=2)
     (stats,) = statistics(pytester)
     assert (stats["failed_operations"], stats["errors"]) == (12, 0)
+
+
+def test_errors_before_a_skip_fail_the_test(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import itertools, pytest
+        QUIET = dict(missing_data_prob=0, failure_prob=0, min_delay=0, max_delay=0)
+
+        @pytest.fixture
+        def calls():
+            return itertools.count()
+
+        @pytest.mark.stress(**QUIET)
+        @pytest.mark.parametrize("end", [pytest.skip, pytest.xfail])
+        def test_orders(calls, end):
+            if next(calls) < 8:
+                raise RuntimeError("real bug")
+            end("later")
+        """
+    )
+    result = pytester.runpytest_inprocess("--stress")
+    result.assert_outcomes(failed=2)
+    result.stdout.fnmatch_lines(["*RuntimeError: real bug*"])
+
+
+def test_a_body_that_was_never_performed_fails(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.stress(missing_data_prob=1, operations_per_agent=3, min_delay=0, max_delay=0)
+        def test_orders():
+            assert 0
+        """
+    )
+    result = pytester.runpytest_inprocess("--stress")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*the body was never performed*"])
+
+
+def test_a_body_that_fails_is_an_assertion_error_to_xfail(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.xfail(raises=AssertionError, strict=True)
+        @pytest.mark.stress(operations_per_agent=9, min_delay=0, max_delay=0)
+        def test_orders():
+            assert 0
+        """
+    )
+    pytester.runpytest_inprocess("--stress").assert_outcomes(xfailed=1)
+
+
+def test_a_marker_cannot_switch_the_gate_off(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("import pytest\n@pytest.mark.stress(gate=False)\ndef test_orders(): assert 0")
+    result = pytester.runpytest_inprocess("--stress")
+    result.assert_outcomes(errors=1)
+    result.stdout.fnmatch_lines(["*gate=False: allowed in run() only*"])

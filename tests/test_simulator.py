@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -487,3 +487,29 @@ except KeyboardInterrupt:
 
 def test_a_run_that_was_not_interrupted_says_so(tmp_path: Path) -> None:
     assert run(tmp_path, operations_per_agent=1).stats["interrupted"] is False
+
+
+def test_a_session_that_swallows_exceptions_cannot_hide_operations_that_are_missing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("a fault of the agent's own")
+
+    monkeypatch.setattr("pytest_nos_stress.agent.Agent._raised", fail)
+    swallowing = suppress(Exception)
+    with pytest.raises(RunFailed, match="of 200 operations were performed"):
+        run(
+            tmp_path,
+            lambda operation: 1 / (operation.index - 5),
+            agents=2,
+            operations_per_agent=100,
+            per_agent=lambda _: swallowing,
+            gate=False,
+        )
+
+
+def test_a_number_of_operations_and_a_duration_exclude_each_other_even_where_it_is_the_default(
+    tmp_path: Path,
+) -> None:
+    with pytest.raises(ValueError, match="give one or the other"):
+        MultiAgentSimulator(operations_per_agent=100, duration=1, output_dir=tmp_path)

@@ -93,12 +93,26 @@ def test_a_tag_judges_only_what_it_names(tmp_path: Path) -> None:
     assert [one["verdict"] for one in result.stats["thresholds"]] == ["held"] * 4 + ["broken"]
 
 
+def test_errors_that_no_tagged_threshold_judges_do_not_pass_unseen(tmp_path: Path) -> None:
+    def sells_fail(operation: Operation) -> None:
+        if operation.task == "sell":
+            raise KeyError("limit")
+
+    result = run(tmp_path, sells_fail, thresholds=["errors{task=buy} == 0"], gate=False)
+    tagged, implicit = result.verdicts
+    assert (tagged.verdict, implicit.verdict) == ("held", "broken")
+    assert implicit.measured == result.errors > 0
+    assert not result.passed
+
+
 def test_a_broken_threshold_raises_with_wanted_and_measured_once_the_files_are_written(tmp_path: Path) -> None:
     with pytest.raises(ThresholdsNotMet) as caught:
         run(tmp_path, failure_prob=1, thresholds=["failure_rate < 10%", "operations == 200"])
     message = str(caught.value)
     assert "1 of 3 thresholds not met (seed 3)" in message
-    row = next(line for line in message.splitlines() if "failure_rate < 10%" in line)
+    heading, *rows = message.splitlines()
+    assert heading.startswith("failure_rate < 10% is broken: 100 % of 200 operations; ")
+    row = next(line for line in rows if "failure_rate < 10%" in line)
     assert "100 %" in row
     assert row.endswith("broken")
     assert caught.value.result.failures == 200

@@ -65,11 +65,24 @@ def _problems(performance: Performance) -> list[str]:
     problems = [
         f"agent {one_line(lost.agent)} was lost: {failure.describe(lost.error)}" for lost in performance.lost
     ]
+    if performance.recorder.failure is not None:
+        problems.append(f"the recorder was lost: {failure.describe(performance.recorder.failure)}")
     if performance.status == HUNG:
         problems.append(failure.hung_message(performance))
     elif not performance.records.total and not problems:
         problems.append("no operation was performed")
+    elif performance.status == COMPLETED and not problems:
+        problems += _missing_operations(performance)
     return problems
+
+
+def _missing_operations(performance: Performance) -> list[str]:
+    """A run by number has performed its whole plan, or something swallowed an exception of ours."""
+    scenario, total = performance.scenario, performance.records.total
+    planned = (scenario.operations_per_agent or 0) * len(performance.agents)
+    if scenario.duration is not None or total == planned:
+        return []
+    return [f"{total} of {planned} operations were performed: an agent ended before its plan did"]
 
 
 def _write(performance: Performance, stats: dict[str, Any], paths: Sequence[Path]) -> list[str]:
@@ -96,13 +109,24 @@ def _not_written(path: Path, error: OSError) -> str:
     return f"output_dir={str(path.parent)!r}: {path.name} could not be written ({error.strerror or error})"
 
 
+def _broken_errors(performance: Performance, result: StressResult) -> ThresholdsNotMet | None:
+    """Errors that came before the end of a run that was ended from within count as in any other run."""
+    metrics = ("errors", "error_rate")
+    broken = [one for one in result.verdicts if one.threshold.metric in metrics and one.verdict == verdict.BROKEN]
+    if not broken:
+        return None
+    failed = ThresholdsNotMet(failure.thresholds_message(broken, result.stats), result)
+    failed.__cause__ = performance.world.ended_by
+    return failed
+
+
 def _ending(
     performance: Performance, result: StressResult, problems: Sequence[str], *, gate: bool
 ) -> BaseException | None:
     if performance.interrupt is not None:
         return performance.interrupt
-    if performance.status == STOPPED:
-        return performance.world.ended_by
+    if performance.status == STOPPED and not problems:
+        return _broken_errors(performance, result) or performance.world.ended_by
     if problems:
         failed = RunFailed("\n".join(problems), result)
         if performance.lost:

@@ -25,7 +25,9 @@ def thresholds_message(verdicts: Sequence[Verdict], stats: dict[str, Any]) -> st
     """Wanted and measured side by side, then the errors with a sample each."""
     broken = sum(not verdict.passes for verdict in verdicts)
     rows = [("wanted", "measured", "verdict"), *(verdict.row() for verdict in verdicts)]
-    heading = f"{broken} of {len(verdicts)} thresholds not met (seed {stats['seed']})"
+    wanted, measured, verdict = next(one for one in verdicts if not one.passes).row()
+    first = f"{wanted} is {verdict}: {measured}"
+    heading = one_line(f"{first}; {broken} of {len(verdicts)} thresholds not met (seed {stats['seed']})")
     return "\n".join([heading, *map(one_line, table(rows)), *_errors(stats["error_types"])])
 
 

@@ -64,6 +64,7 @@ class Performance:
         self.status = COMPLETED
         self.interrupt: KeyboardInterrupt | None = None
         self.hung: dict[str, str] = {}
+        self._late: dict[Agent, int] = {}
         self.lost: list[engines.LostAgent] = []
 
     def run(self, progress: Callable[[Progress], None] | None) -> None:
@@ -71,6 +72,8 @@ class Performance:
 
         def watch() -> None:
             self._look_for_hung_agents()
+            if self.recorder.failure is not None:
+                self.engine.stop()
             if progress is not None:
                 progress(self._progress())
 
@@ -82,7 +85,8 @@ class Performance:
             self.interrupt = interrupt
             self.status = INTERRUPTED
         finally:
-            self.log.close()
+            if not self.recorder.is_alive:
+                self.log.close()
         self.lost = [one for one in self.engine.lost if not self.world.ends_with(one.error)]
         if self.world.ended_by is not None:
             self.status = STOPPED
@@ -96,11 +100,15 @@ class Performance:
         return f"task {agent.current_task()}"
 
     def _look_for_hung_agents(self) -> None:
+        """An agent hangs that is seen twice at the same late operation: one look may meet the recorder at work."""
         latest = self.clock.now_ns() - self._timeout_ns()
-        for agent in self.agents:
-            since = agent.busy_since()
-            if since is not None and since < latest:
+        late = {
+            agent: since for agent in self.agents if (since := agent.busy_since()) is not None and since < latest
+        }
+        for agent, since in late.items():
+            if self._late.get(agent) == since:
                 self.hung[agent.name] = self.doing(agent)
+        self._late = late
         if self.hung:
             self.engine.stop()
 

@@ -24,6 +24,10 @@ _ENDING_ERRORS: Final = (pytest.skip.Exception, pytest.xfail.Exception, pytest.e
 _LONGEST_NAME: Final = 150
 
 
+class BodyFailed(pytest.fail.Exception, AssertionError):  # type: ignore[name-defined, misc]
+    """A body's run did not pass: shown without a traceback, an ``AssertionError`` to ``xfail(raises=...)``."""
+
+
 class StressSimulator:
     """What the ``stress_simulator`` fixture gives to a test."""
 
@@ -51,16 +55,18 @@ class StressSimulator:
         arguments = body_arguments(item)
         body = item.obj
 
-        def task() -> None:
-            body(**arguments)
+        def task() -> object:
+            return body(**arguments)
 
         try:
-            self._run({item.originalname: task}, {}, {"tasks": (item.originalname,)})
+            result = self._run({item.originalname: task}, {}, {"tasks": (item.originalname,)})
         except (RunFailed, SettingError) as error:
             failure = str(error)
         else:
-            return
-        pytest.fail(failure, pytrace=False)
+            if result.stats["latency"]["count"]:
+                return
+            failure = "the body was never performed: every operation was a planned fault"
+        raise BodyFailed(failure, False)
 
     def add_to(self, report: pytest.TestReport) -> None:
         """Put the runs on a report as built-in types, for the summary, and as extras for pytest-html."""
@@ -85,6 +91,8 @@ class StressSimulator:
         except SettingError as error:
             problem = error
         except RunFailed as error:
+            if isinstance(error.__cause__, pytest.exit.Exception):
+                raise error.__cause__ from None
             repeat = f"repeat this run with:\n  {self._repeat_command(error.result.seed)}"
             problem = type(error)(f"{error}\n\n{repeat}", error.result)
             problem.__cause__ = error.__cause__
@@ -138,9 +146,9 @@ def safe_name(test_id: str) -> str:
     Ids of plain names map one to one (``tests/test_a.py::test_b`` to ``tests-test_a.py--test_b``); an id with
     other characters, or a long one, carries a hash.
     """
-    mapped = test_id.replace("::", "--").replace("/", "-")
+    mapped = test_id.replace("::", "--").replace("/", "-").lstrip(".")
     safe = "".join(character if _is_safe(character) else "_" for character in mapped)[:_LONGEST_NAME]
-    if safe == mapped and re.fullmatch(r"([\w.]+/)*[\w.]+(::\w+)*(\[\w*\])?", test_id):
+    if safe == mapped and re.fullmatch(r"(?!\.)([\w.]+/)*[\w.]+(::\w+)*(\[\w*\])?", test_id):
         return safe
     digest = blake2b(test_id.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
     return f"{safe}-{digest}"

@@ -42,8 +42,9 @@ class StressSession:
         except SettingError as error:
             raise pytest.UsageError(str(error)) from None
         given = settings.merge([self.ini, self.command_line]).get("seed")
-        drawn: int = from_controller.get("seed") or random.SystemRandom().getrandbits(32)
-        self.seed: int = drawn if given is None else given
+        if given is None:
+            given = from_controller.get("seed")
+        self.seed: int = random.SystemRandom().getrandbits(32) if given is None else given
         self._terminal = self._open_terminal()
 
     @property
@@ -56,7 +57,7 @@ class StressSession:
 
     def live_line(self) -> LiveLine | None:
         """A live line on the session's terminal; None where there is none to show it on."""
-        if self._terminal is None:
+        if self._terminal is None or not self.config.pluginmanager.hasplugin("terminalreporter"):
             return None
         from .terminal import LiveLine
 
@@ -69,7 +70,7 @@ class StressSession:
         CI logs, xdist, ``-q`` and ``-s`` (which gives the terminal to the tests) have no live line.
         """
         config = self.config
-        quiet = config.get_verbosity() < 0 or config.getoption("capture") == "no"
+        quiet = config.get_verbosity() < 0 or config.getoption("capture", "no") == "no"
         distributed = hasattr(config, "workerinput") or config.getoption("numprocesses", None)
         dumb = os.environ.get("CI") or os.environ.get("TERM") == "dumb"
         if not self.active or quiet or distributed or dumb or not os.isatty(1):
@@ -101,7 +102,9 @@ class StressSession:
 
         Raises ``SettingError``.
         """
-        values = settings.merge([self.ini, *_read_markers(item), self.command_line, settings.check_all(run)])
+        given = settings.check_all(run)
+        settings.check_together(given | {"min_delay": 0, "max_delay": 0})
+        values = settings.merge([self.ini, *_read_markers(item), self.command_line, given])
         values.setdefault("seed", self.seed)
         if values["seed"] is None:
             values["seed"] = self.seed
@@ -129,8 +132,8 @@ class StressSession:
         if "engine" in values:
             create(values["engine"], label("engine"))
         directory = self.directory / values.get("output_dir", settings.BY_NAME["output_dir"].default)
-        existing = next(one for one in (directory, *directory.parents) if one.exists())
         try:
+            existing = next(one for one in (directory, *directory.parents) if one.exists())
             with tempfile.TemporaryDirectory(dir=existing):
                 pass
         except OSError as error:
@@ -196,6 +199,10 @@ def _read_markers(item: pytest.Item) -> list[dict[str, Any]]:
         if marker.args:
             raise SettingError(f"{marker.args[0]!r}: takes keywords only, for instance agents=8")
         values = settings.check_all(marker.kwargs)
+        if "gate" in values:
+            raise SettingError(
+                f"gate={values['gate']!r}: allowed in run() only, where the test can judge the result"
+            )
         if values.get("thresholds"):
             from .thresholds import parse
 

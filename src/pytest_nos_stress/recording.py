@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -93,23 +94,38 @@ class Recorder:
         self._turn = threading.Condition()
         self._closing = threading.Event()
         self._thread = threading.Thread(target=self._work, name="stress recorder", daemon=True)
-        self._failure: BaseException | None = None
+        self.failure: BaseException | None = None
+        """What the recorder could not do; the run that it belongs to must not pass."""
 
     @contextmanager
     def recording(self, agents: Sequence[Agent]) -> Iterator[None]:
         """Record these agents until the block is left, and what they noted by then."""
         self._feeds = [_Feed(agent) for agent in agents]
         self._let_go()
-        self._thread.start()
         try:
+            self._thread.start()
             yield
         finally:
             self._closing.set()
-            self._thread.join(_LAST_TURN)
-        if self._failure is not None:
-            raise self._failure
+            self._finish()
+
+    @property
+    def is_alive(self) -> bool:
+        return self._thread.is_alive()
+
+    def _finish(self) -> None:
+        """Wait for the last turn. Ctrl-C meanwhile waits too: without that turn the files would not be whole."""
+        interrupt = None
+        deadline = time.monotonic() + _LAST_TURN
+        while self._thread.is_alive() and time.monotonic() < deadline:
+            try:
+                self._thread.join(deadline - time.monotonic())
+            except KeyboardInterrupt as error:
+                interrupt = error
         if self._thread.is_alive():
-            raise TimeoutError(f"the log could not be written within {_LAST_TURN} s: the disk does not answer")
+            self.failure = TimeoutError(f"the disk has not answered for {_LAST_TURN} s")
+        if interrupt is not None:
+            raise interrupt
 
     def catch_up(self, now: int) -> int:
         """Called by an agent that has come to where it should look up: wait if the recorder is late.
@@ -140,7 +156,7 @@ class Recorder:
                 self._take_turn()
             self._take_turn()
         except BaseException as error:
-            self._failure = error
+            self.failure = error
         finally:
             self._let_go(_NEVER)
 

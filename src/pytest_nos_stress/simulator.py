@@ -28,6 +28,13 @@ from .target import bind, default_tasks
 P = ParamSpec("P")
 
 
+class _Default(int):
+    """A default that can be told from the same number given by the user."""
+
+
+_NOT_GIVEN = _Default(settings.BY_NAME["operations_per_agent"].default)
+
+
 class MultiAgentSimulator:
     """Puts many concurrent agents on a target.
 
@@ -44,7 +51,7 @@ class MultiAgentSimulator:
         tasks: Iterable[str] | Mapping[str, float] | None = None,
         missing_data_prob: float = 0.2,
         failure_prob: float = 0.1,
-        operations_per_agent: int = 100,
+        operations_per_agent: int = _NOT_GIVEN,
         min_delay: float | str = 0.05,
         max_delay: float | str = 0.15,
         output_dir: str | Path = "stress_test_output",
@@ -76,7 +83,7 @@ class MultiAgentSimulator:
             "failure_mode": failure_mode,
             "operation_timeout": operation_timeout,
         }
-        if duration is not None and operations_per_agent == settings.BY_NAME["operations_per_agent"].default:
+        if duration is not None and operations_per_agent is _NOT_GIVEN:
             del plan["operations_per_agent"]
         self._plan = settings.check_all(plan)
         self._seed: int | None = settings.BY_NAME["seed"].check(seed)
@@ -116,12 +123,13 @@ class MultiAgentSimulator:
         seed = random.SystemRandom().getrandbits(32) if self._seed is None else self._seed
         scenario = Scenario(**self._plan, seed=seed)
         target = _embedded_exchange() if self._target is None else self._target
+        tasks = bind(target, scenario.task_names)
         directory = self._output_dir.absolute()
         files.prepare(directory)
         log = OperationLog(directory / files.LOG_NAME)
         performance = Performance(
             scenario,
-            bind(target, scenario.task_names),
+            tasks,
             log,
             per_agent=self._per_agent,
             expected_errors=self._expected_errors,

@@ -7,6 +7,7 @@ between 0 and 1. Percentiles are exact: linear interpolation between the two nea
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any, Final, NamedTuple
 
@@ -55,6 +56,16 @@ class Measurements:
         tasks = slice(None) if task is None else slice(*_one(self.records.tasks.index(task)))
         outcomes = self._cube[agents, tasks].sum(axis=(0, 1)).tolist()
         return Counts(sum(outcomes[:3]), outcomes[SUCCESS], outcomes[FAILED], outcomes[MISSING], outcomes[_ERRORS])
+
+    def errors_outside(self, selections: Sequence[tuple[str | None, str | None]]) -> int:
+        """Errors of operations that are in none of the selections, each of an agent, a task, or both."""
+        errors = self._cube[:, :, _ERRORS].copy()
+        for agent, task in selections:
+            if agent in (None, *self.records.agents) and task in (None, *self.records.tasks):
+                agents = slice(None) if agent is None else self.records.agents.index(agent)
+                tasks = slice(None) if task is None else self.records.tasks.index(task)
+                errors[agents, tasks] = 0
+        return int(errors.sum())
 
     def durations(self, metric: str, agent: str | None = None, task: str | None = None) -> Column:
         """Nanoseconds of ``latency`` or ``response_time``, of the operations whose target was called."""

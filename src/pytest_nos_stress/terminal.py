@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -12,7 +13,7 @@ from .failure import table
 from .performance import COMPLETED, Progress
 from .result import StressResult
 from .text import one_line
-from .verdict import show_seconds
+from .verdict import NOT_APPLICABLE, show_seconds
 
 _INTERVAL: Final = 0.5
 _NARROWEST: Final = 20
@@ -46,7 +47,8 @@ class LiveLine:
             self._write(_CLEAR)
 
     def _write(self, text: str) -> None:
-        os.write(self._terminal, text.encode())
+        with contextlib.suppress(OSError):
+            os.write(self._terminal, text.encode())
 
 
 def live_text(progress: Progress) -> str:
@@ -95,17 +97,23 @@ def summary_row(test: str, result: StressResult, directory: Path) -> dict[str, s
         "seed": result.seed,
         "test": test,
         "files": _relative(result.output_dir, directory),
+        "not applicable": ", ".join(
+            one.threshold.text for one in result.verdicts if one.verdict == NOT_APPLICABLE
+        ),
     }
 
 
 def summary(runs: Sequence[dict[str, str | int]]) -> list[str]:
     """The summary's table, and below each run where its files are."""
-    columns = [name for name in runs[0] if name != "files"]
+    columns = [name for name in runs[0] if name not in ("files", "not applicable")]
     rows = [columns, *([one_line(str(run[name])) for name in columns] for run in runs)]
     heading, *lines = table(rows, indent="")
     shown = [heading]
     for line, run in zip(lines, runs, strict=True):
-        shown += [line, f"  files: {one_line(str(run['files']))}"]
+        shown += [
+            line,
+            *(f"  {name}: {one_line(str(run[name]))}" for name in ("files", "not applicable") if run.get(name)),
+        ]
     return shown
 
 

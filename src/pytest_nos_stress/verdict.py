@@ -71,12 +71,19 @@ def show_seconds(value: float) -> str:
 
 
 def judge(thresholds: Sequence[Threshold], measured: Measurements) -> list[Verdict]:
-    """The verdict on each threshold, in order, and on ``errors == 0`` unless one of them judges errors here."""
+    """The verdict on each threshold, in order, and on ``errors == 0`` for the errors that none of them judges."""
     verdicts = [_judge(threshold, measured) for threshold in thresholds]
-    judged = {one.threshold.metric for one in verdicts if one.verdict != NOT_APPLICABLE}
-    if judged & {"errors", "error_rate"}:
+    applicable = [
+        one.threshold
+        for one in verdicts
+        if one.threshold.metric in ("errors", "error_rate") and one.verdict != NOT_APPLICABLE
+    ]
+    if not applicable:
+        return [*verdicts, _judge(parse("errors == 0"), measured)]
+    unseen = measured.errors_outside([(one.agent, one.task) for one in applicable])
+    if not unseen:
         return verdicts
-    return [*verdicts, _judge(parse("errors == 0"), measured)]
+    return [*verdicts, _compare(parse("errors == 0"), unseen, measured.counts().total)]
 
 
 def _judge(threshold: Threshold, measured: Measurements) -> Verdict:

@@ -77,14 +77,14 @@ class ThreadsEngine:
     def _begin(self, agents: Sequence[EngineAgent]) -> None:
         for agent in agents:
             thread = threading.Thread(target=self._live, args=(agent,), name=f"agent {agent.name}", daemon=True)
+            self._threads[thread] = agent
             try:
                 thread.start()
             except RuntimeError as error:
                 raise SettingError(
-                    f"agents={len(agents)}: the system starts only {len(self._threads)} threads ({error}); "
+                    f"agents={len(agents)}: the system starts only {len(self._threads) - 1} threads ({error}); "
                     "must be fewer"
                 ) from None
-            self._threads[thread] = agent
 
     def _live(self, agent: EngineAgent) -> None:
         """One agent's whole life, in its own thread."""
@@ -144,6 +144,8 @@ class ThreadsEngine:
     def _join(self) -> None:
         deadline = time.monotonic() + _GRACE
         for thread in self._threads:
+            if thread.ident is None:
+                continue
             thread.join(max(0.0, deadline - time.monotonic()))
         frames = sys._current_frames()
         for thread, agent in self._threads.items():
