@@ -503,6 +503,8 @@ def test_a_session_that_swallows_exceptions_cannot_hide_operations_that_are_miss
             lambda operation: 1 / (operation.index - 5),
             agents=2,
             operations_per_agent=100,
+            missing_data_prob=0,
+            failure_prob=0,
             per_agent=lambda _: swallowing,
             gate=False,
         )
