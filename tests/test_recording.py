@@ -213,3 +213,35 @@ def test_statistics_are_not_there_before_the_run_has_ended(tmp_path: Path) -> No
 
     run(tmp_path, look, agents=1, operations_per_agent=3)
     assert seen == [["stress_test_results.log"]] * 3
+
+
+def test_ctrl_c_while_the_last_lines_are_written_waits_for_them(tmp_path: Path) -> None:
+    """On a slow disk, and up to Python 3.12, where an interrupted `Thread.join` takes the thread for an ended one."""
+    script = """
+import os, signal, threading, time
+import pytest_nos_stress.artifacts.log as log
+from pytest_nos_stress import MultiAgentSimulator
+
+write_all, slow = log.write_all, threading.Event()
+
+def write_slowly(file, data):
+    for at in range(0, len(data), 4096):
+        write_all(file, data[at : at + 4096])
+        if not any(one.name.startswith("agent ") for one in threading.enumerate()):
+            if not slow.is_set():
+                slow.set()
+                os.kill(os.getpid(), signal.SIGINT)
+            time.sleep(0.02)
+
+log.write_all = write_slowly
+try:
+    MultiAgentSimulator(2, ["a"], 0, 0, 2000, 0, 0, "out", target={"a": lambda: None}).run()
+except KeyboardInterrupt:
+    print("interrupted", slow.is_set(), sum(1 for _ in open("out/stress_test_results.log")))
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True
+    )
+    assert done.stdout.split() == ["interrupted", "True", "4000"]
+    assert len(json.loads((tmp_path / "out" / "agent_memory_snapshot.json").read_text())) == 4000
+    assert json.loads((tmp_path / "out" / "simulation_statistics.json").read_text())["interrupted"] is True

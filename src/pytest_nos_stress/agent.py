@@ -150,7 +150,6 @@ class Agent:
         self.samples: dict[str, ErrorSample] = {}
         self.in_session_since: int | None = None
         self.in_session = "entering per_agent"
-        self.thread: int | None = None
         self._world = world
         self._pace = pace
         # The first block is planned here, before the start: hundreds of threads that all begin to plan at once
@@ -193,7 +192,6 @@ class Agent:
     @contextmanager
     def session(self) -> Iterator[None]:
         """The agent's own context manager, if the run has one, around its operations."""
-        self.thread = threading.get_ident()
         if self._world.per_agent is None:
             yield
             return

@@ -82,16 +82,20 @@ class Performance:
             with self.recorder.recording(self.agents):
                 self.engine.run(self.agents, watch)
         except KeyboardInterrupt as interrupt:
-            self.interrupt = interrupt
-            self.status = INTERRUPTED
+            self.interrupted_by(interrupt)
         finally:
-            if not self.recorder.is_alive:
+            if not self.recorder.is_at_work:
                 self.log.close()
         self.lost = [one for one in self.engine.lost if not self.world.ends_with(one.error)]
         if self.world.ended_by is not None:
             self.status = STOPPED
         if self.hung or self._took_too_long():
             self.status = HUNG
+
+    def interrupted_by(self, interrupt: KeyboardInterrupt) -> None:
+        """Note Ctrl-C: it is raised once the files are written."""
+        self.interrupt = interrupt
+        self.status = INTERRUPTED
 
     def doing(self, agent: Agent) -> str:
         """What an agent is at, in words."""

@@ -93,6 +93,7 @@ class Recorder:
         self._feeds: list[_Feed] = []
         self._turn = threading.Condition()
         self._closing = threading.Event()
+        self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, name="stress recorder", daemon=True)
         self.failure: BaseException | None = None
         """What the recorder could not do; the run that it belongs to must not pass."""
@@ -110,20 +111,23 @@ class Recorder:
             self._finish()
 
     @property
-    def is_alive(self) -> bool:
-        return self._thread.is_alive()
+    def is_at_work(self) -> bool:
+        return self._thread.ident is not None and not self._ended.is_set()
 
     def _finish(self) -> None:
         """Wait for the last turn. Ctrl-C meanwhile waits too: without that turn the files would not be whole."""
         interrupt = None
         deadline = time.monotonic() + _LAST_TURN
-        while self._thread.is_alive() and time.monotonic() < deadline:
+        # Not `Thread.join`: interrupted, it takes a running thread for an ended one up to Python 3.12.
+        while self.is_at_work and time.monotonic() < deadline:
             try:
-                self._thread.join(deadline - time.monotonic())
+                self._ended.wait(deadline - time.monotonic())
             except KeyboardInterrupt as error:
                 interrupt = error
-        if self._thread.is_alive():
+        if self.is_at_work:
             self.failure = TimeoutError(f"the disk has not answered for {_LAST_TURN} s")
+        elif self._thread.ident is not None:
+            self._thread.join()
         if interrupt is not None:
             raise interrupt
 
@@ -159,6 +163,7 @@ class Recorder:
             self.failure = error
         finally:
             self._let_go(_NEVER)
+            self._ended.set()
 
     def _take_turn(self) -> None:
         """Take what the agents noted, keep it and log it."""

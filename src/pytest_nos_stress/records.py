@@ -17,7 +17,6 @@ from .plan import KINDS, LOST_REQUEST, MISSING_DATA
 from .target import Task
 
 SUCCESS, FAILED, MISSING = range(3)
-OUTCOMES: Final = ("success", "failed", "missing_data")
 
 _CHUNK_ROWS: Final = 65_536
 
@@ -121,9 +120,9 @@ class Records:
     def to_array(self) -> Column:
         """A structured array with a row for each operation, in order of their ends.
 
-        Fields: ``agent`` and ``task`` (numbers in ``agents`` and ``tasks``), ``index``, ``outcome`` (number in
-        ``OUTCOMES``), ``is_error``, ``called``, and in nanoseconds ``end`` (since the epoch), ``latency`` and
-        ``response_time``.
+        Fields: ``agent`` and ``task`` (numbers in ``agents`` and ``tasks``), ``index``, ``outcome`` (0 success,
+        1 failed, 2 missing_data), ``is_error``, ``called``, and in nanoseconds ``end`` (since the epoch),
+        ``latency`` and ``response_time``.
         """
         agent = self.column("agent")
         rows = np.empty(

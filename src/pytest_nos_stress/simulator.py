@@ -136,7 +136,11 @@ class MultiAgentSimulator:
             ending_errors=ending_errors,
         )
         performance.run(progress)
-        self.result, ending = conclude(performance, self._thresholds, directory, gate=self._gate)
+        try:
+            self.result, ending = conclude(performance, self._thresholds, directory, gate=self._gate)
+        except KeyboardInterrupt as interrupt:
+            performance.interrupted_by(interrupt)
+            self.result, ending = conclude(performance, self._thresholds, directory, gate=self._gate)
         if ending is not None:
             raise ending
         return self.result

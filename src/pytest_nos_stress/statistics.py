@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from .plan import KINDS
 from .records import FAILED, MISSING, SUCCESS, Column, Records
 
 SCHEMA_VERSION: Final = 1
@@ -48,12 +49,14 @@ class Measurements:
         self.records = records
         self._cube = _count_cube(records)
         self._samples: dict[str, Column] = {}
+        self._agents = {name: number for number, name in enumerate(records.agents)}
+        self._tasks = {name: number for number, name in enumerate(records.tasks)}
         last_end = max((int(end.max()) for (end,) in records.chunks("end") if end.size), default=started_ns)
         self.elapsed = (last_end - started_ns) / 1e9
 
     def counts(self, agent: str | None = None, task: str | None = None) -> Counts:
-        agents = slice(None) if agent is None else slice(*_one(self.records.agents.index(agent)))
-        tasks = slice(None) if task is None else slice(*_one(self.records.tasks.index(task)))
+        agents = slice(None) if agent is None else slice(*_one(self._agents[agent]))
+        tasks = slice(None) if task is None else slice(*_one(self._tasks[task]))
         outcomes = self._cube[agents, tasks].sum(axis=(0, 1)).tolist()
         return Counts(sum(outcomes[:3]), outcomes[SUCCESS], outcomes[FAILED], outcomes[MISSING], outcomes[_ERRORS])
 
@@ -62,8 +65,8 @@ class Measurements:
         errors = self._cube[:, :, _ERRORS].copy()
         for agent, task in selections:
             if agent in (None, *self.records.agents) and task in (None, *self.records.tasks):
-                agents = slice(None) if agent is None else self.records.agents.index(agent)
-                tasks = slice(None) if task is None else self.records.tasks.index(task)
+                agents = slice(None) if agent is None else self._agents[agent]
+                tasks = slice(None) if task is None else self._tasks[task]
                 errors[agents, tasks] = 0
         return int(errors.sum())
 
@@ -74,9 +77,9 @@ class Measurements:
             return chosen
         keep = np.ones(chosen.size, np.bool_)
         if agent is not None:
-            keep &= self._column("agent") == self.records.agents.index(agent)
+            keep &= self._column("agent") == self._agents[agent]
         if task is not None:
-            keep &= self._column("task") == self.records.tasks.index(task)
+            keep &= self._column("task") == self._tasks[task]
         return chosen[keep]
 
     def forget_samples(self) -> None:
@@ -91,6 +94,7 @@ class Measurements:
 
 
 _ERRORS: Final = 3
+_CELLS: Final = 4
 
 
 def _one(number: int) -> tuple[int, int]:
@@ -100,13 +104,13 @@ def _one(number: int) -> tuple[int, int]:
 def _count_cube(records: Records) -> Column:
     """Counts by agent, task, and outcome or error."""
     agents, tasks = len(records.agents), len(records.tasks)
-    cube = np.zeros(agents * tasks * 4, np.int64)
-    tasks_of_code = np.arange(tasks * 4, dtype=np.int64) // 4
+    cube = np.zeros(agents * tasks * _CELLS, np.int64)
+    tasks_of_code = np.arange(tasks * KINDS, dtype=np.int64) // KINDS
     for agent, code, outcome, is_error in records.chunks("agent", "code", "outcome", "is_error"):
-        cell = (agent.astype(np.int64) * tasks + tasks_of_code[code]) * 4
+        cell = (agent.astype(np.int64) * tasks + tasks_of_code[code]) * _CELLS
         cube += np.bincount(cell + outcome, minlength=cube.size)
         cube += np.bincount(cell[is_error] + _ERRORS, minlength=cube.size)
-    return cube.reshape(agents, tasks, 4)
+    return cube.reshape(agents, tasks, _CELLS)
 
 
 def aggregate(samples: Column, aggregation: str) -> float:

@@ -6,6 +6,7 @@ command line or an ini file and names an agent or task that the run does not hav
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
@@ -121,7 +122,7 @@ def _samples_needed(threshold: Threshold) -> int:
     if threshold.percentile is None:
         return 1
     above = (100 - threshold.percentile) / 100
-    return -int(-(1 / above) // 1) if abs(round(1 / above) - 1 / above) > 1e-6 else round(1 / above)
+    return math.ceil(round(1 / above, 6))
 
 
 def _compare(threshold: Threshold, value: float, samples: int) -> Verdict:
