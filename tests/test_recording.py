@@ -216,7 +216,7 @@ def test_statistics_are_not_there_before_the_run_has_ended(tmp_path: Path) -> No
 
 
 def test_ctrl_c_while_the_last_lines_are_written_waits_for_them(tmp_path: Path) -> None:
-    """On a slow disk, and up to Python 3.12, where an interrupted `Thread.join` takes the thread for an ended one."""
+    """On a slow disk, also where an interrupted `Thread.join` takes a running thread for an ended one."""
     script = """
 import os, signal, threading, time
 import pytest_nos_stress.artifacts.log as log

@@ -31,6 +31,7 @@ class StressSession:
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
+        self._writable: set[Path] = set()
         self.interrupted: list[dict[str, Any]] = []
         """The summary's rows of runs that Ctrl-C ended: their tests have no report."""
         from_controller = getattr(config, "workerinput", {}).get("nos_stress", {})
@@ -132,6 +133,8 @@ class StressSession:
         if "engine" in values:
             create(values["engine"], label("engine"))
         directory = self.directory / values.get("output_dir", settings.BY_NAME["output_dir"].default)
+        if directory in self._writable:
+            return
         try:
             existing = next(one for one in (directory, *directory.parents) if one.exists())
             with tempfile.TemporaryDirectory(dir=existing):
@@ -141,6 +144,7 @@ class StressSession:
                 f"{label('output_dir')}={shown(str(directory))}: cannot be written ({error.strerror}); "
                 "must be a directory to write in"
             ) from None
+        self._writable.add(directory)
 
 
 def _ini_label(name: str) -> str:
