@@ -13,7 +13,7 @@ class MissingDataError(Exception):
 
 
 class RunFailed(AssertionError):
-    """A run that must not pass: hung, without operations, without its files, or with a broken threshold.
+    """A run that must not pass: hung, without operations or files, with a lost agent or a broken threshold.
 
     ``result`` is what was measured all the same.
     """
@@ -25,3 +25,7 @@ class RunFailed(AssertionError):
 
 class ThresholdsNotMet(RunFailed):
     """One or more thresholds did not hold; the message has wanted and measured side by side."""
+
+
+for _public in (MissingDataError, RunFailed, ThresholdsNotMet):
+    _public.__module__ = "pytest_nos_stress"  # where users import them from, and shorter in a summary of failures

@@ -27,6 +27,8 @@ _LONGEST_NAME: Final = 150
 class BodyFailed(pytest.fail.Exception, AssertionError):  # type: ignore[name-defined, misc]
     """A body's run did not pass: shown without a traceback, an ``AssertionError`` to ``xfail(raises=...)``."""
 
+    __module__ = "builtins"  # as pytest's own outcomes, so that a summary shows the message, not the module
+
 
 class StressSimulator:
     """What the ``stress_simulator`` fixture gives to a test."""
