@@ -8,7 +8,7 @@ import pytest
 
 import pytest_nos_stress.plugin_fixture  # noqa: F401 - imported here, so that pytester's runs share one copy
 
-QUICK = "agents=2, operations_per_agent=3, min_delay=0, max_delay=0"
+QUICK = "agents=2, operations_per_agent=3, min_delay=0, max_delay=0, missing_data_prob=0, failure_prob=0"
 PROJECT = f"""
 import pytest
 

@@ -197,7 +197,7 @@ def test_the_session_draws_one_seed_for_all_its_runs_and_says_it(pytester: pytes
         f"""
         import pytest
 
-        @pytest.mark.stress(operations_per_agent=1, {NO_DELAY})
+        @pytest.mark.stress(operations_per_agent=1, missing_data_prob=0, failure_prob=0, {NO_DELAY})
         def test_a():
             pass
 

@@ -78,7 +78,7 @@ def pytest_pycollect_makeitem(
     items = collected if isinstance(collected, list) else [collected]
     for item in items:
         if isinstance(item, pytest.Function) and item.get_closest_marker("stress"):
-            _session(collector.config).check_marker(item)
+            _session(collector.config).check_marker(item, is_body=FIXTURE not in item.fixturenames)
     return collected
 
 

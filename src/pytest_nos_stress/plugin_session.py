@@ -12,7 +12,7 @@ import random
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -22,8 +22,6 @@ from .text import one_line
 
 if TYPE_CHECKING:
     from .terminal import LiveLine
-
-_FIXTURE: Final = "stress_simulator"
 
 
 class StressSession:
@@ -84,9 +82,8 @@ class StressSession:
     def header(self) -> str:
         return f"stress: seed {self.seed}, repeat with --stress-seed={self.seed}"
 
-    def check_marker(self, item: pytest.Function) -> None:
+    def check_marker(self, item: pytest.Function, *, is_body: bool) -> None:
         """Raise ``CollectError`` for a stress marker that is wrong."""
-        is_body = _FIXTURE not in item.fixturenames
         try:
             values = self.levels(item, {})
             settings.check_together(values)

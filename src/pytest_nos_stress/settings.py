@@ -251,12 +251,12 @@ SETTINGS: tuple[Setting, ...] = (
 BY_NAME: dict[str, Setting] = {setting.name: setting for setting in SETTINGS}
 
 
-def check_all(values: Mapping[str, Any], where: str = "") -> dict[str, Any]:
+def check_all(values: Mapping[str, Any]) -> dict[str, Any]:
     """Every value normalised. Raises ``SettingError``, also for a name that is no setting."""
-    return {name: find(name, where).check(value) for name, value in values.items()}
+    return {name: find(name).check(value) for name, value in values.items()}
 
 
-def find(name: str, where: str = "") -> Setting:
+def find(name: str) -> Setting:
     """The setting of that name. Raises ``UnknownSetting``, with the nearest name there is."""
     if name in BY_NAME:
         return BY_NAME[name]
@@ -264,7 +264,7 @@ def find(name: str, where: str = "") -> Setting:
 
     near = difflib.get_close_matches(name, BY_NAME, 1)
     hint = f"did you mean {near[0]!r}?" if near else f"allowed: {', '.join(BY_NAME)}"
-    raise UnknownSetting(f"{shown(name)[1:-1]}: no such setting{where}; {hint}")
+    raise UnknownSetting(f"{shown(name)[1:-1]}: no such setting; {hint}")
 
 
 def merge(levels: Iterable[Mapping[str, Any]]) -> dict[str, Any]:

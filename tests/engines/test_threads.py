@@ -85,12 +85,21 @@ def test_nobody_performs_before_all_have_entered() -> None:
     entered: list[str] = []
     seen: list[int] = []
 
+    watches: list[None] = []
+    watched_twice = threading.Event()
+
+    def watch() -> None:
+        watches.append(None)
+        if len(watches) == 2:
+            watched_twice.set()
+
     def enter(name: str) -> None:
-        time.sleep(0.02)
+        if name == "f":
+            assert watched_twice.wait(HANG)
         entered.append(name)
 
     actors = [Actor(n, lambda: seen.append(len(entered)), times=1, enter=lambda n=n: enter(n)) for n in "abcdef"]  # type: ignore[misc]
-    ThreadsEngine().run(actors, watch_nothing)
+    ThreadsEngine().run(actors, watch)
     assert seen == [6] * 6
 
 
