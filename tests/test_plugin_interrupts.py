@@ -124,7 +124,8 @@ def test_ctrl_c_in_a_later_run_keeps_the_summary_of_earlier_ones(pytester: pytes
         import pathlib
         import pytest
 
-        QUICK = dict(agents=1, operations_per_agent=2, min_delay=0, max_delay=0, missing_data_prob=0, failure_prob=0)
+        CALM = dict(missing_data_prob=0, failure_prob=0, min_delay=0, max_delay=0)
+        QUICK = dict(agents=1, operations_per_agent=2, **CALM)
 
         @pytest.fixture(autouse=True)
         def keep_only_the_last():
