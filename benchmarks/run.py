@@ -21,7 +21,7 @@ from pathlib import Path
 _ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(_ROOT), str(_ROOT / "src")]
 
-from benchmarks import import_cost, log_lag, memory, statistics_time, throughput  # noqa: E402
+from benchmarks import import_cost, log_lag, memory, statistics_time, throughput, virtual_time  # noqa: E402
 from benchmarks.measuring import Effort, Figure  # noqa: E402
 
 _SECTIONS: Mapping[str, Callable[[Effort], Iterator[Figure]]] = {
@@ -30,6 +30,7 @@ _SECTIONS: Mapping[str, Callable[[Effort], Iterator[Figure]]] = {
     "log": log_lag.measure,
     "memory": memory.measure,
     "statistics": statistics_time.measure,
+    "virtual": virtual_time.measure,
 }
 _VERDICTS = {True: "met", False: "MISSED", None: ""}
 

@@ -90,6 +90,7 @@ def test_the_readme_command_runs_the_main_job_and_says_where_the_files_are(pytes
     (files,) = re.findall(r"^  files: (.*)$", result.stdout.str(), re.M)
     assert sorted(os.listdir(pytester.path / files)) == [
         "agent_memory_snapshot.json",
+        "scenario.json",
         "simulation_statistics.json",
         "stress_test_results.log",
     ]

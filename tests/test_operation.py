@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from pytest_nos_stress import MissingDataError, MultiAgentSimulator, Operation, RunFailed, StressResult
+from pytest_nos_stress import MissingDataError, MultiAgentSimulator, Operation, RunFailed, Scenario, StressResult
 from pytest_nos_stress.market import UnknownSymbol
 
 Perform = Callable[[Operation], None]
@@ -304,3 +304,47 @@ def test_an_agent_of_any_name_has_an_id_and_randomness(agent: str, tmp_path: Pat
 
     found = gather(tmp_path, read, agents=[agent], operations_per_agent=3)
     assert len({id for _, id, _ in found.values()}) == 3
+
+
+# What is planned to go wrong.
+
+
+@pytest.mark.parametrize("engine", ["threads", "virtual"])
+def test_an_operation_tells_a_client_under_test_what_is_planned_to_go_wrong(engine: str, tmp_path: Path) -> None:
+    faults: list[str | None] = []
+    rows = [("Ann", "buy", fault) for fault in (None, "lost_reply", "missing_data", "lost_request", "lost_reply")]
+    MultiAgentSimulator(
+        target=lambda operation: faults.append(operation.fault),
+        scenario=Scenario(operations=rows, engine=engine),
+        output_dir=tmp_path,
+    ).run()
+    assert faults == [None, "lost_reply", "missing_data", "lost_reply"]
+
+
+def test_a_lost_reply_is_no_missing_data_and_the_other_way_round(tmp_path: Path) -> None:
+    seen: set[tuple[str | None, str]] = set()
+
+    def looks(operation: Operation) -> None:
+        try:
+            seen.add((operation.fault, operation.market.symbols[0]))
+        except MissingDataError:
+            seen.add((operation.fault, "missing"))
+
+    settings = {"missing_data_prob": 0.3, "failure_prob": 0.5, "failure_mode": "lost_reply"}
+    run(tmp_path, looks, **settings)
+    assert {fault for fault, symbol in seen if symbol == "missing"} == {"missing_data"}
+    assert {fault for fault, symbol in seen if symbol != "missing"} == {None, "lost_reply"}
+
+
+def test_the_clock_of_an_operation_is_that_of_its_engine(tmp_path: Path) -> None:
+    moments = gather(
+        tmp_path,
+        lambda operation: operation.now(),
+        agents=["Ann"],
+        operations_per_agent=3,
+        engine="virtual",
+        min_delay=60,
+        max_delay=60,
+    )
+    first = moments["Ann", 0]
+    assert [moments["Ann", index] - first for index in range(3)] == [0, 60, 120]

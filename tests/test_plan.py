@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 import subprocess
 import sys
@@ -192,3 +193,85 @@ def test_equal_delays_are_that_delay() -> None:
     pauses = plan(min_delay=0.25, max_delay=0.25).pauses
     assert pauses is not None
     assert set(pauses.tolist()) == {0.25}
+
+
+# An explicit list, ranks, and what comes after the plan.
+
+LISTED = [
+    ("Ann", "buy", None, 0.5),
+    ("Bob", "sell", "missing_data"),
+    ("Ann", "sell", "lost_request"),
+    ("Ann", "buy", "lost_reply", 2),
+    ("Bob", "buy"),
+]
+
+
+def listed(agent: str, **settings: Any) -> AgentPlan:
+    return AgentPlan(Scenario(operations=LISTED, **{"seed": 7, **settings}), agent)
+
+
+def test_the_plan_of_a_list_is_what_it_says_of_each_agent() -> None:
+    (ann,) = listed("Ann").blocks()
+    assert ann.codes.tolist() == [CALL, KINDS + LOST_REQUEST, LOST_REPLY]
+    assert ann.pauses is not None
+    assert ann.pauses.tolist() == [0.5, 0, 2]
+    (bob,) = listed("Bob").blocks()
+    assert bob.codes.tolist() == [KINDS + MISSING_DATA, CALL]
+    assert bob.pauses is None
+
+
+def test_what_is_drawn_otherwise_changes_nothing_of_a_list() -> None:
+    for agent in ("Ann", "Bob"):
+        (one,) = listed(agent).blocks()
+        (other,) = listed(agent, seed=8, missing_data_prob=1, failure_prob=1, min_delay=5, max_delay=9).blocks()
+        assert one.codes.tolist() == other.codes.tolist()
+        assert (one.pauses is None) == (other.pauses is None)
+
+
+def test_an_agent_that_is_in_no_row_has_no_plan() -> None:
+    planner = AgentPlan(Scenario(agents=["Ann", "Bob", "Cy"], operations=LISTED), "Cy")
+    assert list(planner.blocks()) == []
+
+
+@pytest.mark.parametrize("first", [0, 1, 2])
+def test_a_part_of_a_list_is_that_part(first: int) -> None:
+    part = listed("Ann").block(first, 1)
+    (whole,) = listed("Ann").blocks()
+    assert (part.first, part.codes.tolist()) == (first, whole.codes.tolist()[first : first + 1])
+
+
+def test_the_ranks_of_a_list_are_its_places() -> None:
+    assert list(itertools.islice(listed("Ann").ranks(), 3)) == [0, 2, 3]
+    assert list(itertools.islice(listed("Bob").ranks(), 2)) == [1, 4]
+
+
+def test_drawn_ranks_grow_belong_to_agent_and_seed_and_change_no_plan() -> None:
+    def ranks(agent: str, seed: int) -> list[int]:
+        return list(itertools.islice(AgentPlan(Scenario(agents=["Ann", "Bob"], seed=seed), agent).ranks(), 50))
+
+    assert ranks("Ann", 1) == ranks("Ann", 1)
+    assert len({tuple(ranks(agent, seed)) for agent in ("Ann", "Bob") for seed in (1, 2)}) == 4
+    assert ranks("Ann", 1)[-1] > ranks("Ann", 1)[0]
+    assert max(ranks("Ann", 1)) < 1 << 62
+
+
+def test_a_plan_without_faults_has_the_tasks_and_think_times_of_the_plan_and_no_fault() -> None:
+    planner = AgentPlan(
+        Scenario(agents=["Ann"], seed=7, missing_data_prob=0.5, failure_prob=0.5, failure_mode="mixed"), "Ann"
+    )
+    blocks = list(itertools.islice(planner.blocks_without_faults(30), 4))
+    codes = np.concatenate([block.codes for block in blocks])
+    assert blocks[0].first == 30
+    assert set((codes % KINDS).tolist()) == {CALL}
+    planned = planner.block(30, codes.size)
+    assert (codes // KINDS).tolist() == (planned.codes // KINDS).tolist()
+    pauses = [pause for block in blocks if block.pauses is not None for pause in block.pauses.tolist()]
+    assert planned.pauses is not None
+    assert pauses == planned.pauses.tolist()
+
+
+def test_after_a_list_there_is_a_plan_without_faults_too() -> None:
+    block = next(listed("Ann", missing_data_prob=1).blocks_without_faults(3))
+    assert block.first == 3
+    assert set((block.codes % KINDS).tolist()) == {CALL}
+    assert set((block.codes // KINDS).tolist()) == {0, 1}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from pytest_nos_stress.plugin_fixture import safe_name
 
 QUICK = "agents=2, operations_per_agent=3, min_delay=0, max_delay=0, missing_data_prob=0, failure_prob=0"
-OURS = ["agent_memory_snapshot.json", "simulation_statistics.json", "stress_test_results.log"]
+OURS = ["agent_memory_snapshot.json", "scenario.json", "simulation_statistics.json", "stress_test_results.log"]
 
 
 def names(directory: Path) -> list[str]:

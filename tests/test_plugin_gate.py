@@ -101,6 +101,7 @@ def test_the_files_are_there_when_the_gate_fails(pytester: pytest.Pytester) -> N
     assert {file.name for file in statistics.parent.iterdir()} == {
         "stress_test_results.log",
         "agent_memory_snapshot.json",
+        "scenario.json",
         "simulation_statistics.json",
     }
 

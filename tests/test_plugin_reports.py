@@ -14,7 +14,7 @@ import pytest
 import pytest_nos_stress.plugin_fixture
 import pytest_nos_stress.plugin_reports  # noqa: F401 - imported here, so that pytester's runs share one copy
 
-OURS = ["agent_memory_snapshot.json", "simulation_statistics.json", "stress_test_results.log"]
+OURS = ["agent_memory_snapshot.json", "scenario.json", "simulation_statistics.json", "stress_test_results.log"]
 QUICK = "agents=2, operations_per_agent=50, min_delay=0, max_delay=0"
 NOT_CALLED = "missing_data_prob=0, failure_prob=1"
 PROJECT = f"""
@@ -174,7 +174,7 @@ def test_pytest_html_links_the_files_of_passed_and_failed_tests(
     assert "INTERNALERROR" not in result.stdout.str()
     report = html.unescape(html.unescape((pytester.path / "report.html").read_text()))
     files = [path for path in pytester.path.rglob("*") if path.name in OURS]
-    assert len(files) == 12
+    assert len(files) == 16
     assert [path for path in files if path.as_uri() not in report] == []
 
 

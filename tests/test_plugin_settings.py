@@ -110,6 +110,7 @@ def test_a_setting_that_no_level_has_takes_its_default(pytester: pytest.Pytester
         "max_delay": 0.15,
         "failure_mode": "lost_request",
         "engine": "threads",
+        "own_threads": True,
         "operation_timeout": 30.0,
     }
 
@@ -339,6 +340,7 @@ def test_every_kind_of_ini_file_is_read(pytester: pytest.Pytester, file: str, co
         "failure_mode": "lost_request",
         "seed": 5,
         "engine": "threads",
+        "own_threads": True,
         "operation_timeout": 30.0,
     }
     judged = [one["threshold"] for one in statistics(pytester)["thresholds"]]

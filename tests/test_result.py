@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_nos_stress import MultiAgentSimulator, Operation, StressResult
+from pytest_nos_stress import CheckFailed, MultiAgentSimulator, Operation, StressResult
 
 
 def trade(operation: Operation) -> None:
@@ -115,3 +115,53 @@ def test_changing_the_records_one_got_changes_nothing_in_the_result(result: Stre
     taken = result.records
     taken["latency"] = 0
     assert np.array_equal(result.records, before)
+
+
+# Checks after the run.
+
+
+@pytest.mark.parametrize("answer", [None, True, [], "", {}])
+def test_a_check_that_finds_nothing_lets_the_test_go_on(result: StressResult, answer: object) -> None:
+    result.check(lambda: answer)
+
+
+@pytest.mark.parametrize(
+    ("answer", "words"), [(False, "it returned False"), (["Ann owes 5"], "['Ann owes 5']"), (5, "it returned 5")]
+)
+def test_a_check_that_finds_something_fails_the_test(result: StressResult, answer: object, words: str) -> None:
+    def audit() -> object:
+        return answer
+
+    with pytest.raises(CheckFailed) as caught:
+        result.check(audit)
+    assert str(caught.value).startswith("check audit is broken: ")
+    assert words in str(caught.value)
+    assert "(seed 5)" in str(caught.value)
+    assert caught.value.result is result
+
+
+def test_a_check_that_raises_fails_the_test_with_that_as_cause(result: StressResult) -> None:
+    def audit() -> None:
+        raise LookupError("no account")
+
+    with pytest.raises(CheckFailed, match="LookupError: no account") as caught:
+        result.check(audit)
+    assert isinstance(caught.value.__cause__, LookupError)
+
+
+def test_a_check_may_take_the_result(result: StressResult) -> None:
+    def no_errors(measured: StressResult) -> bool:
+        return measured.errors == 0
+
+    with pytest.raises(CheckFailed, match="no_errors"):
+        result.check(no_errors)
+    result.check(lambda measured: measured.operations == 1000)
+
+
+def test_a_run_without_checks_has_none(result: StressResult) -> None:
+    assert result.checks == ()
+    assert result.stats["checks"] == []
+
+
+def test_the_statistics_count_the_calls_of_the_target(result: StressResult) -> None:
+    assert result.stats["calls"] == int(result.records["called"].sum()) > 0

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_nos_stress import Scenario, SettingError
+from pytest_nos_stress import PlannedOperation, Scenario, SettingError
 
 NAMES = st.lists(st.text(min_size=1).filter(str.strip), min_size=1, max_size=4, unique=True)
 WEIGHTS = st.floats(min_value=1e-6, max_value=1e6)
@@ -130,3 +130,215 @@ def test_a_count_of_agents_is_printed_as_a_count() -> None:
 def test_a_scenario_that_is_not_allowed_cannot_be_made(wrong: dict[str, Any]) -> None:
     with pytest.raises(SettingError, match=next(iter(wrong))):
         Scenario(**wrong)
+
+
+# An explicit list of operations.
+
+FAULTS = [None, "missing_data", "lost_request", "lost_reply"]
+
+
+@st.composite
+def listed(draw: st.DrawFn) -> Scenario:
+    agents, tasks = draw(NAMES), draw(NAMES)
+    row = st.one_of(
+        st.tuples(st.sampled_from(agents), st.sampled_from(tasks)),
+        st.tuples(st.sampled_from(agents), st.sampled_from(tasks), st.sampled_from(FAULTS), st.floats(0, 1e6)),
+        st.builds(
+            PlannedOperation,
+            st.sampled_from(agents),
+            st.sampled_from(tasks),
+            st.sampled_from(FAULTS),
+            st.just(0.0),
+        ),
+    )
+    more: dict[str, Any] = draw(
+        st.fixed_dictionaries(
+            {},
+            optional={
+                "agents": st.permutations([*agents, "one more"]),
+                "tasks": st.one_of(
+                    st.just([*tasks, "one more"]),
+                    st.fixed_dictionaries(dict.fromkeys([*tasks, "one more"], WEIGHTS)),
+                ),
+                "seed": st.integers(),
+                "engine": st.sampled_from(["threads", "virtual"]),
+                "own_threads": st.booleans(),
+                "operation_timeout": st.floats(1e-3, 1e6),
+                "failure_prob": PROBABILITIES,
+            },
+        )
+    )
+    if "one more" in (*agents, *tasks):
+        more.pop("agents", None)
+        more.pop("tasks", None)
+    return Scenario(operations=draw(st.lists(row, min_size=1, max_size=8)), **more)
+
+
+@settings(deadline=None)
+@given(listed())
+def test_a_list_survives_repr_and_json_and_is_a_key(scenario: Scenario) -> None:
+    again = eval(repr(scenario), {"Scenario": Scenario})
+    assert again == scenario
+    assert (again.agent_names, again.task_names) == (scenario.agent_names, scenario.task_names)
+    assert Scenario.from_json(scenario.to_json()) == scenario
+    assert pickle.loads(pickle.dumps(scenario)) == scenario
+    assert {scenario: 1}[again] == 1
+
+
+@settings(deadline=None)
+@given(scenarios())
+def test_a_scenario_without_a_list_survives_json(scenario: Scenario) -> None:
+    assert Scenario.from_json(scenario.to_json()) == scenario
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"operations": [("StockAgent_A", "x")], "agents": list(Scenario().agent_names)},
+        {"operations": [("Ann", "buy")], "tasks": ["buy", "sell", "hedge", "rebalance"]},
+        {"operations": [("Ann", "buy")], "agents": ["Bob", "Ann"]},
+        {"operations": [("Ann", "buy")], "tasks": {"buy": 2, "sell": 1}},
+        {"operations": [("Agent_2", "buy")], "agents": 3},
+    ],
+    ids=["default agents", "default tasks", "another order", "weights", "a count"],
+)
+def test_agents_and_tasks_that_are_in_no_operation_survive_the_repr(given: dict[str, Any]) -> None:
+    scenario = Scenario(**given)
+    assert eval(repr(scenario), {"Scenario": Scenario}) == scenario
+
+
+def test_a_task_of_a_list_named_by_a_string_enum_is_printed_as_code_too() -> None:
+    class Side(str, enum.Enum):  # noqa: UP042 - what much code still has
+        BUY = "buy"
+
+    scenario = Scenario(operations=[("Ann", Side.BUY)])
+    assert eval(repr(scenario), {"Scenario": Scenario}) == scenario
+
+
+def test_the_repr_tells_only_what_is_not_the_default() -> None:
+    assert repr(Scenario()) == "Scenario(operations_per_agent=100)"
+    assert (
+        repr(Scenario(seed=3, engine="virtual", duration=5)) == "Scenario(duration=5.0, seed=3, engine='virtual')"
+    )
+    rows = [("Ann", "buy"), ("Bob", "sell", "lost_reply"), ("Ann", "buy", None, 0.5)]
+    assert repr(Scenario(operations=rows)) == f"Scenario(operations={rows})"
+
+
+def test_agents_and_tasks_are_those_of_the_list_in_the_order_in_which_they_come() -> None:
+    scenario = Scenario(operations=[("Bob", "sell"), ("Ann", "buy"), ("Bob", "buy")])
+    assert scenario.agent_names == ("Bob", "Ann")
+    assert scenario.task_names == ("sell", "buy")
+    assert scenario.number_of_operations == 3
+    assert scenario.operations_per_agent is None
+
+
+def test_rows_may_be_tuples_lists_or_planned_operations_and_delays_text() -> None:
+    rows: list[Any] = [
+        ("Ann", "buy"),
+        ["Ann", "buy", "lost_reply"],
+        ("Ann", "buy", None, "500ms"),
+        PlannedOperation("Ann", "buy", delay=2),
+    ]
+    assert Scenario(operations=iter(rows)).planned == (
+        PlannedOperation("Ann", "buy"),
+        PlannedOperation("Ann", "buy", "lost_reply"),
+        PlannedOperation("Ann", "buy", None, 0.5),
+        PlannedOperation("Ann", "buy", None, 2.0),
+    )
+
+
+def test_one_field_of_a_list_can_be_replaced() -> None:
+    scenario = Scenario(operations=[("Ann", "buy", "lost_reply", 1)], seed=1)
+    assert dataclasses.replace(scenario, seed=2) == Scenario(operations=[("Ann", "buy", "lost_reply", 1)], seed=2)
+
+
+def test_equal_scenarios_are_equal_however_they_are_written() -> None:
+    one = Scenario(agents=2, tasks=["buy"], seed=1)
+    other = Scenario(agents=["Agent_1", "Agent_2"], tasks=("buy",), operations_per_agent=100, seed=1)
+    assert one == other
+    assert hash(one) == hash(other)
+    assert one != Scenario(agents=2, tasks=["buy"], seed=2)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ({"operations": []}, "operations=[]: must have at least one"),
+        ({"operations": "buy"}, "operations='buy': must be a list"),
+        ({"operations": {"Ann": "buy"}}, "operations={'Ann': 'buy'}: must be a list"),
+        ({"operations": 5}, "operations=5: must be a list"),
+        ({"operations": ["ab"]}, "operations[0]='ab': must be (agent, task)"),
+        ({"operations": [("Ann", "buy"), ("Ann",)]}, "operations[1]=('Ann',): must be"),
+        ({"operations": [("Ann", "buy", None, 1, 2)]}, "operations[0]="),
+        ({"operations": [(1, "buy")]}, "agent and task must be names"),
+        ({"operations": [("Ann", " ")]}, "agent and task must be names"),
+        (
+            {"operations": [("Ann", "buy", "explode")]},
+            "operations[0]: fault 'explode'; must be None, missing_data or",
+        ),
+        ({"operations": [("Ann", "buy", ["x"])]}, "operations[0]: fault ['x']"),
+        ({"operations": [("Ann", "buy", None, -1)]}, "operations[0]: delay=-1: must be seconds from 0 up"),
+        ({"operations": [("Ann", "buy", None, "soon")]}, "operations[0]: delay='soon'"),
+        ({"operations": [("Ann", "buy", None, float("nan"))]}, "operations[0]: delay=nan"),
+        ({"operations": [("Ann", "buy", None, None)]}, "operations[0]: delay=None"),
+        ({"operations": [("Ann", "buy")], "agents": ["Bob"]}, "operations[0]: unknown agent 'Ann'; allowed: Bob"),
+        ({"operations": [("Ann", "buy")], "tasks": ["sell"]}, "operations[0]: unknown task 'buy'; allowed: sell"),
+        ({"operations": [("Ann", "buy")], "operations_per_agent": 100}, "operations_per_agent=100 and operations"),
+        ({"operations": [("Ann", "buy")], "duration": 5}, "duration=5 and operations: give one or the other"),
+        ({"own_threads": "yes"}, "own_threads='yes': must be True or False"),
+    ],
+    ids=lambda one: str(one)[:60] if isinstance(one, dict) else "",
+)
+def test_a_list_that_is_not_allowed_is_one_line(given: dict[str, Any], words: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        Scenario(**given)
+    assert words in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def stored(**changed: Any) -> str:
+    values = json.loads(Scenario(operations=[("Ann", "buy")]).to_json()) | changed
+    return json.dumps(values)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "not JSON"),
+        ("{'seed': 1}", "not JSON"),
+        ("[" * 100_000, "not JSON"),
+        ('{"version": 1', "not JSON"),
+        ("[]", "[] is no scenario; must be what Scenario.to_json() writes"),
+        ("5", "5 is no scenario"),
+        ("{}", "{} is no scenario"),
+        (stored(version=2), "version 2; must be 1"),
+        (stored(version="1"), "version '1'; must be 1"),
+        (stored(version=None), "version None; must be 1"),
+        (stored(colour="red"), "'colour' is no field of a scenario; allowed: agents, tasks"),
+        (stored(weights=[1]), "'weights' is no field"),
+        (stored(seed="lucky"), "seed='lucky': must be a whole number"),
+        (stored(seed=None), "seed=None"),
+        (stored(engine="warp"), "engine='warp'"),
+        (stored(operations=[]), "operations=[]"),
+        (stored(operations=[["Bob", "buy", None, 0]]), "unknown agent 'Bob'"),
+        (stored(operations=[["Ann", "buy", "x", 0]]), "fault 'x'"),
+        (stored(operations_per_agent=5), "give one or the other"),
+        (stored(agents=0), "agents=0"),
+        (stored(agents=None), "agents=None"),
+    ],
+    ids=lambda text: text[-60:] if isinstance(text, str) else "",
+)
+def test_a_text_that_is_no_scenario_is_one_line_with_its_label(text: str, words: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        Scenario.from_json(text, "scenario file 'a.json'")
+    assert str(caught.value).startswith("scenario file 'a.json': ")
+    assert words in str(caught.value)
+    assert len(str(caught.value).splitlines()) == 1
+
+
+def test_the_json_of_a_list_has_a_row_a_line_for_people_who_edit_it() -> None:
+    text = Scenario(operations=[("Ann", "buy"), ("Bob", "sell", "lost_reply", 0.5)]).to_json()
+    lines = text.splitlines()
+    assert '  ["Ann", "buy", null, 0.0],' in lines
+    assert '  ["Bob", "sell", "lost_reply", 0.5]' in lines
+    assert lines[1] == ' "version": 1,'

@@ -17,6 +17,7 @@ from pytest_nos_stress.settings import (
     DEFAULT_AGENTS,
     SETTINGS,
     check_all,
+    check_level,
     check_together,
     find,
     merge,
@@ -210,7 +211,7 @@ def test_of_duration_and_number_of_operations_the_later_source_counts(
 
 def test_duration_and_number_of_operations_in_one_source_are_refused() -> None:
     with pytest.raises(SettingError, match=r"duration=5 and operations_per_agent=7: give one or the other"):
-        check_together({"duration": 5.0, "operations_per_agent": 7})
+        check_level({"duration": 5.0, "operations_per_agent": 7})
 
 
 def test_a_shortest_delay_above_the_longest_is_refused_also_where_one_is_a_default() -> None:

@@ -158,6 +158,7 @@ def test_the_default_directory_is_made_where_one_stands(tmp_path: Path, monkeypa
     run_stress_test(["Ann"], operations_per_agent=2, **NO_WAIT)
     assert sorted(path.name for path in (tmp_path / "stress_test_output").iterdir()) == [
         "agent_memory_snapshot.json",
+        "scenario.json",
         "simulation_statistics.json",
         "stress_test_results.log",
     ]

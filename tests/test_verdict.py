@@ -117,7 +117,7 @@ def test_a_broken_threshold_raises_with_wanted_and_measured_once_the_files_are_w
     assert row.endswith("broken")
     assert caught.value.result.failures == 200
     assert not caught.value.result.passed
-    assert len(list(tmp_path.iterdir())) == 3
+    assert len(list(tmp_path.iterdir())) == 4
 
 
 def test_a_broken_threshold_is_an_assertion_error() -> None:

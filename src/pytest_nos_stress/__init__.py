@@ -10,30 +10,44 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .errors import MissingDataError, RunFailed, ThresholdsNotMet
+    from .checks import eventually, sometimes
+    from .engines.locks import cooperating_locks
+    from .errors import CheckFailed, Deadlock, MissingDataError, RunFailed, ThresholdsNotMet
     from .operation import Operation
     from .plugin_fixture import StressSimulator
     from .result import StressResult
-    from .scenario import Scenario
+    from .scenario import PlannedOperation, Scenario
     from .settings import SettingError
     from .simulator import MultiAgentSimulator, run_stress_test
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "CheckFailed",
+    "Deadlock",
     "MissingDataError",
     "MultiAgentSimulator",
     "Operation",
+    "PlannedOperation",
     "RunFailed",
     "Scenario",
     "SettingError",
     "StressResult",
     "StressSimulator",
     "ThresholdsNotMet",
+    "cooperating_locks",
+    "eventually",
     "run_stress_test",
+    "sometimes",
 ]
 
 _MODULES = {
+    "CheckFailed": "errors",
+    "Deadlock": "errors",
+    "PlannedOperation": "scenario",
+    "cooperating_locks": "engines.locks",
+    "eventually": "checks",
+    "sometimes": "checks",
     "MissingDataError": "errors",
     "MultiAgentSimulator": "simulator",
     "Operation": "operation",

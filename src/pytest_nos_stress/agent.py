@@ -20,8 +20,8 @@ from contextlib import contextmanager
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
-from .errors import MissingDataError
-from .faults import MissingDataOperation
+from .errors import Abandoned, MissingDataError
+from .faults import LostReplyOperation, MissingDataOperation
 from .operation import Operation
 from .plan import CALL, KINDS, LOST_REPLY, MISSING_DATA, AgentPlan, PlanBlock
 from .scenario import Scenario
@@ -64,6 +64,18 @@ class Pace(Protocol):
         """Wait for the recorder if it is past the horizon by now, and return the next one."""
 
 
+class Recovery(Protocol):
+    """The phase without faults after the plan, which ends when what was to become true has become so."""
+
+    def begin(self, now: int) -> None:
+        """Called by each agent when all have performed their plans; the first call begins the phase."""
+
+    @property
+    def deadline_ns(self) -> int: ...
+
+    def is_over(self, now: int) -> bool: ...
+
+
 class World:
     """What the agents of a run share: scenario, target, clock, market, and how a run is ended from within."""
 
@@ -74,6 +86,7 @@ class World:
         clock: Clock,
         *,
         stop: Callable[[], None],
+        recovery: Recovery | None = None,
         per_agent: Callable[[str], Any] | None = None,
         expected_errors: tuple[type[BaseException], ...] = (),
         ending_errors: tuple[type[BaseException], ...] = (),
@@ -81,6 +94,7 @@ class World:
         self.scenario = scenario
         self.tasks = tasks
         self.clock = clock
+        self.recovery = recovery
         self.per_agent = per_agent
         self.expected_errors = expected_errors
         self.ended_by: BaseException | None = None
@@ -88,7 +102,7 @@ class World:
         self._stop = stop
         self._market: Market | None = None
         self._lock = threading.Lock()
-        kinds = {CALL: Operation, MISSING_DATA: MissingDataOperation, LOST_REPLY: Operation}
+        kinds = {CALL: Operation, MISSING_DATA: MissingDataOperation, LOST_REPLY: LostReplyOperation}
         self.calls: list[Callable[..., Any] | None] = [None] * (len(tasks) * KINDS)
         self.makes: list[type[Operation] | None] = [None] * (len(tasks) * KINDS)
         for number, task in enumerate(tasks):
@@ -150,12 +164,18 @@ class Agent:
         self.samples: dict[str, ErrorSample] = {}
         self.in_session_since: int | None = None
         self.in_session = "entering per_agent"
+        self.recovered_from: tuple[int, int] | None = None
+        """The first operation after the plan, and when agents went on to those."""
+        self._performed = 0
         self._world = world
         self._pace = pace
+        self._block: PlanBlock | None = None
+        self._agent_plan = AgentPlan(world.scenario, name)
+        self.ranks = self._agent_plan.ranks()
         # The first block is planned here, before the start: hundreds of threads that all begin to plan at once
         # would keep each other from performing.
-        blocks = AgentPlan(world.scenario, name).blocks()
-        self._plan = itertools.chain([next(blocks)], blocks)
+        blocks = self._agent_plan.blocks()
+        self._plan = itertools.chain(list(itertools.islice(blocks, 1)), blocks)
 
     @property
     def seed(self) -> int:
@@ -186,7 +206,7 @@ class Agent:
     def current_task(self) -> str:
         """The task of the operation being performed, or of the next one."""
         index = self.taken + len(self.ends)
-        code = AgentPlan(self._world.scenario, self.name).block(index, 1).codes[0]
+        code = self._agent_plan.block(index, 1).codes[0]
         return self._world.tasks[int(code) // KINDS].name
 
     @contextmanager
@@ -205,17 +225,26 @@ class Agent:
                 self.in_session_since = self._world.clock.now_ns()
         self.in_session_since = None
 
-    def operations(self) -> Iterator[float]:
+    def operations(self) -> Iterator[float | None]:
         """Performs the plan: each value is the pause before an operation, which the next step performs."""
+        planned = self._perform(self._pieces(self._plan), lambda: self._world.deadline_ns)
+        if self._world.recovery is None:
+            return planned
+        return self._recover_after(planned, self._world.recovery)
+
+    def _perform(
+        self, pieces: Iterator[tuple[int, list[int], Iterable[float]]], deadline_ns: Callable[[], int]
+    ) -> Iterator[float]:
         world, pace, clock = self._world, self._pace, self._world.clock.now_ns
-        calls, makes, deadline = world.calls, world.makes, world.deadline_ns
+        calls, makes, deadline = world.calls, world.makes, deadline_ns()
         look_up_at = min(pace.horizon, deadline)
         task_of_code = [task.name for task in world.tasks for _ in range(KINDS)]
         started, ended = self.starts.append, self.ends.append
         end = clock()
-        for first, codes, pauses in self._pieces():
+        for first, codes, pauses in pieces:
             for index, code, pause in zip(itertools.count(first), codes, pauses):
                 if pause and end + pause * 1e9 >= deadline:
+                    self._performed = index
                     return
                 yield pause
                 call = calls[code]
@@ -235,20 +264,46 @@ class Agent:
                 ended(end)
                 if end >= look_up_at:
                     if end >= deadline:
+                        self._performed = index + 1
                         return
                     look_up_at = min(pace.catch_up(end), deadline)
+            self._performed = first + len(codes)
 
-    def _pieces(self) -> Iterator[tuple[int, list[int], Iterable[float]]]:
+    def _recover_after(self, planned: Iterator[float], recovery: Recovery) -> Iterator[float | None]:
+        """After the plan, and when all agents have ended theirs: operations without faults."""
+        yield from planned
+        yield None
+        self._forget_the_rest_of_the_plan()
+        now = self._world.clock.now_ns()
+        self.recovered_from = self._performed, now
+        recovery.begin(now)
+        blocks = self._agent_plan.blocks_without_faults(self._performed)
+        clock = self._world.clock.now_ns
+        pieces = itertools.takewhile(lambda _: not recovery.is_over(clock()), self._pieces(blocks, 1))
+        yield from self._perform(pieces, lambda: recovery.deadline_ns)
+        self._forget_the_rest_of_the_plan()
+
+    def _forget_the_rest_of_the_plan(self) -> None:
+        """The recorder takes plan and operations together: what was planned but not performed must go."""
+        block = self._block
+        if block is not None and (kept := self._performed - block.first) < block.codes.size:
+            pauses = None if block.pauses is None else block.pauses[:kept]
+            self.blocks[-1] = PlanBlock(block.first, block.codes[:kept], pauses)
+
+    def _pieces(
+        self, plan: Iterator[PlanBlock], size: int = _PIECE
+    ) -> Iterator[tuple[int, list[int], Iterable[float]]]:
         """The plan as lists: index of the first operation, codes, pauses. Lists are kept short for the memory."""
-        for block in self._plan:
+        for block in plan:
+            self._block = block
             self.blocks.append(block)
-            for at in range(0, block.codes.size, _PIECE):
-                codes: list[int] = block.codes[at : at + _PIECE].tolist()
+            for at in range(0, block.codes.size, size):
+                codes: list[int] = block.codes[at : at + size].tolist()
                 pauses = block.pauses
                 yield (
                     block.first + at,
                     codes,
-                    itertools.repeat(0.0) if pauses is None else pauses[at : at + _PIECE].tolist(),
+                    itertools.repeat(0.0) if pauses is None else pauses[at : at + size].tolist(),
                 )
 
     def _raised(self, error: BaseException, index: int, code: int, task: str) -> None:
@@ -256,7 +311,7 @@ class Agent:
             return
         name = error_name(error)
         ends = self._world.ends_with(error)
-        is_error = not ends and not issubclass(type(error), self._world.expected_errors)
+        is_error = not ends and not issubclass(type(error), (Abandoned, *self._world.expected_errors))
         if is_error and name not in self.samples:
             self.samples[name] = ErrorSample(name, error_message(error), self.name, task, error_traceback(error))
         self.deviations.append(Deviation(index, name, error_message(error), is_error))
@@ -266,4 +321,4 @@ def refuse_awaitable(result: object) -> None:
     """A sync function that returned a coroutine or the like has performed nothing yet."""
     if isinstance(result, CoroutineType):
         result.close()
-    raise TypeError(f"the task returned a {type(result).__name__}, which engine 'threads' cannot await")
+    raise TypeError(f"the task returned a {type(result).__name__}, which a thread cannot await")

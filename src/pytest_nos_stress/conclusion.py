@@ -8,10 +8,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from . import failure, statistics, verdict
+from . import checks, failure, statistics, verdict
 from .artifacts import files, snapshot
-from .errors import RunFailed, ThresholdsNotMet
-from .performance import COMPLETED, HUNG, STOPPED, Performance
+from .errors import CheckFailed, Deadlock, RunFailed, ThresholdsNotMet
+from .performance import COMPLETED, DEADLOCKED, HUNG, Performance
 from .result import StressResult
 from .statistics import Measurements
 from .text import from_target_on, one_line
@@ -22,42 +22,49 @@ def conclude(
     performance: Performance, thresholds: Sequence[Threshold], directory: Path, *, gate: bool
 ) -> tuple[StressResult, BaseException | None]:
     """Judge a performance and write its files: the result, and what is to be raised, if anything."""
-    measured = Measurements(performance.records, performance.clock.started_ns)
+    measured = Measurements(
+        performance.records, performance.clock.started_ns, modelled_time=performance.engine.sequence is not None
+    )
     verdicts = verdict.judge(thresholds, measured)
-    stats = _statistics(performance, measured, verdicts)
+    checked = performance.checks.verdicts(judged=performance.status == COMPLETED and not performance.lost)
+    stats = _statistics(performance, measured, verdicts, checked)
     problems = _problems(performance)
     if problems:
         stats["verdict"] = "failed"
     paths = [directory / name for name in files.NAMES]
-    result = StressResult(stats, performance.scenario, directory, paths, verdicts, measured)
+    result = StressResult(stats, performance.scenario, directory, paths, verdicts, checked, measured)
     measured.forget_samples()
     problems += _write(performance, stats, paths)
     return result, _ending(performance, result, problems, gate=gate)
 
 
 def _statistics(
-    performance: Performance, measured: Measurements, verdicts: Sequence[verdict.Verdict]
+    performance: Performance,
+    measured: Measurements,
+    verdicts: Sequence[verdict.Verdict],
+    checked: Sequence[checks.CheckVerdict],
 ) -> dict[str, Any]:
-    clock, recorder = performance.clock, performance.recorder
-    held = all(one.passes for one in verdicts)
+    clock, collector = performance.clock, performance.recorder.collector
+    held = all(one.passes for one in verdicts) and all(one.verdict == checks.HELD for one in checked)
     return {
         **statistics.compute(measured, clock.started_ns, clock.wall_offset_ns),
         "error_types": _error_types(performance),
-        "expected_error_types": dict(recorder.expected_counts.most_common()),
+        "expected_error_types": dict(collector.expected_counts.most_common()),
         "status": performance.status,
         "interrupted": performance.interrupt is not None,
         "seed": performance.scenario.seed,
         "scenario": performance.scenario.to_dict(),
         "thresholds": [one.as_dict() for one in verdicts],
+        "checks": [one.as_dict() for one in checked],
         "verdict": "passed" if held and performance.status == COMPLETED else "failed",
         "python": platform.python_version(),
     }
 
 
 def _error_types(performance: Performance) -> list[dict[str, Any]]:
-    recorder = performance.recorder
-    samples = recorder.samples()
-    return [{"count": count, **samples[name]._asdict()} for name, count in recorder.error_counts.most_common()]
+    collector = performance.recorder.collector
+    samples = collector.samples()
+    return [{"count": count, **samples[name]._asdict()} for name, count in collector.error_counts.most_common()]
 
 
 def _problems(performance: Performance) -> list[str]:
@@ -69,6 +76,8 @@ def _problems(performance: Performance) -> list[str]:
         problems.append(f"the recorder was lost: {failure.describe(performance.recorder.failure)}")
     if performance.status == HUNG:
         problems.append(failure.hung_message(performance))
+    elif performance.status == DEADLOCKED:
+        problems.append(failure.deadlock_message(performance))
     elif not performance.records.total and not problems:
         problems.append("no operation was performed")
     elif performance.status == COMPLETED and not problems:
@@ -79,8 +88,8 @@ def _problems(performance: Performance) -> list[str]:
 def _missing_operations(performance: Performance) -> list[str]:
     """A run by number has performed its whole plan, or something swallowed an exception of ours."""
     scenario, total = performance.scenario, performance.records.total
-    planned = (scenario.operations_per_agent or 0) * len(performance.agents)
-    if scenario.duration is not None or total == planned:
+    planned = scenario.number_of_operations
+    if planned is None or total == planned or (total > planned and performance.checks.recovery is not None):
         return []
     return [f"{total} of {planned} operations were performed: an agent ended before its plan did"]
 
@@ -90,6 +99,10 @@ def _write(performance: Performance, stats: dict[str, Any], paths: Sequence[Path
     problems = []
     if performance.log.failure is not None:
         problems.append(_not_written(paths[0], performance.log.failure))
+    try:
+        files.write_whole(paths[3], [performance.scenario.to_json().encode()])
+    except OSError as error:
+        problems.append(_not_written(paths[3], error))
     try:
         files.write_whole(paths[1], snapshot.render(performance.records, performance.clock.wall_offset_ns))
     except OSError as error:
@@ -125,14 +138,22 @@ def _ending(
 ) -> BaseException | None:
     if performance.interrupt is not None:
         return performance.interrupt
-    if performance.status == STOPPED and not problems:
+    if performance.world.ended_by is not None and not problems:
         return _broken_errors(performance, result) or performance.world.ended_by
     if problems:
-        failed = RunFailed("\n".join(problems), result)
+        kind = Deadlock if performance.status == DEADLOCKED else RunFailed
+        failed = kind("\n".join(problems), result)
         if performance.lost:
             error = performance.lost[0].error
             failed.__cause__ = error.with_traceback(from_target_on(error))
         return failed
-    if gate and not all(one.passes for one in result.verdicts):
+    if not gate:
+        return None
+    broken = [one for one in result.checks if one.verdict == checks.BROKEN]
+    if broken:
+        check_failed = CheckFailed(failure.checks_message(broken, result.stats), result)
+        check_failed.__cause__ = broken[0].error
+        return check_failed
+    if not all(one.passes for one in result.verdicts):
         return ThresholdsNotMet(failure.thresholds_message(result.verdicts, result.stats), result)
     return None

@@ -27,5 +27,20 @@ class ThresholdsNotMet(RunFailed):
     """One or more thresholds did not hold; the message has wanted and measured side by side."""
 
 
-for _public in (MissingDataError, RunFailed, ThresholdsNotMet):
+class CheckFailed(RunFailed):
+    """A check did not hold: an invariant of the target, a state that was never seen, or a lack of recovery."""
+
+
+class Abandoned(BaseException):
+    """Raised in an agent that waits for what cannot come any more: the end of its operation, but no error of it.
+
+    Not an ``Exception``, so that no target handles it.
+    """
+
+
+class Deadlock(RunFailed):
+    """No agent of a virtual run could go on; the message says who waits for whom, and where."""
+
+
+for _public in (MissingDataError, RunFailed, ThresholdsNotMet, CheckFailed, Abandoned, Deadlock):
     _public.__module__ = "pytest_nos_stress"  # where users import them from, and shorter in a summary of failures

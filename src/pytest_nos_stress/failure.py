@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from .checks import CheckVerdict
 from .performance import Performance
 from .text import error_message, error_name, lines, one_line
 from .verdict import Verdict
@@ -35,14 +36,32 @@ def hung_message(performance: Performance) -> str:
     """Who hangs where."""
     timeout = f"operation_timeout={performance.scenario.operation_timeout:g} s"
     parts = [
-        f"hung: longer than {timeout} in" if performance.hung else f"hung: an operation ended after {timeout}"
+        f"hung: longer than {timeout} in"
+        if performance.hung or performance.engine.overdue
+        else f"hung: an operation ended after {timeout}"
     ]
     for agent, doing in performance.hung.items():
         parts.append(f"  agent {one_line(agent)}, {one_line(doing)}")
-    for unfinished in performance.engine.unfinished:
-        parts.append(f"  agent {one_line(unfinished.agent)} goes on at")
-        parts += [f"    {line}" for line in lines(unfinished.stack).splitlines()]
+    engine = performance.engine
+    for how, agents in (("waited at", engine.overdue), ("goes on at", engine.unfinished)):
+        for one in agents:
+            parts.append(f"  agent {one_line(one.agent)} {how}")
+            parts += [f"    {line}" for line in lines(one.stack).splitlines()]
     return "\n".join(parts)
+
+
+def deadlock_message(performance: Performance) -> str:
+    """Who waits for whom, and where."""
+    deadlock, clock = performance.engine.deadlock, performance.clock
+    waiting = deadlock.waiting if deadlock else []
+    heading = f"deadlock after {(clock.now_ns() - clock.started_ns) / 1e9:g} s of virtual time: no agent can go on"
+    return "\n".join([heading, *(f"  {line}" for one in waiting for line in lines(one).rstrip().splitlines())])
+
+
+def checks_message(broken: Sequence[CheckVerdict], stats: dict[str, Any]) -> str:
+    """The checks that do not hold, one a line."""
+    first, *others = [str(one) for one in broken]
+    return "\n".join([one_line(f"{first} (seed {stats['seed']})"), *map(one_line, others)])
 
 
 def describe(error: BaseException) -> str:

@@ -234,6 +234,35 @@ def _callable(value: Any) -> Any:
     return value
 
 
+def _scenario(value: Any) -> Any:
+    from .scenario import Scenario
+
+    if value is not None and not isinstance(value, Scenario):
+        raise ValueError(value)
+    return value
+
+
+def _read_scenario(path: Any) -> Any:
+    """The scenario in a file that a run has written."""
+    from .scenario import Scenario
+    from .settings import SettingError, shown
+
+    try:
+        with open(path, encoding="utf-8") as file:
+            text = file.read()
+    except (OSError, UnicodeError) as error:
+        reason = getattr(error, "strerror", None) or "not UTF-8"
+        raise SettingError(f"scenario file {shown(path)}: cannot be read ({reason})") from None
+    return Scenario.from_json(text, f"scenario file {shown(path)}")
+
+
+def _checks(value: Any) -> tuple[Any, ...]:
+    checks = (value,) if callable(value) else tuple(value)
+    if not all(map(callable, checks)):
+        raise ValueError(value)
+    return checks
+
+
 def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError(value)
@@ -253,5 +282,8 @@ EXPRESSIONS = Kind("a list of expressions such as 'failure_rate < 10%'", _expres
 EXCEPTION_TYPES = Kind("exception types", _exception_types)
 AGENT_CONTEXT = Kind("a function of the agent's name that returns a context manager", _optional(_callable))
 SWITCH = Kind("True or False", _flag)
-ENGINE = Kind("threads", _one_of(ENGINES))
+SCENARIO = Kind("a Scenario", _scenario, _read_scenario)
+CHECKS = Kind("a list of functions", _checks)
+COUNT_OR_NONE = Kind(COUNT.allowed, _optional(_count))
+ENGINE = Kind("threads or virtual", _one_of(ENGINES))
 FAILURE_MODE = Kind(" or ".join(FAILURE_MODES), _one_of(FAILURE_MODES))

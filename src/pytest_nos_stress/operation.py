@@ -9,7 +9,7 @@ from __future__ import annotations
 import uuid
 from hashlib import blake2b
 from random import Random
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
 if TYPE_CHECKING:
     from .market import Market
@@ -37,6 +37,9 @@ class Operation:
 
     __slots__ = ("_performer", "_random", "index", "task")
 
+    fault: ClassVar[str | None] = None
+    """What is planned to go wrong with it: ``missing_data``, ``lost_reply`` or None. A client under test that
+    sends again when a reply is lost reads this; a system under test has no way to know."""
     task: str
     index: int
     _random: Random

@@ -12,12 +12,14 @@ from typing import Any, NamedTuple
 from . import engines
 from .agent import Agent, World
 from .artifacts.log import OperationLog
-from .recording import Recorder
+from .checks import Checks
+from .collecting import Collector
+from .recording import Recorder, RecorderInTurn, RecorderThread
 from .records import FAILED, MISSING, Records
 from .scenario import Scenario
 from .target import Task
 
-COMPLETED, STOPPED, INTERRUPTED, HUNG = "completed", "stopped", "interrupted", "hung"
+COMPLETED, STOPPED, INTERRUPTED, HUNG, DEADLOCKED = "completed", "stopped", "interrupted", "hung", "deadlocked"
 
 
 class Progress(NamedTuple):
@@ -38,6 +40,7 @@ class Performance:
         scenario: Scenario,
         tasks: Sequence[Task],
         log: OperationLog,
+        checks: Checks,
         *,
         per_agent: Callable[[str], Any] | None,
         expected_errors: tuple[type[BaseException], ...],
@@ -45,15 +48,19 @@ class Performance:
     ) -> None:
         self.scenario = scenario
         self.log = log
-        self.engine = engines.create(scenario.engine)
+        self.checks = checks
+        self.engine = engines.create(
+            scenario.engine, own_threads=scenario.own_threads, patience=scenario.operation_timeout
+        )
         self.clock = self.engine.clock
         self.records = Records(scenario.agent_names, tasks, self.clock.wall_offset_ns)
-        self.recorder = Recorder(self.clock, log, self.records)
+        self.recorder = self._recorder()
         self.world = World(
             scenario,
             tasks,
             self.clock,
             stop=self.engine.stop,
+            recovery=checks.recovery,
             per_agent=per_agent,
             expected_errors=expected_errors,
             ending_errors=ending_errors,
@@ -65,6 +72,7 @@ class Performance:
         self.interrupt: KeyboardInterrupt | None = None
         self.hung: dict[str, str] = {}
         self._late: dict[Agent, int] = {}
+        self._every = checks.every(one_at_a_time=self.engine.sequence is not None)
         self.lost: list[engines.LostAgent] = []
 
     def run(self, progress: Callable[[Progress], None] | None) -> None:
@@ -72,6 +80,7 @@ class Performance:
 
         def watch() -> None:
             self._look_for_hung_agents()
+            self.recorder.look()
             if self.recorder.failure is not None:
                 self.engine.stop()
             if progress is not None:
@@ -80,7 +89,9 @@ class Performance:
         self.log.attach(self.records, self.clock.wall_offset_ns)
         try:
             with self.recorder.recording(self.agents):
-                self.engine.run(self.agents, watch)
+                self.engine.run(
+                    self.agents, watch, self._look_at_checks if self._every else None, self._every or 1
+                )
         except KeyboardInterrupt as interrupt:
             self.interrupted_by(interrupt)
         finally:
@@ -89,8 +100,12 @@ class Performance:
         self.lost = [one for one in self.engine.lost if not self.world.ends_with(one.error)]
         if self.world.ended_by is not None:
             self.status = STOPPED
-        if self.hung or self._took_too_long():
+        if self.engine.deadlock is not None:
+            self.status = DEADLOCKED
+        elif self.hung or self.engine.overdue or self._took_too_long():
             self.status = HUNG
+        elif self.status == COMPLETED and not self.lost and self.interrupt is None:
+            self._look_at_checks_after_the_run()
 
     def interrupted_by(self, interrupt: KeyboardInterrupt) -> None:
         """Note Ctrl-C: it is raised once the files are written."""
@@ -103,12 +118,27 @@ class Performance:
             return agent.in_session
         return f"task {agent.current_task()}"
 
+    def _recorder(self) -> Recorder:
+        collector = Collector(self.clock, self.engine.sequence)
+        if self.engine.sequence is None:
+            return RecorderThread(collector, self.clock, self.log, self.records)
+        return RecorderInTurn(collector, self.log, self.records)
+
+    def _look_at_checks(self, agent: engines.EngineAgent) -> None:
+        if not self.checks.hold(f"after an operation of {agent.name}"):
+            self.status = STOPPED
+            self.engine.stop()
+
+    def _look_at_checks_after_the_run(self) -> None:
+        try:
+            if not self.checks.hold("after the run"):
+                self.status = STOPPED
+        except KeyboardInterrupt as interrupt:
+            self.interrupted_by(interrupt)
+
     def _look_for_hung_agents(self) -> None:
         """An agent hangs that is seen twice at the same late operation: one look may meet the recorder at work."""
-        latest = self.clock.now_ns() - self._timeout_ns()
-        late = {
-            agent: since for agent in self.agents if (since := agent.busy_since()) is not None and since < latest
-        }
+        late = self.engine.late(self.agents, self._timeout_ns())
         for agent, since in late.items():
             if self._late.get(agent) == since:
                 self.hung[agent.name] = self.doing(agent)
@@ -130,6 +160,6 @@ class Performance:
         if scenario.duration is not None:
             done = elapsed / float(scenario.duration)
         else:
-            done = total / ((scenario.operations_per_agent or 1) * len(self.agents))
+            done = total / (scenario.number_of_operations or 1)
         outcomes = self.records.outcome_totals
         return Progress(total, outcomes[FAILED], outcomes[MISSING], elapsed, min(1.0, done))

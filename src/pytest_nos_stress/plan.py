@@ -2,7 +2,7 @@
 
 The plan of an operation is a pure function of (seed, agent name, operation index) and the scenario. Python's
 hash seed, thread timing, other agents and the engine have no part in it, and an operation can be planned
-without those before it.
+without those before it. Where the scenario has an explicit list of operations, that is the plan.
 
 Source: counter-based random numbers (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3").
 The key of a Philox generator is a hash of seed and agent name, its counter is the operation's index, and
@@ -14,8 +14,10 @@ changes none of these.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 from hashlib import blake2b
+from random import Random
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -25,6 +27,12 @@ from .scenario import Scenario
 
 KINDS: Final = 4
 CALL, MISSING_DATA, LOST_REQUEST, LOST_REPLY = range(KINDS)
+KIND_OF_FAULT: Final = {
+    None: CALL,
+    "missing_data": MISSING_DATA,
+    "lost_request": LOST_REQUEST,
+    "lost_reply": LOST_REPLY,
+}
 
 _DRAWS: Final = 4
 _DRAW_VALUES: Final = 1 << 53
@@ -35,6 +43,8 @@ _SMALLEST_BLOCK: Final = 64
 _LARGEST_BLOCK: Final = 65_536
 _PLANNED_BEFORE_THE_START: Final = 1_048_576
 _PLANNED_AHEAD: Final = 4_194_304
+_RANK_STEP: Final = 1 << 30
+_RANK_BITS: Final = 32
 
 
 class PlanBlock(NamedTuple):
@@ -56,10 +66,11 @@ def agent_key(seed: int, agent: str, purpose: str = "operation") -> int:
 
 
 class AgentPlan:
-    """The plan of one agent under a scenario."""
+    """The plan of one agent under a scenario: its explicit operations, or drawn ones."""
 
     def __init__(self, scenario: Scenario, agent: str) -> None:
         self._scenario = scenario
+        self._agent = agent
         self._key = agent_key(scenario.seed, agent)
         weights = np.array(scenario.weights or ()) / max(scenario.weights or ())
         self._last_draws = np.array(
@@ -69,9 +80,14 @@ class AgentPlan:
         self._missing_data = _bound(scenario.missing_data_prob)
         self._failure = _bound(scenario.failure_prob)
         self._lost_reply = _bound(scenario.failure_prob * lost_replies)
+        self._explicit = None if scenario.planned is None else self._listed()
 
     def blocks(self) -> Iterator[PlanBlock]:
         """The whole plan in order, in blocks; without end where the scenario has no number of operations."""
+        if self._explicit is not None:
+            if self._explicit.codes.size:
+                yield self._explicit
+            return
         last = self._scenario.operations_per_agent
         agents = len(self._scenario.agent_names)
         first, size = 0, _share(_PLANNED_BEFORE_THE_START, agents)
@@ -80,8 +96,37 @@ class AgentPlan:
             yield self.block(first, count)
             first, size = first + count, _share(_PLANNED_AHEAD, agents)
 
+    def blocks_without_faults(self, first: int) -> Iterator[PlanBlock]:
+        """What is performed after the plan, while a system recovers: drawn operations from ``first`` on."""
+        for start in itertools.count(first, _SMALLEST_BLOCK):
+            drawn = self._drawn(start, _SMALLEST_BLOCK)
+            yield drawn._replace(codes=drawn.codes - drawn.codes % np.uint16(KINDS))
+
+    def ranks(self) -> Iterator[int]:
+        """For each operation its place among those due at the same instant: that in the list, or drawn."""
+        drawn = _drawn_ranks(agent_key(self._scenario.seed, self._agent, "rank"))
+        if self._explicit is None:
+            return drawn
+        return itertools.chain(self._scenario.places_of[self._agent], drawn)
+
     def block(self, first: int, count: int) -> PlanBlock:
         """The plans of operations ``first`` to ``first + count - 1``."""
+        if self._explicit is None or first >= self._explicit.codes.size:
+            return self._drawn(first, count)
+        codes, pauses = self._explicit.codes, self._explicit.pauses
+        return PlanBlock(
+            first, codes[first : first + count], None if pauses is None else pauses[first : first + count]
+        )
+
+    def _listed(self) -> PlanBlock:
+        scenario = self._scenario
+        number_of = {task: number for number, task in enumerate(scenario.task_names)}
+        rows = [(scenario.planned or ())[place] for place in scenario.places_of[self._agent]]
+        codes = [number_of[row.task] * KINDS + KIND_OF_FAULT[row.fault] for row in rows]
+        pauses = np.array([row.delay for row in rows]) if any(row.delay for row in rows) else None
+        return PlanBlock(0, np.array(codes, np.uint16), pauses)
+
+    def _drawn(self, first: int, count: int) -> PlanBlock:
         # Philox steps its counter before it draws: the counter of operation 0 is 1.
         raw = np.random.Philox(key=self._key, counter=first).random_raw(count * _DRAWS)
         task, think, data, call = (raw >> np.uint64(11)).reshape(count, _DRAWS).T
@@ -97,6 +142,13 @@ class AgentPlan:
             return None
         step = np.float64((longest - shortest) / _DRAW_VALUES)
         return np.float64(shortest) + step * draws
+
+
+def _drawn_ranks(key: int) -> Iterator[int]:
+    """Later operations after earlier ones, but an agent may be some operations ahead of another."""
+    draw = Random(key).getrandbits
+    for first in itertools.count(0, _RANK_STEP):
+        yield first + draw(_RANK_BITS)
 
 
 def _share(operations: int, agents: int) -> int:

@@ -6,7 +6,9 @@ nothing heavier; the simulator, and with it NumPy, is imported by the first run 
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Generator, Iterable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -21,12 +23,24 @@ FIXTURE = "stress_simulator"
 SKIPPED = "stress test: run it with --stress"
 
 _session_key = pytest.StashKey[Any]()
-_simulator_key = pytest.StashKey[Any]()
+_cooperating_key = pytest.StashKey[bool]()
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     group = parser.getgroup("nos-stress", "stress tests")
     group.addoption("--stress", action="store_true", default=False, help="run stress tests (skipped otherwise)")
+    group.addoption(
+        "--stress-verify-determinism",
+        action="store_true",
+        default=False,
+        help="run each stress test of the virtual engine twice, and fail it where its runs differ",
+    )
+    group.addoption(
+        "--stress-shrink",
+        action="store_true",
+        default=False,
+        help="reduce the scenario of a stress test that fails to the smallest one that fails, in virtual time",
+    )
     for setting in SETTINGS:
         if setting.flag is None:
             continue
@@ -42,7 +56,16 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         parser.addini(str(setting.ini), setting.help, type=ini_type, default=UNSET)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
+    """Before anything of the user's is imported: the locks it makes are to know the virtual engine's agents."""
+    if early_config.known_args_namespace.stress:
+        _make_locks_cooperate(early_config)
+
+
 def pytest_configure(config: pytest.Config) -> None:
+    if config.getoption("stress"):
+        _make_locks_cooperate(config)
     config.addinivalue_line(
         "markers",
         "stress(**settings): a stress test, run with --stress; a test that does not use the "
@@ -96,15 +119,36 @@ def pytest_collection_modifyitems(config: pytest.Config, items: Iterable[pytest.
             item.add_marker(pytest.mark.skip(reason=SKIPPED))
 
 
-@pytest.fixture
-def stress_simulator(request: pytest.FixtureRequest) -> StressSimulator:
+def pytest_collection_finish(session: pytest.Session) -> None:
+    if session.config.getoption("stress"):
+        stress_tests = [item for item in session.items if item.get_closest_marker("stress")]
+        _session(session.config).check_selection(stress_tests)
+
+
+@pytest.fixture(scope="session")
+def stress_simulator(pytestconfig: pytest.Config) -> StressSimulator:
     """Runs stress tests: ``stress_simulator.run(target=..., **settings) -> StressResult``.
 
-    A run that breaks a threshold raises ``ThresholdsNotMet``; a test may run several times.
+    A run that breaks a threshold raises ``ThresholdsNotMet``; a test may run several times. The scope is the
+    session's, so that it can be used under Hypothesis' ``@given``; each test begins with it anew.
     """
-    if not request.config.getoption("stress"):
+    if not pytestconfig.getoption("stress"):
         pytest.skip(SKIPPED)
-    return _simulator(request.node)
+    return _session(pytestconfig).simulator
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
+    """A stress test that is to be verified or shrunk is run several times, and reported once."""
+    config = item.config
+    if not config.getoption("stress_verify_determinism") and not config.getoption("stress_shrink"):
+        return None
+    if not config.getoption("stress") or not item.get_closest_marker("stress"):
+        return None
+    from .plugin_replay import run_and_replay
+
+    run_and_replay(item, nextitem, _session(config))
+    return True
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -112,26 +156,32 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """The body of a marked test that does not use the fixture is the task."""
     if not _is_active_body(pyfuncitem):
         return None
-    _simulator(pyfuncitem).run_body(pyfuncitem)
+    _session(pyfuncitem.config).simulator.run_body(pyfuncitem)
     return True
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """A test that is run again, by a plugin that repeats tests, begins anew."""
-    if _simulator_key in item.stash:
-        del item.stash[_simulator_key]
+    if item.config.getoption("stress"):
+        _session(item.config).begin(item)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     if _is_active_body(item):
         _refuse_unfit_body(item)
-    outcome = yield
-    simulator = item.stash.get(_simulator_key, None)
-    if simulator is not None and not simulator.results:
+    with _scenarios_shown_as_argument(item):
+        outcome = yield
+    if _is_stress_test(item) and not _session(item.config).simulator.results:
         pytest.fail(f"stress test never ran the simulator: call {FIXTURE}.run(...)", pytrace=False)
     return outcome
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item) -> None:
+    """No thread outlives its test."""
+    if _is_stress_test(item):
+        _session(item.config).end()
 
 
 @pytest.hookimpl(wrapper=True)
@@ -139,9 +189,8 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    simulator = item.stash.get(_simulator_key, None)
-    if simulator is not None and (call.when == "call" or (call.when == "setup" and report.failed)):
-        simulator.add_to(report)
+    if _session_key in item.config.stash:
+        _session(item.config).look_at(item, call, report)
     return report
 
 
@@ -155,6 +204,11 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_sep("=", "stress tests")
         for line in summary(runs):
             terminalreporter.write_line(line)
+    replayed = [one.stress_replay for one in reports if hasattr(one, "stress_replay")]
+    if replayed:
+        from .terminal import replay_summary
+
+        terminalreporter.write_line(replay_summary(replayed))
     skipped = sum(
         SKIPPED in str(getattr(one, "longrepr", "")) for one in terminalreporter.stats.get("skipped", ())
     )
@@ -173,21 +227,36 @@ def _session(config: pytest.Config) -> StressSession:
     return session
 
 
-def _simulator(item: pytest.Item) -> StressSimulator:
-    from .plugin_fixture import StressSimulator
+def _make_locks_cooperate(config: pytest.Config) -> None:
+    if _cooperating_key in config.stash:
+        return
+    from .engines.locks import switch_off, switch_on
 
-    if _simulator_key not in item.stash:
-        item.stash[_simulator_key] = StressSimulator(item, _session(item.config))
-    simulator: StressSimulator = item.stash[_simulator_key]
-    return simulator
+    config.stash[_cooperating_key] = True
+    switch_on()
+    config.add_cleanup(switch_off)
+
+
+def _scenarios_shown_as_argument(item: pytest.Item) -> AbstractContextManager[None]:
+    """Under ``@given``, failures show a scenario under the name of the test's argument.
+
+    What a test draws by ``data()`` is no argument that could be given.
+    """
+    strategies = sys.modules.get("pytest_nos_stress.strategies")
+    given = getattr(getattr(getattr(item, "obj", None), "hypothesis", None), "_given_kwargs", {})
+    if strategies is None or len(given) != 1:
+        return nullcontext()
+    ((name, strategy),) = given.items()
+    shown: AbstractContextManager[None] = strategies.shown_as("" if repr(strategy) == "data()" else name)
+    return shown
+
+
+def _is_stress_test(item: pytest.Item) -> bool:
+    return item.config.getoption("stress") is True and item.get_closest_marker("stress") is not None
 
 
 def _is_active_body(item: pytest.Item) -> bool:
-    return (
-        item.config.getoption("stress") is True
-        and item.get_closest_marker("stress") is not None
-        and FIXTURE not in getattr(item, "fixturenames", ())
-    )
+    return _is_stress_test(item) and FIXTURE not in getattr(item, "fixturenames", ())
 
 
 def _refuse_unfit_body(item: pytest.Item) -> None:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 import os
 import re
+import sys
+from collections.abc import Collection
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import pytest
 
 from . import settings
-from .errors import RunFailed
+from .artifacts.files import SCENARIO_NAME
+from .checks import BROKEN, eventually, sometimes
+from .engines import virtual  # noqa: F401 - its import is no part of a test's first run
+from .errors import CheckFailed, RunFailed, ThresholdsNotMet
 from .performance import INTERRUPTED
 from .plugin_session import StressSession, body_arguments
 from .result import StressResult
 from .settings import SETTINGS, SettingError
 from .simulator import MultiAgentSimulator
 from .terminal import describe_run, summary_row
-from .text import shell_command
+from .text import error_name, shell_command
 
 _ENDING_ERRORS: Final = (pytest.skip.Exception, pytest.xfail.Exception, pytest.exit.Exception)
 _LONGEST_NAME: Final = 150
@@ -30,15 +35,40 @@ class BodyFailed(pytest.fail.Exception, AssertionError):  # type: ignore[name-de
     __module__ = "builtins"  # as pytest's own outcomes, so that a summary shows the message, not the module
 
 
-class StressSimulator:
-    """What the ``stress_simulator`` fixture gives to a test."""
+class Failure(NamedTuple):
+    """What a test failed of, so that another failure can be told from the same one again."""
 
-    def __init__(self, item: pytest.Item, session: StressSession) -> None:
-        self._item = item
+    error: BaseException
+    kind: tuple[str, ...]
+
+
+class StressSimulator:
+    """What the ``stress_simulator`` fixture gives: one for a session, with which each test begins anew."""
+
+    eventually = staticmethod(eventually)
+    sometimes = staticmethod(sometimes)
+
+    def __init__(self, session: StressSession) -> None:
         self._session = session
+        self.begin()
+
+    def begin(self) -> None:
+        """A test begins."""
         self._runs = 0
+        self._problem: BaseException | None = None
+        self.directory_of_last_run = self._session.directory
+        self._example: object = None
+        self._examples = 0
+        self._noted_before = (0, 0)
         self.results: list[StressResult] = []
         """The results of the test's runs so far, also of those that did not pass."""
+
+    def __repr__(self) -> str:
+        return "<stress_simulator>"
+
+    @property
+    def has_run(self) -> bool:
+        return bool(self._runs)
 
     def run(self, target: object = None, **given: Any) -> StressResult:
         """Run agents on a target.
@@ -61,33 +91,50 @@ class StressSimulator:
             return body(**arguments)
 
         try:
-            result = self._run({item.originalname: task}, {}, {"tasks": (item.originalname,)})
+            result = self._run(task, {}, {"tasks": (item.originalname,)})
         except (RunFailed, SettingError) as error:
             failure = str(error)
         else:
-            if result.stats["latency"]["count"]:
+            if result.stats["calls"]:
                 return
             failure = "the body was never performed: every operation was a planned fault"
         raise BodyFailed(failure, False)
 
     def add_to(self, report: pytest.TestReport) -> None:
         """Put the runs on a report as built-in types, for the summary, and as extras for pytest-html."""
-        rows = [summary_row(self._item.nodeid, result, self._session.directory) for result in self.results]
+        rows = [self._summary_row(result) for result in self.results]
         report.stress_runs = rows  # type: ignore[attr-defined]
         if self._item.config.pluginmanager.hasplugin("html"):
             from .plugin_reports import html_extras
 
             report.extras = [*getattr(report, "extras", []), *html_extras(self.results)]  # type: ignore[attr-defined]
 
+    def failure_behind(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Failure:
+        """What the running test failed of: its last run, or something of its own."""
+        error = excinfo.value
+        if self._problem is not None and (error is self._problem or isinstance(error, BodyFailed)):
+            return Failure(self._problem, _kind_of(self._problem))
+        crash = excinfo.traceback[-1]
+        return Failure(error, (error_name(error), f"{crash.path}:{crash.lineno}"))
+
+    @property
+    def _item(self) -> pytest.Item:
+        item = self._session.item
+        if item is None:
+            raise RuntimeError("stress_simulator: allowed only while a test runs")
+        return item
+
     def _run(self, target: object, given: dict[str, Any], fixed: dict[str, Any]) -> StressResult:
         __tracebackhide__ = True
+        self._forget_earlier_examples()
         self._runs += 1
         simulator = None
         problem: BaseException
         live = self._session.live_line()
         try:
-            values = self._session.levels(self._item, given) | fixed
-            values["output_dir"] = self._directory(values.pop("output_dir", None))
+            values = self._session.levels(self._item, given, self._runs)
+            values |= fixed if values.get("scenario") is None else {}
+            values["output_dir"] = self.directory_of_last_run = self._directory(values.pop("output_dir", None))
             simulator = MultiAgentSimulator(target=target, **values)
             return simulator.run(progress=live, ending_errors=_ENDING_ERRORS)
         except SettingError as error:
@@ -95,7 +142,7 @@ class StressSimulator:
         except RunFailed as error:
             if isinstance(error.__cause__, pytest.exit.Exception):
                 raise error.__cause__ from None
-            repeat = f"repeat this run with:\n  {self._repeat_command(error.result.seed)}"
+            repeat = f"repeat this run with:\n  {self._repeat_command(error.result)}"
             problem = type(error)(f"{error}\n\n{repeat}", error.result)
             problem.__cause__ = error.__cause__
         finally:
@@ -103,43 +150,92 @@ class StressSimulator:
                 live.clear()
             if simulator is not None and simulator.result is not None:
                 self._report(simulator.result)
+        self._problem = problem
         raise problem.with_traceback(None)
+
+    def _forget_earlier_examples(self) -> None:
+        """Under ``@given``, files and figures are those of the last example, which is the one that fails."""
+        example = current_example()
+        if example is self._example:
+            return
+        item = self._item
+        if self._example is None:
+            self._noted_before = (len(item.user_properties), len(item._report_sections))
+        properties, sections = self._noted_before
+        del item.user_properties[properties:]
+        del item._report_sections[sections:]
+        self._example = example
+        self._examples += 1
+        self._runs = 0
+        self.results.clear()
 
     def _directory(self, given: str | None) -> Path:
         base = settings.BY_NAME["output_dir"].default if given is None else given
         directory = self._session.directory / base / safe_name(self._item.nodeid)
+        if self._session.replay is not None:
+            directory /= self._session.replay.directory
         return directory if self._runs == 1 else directory / f"run-{self._runs}"
+
+    def _summary_row(self, result: StressResult) -> dict[str, str | int]:
+        note = f" (last of {self._examples} examples)" if self._examples else ""
+        return summary_row(f"{self._item.nodeid}{note}", result, self._session.directory)
 
     def _report(self, result: StressResult) -> None:
         """Note a run while the test goes on: what is added later misses JUnit XML."""
         self.results.append(result)
+        if self._session.replay is not None:
+            return
         prefix = "stress" if self._runs == 1 else f"stress_run_{self._runs}"
         for name, value in describe_run(result).items():
             self._item.user_properties.append((f"{prefix}_{name}", value))
-        row = summary_row(self._item.nodeid, result, self._session.directory)
+        row = self._summary_row(result)
         if result.status == INTERRUPTED:
             self._session.interrupted.append(row)
-        self._item.add_report_section("call", "stress", "\n".join(f"{key}: {value}" for key, value in row.items()))
+        self._item.add_report_section(
+            "call", "stress", "\n".join(f"{key}: {value}" for key, value in row.items() if value != "")
+        )
         if self._item.config.pluginmanager.hasplugin("allure_listener"):
             from .plugin_reports import attach_to_allure
 
             attach_to_allure(result)
 
-    def _repeat_command(self, seed: int) -> str:
+    def _repeat_command(self, result: StressResult) -> str:
         """A command that performs the same plan again."""
         config = self._item.config
-        parts = ["pytest", "--stress", f"--stress-seed={seed}"]
+        parts = ["pytest", "--stress"]
+        decided: Collection[str] = ("seed", "scenario")
+        if result.scenario.planned is None:
+            parts.append(f"--stress-seed={result.seed}")
+        else:
+            path = os.path.relpath(result.output_dir / SCENARIO_NAME, self._session.directory)
+            parts.append(f"--stress-scenario={path}")
+            decided = (*settings.OF_SCENARIO, "scenario")
         for setting in SETTINGS:
-            raw = config.getoption(setting.dest) if setting.flag and setting.name != "seed" else None
+            raw = config.getoption(setting.dest) if setting.flag and setting.name not in decided else None
             for one in raw if isinstance(raw, list) else [raw]:
                 parts += [] if one is None else [f"{setting.flag}={one}"]
         for override in config.getoption("override_ini", None) or []:
             parts += ["-o", override]
         if config.getoption("inifilename", None):
             parts += ["-c", str(config.getoption("inifilename"))]
-        path = os.path.relpath(self._item.path, self._session.directory)
+        test_file = os.path.relpath(self._item.path, self._session.directory)
         _, separator, rest = self._item.nodeid.partition("::")
-        return shell_command([*parts, f"{path}{separator}{rest}"])
+        return shell_command([*parts, f"{test_file}{separator}{rest}"])
+
+
+def current_example() -> object:
+    """The example that Hypothesis is running; None outside of ``@given``."""
+    control = sys.modules.get("hypothesis.control")
+    return getattr(getattr(control, "_current_build_context", None), "value", None)
+
+
+def _kind_of(problem: BaseException) -> tuple[str, ...]:
+    """Exceptions of two runs are of one kind if the same checks or thresholds did not hold."""
+    if isinstance(problem, CheckFailed):
+        return (error_name(problem), *(one.name for one in problem.result.checks if one.verdict == BROKEN))
+    if isinstance(problem, ThresholdsNotMet):
+        return (error_name(problem), *(one.threshold.text for one in problem.result.verdicts if not one.passes))
+    return (error_name(problem),)
 
 
 def safe_name(test_id: str) -> str:

@@ -9,8 +9,9 @@ from __future__ import annotations
 import inspect
 import os
 import random
+import re
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,6 +22,8 @@ from .settings import SETTINGS, SettingError, shown
 from .text import one_line
 
 if TYPE_CHECKING:
+    from .plugin_fixture import Failure, StressSimulator
+    from .plugin_replay import Replay
     from .terminal import LiveLine
 
 
@@ -45,6 +48,61 @@ class StressSession:
             given = from_controller.get("seed")
         self.seed: int = random.SystemRandom().getrandbits(32) if given is None else given
         self._terminal = self._open_terminal()
+        self._refusal = ""
+        self.item: pytest.Item | None = None
+        """The test that is running."""
+        self._simulator: StressSimulator | None = None
+        self.replay: Replay | None = None
+        """How the running test is run again; None the first time."""
+        self.failure: Failure | None = None
+        """What the running test failed of, in its call."""
+
+    @property
+    def simulator(self) -> StressSimulator:
+        """What the fixture gives, made when a test first asks for it."""
+        if self._simulator is None:
+            from .plugin_fixture import StressSimulator
+
+            self._simulator = StressSimulator(self)
+        return self._simulator
+
+    def begin(self, item: pytest.Item) -> None:
+        """A test begins, perhaps not for the first time."""
+        self.item = item
+        self.failure = None
+        if self._refusal:
+            pytest.fail(self._refusal, pytrace=False)
+        if self._simulator is not None:
+            self._simulator.begin()
+
+    def end(self) -> None:
+        """A stress test has ended, and with it the threads that were kept for its runs."""
+        from .engines.pool import WORKERS
+
+        WORKERS.close()
+
+    def look_at(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
+        """Note what the running test failed of, and put its runs on the report."""
+        if self._simulator is None or item is not self.item:
+            return
+        if call.when == "call" and call.excinfo is not None:
+            self.failure = self._simulator.failure_behind(call.excinfo)
+        if self._simulator.has_run and (call.when == "call" or (call.when == "setup" and report.failed)):
+            self._simulator.add_to(report)
+
+    def check_selection(self, stress_tests: Sequence[pytest.Item]) -> None:
+        """A scenario from the command line repeats one test.
+
+        Raises ``UsageError``; xdist's workers, which cannot, fail their tests.
+        """
+        if "scenario" in self.command_line and len(stress_tests) != 1 and not self.config.getoption("collectonly"):
+            given = self.config.getoption(settings.BY_NAME["scenario"].dest)
+            self._refusal = (
+                f"--stress-scenario={one_line(given)}: repeats one stress test, but {len(stress_tests)} are "
+                "selected; name the test"
+            )
+            if not hasattr(self.config, "workerinput"):
+                raise pytest.UsageError(self._refusal)
 
     @property
     def active(self) -> bool:
@@ -95,18 +153,33 @@ class StressSession:
             where = one_line(f"{item.path.name}::{item.name}")
             raise pytest.Collector.CollectError(f"{where}: stress marker: {error}") from None
 
-    def levels(self, item: pytest.Item, run: dict[str, Any]) -> dict[str, Any]:
-        """The settings of one run: the first of ``run(...)``, command line, marker, ini that has each.
+    def levels(self, item: pytest.Item, run: dict[str, Any], number: int = 1) -> dict[str, Any]:
+        """The settings of a test's run of that number: the first of ``run(...)``, command line, marker, ini.
 
-        Raises ``SettingError``.
+        A scenario takes the place of all that decides the plan, on whatever level that is; one that repeats a
+        run goes before all others. Raises ``SettingError``.
         """
         given = settings.check_all(run)
-        settings.check_together(given | {"min_delay": 0, "max_delay": 0})
-        values = settings.merge([self.ini, *_read_markers(item), self.command_line, given])
+        settings.check_level(given)
+        command_line = {name: value for name, value in self.command_line.items() if name != "scenario"}
+        values = settings.merge([self.ini, *_read_markers(item), command_line, given])
+        values |= self._repeated(number)
+        if values.get("scenario") is not None:
+            return {name: value for name, value in values.items() if name not in settings.OF_SCENARIO}
         values.setdefault("seed", self.seed)
         if values["seed"] is None:
             values["seed"] = self.seed
         return values
+
+    def _repeated(self, number: int) -> dict[str, Any]:
+        """The scenario to repeat in the test's run of that number, if there is one."""
+        if self.replay is not None:
+            return self.replay.settings(number)
+        if "scenario" not in self.command_line:
+            return {}
+        path = Path(self.config.getoption(settings.BY_NAME["scenario"].dest))
+        run = re.fullmatch(r"run-(\d+)", path.absolute().parent.name)
+        return {"scenario": self.command_line["scenario"]} if number == int(run[1] if run else 1) else {}
 
     def _check(self) -> None:
         def label(name: str) -> str:
@@ -114,9 +187,8 @@ class StressSession:
                 return str(settings.BY_NAME[name].flag)
             return _ini_label(name) if name in self.ini else f"{settings.BY_NAME[name].flag} (default)"
 
-        # Each level takes the place of the other's number or duration, so both on one level are an error.
         for level in (self.ini, self.command_line):
-            settings.check_together(level | {"min_delay": 0, "max_delay": 0}, label)
+            settings.check_level(level, label)
         values = settings.merge([self.ini, self.command_line])
         settings.check_together(values, label)
         self._check_active(values, label)
@@ -210,7 +282,7 @@ def _read_markers(item: pytest.Item) -> list[dict[str, Any]]:
             values["thresholds"] = tuple(
                 parse(one) if isinstance(one, str) else one for one in values["thresholds"]
             )
-        settings.check_together(values | {"min_delay": 0, "max_delay": 0})
+        settings.check_level(values)
         levels.append(values)
     return levels
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from .checks import BROKEN, CheckFunction, CheckVerdict, Question
+from .errors import CheckFailed
 from .records import Column
 from .scenario import Scenario
 from .statistics import Measurements, aggregate
@@ -53,6 +55,7 @@ class StressResult:
         output_dir: Path,
         files: Sequence[Path],
         verdicts: Sequence[Verdict],
+        checks: Sequence[CheckVerdict],
         measured: Measurements,
     ) -> None:
         self.stats = stats
@@ -60,6 +63,8 @@ class StressResult:
         self.output_dir = output_dir
         self.files = tuple(files)
         self.verdicts = tuple(verdicts)
+        self.checks = tuple(checks)
+        """What became of each check: ``name``, ``verdict`` (held, broken, not judged), ``looks``, ``finding``."""
         self.latency = Durations(measured, "latency")
         self.response_time = Durations(measured, "response_time")
         self._measured = measured
@@ -123,6 +128,18 @@ class StressResult:
     def passed(self) -> bool:
         """Whether the run did what it should: completed, all files written, every threshold held."""
         return str(self.stats["verdict"]) == "passed"
+
+    def check(self, function: CheckFunction) -> None:
+        """Raise ``CheckFailed`` if a check does not hold now.
+
+        The function takes nothing or this result. It is broken if it raises an exception, returns False or
+        returns problems (a list that is not empty, for instance).
+        """
+        question = Question(function, self)
+        finding, error = question.find()
+        if finding:
+            broken = CheckVerdict(question.name, BROKEN, 1, finding, error)
+            raise CheckFailed(f"{broken} (seed {self.seed})", self) from error
 
     @property
     def records(self) -> Column:

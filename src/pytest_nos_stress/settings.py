@@ -91,6 +91,8 @@ class Setting:
         """The value of what stands on the command line or in an ini file (text, or a native TOML value)."""
         try:
             value = self.kind.parse(text)
+        except SettingError:
+            raise
         except (TypeError, ValueError, SyntaxError):
             raise _error(label, text, f"must be {self.kind.allowed}") from None
         return self.check(value, label)
@@ -198,9 +200,26 @@ SETTINGS: tuple[Setting, ...] = (
         "engine",
         "ENGINE",
         "threads",
-        "what runs the agents: threads",
+        "what runs the agents: threads (real time) or virtual (one agent at a time in virtual time, "
+        "the same order in every run of a seed)",
         "--stress-engine",
         metavar="NAME",
+    ),
+    Setting(
+        "scenario",
+        "SCENARIO",
+        None,
+        "everything that decides a run, as one value in place of the settings above; on the command line a "
+        "file that a run has written, which repeats that run in the one test that is selected",
+        "--stress-scenario",
+        metavar="FILE",
+    ),
+    Setting(
+        "own_threads",
+        "SWITCH",
+        True,
+        "virtual engine: a thread for each agent; False performs operations one after another in one thread, "
+        "faster, for targets that keep nothing in thread-local variables",
     ),
     Setting(
         "operation_timeout",
@@ -241,6 +260,20 @@ SETTINGS: tuple[Setting, ...] = (
         "context manager entered and left in each agent's own thread; its value is operation.context",
     ),
     Setting(
+        "checks",
+        "CHECKS",
+        (),
+        "functions that must hold after the run, and during it between operations: invariants, sometimes(...), "
+        "eventually(...)",
+    ),
+    Setting(
+        "every",
+        "COUNT_OR_NONE",
+        None,
+        "operations from one look at the checks to the next (default: 1 in virtual time; otherwise checks are "
+        "looked at after the run only)",
+    ),
+    Setting(
         "gate",
         "SWITCH",
         True,
@@ -249,6 +282,23 @@ SETTINGS: tuple[Setting, ...] = (
 )
 
 BY_NAME: dict[str, Setting] = {setting.name: setting for setting in SETTINGS}
+
+OF_SCENARIO = (
+    "agents",
+    "tasks",
+    "missing_data_prob",
+    "failure_prob",
+    "operations_per_agent",
+    "duration",
+    "min_delay",
+    "max_delay",
+    "failure_mode",
+    "seed",
+    "engine",
+    "own_threads",
+    "operation_timeout",
+)
+"""The settings in whose place a scenario stands."""
 
 
 def check_all(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -270,7 +320,7 @@ def find(name: str) -> Setting:
 def merge(levels: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """The levels' settings, a later level before an earlier one.
 
-    Thresholds add up. A level that gives a duration takes the place of a number of operations below it,
+    Thresholds and checks add up. A level that gives a duration takes the place of a number of operations below it,
     and the other way round.
     """
     merged: dict[str, Any] = {}
@@ -279,22 +329,42 @@ def merge(levels: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
             merged.pop("operations_per_agent", None)
         if "operations_per_agent" in level:
             merged.pop("duration", None)
-        thresholds = (*merged.get("thresholds", ()), *level.get("thresholds", ()))
-        merged.update(level)
-        merged["thresholds"] = thresholds
+        added = {
+            name: (*merged.get(name, ()), *level.get(name, ()))
+            for name in ("thresholds", "checks")
+            if name == "thresholds" or name in merged or name in level
+        }
+        merged |= {**level, **added}
     return merged
 
 
-def check_together(values: Mapping[str, Any], label: Callable[[str], str] = str) -> None:
-    """Raise ``SettingError`` where settings that hold alone do not hold together."""
+def refuse_beside_scenario(names: Iterable[str]) -> None:
+    """Raise ``SettingError`` for settings that a scenario given in the same place decides."""
+    for name in names:
+        raise SettingError(f"{name}: decided by the scenario given with it; give one or the other")
+
+
+def check_level(values: Mapping[str, Any], label: Callable[[str], str] = str) -> None:
+    """Raise ``SettingError`` where settings given in one place exclude each other."""
+    if values.get("scenario") is not None:
+        refuse_beside_scenario(label(name) for name in OF_SCENARIO if name in values)
     if values.get("duration") is not None and "operations_per_agent" in values:
         raise SettingError(
             f"{label('duration')}={values['duration']:g} and "
             f"{label('operations_per_agent')}={values['operations_per_agent']}: give one or the other"
         )
+
+
+def check_together(values: Mapping[str, Any], label: Callable[[str], str] = str) -> None:
+    """Raise ``SettingError`` where settings that hold alone do not hold together, from wherever they are."""
     shortest = values.get("min_delay", BY_NAME["min_delay"].default)
     longest = values.get("max_delay", BY_NAME["max_delay"].default)
     if shortest > longest:
         raise SettingError(
             f"{label('min_delay')}={shortest:g}: must not be above {label('max_delay')}={longest:g}"
+        )
+    if values.get("duration") is not None and values.get("engine") == "virtual" and not longest:
+        raise SettingError(
+            f"{label('duration')}={values['duration']:g}: in virtual time only delays take time; must have "
+            f"{label('max_delay')} above 0, or a number of operations"
         )

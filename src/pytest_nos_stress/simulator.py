@@ -19,11 +19,12 @@ from typing import Any, ParamSpec
 from . import engines, settings, thresholds
 from .artifacts import files
 from .artifacts.log import OperationLog
+from .checks import CheckFunction, Checks
 from .conclusion import conclude
 from .performance import Performance, Progress
 from .result import StressResult
 from .scenario import Scenario
-from .target import bind, default_tasks
+from .target import Task, bind, default_tasks
 
 P = ParamSpec("P")
 
@@ -40,8 +41,9 @@ class MultiAgentSimulator:
 
     Parameters and defaults are the seed document's, then by keyword: ``target`` (default: an embedded
     exchange), ``seed`` (default: drawn for each run), ``engine``, ``duration`` (in place of
-    ``operations_per_agent``), ``failure_mode``, ``operation_timeout``, ``per_agent``, ``thresholds``,
-    ``expected_errors``, ``gate``. Times are in seconds, or text with a unit. Raises ``SettingError`` (a
+    ``operations_per_agent``), ``failure_mode``, ``operation_timeout``, ``own_threads``, ``per_agent``,
+    ``thresholds``, ``checks``, ``every``, ``expected_errors``, ``gate``. Times are in seconds, or text with a
+    unit. A ``scenario`` takes the place of all that decides the plan. Raises ``SettingError`` (a
     ``ValueError``) for what is not allowed. A simulator can run more than once; each run starts from zero.
     """
 
@@ -62,8 +64,12 @@ class MultiAgentSimulator:
         duration: float | str | None = None,
         failure_mode: str = "lost_request",
         operation_timeout: float | str = 30.0,
+        own_threads: bool = True,
+        scenario: Scenario | None = None,
         per_agent: Callable[[str], AbstractContextManager[Any]] | None = None,
         thresholds: Sequence[str | thresholds.Threshold] = (),
+        checks: CheckFunction | Sequence[CheckFunction] = (),
+        every: int | None = None,
         expected_errors: type[BaseException] | Sequence[type[BaseException]] = (),
         gate: bool = True,
         **unknown: object,
@@ -82,25 +88,33 @@ class MultiAgentSimulator:
             "duration": duration,
             "failure_mode": failure_mode,
             "operation_timeout": operation_timeout,
+            "own_threads": own_threads,
         }
         if duration is not None and operations_per_agent is _NOT_GIVEN:
             del plan["operations_per_agent"]
         self._plan = settings.check_all(plan)
         self._seed: int | None = settings.BY_NAME["seed"].check(seed)
+        self._scenario: Scenario | None = settings.BY_NAME["scenario"].check(scenario)
         self._output_dir = Path(settings.BY_NAME["output_dir"].check(output_dir))
         self._gate: bool = settings.BY_NAME["gate"].check(gate)
         self._per_agent = settings.BY_NAME["per_agent"].check(per_agent)
         self._expected_errors = settings.BY_NAME["expected_errors"].check(expected_errors)
         self._thresholds = _parsed(settings.BY_NAME["thresholds"].check(thresholds))
+        self._checks = settings.BY_NAME["checks"].check(checks)
+        self._every = settings.BY_NAME["every"].check(every)
         self._target = target
         self.result: StressResult | None = None
         """The result of the last run that came to its end, also of one that raised."""
-        engines.create(engine)
-        Scenario(**self._plan)
-        if target is not None:
-            bind(target, self._plan["tasks"])
-        else:
-            bind(_embedded_exchange(), self._plan["tasks"])
+        if self._scenario is not None:
+            defaults = {setting.name: setting.default for setting in settings.SETTINGS} | {
+                "tasks": default_tasks(target)
+            }
+            given = {**plan, "seed": seed}
+            settings.refuse_beside_scenario(name for name, value in given.items() if value != defaults[name])
+        tried = self._scenario or Scenario(**self._plan)
+        engines.create(tried.engine)
+        self._bind(_embedded_exchange() if target is None else target, tried)
+        Checks(self._checks, target, agents=1, every=self._every)
 
     def run_simulation(self) -> dict[str, Any]:
         """Run once and return the content of ``simulation_statistics.json``. Raises as ``run`` does."""
@@ -115,15 +129,16 @@ class MultiAgentSimulator:
         """Run once.
 
         ``progress`` is called some ten times a second, in this thread. An exception of ``ending_errors`` that a
-        task raises ends the run and is raised here. Raises ``ThresholdsNotMet`` where a threshold does not
-        hold (unless ``gate=False``), ``RunFailed`` where the run hung, performed nothing or could not write
-        its files, ``SettingError`` where its directory cannot be written, and ``KeyboardInterrupt`` on Ctrl-C,
-        all but the second last once the files are written.
+        task raises ends the run and is raised here. Raises ``ThresholdsNotMet`` where a threshold and
+        ``CheckFailed`` where a check does not hold (unless ``gate=False``), ``Deadlock`` where no agent could
+        go on, ``RunFailed`` where the run hung, performed nothing or could not write its files,
+        ``SettingError`` where its directory cannot be written, and ``KeyboardInterrupt`` on Ctrl-C, all but
+        the second last once the files are written.
         """
-        seed = random.SystemRandom().getrandbits(32) if self._seed is None else self._seed
-        scenario = Scenario(**self._plan, seed=seed)
+        scenario = self._scenario or self._drawn_scenario()
         target = _embedded_exchange() if self._target is None else self._target
-        tasks = bind(target, scenario.task_names)
+        tasks = self._bind(target, scenario)
+        checks = Checks(self._checks, target, agents=len(scenario.agent_names), every=self._every)
         directory = self._output_dir.absolute()
         files.prepare(directory)
         log = OperationLog(directory / files.LOG_NAME)
@@ -131,6 +146,7 @@ class MultiAgentSimulator:
             scenario,
             tasks,
             log,
+            checks,
             per_agent=self._per_agent,
             expected_errors=self._expected_errors,
             ending_errors=ending_errors,
@@ -144,6 +160,13 @@ class MultiAgentSimulator:
         if ending is not None:
             raise ending
         return self.result
+
+    def _drawn_scenario(self) -> Scenario:
+        seed = random.SystemRandom().getrandbits(32) if self._seed is None else self._seed
+        return Scenario(**self._plan, seed=seed)
+
+    def _bind(self, target: object, scenario: Scenario) -> list[Task]:
+        return bind(target, scenario.task_names, scenario.engine)
 
 
 def _embedded_exchange() -> object:

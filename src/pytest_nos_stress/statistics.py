@@ -45,8 +45,9 @@ class Counts(NamedTuple):
 class Measurements:
     """What can be asked of a run's records: counts and durations, for all or for one agent and task."""
 
-    def __init__(self, records: Records, started_ns: int) -> None:
+    def __init__(self, records: Records, started_ns: int, *, modelled_time: bool = False) -> None:
         self.records = records
+        self._modelled_time = modelled_time
         self._cube = _count_cube(records)
         self._samples: dict[str, Column] = {}
         self._agents = {name: number for number, name in enumerate(records.agents)}
@@ -71,7 +72,19 @@ class Measurements:
         return int(errors.sum())
 
     def durations(self, metric: str, agent: str | None = None, task: str | None = None) -> Column:
-        """Nanoseconds of ``latency`` or ``response_time``, of the operations whose target was called."""
+        """Nanoseconds of ``latency`` or ``response_time``, of the operations whose target was called.
+
+        In modelled time, where code takes none, there are none unless one of the operations took some.
+        """
+        chosen = self._chosen(metric, agent, task)
+        return chosen[:0] if self._modelled_time and not chosen.any() else chosen
+
+    @property
+    def calls(self) -> int:
+        """How many operations called the target."""
+        return int(self.records.called().sum())
+
+    def _chosen(self, metric: str, agent: str | None, task: str | None) -> Column:
         chosen = self._column(metric)
         if agent is None and task is None:
             return chosen
@@ -172,6 +185,7 @@ def compute(measured: Measurements, started_ns: int, wall_offset_ns: int) -> dic
         "response_time": summarise_durations(measured.durations("response_time")),
         "tasks": {task: _task_statistics(measured, task) for task in records.tasks},
         "errors": everything.errors,
+        "calls": measured.calls,
     }
 
 

@@ -34,11 +34,11 @@ def default_tasks(target: object) -> tuple[str, ...]:
     return DEFAULT_TASKS
 
 
-def bind(target: object, names: Iterable[str]) -> list[Task]:
-    """The tasks of those names, ready to call. Raises ``SettingError``."""
+def bind(target: object, names: Iterable[str], engine: str = "threads") -> list[Task]:
+    """The tasks of those names, ready to be called under an engine. Raises ``SettingError``."""
     names = list(names)
     functions = _functions(target, names)
-    return [_task(name, functions[name]) for name in names]
+    return [_task(name, functions[name], engine) for name in names]
 
 
 def _functions(target: object, names: list[str]) -> Mapping[str, Any]:
@@ -83,13 +83,13 @@ def _describe(target: object) -> str:
     return "the mapping" if isinstance(target, Mapping) else f"a target of type {type(target).__name__}"
 
 
-def _task(name: str, function: Any) -> Task:
+def _task(name: str, function: Any, engine: str) -> Task:
     if not callable(function):
         raise SettingError(f"target: task {name!r} is {shown(function)}, which cannot be called")
     code = _code_of_call(function)
     if any(inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one) for one in code):
         raise SettingError(
-            f"target: task {name!r} is async def, which engine 'threads' cannot run; "
+            f"target: task {name!r} is async def, which engine {engine!r} cannot run; "
             "give a sync function (for instance one that calls asyncio.run)"
         )
     if any(map(inspect.isgeneratorfunction, code)):

@@ -5,10 +5,12 @@ from __future__ import annotations
 import contextlib
 import os
 import time
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Final
 
+from .checks import BROKEN
 from .failure import table
 from .performance import COMPLETED, Progress
 from .result import StressResult
@@ -81,15 +83,23 @@ def describe_run(result: StressResult) -> dict[str, Any]:
     return described | {_file_key(path): str(path) for path in result.files}
 
 
+_FILE_KEYS: Final = {
+    "stress_test_results": "log",
+    "agent_memory_snapshot": "snapshot",
+    "scenario": "scenario",
+}
+
+
 def _file_key(path: Path) -> str:
-    return {"stress_test_results": "log", "agent_memory_snapshot": "snapshot"}.get(path.stem, "statistics")
+    return _FILE_KEYS.get(path.stem, "statistics")
 
 
 def summary_row(test: str, result: StressResult, directory: Path) -> dict[str, str | int]:
     """What the summary shows of a run, as built-in types: it crosses from xdist's workers to the controller."""
     stats = result.stats
+    is_judged = stats["status"] == COMPLETED or any(one.verdict == BROKEN for one in result.checks)
     return {
-        "verdict": stats["verdict"] if stats["status"] == COMPLETED else stats["status"],
+        "verdict": stats["verdict"] if is_judged else stats["status"],
         "operations": result.operations,
         "success/failed/missing": f"{result.successes}/{result.failures}/{result.missing_data}",
         "p50": _seconds_or_dash(stats["latency"]["p50"]),
@@ -115,6 +125,14 @@ def summary(runs: Sequence[dict[str, str | int]]) -> list[str]:
             *(f"  {name}: {one_line(str(run[name]))}" for name in ("files", "not applicable") if run.get(name)),
         ]
     return shown
+
+
+def replay_summary(replayed: Sequence[str]) -> str:
+    """What came of running tests again, in a line."""
+    counts = Counter(replayed)
+    return "; ".join(
+        f"{count} {'test' if count == 1 else 'tests'} {what}" for what, count in sorted(counts.items())
+    )
 
 
 def _seconds_or_dash(value: float | None) -> str:

@@ -101,6 +101,8 @@ def _judge(threshold: Threshold, measured: Measurements) -> Verdict:
     counts = measured.counts(threshold.agent, threshold.task)
     if not counts.total:
         return Verdict(threshold, NOT_ENOUGH_DATA, None, 0, "no operations")
+    if threshold.metric == "throughput" and not measured.elapsed:
+        return Verdict(threshold, NOT_ENOUGH_DATA, None, 0, "the run took no time")
     value = _value(threshold.metric, counts, measured.elapsed)
     return _compare(threshold, value, counts.total)
 
@@ -131,7 +133,7 @@ def _compare(threshold: Threshold, value: float, samples: int) -> Verdict:
 
 def _value(metric: str, counts: Counts, elapsed: float) -> float:
     if metric == "throughput":
-        return counts.total / elapsed if elapsed else 0.0
+        return counts.total / elapsed
     of_metric = {
         "operations": counts.total,
         "success": counts.successful,

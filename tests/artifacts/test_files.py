@@ -17,7 +17,7 @@ from pytest_nos_stress import MultiAgentSimulator, Operation, RunFailed, Setting
 from pytest_nos_stress.artifacts.files import write_whole
 
 SOURCE = str(Path(str(pytest_nos_stress.__file__)).parents[1])
-NAMES = ["agent_memory_snapshot.json", "simulation_statistics.json", "stress_test_results.log"]
+NAMES = ["agent_memory_snapshot.json", "scenario.json", "simulation_statistics.json", "stress_test_results.log"]
 
 
 def simulator(directory: Any, target: Any = lambda: None, **given: Any) -> MultiAgentSimulator:
@@ -43,7 +43,7 @@ def listing(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir())
 
 
-def test_a_run_writes_three_files_and_leaves_no_other(tmp_path: Path) -> None:
+def test_a_run_writes_four_files_and_leaves_no_other(tmp_path: Path) -> None:
     run(tmp_path)
     assert listing(tmp_path) == NAMES
 
@@ -163,7 +163,7 @@ except RunFailed as failed:
     ("limit", "left"),
     [
         (100, ["stress_test_results.log"]),
-        (200_000, ["simulation_statistics.json", "stress_test_results.log"]),
+        (200_000, ["scenario.json", "simulation_statistics.json", "stress_test_results.log"]),
     ],
 )
 def test_a_disk_that_fills_up_fails_the_run_without_a_hang_and_without_half_a_json_file(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -29,12 +30,16 @@ class Actor:
     ) -> None:
         self.name = name
         self.performed = 0
+        self.ranks: Iterator[int] = itertools.count()
         self.threads: set[int] = set()
         self._perform = perform
         self._times = times
         self._pause = pause
         self._enter = enter
         self._leave = leave
+
+    def busy_since(self) -> int | None:
+        return None
 
     @contextmanager
     def session(self) -> Iterator[None]:
@@ -216,7 +221,7 @@ def test_512_agents_run_at_once() -> None:
     assert sum(actor.performed for actor in actors) == 1024
 
 
-@pytest.mark.parametrize("name", ["asyncio", "virtual", "explore"])
+@pytest.mark.parametrize("name", ["asyncio", "explore"])
 def test_an_engine_that_does_not_exist_yet_is_a_clear_error(name: str) -> None:
-    with pytest.raises(SettingError, match=f"engine='{name}': does not exist yet; allowed: 'threads'"):
+    with pytest.raises(SettingError, match=f"engine='{name}': does not exist yet; allowed: 'threads', 'virtual'"):
         engines.create(name)

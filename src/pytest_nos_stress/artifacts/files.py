@@ -13,7 +13,8 @@ from pytest_nos_stress.settings import SettingError
 LOG_NAME: Final = "stress_test_results.log"
 SNAPSHOT_NAME: Final = "agent_memory_snapshot.json"
 STATISTICS_NAME: Final = "simulation_statistics.json"
-NAMES: Final = (LOG_NAME, SNAPSHOT_NAME, STATISTICS_NAME)
+SCENARIO_NAME: Final = "scenario.json"
+NAMES: Final = (LOG_NAME, SNAPSHOT_NAME, STATISTICS_NAME, SCENARIO_NAME)
 
 # One call with more than a megabyte was measured to take ten times as long as several with less.
 _PIECE: Final = 1 << 20

@@ -7,24 +7,22 @@ two seconds, and a thread that a target still holds by then is a daemon that is 
 
 from __future__ import annotations
 
-import itertools
-import sys
+import functools
 import threading
 import time
-import traceback
 from collections.abc import Callable, Sequence
-from pathlib import Path
-from types import FrameType
 from typing import Final
 
 from pytest_nos_stress.settings import SettingError
 
-from . import EngineAgent, LostAgent, Unfinished
+from . import A, After, EngineAgent, LostAgent, Standstill, Unfinished
+from .safepoint import Safepoint
+from .stacks import stack_of
 
 _WATCH_INTERVAL: Final = 0.1
 _GRACE: Final = 1.5
 _LET_GO_AT_ONCE: Final = 8
-_PACKAGE: Final = str(Path(__file__).parent.parent)
+_ENDED: Final = -1.0
 
 
 class RealClock:
@@ -40,25 +38,55 @@ class RealClock:
         self._stopped.wait(seconds)
 
 
+class _Gate:
+    """Where agents wait until all have come.
+
+    Who passes wakes the next: the processor is never flooded by all agents at once.
+    """
+
+    def __init__(self) -> None:
+        self._is_open = False
+        self._changed = threading.Condition()
+
+    def open(self) -> None:
+        with self._changed:
+            self._is_open = True
+            self._changed.notify(_LET_GO_AT_ONCE)
+
+    def pass_through(self) -> None:
+        with self._changed:
+            while not self._is_open:
+                self._changed.wait()
+            self._changed.notify()
+
+
 class ThreadsEngine:
     """Runs agents on threads of their own."""
 
     def __init__(self) -> None:
         self._stopped = threading.Event()
         self._stopping = False
-        self._gate_is_open = False
-        self._gate = threading.Condition()
+        self._has_begun = False
+        self._gate = _Gate()
         self._all_ended = threading.Event()
         self._lock = threading.Lock()
-        self._waiting = 0
+        self._awaited = 0
         self._running = 0
         self._threads: dict[threading.Thread, EngineAgent] = {}
+        self._after: After | None = None
+        self._safepoint = Safepoint(1)
         self.clock = RealClock(self._stopped)
         self.lost: list[LostAgent] = []
         self.unfinished: list[Unfinished] = []
+        self.overdue: list[Unfinished] = []
+        self.deadlock: Standstill | None = None
+        self.sequence: list[int] | None = None
 
-    def run(self, agents: Sequence[EngineAgent], watch: Callable[[], None]) -> None:
-        self._waiting = self._running = len(agents)
+    def run(
+        self, agents: Sequence[EngineAgent], watch: Callable[[], None], after: After | None = None, every: int = 1
+    ) -> None:
+        self._awaited = self._running = len(agents)
+        self._after, self._safepoint = after, Safepoint(every)
         try:
             self._begin(agents)
             while not self._all_ended.wait(_WATCH_INTERVAL) and not self._stopping:
@@ -72,7 +100,11 @@ class ThreadsEngine:
     def stop(self) -> None:
         self._stopping = True
         self._stopped.set()
-        self._open_gate()
+        self._gate.open()
+
+    def late(self, agents: Sequence[A], timeout_ns: int) -> dict[A, int]:
+        latest = self.clock.now_ns() - timeout_ns
+        return {one: since for one in agents if (since := one.busy_since()) is not None and since < latest}
 
     def _begin(self, agents: Sequence[EngineAgent]) -> None:
         for agent in agents:
@@ -88,19 +120,17 @@ class ThreadsEngine:
 
     def _live(self, agent: EngineAgent) -> None:
         """One agent's whole life, in its own thread."""
-        arrived = False
         try:
             with agent.session():
-                self._arrive()
-                arrived = True
-                self._pass_gate()
-                self._perform(agent)
+                self._meet()
+                if self._after is None:
+                    self._perform(agent)
+                else:
+                    self._perform_between_rests(agent, functools.partial(self._after, agent))
         except BaseException as error:
             self.lost.append(LostAgent(agent.name, error))
             self.stop()
         finally:
-            if not arrived:
-                self._arrive()
             self._leave()
 
     def _perform(self, agent: EngineAgent) -> None:
@@ -110,36 +140,58 @@ class ThreadsEngine:
         for pause in agent.operations():
             if pause:
                 wait(pause)
+            elif pause is None:
+                self._meet()
             if self._stopping:
                 return
 
-    def _arrive(self) -> None:
-        """The last agent to arrive at the start lets all of them go."""
-        with self._lock:
-            self._waiting -= 1
-            if self._waiting:
+    def _perform_between_rests(self, agent: EngineAgent, at_rest: Callable[[], None]) -> None:
+        """The same, with ``at_rest`` called once in so many operations of all agents."""
+        operations = agent.operations()
+        pause = None if self._stopping else next(operations, _ENDED)
+        while pause is not _ENDED and not self._stopping:
+            if pause is None:
+                self._meet()
+                pause = next(operations, _ENDED)
+                continue
+            if pause:
+                self._stopped.wait(pause)
+            if self._stopping:
                 return
-        self.clock.started_ns = self.clock.now_ns()
-        self._open_gate()
+            with self._safepoint.operation(at_rest, self._stopped.is_set):
+                pause = next(operations, _ENDED)
 
-    def _open_gate(self) -> None:
-        with self._gate:
-            self._gate_is_open = True
-            self._gate.notify(_LET_GO_AT_ONCE)
+    def _meet(self) -> None:
+        """Wait until every agent that has not ended has come as far; the last one lets all of them go."""
+        with self._lock:
+            gate = self._gate
+            self._awaited -= 1
+            is_last = not self._awaited
+        if is_last:
+            self._let_go()
+        gate.pass_through()
 
-    def _pass_gate(self) -> None:
-        """Wait for the start. Who passes wakes the next: the processor is never flooded by all agents at once."""
-        with self._gate:
-            while not self._gate_is_open:
-                self._gate.wait()
-            self._gate.notify()
+    def _let_go(self) -> None:
+        gate = self._gate
+        with self._lock:
+            self._awaited = self._running
+            self._gate = _Gate()
+            if self._stopping:
+                self._gate.open()
+        if not self._has_begun:
+            self._has_begun = True
+            self.clock.started_ns = self.clock.now_ns()
+        gate.open()
 
     def _leave(self) -> None:
         with self._lock:
             self._running -= 1
-            if self._running:
-                return
-        self._all_ended.set()
+            self._awaited -= 1
+            is_last, all_have_come = not self._running, not self._awaited
+        if is_last:
+            self._all_ended.set()
+        elif all_have_come:
+            self._let_go()
 
     def _join(self) -> None:
         deadline = time.monotonic() + _GRACE
@@ -147,16 +199,6 @@ class ThreadsEngine:
             if thread.ident is None:
                 continue
             thread.join(max(0.0, deadline - time.monotonic()))
-        frames = sys._current_frames()
         for thread, agent in self._threads.items():
             if thread.is_alive():
-                self.unfinished.append(Unfinished(agent.name, _stack(frames.get(thread.ident or 0))))
-
-
-def _stack(frame: FrameType | None) -> str:
-    """Where a thread is, from the target's first frame on."""
-    if frame is None:
-        return "unknown\n"
-    frames = traceback.extract_stack(frame)
-    of_target = itertools.dropwhile(lambda one: one.filename.startswith((_PACKAGE, threading.__file__)), frames)
-    return "".join(traceback.format_list(list(of_target) or frames))
+                self.unfinished.append(Unfinished(agent.name, stack_of(thread.ident)))

@@ -13,6 +13,8 @@ class MissingDataOperation(Operation):
 
     __slots__ = ()
 
+    fault = "missing_data"
+
     @property
     def market(self) -> NoReturn:
         raise MissingDataError(f"{self.agent} has no market data for {self.task} (operation {self.index})")

@@ -1,0 +1,83 @@
+"""What is known of a planted bug: the service with it and without, and its smallest scenario."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+
+from pytest_nos_stress import Scenario
+from pytest_nos_stress.plan import CALL, KINDS, AgentPlan
+
+Row = tuple[str, str] | tuple[str, str, str | None] | tuple[str, str, str | None, float]
+
+
+class Service(Protocol):
+    """A system under test that can say what is wrong with it."""
+
+    def audit(self) -> list[str]: ...
+
+
+class Size(NamedTuple):
+    """How much there is in a scenario; operations count most, delays least."""
+
+    operations: int
+    agents: int
+    faults: int
+    delays: int
+
+    @classmethod
+    def of(cls, scenario: Scenario) -> Size:
+        rows = scenario.planned
+        if rows is None:
+            return cls._of_drawn(scenario)
+        return cls(
+            len(rows),
+            len({row.agent for row in rows}),
+            sum(row.fault is not None for row in rows),
+            sum(row.delay > 0 for row in rows),
+        )
+
+    @classmethod
+    def _of_drawn(cls, scenario: Scenario) -> Size:
+        blocks = [block for agent in scenario.agent_names for block in AgentPlan(scenario, agent).blocks()]
+        return cls(
+            sum(block.codes.size for block in blocks),
+            len(blocks),
+            sum(int((block.codes % KINDS != CALL).sum()) for block in blocks),
+            sum(0 if block.pauses is None else int((block.pauses > 0).sum()) for block in blocks),
+        )
+
+    def reaches(self, smallest: Size) -> bool:
+        """Whether it is as small: not one more operation or agent, fault or delay."""
+        return all(mine <= known for mine, known in zip(self, smallest, strict=True))
+
+    def __str__(self) -> str:
+        return "/".join(map(str, self))
+
+
+@dataclass(frozen=True)
+class Bug:
+    """A planted bug. ``broken`` and ``fixed`` make a fresh service for each run."""
+
+    name: str
+    what: str
+    tasks: tuple[str, ...]
+    broken: Callable[[], Service]
+    fixed: Callable[[], Service]
+    smallest: tuple[Row, ...]
+    agents: tuple[int, int] = (1, 8)
+    operations: tuple[int, int] = (1, 50)
+
+    @property
+    def smallest_scenario(self) -> Scenario:
+        return Scenario(operations=self.smallest, tasks=self.tasks, engine="virtual")
+
+    @property
+    def smallest_size(self) -> Size:
+        return Size.of(self.smallest_scenario)
+
+    @property
+    def bounds(self) -> dict[str, Any]:
+        """The arguments of ``scenarios()``; faults and delays are its defaults."""
+        return {"tasks": self.tasks, "agents": self.agents, "operations": self.operations}

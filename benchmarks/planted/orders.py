@@ -1,0 +1,301 @@
+"""Order books in which an order goes wrong between its placing and its end."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+
+from pytest_nos_stress import Operation
+
+from .bug import Bug
+
+
+@dataclass
+class Order:
+    """A buy order; quantities are in units."""
+
+    owner: str
+    quantity: int
+    filled: int = 0
+    status: str = "open"
+    expires_ms: int = 0
+
+    @property
+    def remaining(self) -> int:
+        return self.quantity - self.filled
+
+
+class LostReplyRetried:
+    """Clients buy at a venue for cash paid in, and send an order again when its reply is lost.
+
+    Bug: the second sending carries a new order id, so that the venue cannot know it for the same order.
+    """
+
+    PRICE = 40
+
+    def __init__(self) -> None:
+        self.cash: Counter[str] = Counter()
+        self.ids: set[str] = set()
+        self.orders: Counter[str] = Counter()
+
+    def deposit(self, operation: Operation) -> None:
+        self.cash[operation.agent] += 100
+
+    def withdraw(self, operation: Operation) -> None:
+        self.cash[operation.agent] = 0
+
+    def buy(self, operation: Operation) -> None:
+        self._accept(operation, operation.id)
+        if operation.fault == "lost_reply":
+            self._accept(operation, self._id_of_retry(operation))
+
+    def _id_of_retry(self, operation: Operation) -> str:
+        return f"{operation.id}-again"
+
+    def _accept(self, operation: Operation, order_id: str) -> None:
+        if order_id not in self.ids and self.cash[operation.agent] >= self.PRICE:
+            self.cash[operation.agent] -= self.PRICE
+            self.ids.add(order_id)
+            self.orders[operation.id] += 1
+
+    def audit(self) -> list[str]:
+        return [f"{times} orders where {wanted} was wanted" for wanted, times in self.orders.items() if times > 1]
+
+
+class LostReplyRetriedFixed(LostReplyRetried):
+    """Sends again under the same id."""
+
+    def _id_of_retry(self, operation: Operation) -> str:
+        return operation.id
+
+
+class FillAfterCancel:
+    """Each client has one order of 10 in the book; another client can fill 5 of the oldest one.
+
+    Bug: an order that is partly filled stays in the book when it is cancelled, and is filled again.
+    """
+
+    def __init__(self) -> None:
+        self.book: list[Order] = []
+        self.filled_when_cancelled: list[tuple[Order, int]] = []
+
+    def place(self, operation: Operation) -> None:
+        if self._own(operation.agent) is None:
+            self.book.append(Order(operation.agent, 10))
+
+    def cancel(self, operation: Operation) -> None:
+        order = self._own(operation.agent)
+        if order is None or order.status != "open":
+            return
+        order.status = "cancelled"
+        self.filled_when_cancelled.append((order, order.filled))
+        if self._leaves_book(order):
+            self.book.remove(order)
+
+    def _leaves_book(self, order: Order) -> bool:
+        return order.filled == 0
+
+    def fill(self, operation: Operation) -> None:
+        order = next((one for one in self.book if one.owner != operation.agent), None)
+        if order is not None:
+            order.filled += 5
+            if order.remaining == 0:
+                self.book.remove(order)
+
+    def _own(self, client: str) -> Order | None:
+        return next((one for one in self.book if one.owner == client), None)
+
+    def audit(self) -> list[str]:
+        return [
+            f"{order} had {filled} when it was cancelled"
+            for order, filled in self.filled_when_cancelled
+            if order.filled != filled
+        ]
+
+
+class FillAfterCancelFixed(FillAfterCancel):
+    """Takes every cancelled order out of the book."""
+
+    def _leaves_book(self, order: Order) -> bool:
+        return order.status == "cancelled"
+
+
+class AmendPastLimit:
+    """A client's position and open orders together may come to 10 units; orders are of 5.
+
+    Bug: an amendment to 10 is checked against the other open orders, but not against the position.
+    """
+
+    LIMIT = 10
+
+    def __init__(self) -> None:
+        self.positions: Counter[str] = Counter()
+        self.open: dict[str, list[int]] = {}
+
+    def place(self, operation: Operation) -> None:
+        orders = self._orders(operation)
+        if self.positions[operation.agent] + sum(orders) + 5 <= self.LIMIT:
+            orders.append(5)
+
+    def fill(self, operation: Operation) -> None:
+        orders = self._orders(operation)
+        if orders:
+            self.positions[operation.agent] += orders.pop(0)
+
+    def amend(self, operation: Operation) -> None:
+        orders = self._orders(operation)
+        if orders and self._counted(operation.agent) + sum(orders[1:]) + 10 <= self.LIMIT:
+            orders[0] = 10
+
+    def _counted(self, _client: str) -> int:
+        return 0
+
+    def _orders(self, operation: Operation) -> list[int]:
+        return self.open.setdefault(operation.agent, [])
+
+    def audit(self) -> list[str]:
+        totals = {client: self.positions[client] + sum(orders) for client, orders in self.open.items()}
+        return [f"{client} may come to hold {total}" for client, total in totals.items() if total > self.LIMIT]
+
+
+class AmendPastLimitFixed(AmendPastLimit):
+    """Counts the position too."""
+
+    def _counted(self, client: str) -> int:
+        return self.positions[client]
+
+
+class LostRemainder:
+    """Buy orders of 10 wait in a book; sellers come with 3 units.
+
+    Bug: the part of a sale that the oldest order does not take is lost where it should go to the next order.
+    """
+
+    def __init__(self) -> None:
+        self.book: list[Order] = []
+        self.bought = self.sold = self.returned = 0
+
+    def buy(self, operation: Operation) -> None:
+        self.book.append(Order(operation.agent, 10))
+
+    def sell(self) -> None:
+        if not self.book:
+            return
+        self.sold += 3
+        left = self._fill_oldest(3)
+        while left and self.book and self._goes_on():
+            left = self._fill_oldest(left)
+        if not self.book:
+            self.returned += left
+
+    def _fill_oldest(self, units: int) -> int:
+        """How many units are left of these."""
+        order = self.book[0]
+        taken = min(units, order.remaining)
+        order.filled += taken
+        self.bought += taken
+        if order.remaining == 0:
+            self.book.pop(0)
+        return units - taken
+
+    def _goes_on(self) -> bool:
+        return False
+
+    def audit(self) -> list[str]:
+        lost = self.sold - self.returned - self.bought
+        return [f"{lost} units were sold to nobody"] if lost else []
+
+
+class LostRemainderFixed(LostRemainder):
+    """Fills the next order too."""
+
+    def _goes_on(self) -> bool:
+        return True
+
+
+class ExpiryMeetsFill:
+    """Orders are good for a minute, and a sweep gives back the cash of those whose minute is over.
+
+    Bug: sweep and fill both take the last instant for theirs, and a fill looks at the time alone.
+    """
+
+    MINUTE_MS = 60_000
+
+    def __init__(self) -> None:
+        self.orders: list[Order] = []
+        self.given_back: list[Order] = []
+
+    def place(self, operation: Operation) -> None:
+        expires = round(operation.now() * 1e3) + self.MINUTE_MS
+        self.orders.append(Order(operation.agent, 1, expires_ms=expires))
+
+    def fill(self, operation: Operation) -> None:
+        now = round(operation.now() * 1e3)
+        order = next((one for one in self.orders if one.remaining and self._can_trade(one, now)), None)
+        if order is not None:
+            order.filled = 1
+            order.status = "filled"
+
+    def sweep(self, operation: Operation) -> None:
+        now = round(operation.now() * 1e3)
+        for order in self.orders:
+            if order.status == "open" and now >= order.expires_ms:
+                order.status = "expired"
+                self.given_back.append(order)
+
+    def _can_trade(self, order: Order, now: int) -> bool:
+        return now <= order.expires_ms
+
+    def audit(self) -> list[str]:
+        return [f"{order} was filled, and its cash given back" for order in self.given_back if order.filled]
+
+
+class ExpiryMeetsFillFixed(ExpiryMeetsFill):
+    """Fills open orders only."""
+
+    def _can_trade(self, order: Order, now: int) -> bool:
+        return order.status == "open" and now <= order.expires_ms
+
+
+BUGS = (
+    Bug(
+        "lost-reply-retried",
+        "an order whose reply is lost is sent again under a new id",
+        ("deposit", "withdraw", "buy"),
+        LostReplyRetried,
+        LostReplyRetriedFixed,
+        (("Agent_1", "deposit"), ("Agent_1", "buy", "lost_reply")),
+    ),
+    Bug(
+        "fill-after-cancel",
+        "a partly filled order is filled again after it was cancelled",
+        ("place", "cancel", "fill"),
+        FillAfterCancel,
+        FillAfterCancelFixed,
+        (("Agent_1", "place"), ("Agent_2", "fill"), ("Agent_1", "cancel"), ("Agent_2", "fill")),
+    ),
+    Bug(
+        "amend-past-limit",
+        "an amendment is not checked against the position",
+        ("place", "fill", "amend"),
+        AmendPastLimit,
+        AmendPastLimitFixed,
+        (("Agent_1", "place"), ("Agent_1", "fill"), ("Agent_1", "place"), ("Agent_1", "amend")),
+    ),
+    Bug(
+        "lost-remainder",
+        "what the oldest order does not take of a sale is lost",
+        ("buy", "sell"),
+        LostRemainder,
+        LostRemainderFixed,
+        (("Agent_1", "buy"), ("Agent_1", "buy"), *[("Agent_1", "sell")] * 4),
+    ),
+    Bug(
+        "expiry-meets-fill",
+        "an order is swept away and filled at the same instant",
+        ("place", "fill", "sweep"),
+        ExpiryMeetsFill,
+        ExpiryMeetsFillFixed,
+        (("Agent_1", "place"), ("Agent_1", "sweep", None, 60.0), ("Agent_1", "fill")),
+    ),
+)

@@ -1,0 +1,125 @@
+"""Looks for each of twelve planted bugs by Hypothesis, and compares what is found with the smallest scenario.
+
+    python benchmarks/planted_bugs.py                       12 bugs, 1,000 examples, three seeds
+    python benchmarks/planted_bugs.py --only two-sells      some bugs
+    python benchmarks/planted_bugs.py --correct 10000       then the variants without the bugs; takes minutes
+
+Sizes are operations/agents/faults/delays. A search that finds in 1,000 examples and 5 seconds a scenario that
+is no larger than the smallest one known, in any of the four, has reached it.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import platform
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+_ROOT = Path(__file__).resolve().parent.parent
+sys.path[:0] = [str(_ROOT), str(_ROOT / "src")]
+
+from benchmarks.planted import BUGS, Bug  # noqa: E402
+from benchmarks.planted.searching import (  # noqa: E402
+    EVERY_PHASE,
+    WITHOUT_EXPLAIN,
+    Search,
+    fails,
+    perform_fixed,
+    search,
+)
+
+from pytest_nos_stress.strategies import scenarios  # noqa: E402
+
+_SECONDS: Final = 5.0
+_WANTED: Final = 11
+
+
+def main() -> None:
+    options = _parser().parse_args()
+    bugs = [bug for bug in BUGS if bug.name in (options.only or bug.name)]
+    phases = EVERY_PHASE if options.explain else WITHOUT_EXPLAIN
+    print(_machine())
+    print(f"phases: {', '.join(phase.name for phase in phases)}; {options.examples} examples")
+    _check_known(bugs)
+    for seed in range(options.first_seed, options.first_seed + options.seeds):
+        print(f"\nseed {seed}\n{_HEADING}")
+        reached = 0
+        for bug in bugs:
+            found = search(bug, scenarios(**bug.bounds), seed, options.examples, phases)
+            reached += _is_met(bug, found)
+            print(_line(bug, found), flush=True)
+            if options.show:
+                print(f"    {found.scenario!r}")
+        wanted = _WANTED * len(bugs) // len(BUGS)
+        print(f"reached the smallest in {_SECONDS:g} s: {reached} of {len(bugs)} (wanted: {wanted})")
+    if options.correct:
+        _correct(bugs, options.correct, options.first_seed)
+
+
+_HEADING: Final = (
+    f"{'bug':<22}{'found after':>12}{'runs':>7}{'seconds':>9}{'ms/run':>8}{'size':>11}{'smallest':>11}  reached"
+)
+
+
+def _line(bug: Bug, found: Search) -> str:
+    after = "not found" if found.found_after is None else str(found.found_after)
+    reached = "yes" if found.reached(bug.smallest_size) else "NO"
+    late = "" if found.seconds <= _SECONDS else ", late"
+    per_run = found.seconds / max(1, found.runs) * 1e3
+    size = "-" if found.size is None else str(found.size)
+    return (
+        f"{bug.name:<22}{after:>12}{found.runs:>7}{found.seconds:>9.2f}{per_run:>8.2f}{size:>11}"
+        f"{bug.smallest_size!s:>11}  {reached}{late}"
+    )
+
+
+def _is_met(bug: Bug, found: Search) -> bool:
+    return found.reached(bug.smallest_size) and found.seconds <= _SECONDS
+
+
+def _check_known(bugs: Sequence[Bug]) -> None:
+    """The smallest scenarios must show the bugs, and only the bugs."""
+    with tempfile.TemporaryDirectory(prefix="nos-stress-planted-") as directory:
+        for bug in bugs:
+            if fails(bug.broken, bug.smallest_scenario, directory) is None:
+                raise SystemExit(f"{bug.name}: its smallest scenario does not show the bug")
+            if error := fails(bug.fixed, bug.smallest_scenario, directory):
+                raise SystemExit(f"{bug.name}: the variant without the bug fails: {error}")
+
+
+def _correct(bugs: Sequence[Bug], examples: int, seed: int) -> None:
+    print(f"\nwithout the bugs, {examples} scenarios each")
+    began, wrong = time.perf_counter(), 0
+    for bug in bugs:
+        done = perform_fixed(bug, scenarios(**bug.bounds), seed, examples)
+        wrong += done.found_after is not None
+        verdict = "all pass" if done.found_after is None else f"WRONGLY FAILS: {done.scenario!r}"
+        print(f"{bug.name:<22}{done.runs:>7} runs{done.seconds:>9.1f} s  {verdict}", flush=True)
+    print(f"wrong: {wrong} of {len(bugs)}, in {time.perf_counter() - began:.0f} s")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--examples", type=int, default=1_000, help="the most examples of a search")
+    parser.add_argument("--seeds", type=int, default=3, help="how many searches for each bug")
+    parser.add_argument("--first-seed", type=int, default=0)
+    parser.add_argument("--only", action="append", choices=[bug.name for bug in BUGS], metavar="NAME")
+    parser.add_argument("--correct", type=int, default=0, help="scenarios for each variant without its bug")
+    parser.add_argument("--explain", action="store_true", help="with Hypothesis' explain phase")
+    parser.add_argument("--show", action="store_true", help="print the scenarios that were found")
+    return parser
+
+
+def _machine() -> str:
+    load = f"load {os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else "load unknown"
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    return f"{time.strftime('%Y-%m-%d %H:%M')}, {python}, {platform.system()}, {os.cpu_count()} cores, {load}"
+
+
+if __name__ == "__main__":
+    main()

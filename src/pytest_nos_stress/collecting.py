@@ -1,0 +1,169 @@
+"""From what agents note to batches of operations: everything else is worked out from the plan, here.
+
+Guarantee: each operation is taken once, and the operations of a batch are in the order of their ends. Where
+the engine orders operations itself, because several end at one instant of virtual time, its order is kept.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Sequence
+from typing import Final
+
+import numpy as np
+
+from .agent import Agent, Deviation, ErrorSample
+from .engines import Clock
+from .plan import KINDS
+from .records import FAILED, MISSING, SUCCESS, Batch, Column
+
+_OUTCOME_OF_KIND: Final = np.array([SUCCESS, MISSING, FAILED, FAILED], dtype=np.uint8)
+
+
+class _Feed:
+    """What the recorder has taken from one agent so far."""
+
+    __slots__ = ("agent", "last_end", "taken_of_block")
+
+    def __init__(self, agent: Agent) -> None:
+        self.agent = agent
+        self.taken_of_block = 0
+        self.last_end: int | None = None
+
+    def plan(self, count: int) -> list[tuple[Column, Column | None]]:
+        """The plan of the next ``count`` operations."""
+        parts = []
+        while count:
+            block = self.agent.blocks[0]
+            first = self.taken_of_block
+            codes = block.codes[first : first + count]
+            pauses = None if block.pauses is None else block.pauses[first : first + count]
+            parts.append((codes, pauses))
+            count -= codes.size
+            self.taken_of_block += codes.size
+            if self.taken_of_block == block.codes.size:
+                self.agent.blocks.popleft()
+                self.taken_of_block = 0
+        return parts
+
+    def forget(self, count: int, last_end: int) -> list[Deviation]:
+        """Take the next ``count`` operations out of the agent's buffers; returns the deviations among them."""
+        agent = self.agent
+        del agent.starts[:count]
+        del agent.ends[:count]
+        agent.taken += count
+        self.last_end = last_end
+        waiting, due = agent.deviations, []
+        while waiting and waiting[0].operation < agent.taken:
+            due.append(waiting.popleft())
+        return due
+
+
+class Collector:
+    """Takes what agents have noted, a batch at a time."""
+
+    def __init__(self, clock: Clock, sequence: list[int] | None) -> None:
+        self.error_counts: Counter[str] = Counter()
+        self.expected_counts: Counter[str] = Counter()
+        self._clock = clock
+        self._sequence = sequence
+        self._feeds: list[_Feed] = []
+
+    def attach(self, agents: Sequence[Agent]) -> None:
+        """Name the agents, in the order of their numbers."""
+        self._feeds = [_Feed(agent) for agent in agents]
+
+    def samples(self) -> dict[str, ErrorSample]:
+        """An example of each type of error."""
+        samples: dict[str, ErrorSample] = {}
+        for feed in self._feeds:
+            for name, sample in list(feed.agent.samples.items()):
+                samples.setdefault(name, sample)
+        return samples
+
+    def take(self) -> Batch | None:
+        """What all agents have noted since the last time; None if that is nothing."""
+        if self._sequence is None:
+            return self._take([(feed, count) for feed in self._feeds if (count := len(feed.agent.ends))], None)
+        sequence = np.array(self._sequence[:], np.int64)
+        del self._sequence[: sequence.size]
+        counts = np.bincount(sequence, minlength=len(self._feeds)).tolist()
+        return self._take(
+            [(feed, count) for feed, count in zip(self._feeds, counts, strict=True) if count], sequence
+        )
+
+    def _take(self, waiting: list[tuple[_Feed, int]], sequence: Column | None) -> Batch | None:
+        """So many operations of each feed, in order of time or in that of the sequence of agents' numbers."""
+        if not waiting:
+            return None
+        end = _joined([(feed.agent.ends, count) for feed, count in waiting])
+        start = _joined([(feed.agent.starts, count) for feed, count in waiting])
+        due = np.empty_like(end)
+        due[1:] = end[:-1]
+        plans: list[tuple[Column, Column | None]] = []
+        deviations: dict[int, Deviation] = {}
+        row = 0
+        for feed, count in waiting:
+            plans += feed.plan(count)
+            due[row] = self._clock.started_ns if feed.last_end is None else feed.last_end
+            first = row - feed.agent.taken
+            operation, recovered_at = feed.agent.recovered_from or (-1, 0)
+            if row <= first + operation < row + count:
+                due[first + operation] = recovered_at
+            for deviation in feed.forget(count, int(end[row + count - 1])):
+                deviations[first + deviation.operation] = deviation
+            row += count
+        agent = np.repeat([feed.agent.number for feed, _ in waiting], [count for _, count in waiting])
+        order = (
+            np.argsort(end, kind="stable") if sequence is None else np.argsort(np.argsort(sequence, kind="stable"))
+        )
+        return self._batch(agent, start, end, due, plans, deviations, order)
+
+    def _batch(
+        self,
+        agent: Column,
+        start: Column,
+        end: Column,
+        due: Column,
+        plans: list[tuple[Column, Column | None]],
+        deviations: dict[int, Deviation],
+        order: Column,
+    ) -> Batch:
+        if any(pauses is not None for _, pauses in plans):
+            all_pauses = [np.zeros(codes.size) if pauses is None else pauses for codes, pauses in plans]
+            due += (np.concatenate(all_pauses) * 1e9).astype(np.int64)
+        code = np.concatenate([codes for codes, _ in plans])
+        outcome = _OUTCOME_OF_KIND[code % np.uint16(KINDS)]
+        is_error = np.zeros(end.size, np.bool_)
+        for row, deviation in deviations.items():
+            outcome[row] = FAILED
+            is_error[row] = deviation.is_error
+            counter = self.error_counts if deviation.is_error else self.expected_counts
+            counter[deviation.type] += 1
+        latency = end - start
+        return Batch(
+            agent=agent[order],
+            code=code[order],
+            outcome=outcome[order],
+            is_error=is_error[order],
+            end=end[order],
+            latency=latency[order],
+            response_time=np.maximum(end - due, latency)[order],
+            errors=_texts_in_order(deviations, order),
+        )
+
+
+def _joined(lists: list[tuple[list[int], int]]) -> Column:
+    """The first so many numbers of each list, without a copy in between."""
+    numbers = itertools.chain.from_iterable(itertools.islice(one, count) for one, count in lists)
+    return np.fromiter(numbers, np.int64, sum(count for _, count in lists))
+
+
+def _texts_in_order(deviations: dict[int, Deviation], order: Column) -> dict[int, str]:
+    """The text of each deviation by its row after sorting."""
+    if not deviations:
+        return {}
+    place = np.empty(order.size, np.int64)
+    place[order] = np.arange(order.size)
+    return {int(place[row]): f"{deviation.type}: {deviation.message}" for row, deviation in deviations.items()}

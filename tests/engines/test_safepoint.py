@@ -1,0 +1,123 @@
+"""A point at which no operation of real threads is under way."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+
+import pytest
+
+from pytest_nos_stress.engines.safepoint import Safepoint
+
+HANG = 20.0
+
+
+def perform(safepoint: Safepoint, operation: Callable[[], object], look: Callable[[], None], times: int) -> None:
+    for _ in range(times):
+        with safepoint.operation(look, lambda: False):
+            operation()
+
+
+def in_threads(number: int, action: Callable[[], None]) -> None:
+    threads = [threading.Thread(target=action, daemon=True) for _ in range(number)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(HANG)
+    assert not any(thread.is_alive() for thread in threads)
+
+
+@pytest.mark.parametrize("every", [1, 3, 50])
+def test_nobody_is_in_an_operation_when_a_check_looks(every: int) -> None:
+    lock = threading.Lock()
+    under_way, seen = [0], list[int]()
+
+    def operation() -> None:
+        with lock:
+            under_way[0] += 1
+        time.sleep(0.0002)
+        with lock:
+            under_way[0] -= 1
+
+    safepoint = Safepoint(every)
+    in_threads(6, lambda: perform(safepoint, operation, lambda: seen.append(under_way[0]), 50))
+    assert set(seen) == {0}
+    assert len(seen) <= 300 // every
+
+
+@pytest.mark.parametrize(("every", "looks"), [(1, 12), (3, 4), (5, 2), (13, 0)])
+def test_one_agent_is_looked_at_once_in_so_many_operations(every: int, looks: int) -> None:
+    seen: list[int] = []
+    performed: list[int] = []
+    perform(Safepoint(every), lambda: performed.append(0), lambda: seen.append(len(performed)), 12)
+    assert seen == [every * number for number in range(1, looks + 1)]
+
+
+def test_an_operation_that_raises_counts_and_is_not_under_way_any_more() -> None:
+    safepoint = Safepoint(2)
+    seen: list[str] = []
+
+    def fails() -> None:
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        perform(safepoint, fails, lambda: seen.append("look"), 1)
+    perform(safepoint, lambda: None, lambda: seen.append("look"), 1)
+    assert seen == ["look"]
+
+
+def test_what_a_check_raises_is_raised_where_it_was_due_and_nobody_is_held_for_it() -> None:
+    safepoint = Safepoint(1)
+
+    def fails() -> None:
+        raise LookupError
+
+    with pytest.raises(LookupError):
+        perform(safepoint, lambda: None, fails, 1)
+    seen: list[str] = []
+    in_threads(2, lambda: perform(safepoint, lambda: None, lambda: seen.append("look"), 1))
+    assert seen
+
+
+def test_agents_that_wait_for_each_other_are_not_held_for_ever() -> None:
+    """Ann's operation ends when Bob's next one begins; the look after Bob's first one is left out."""
+    safepoint = Safepoint(1)
+    in_first, second = threading.Event(), threading.Event()
+    seen: list[str] = []
+
+    def ann() -> None:
+        def waits() -> None:
+            in_first.set()
+            assert second.wait(HANG)
+
+        perform(safepoint, waits, lambda: seen.append("Ann"), 1)
+
+    def bob() -> None:
+        assert in_first.wait(HANG)
+        perform(safepoint, lambda: None, lambda: seen.append("Bob"), 1)
+        perform(safepoint, second.set, lambda: seen.append("Bob"), 1)
+
+    threads = [threading.Thread(target=one, daemon=True) for one in (ann, bob)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(HANG)
+    assert not any(thread.is_alive() for thread in threads)
+
+
+def test_a_run_that_is_stopped_holds_nobody() -> None:
+    safepoint = Safepoint(1)
+    looking, done = threading.Event(), threading.Event()
+
+    def look() -> None:
+        looking.set()
+        assert done.wait(HANG)
+
+    thread = threading.Thread(target=lambda: perform(safepoint, lambda: None, look, 1), daemon=True)
+    thread.start()
+    assert looking.wait(HANG)
+    with safepoint.operation(lambda: None, lambda: True):
+        done.set()
+    thread.join(HANG)
+    assert not thread.is_alive()

@@ -1,0 +1,140 @@
+"""Stress tests under @given: no health check, the smallest scenario, an example to paste."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+SERVICE = """
+from hypothesis import example, given, settings
+from pytest_nos_stress import Scenario
+from pytest_nos_stress.strategies import scenarios
+
+
+class OrderService:
+    retries_under_a_new_id = True
+
+    def __init__(self):
+        self.orders = []
+
+    def buy(self, operation):
+        self.orders.append(operation.id)
+        if operation.fault == "lost_reply":
+            self.orders.append(operation.id + "-again" if self.retries_under_a_new_id else operation.id)
+
+    def sell(self):
+        pass
+
+    def audit(self):
+        return [order for order in self.orders if order.endswith("-again")]
+
+"""
+SEARCH = """
+@settings(max_examples=100, deadline=None)
+@given(scenario=scenarios(tasks=["sell", "buy"], agents=(1, 4), operations=(1, 20)))
+def test_each_order_is_booked_once(scenario, stress_simulator):
+    service = OrderService()
+    stress_simulator.run(service, scenario=scenario, checks=[service.audit])
+"""
+
+
+@pytest.fixture
+def search(pytester: pytest.Pytester) -> pytest.Pytester:
+    pytester.makepyfile(test_search=SERVICE + SEARCH)
+    return pytester
+
+
+def pasted(output: str) -> str:
+    """The example as a user would copy it from a report."""
+    found = re.search(r"@example\(.*\)$", output, re.M)
+    assert found, output
+    return found[0]
+
+
+@pytest.mark.parametrize("workers", [[], ["-n", "1"]], ids=["one process", "xdist"])
+def test_a_failing_search_shows_the_smallest_scenario_to_paste(
+    search: pytest.Pytester, workers: list[str]
+) -> None:
+    result = search.runpytest("--stress", "--hypothesis-seed=1", *workers)
+    result.assert_outcomes(failed=1)
+    output = result.stdout.str()
+    assert pasted(output) == (
+        "@example(scenario=Scenario(engine='virtual', operations=[('Agent_1', 'buy', 'lost_reply')]))"
+    )
+    assert "FailedHealthCheck" not in output
+    assert "check audit is broken: after an operation of Agent_1" in output
+
+
+def test_the_pasted_example_fails_at_once_and_passes_once_the_bug_is_mended(search: pytest.Pytester) -> None:
+    line = pasted(search.runpytest("--stress", "--hypothesis-seed=1").stdout.str())
+    no_search = SEARCH.replace("max_examples=100", "phases=[Phase.explicit]")
+    head = "from hypothesis import Phase" + SERVICE
+    search.makepyfile(test_pasted=head + no_search.replace("@given", f"{line}\n@given"))
+    again = search.runpytest("--stress", "test_pasted.py")
+    again.assert_outcomes(failed=1)
+    assert "check audit is broken" in again.stdout.str()
+    mended = SERVICE.replace("retries_under_a_new_id = True", "retries_under_a_new_id = False")
+    search.makepyfile(test_mended=mended + SEARCH.replace("@given", f"{line}\n@given"))
+    search.runpytest("--stress", "test_mended.py").assert_outcomes(passed=1)
+
+
+def test_positional_given_arguments_are_shown_by_name_too(search: pytest.Pytester) -> None:
+    positional = SEARCH.replace("(scenario=scenarios", "(scenarios").replace(
+        "(scenario, stress_simulator)", "(stress_simulator, scenario)"
+    )
+    search.makepyfile(test_search=SERVICE + positional)
+    assert pasted(search.runpytest("--stress").stdout.str()).startswith("@example(scenario=Scenario(")
+
+
+def test_the_example_database_brings_the_failure_back_first(search: pytest.Pytester) -> None:
+    counted = SEARCH.replace("    service = ", "    print('performed', scenario)\n    service = ")
+    search.makepyfile(test_search=SERVICE + counted)
+    search.runpytest_subprocess("--stress").assert_outcomes(failed=1)
+    again = search.runpytest_subprocess("--stress").stdout.str()
+    performed = re.findall(r"^performed (.*)$", again, re.M)
+    assert "operations=[('Agent_1', 'buy', 'lost_reply')]" in performed[0]
+
+
+def test_files_and_figures_are_those_of_the_last_example(search: pytest.Pytester) -> None:
+    result = search.runpytest("--stress", "--hypothesis-seed=1", "--junitxml=report.xml")
+    directory = next(Path(search.path, "stress_test_output").iterdir())
+    assert sorted(one.name for one in directory.iterdir()) == [
+        "agent_memory_snapshot.json",
+        "scenario.json",
+        "simulation_statistics.json",
+        "stress_test_results.log",
+    ]
+    assert "'lost_reply'" in result.stdout.str()
+    assert '["Agent_1", "buy", "lost_reply", 0.0]' in (directory / "scenario.json").read_text()
+    report = Path(search.path, "report.xml").read_text()
+    assert report.count('name="stress_operations" value="1"') == 1
+    assert "stress_run_2" not in report
+    result.stdout.re_match_lines([r"failed +1 +0/1/0 .*\(last of \d+ examples\)"])
+
+
+def test_an_example_may_run_the_simulator_several_times(search: pytest.Pytester) -> None:
+    twice = SEARCH.replace(
+        "    service = ", "    stress_simulator.run(OrderService(), scenario=scenario)\n    service = "
+    )
+    search.makepyfile(test_search=SERVICE + twice)
+    search.runpytest("--stress").assert_outcomes(failed=1)
+    directory = next(Path(search.path, "stress_test_output").iterdir())
+    assert sorted(one.name for one in directory.glob("run-*")) == ["run-2"]
+
+
+def test_a_search_without_the_fixture_needs_no_stress_option(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        SERVICE
+        + SEARCH.replace(", stress_simulator", "")
+        .replace("stress_simulator.run(service", "run_stress_test(target=service, output_dir='out'")
+        .replace("@settings", "from pytest_nos_stress import run_stress_test\n@settings")
+    )
+    result = pytester.runpytest()
+    result.assert_outcomes(failed=1)
+    assert pasted(result.stdout.str()).startswith("@example(scenario=Scenario(")
+
+
+def test_a_fixture_makes_a_search_a_stress_test(search: pytest.Pytester) -> None:
+    search.runpytest().assert_outcomes(skipped=1)

@@ -1,0 +1,234 @@
+"""--stress-shrink: the smallest scenario that makes a test fail as it did, as a test to paste."""
+
+from __future__ import annotations
+
+import re
+import textwrap
+
+import pytest
+
+BUGGY = """
+import threading
+import pytest
+
+class Orders:
+    def __init__(self):
+        self.booked = []
+    def buy(self, operation):
+        self.booked.append(operation.id)
+        if operation.fault == "lost_reply":
+            self.booked.append(operation.id)
+    def sell(self):
+        pass
+    def audit(self):
+        return ["an order is booked twice"] if len(self.booked) > len(set(self.booked)) else []
+
+@pytest.fixture
+def orders():
+    return Orders()
+
+"""
+SETTINGS = 'tasks=["buy", "sell"], failure_mode="mixed", min_delay=0, max_delay="1ms"'
+FAILING = {
+    "assertion": f"""
+def test_orders(stress_simulator, orders):
+    stress_simulator.run(target=orders, {SETTINGS})
+    assert not orders.audit()  # nothing is booked twice
+""",
+    "check": f"""
+def test_orders(stress_simulator, orders):
+    stress_simulator.run(target=orders, {SETTINGS}, checks=[orders.audit])
+""",
+    "error": f"""
+@pytest.mark.filterwarnings("default")
+@pytest.mark.stress(thresholds=["errors < 1"], agents=3)
+def test_orders(stress_simulator, orders):
+    def buy(operation):
+        orders.buy(operation)
+        assert not orders.audit()
+    stress_simulator.run(target={{"buy": buy, "sell": orders.sell}}, {SETTINGS})
+""",
+}
+
+
+def smallest_test(output: str) -> str:
+    """What the report offers to be pasted."""
+    found = re.search(r"as a test to paste:\n\n(.*?)\n\nor repeat it with:", output, re.S)
+    assert found, output
+    return found[1]
+
+
+@pytest.mark.parametrize("workers", [[], ["-n", "1"]], ids=["one process", "xdist"])
+@pytest.mark.parametrize("kind", FAILING)
+def test_a_failure_is_shrunk_to_a_test_that_fails_the_same_way(
+    pytester: pytest.Pytester, kind: str, workers: list[str]
+) -> None:
+    pytester.makepyfile(BUGGY + FAILING[kind])
+    result = pytester.runpytest("--stress", "--stress-shrink", "--stress-seed=4", *workers)
+    result.assert_outcomes(failed=1)
+    output = result.stdout.str()
+    assert re.search(r"\d+ operations of \d agents -> 1 of 1 agent \(\d+ attempts, [\d.]+ s\)", output), output
+    test = smallest_test(output)
+    assert re.search(r"operations=\[\n +\('\w+', 'buy', 'lost_reply'\),\n +\],", test), test
+    pytester.makepyfile(test_pasted=BUGGY + test)
+    again = pytester.runpytest("--stress", "test_pasted.py")
+    again.assert_outcomes(failed=1)
+    assert "audit" in again.stdout.str()
+
+
+def test_the_smallest_scenario_can_be_repeated_from_its_file(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(BUGGY + FAILING["check"])
+    output = pytester.runpytest("--stress", "--stress-shrink").stdout.str()
+    command = output[output.index("or repeat it with:") :].splitlines()[1].split()
+    pytester.runpytest(*command[1:]).assert_outcomes(failed=1)
+
+
+def test_interleaved_operations_of_two_agents_are_kept(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("""
+        def test_no_overdraft(stress_simulator):
+            balance = [100]
+            def withdraw(operation):
+                if balance[0] >= 100:
+                    operation.sleep(0.01)
+                    balance[0] -= 100
+            stress_simulator.run(
+                target={"withdraw": withdraw, "deposit": lambda: None},
+                engine="virtual", max_delay=0, min_delay=0, checks=[lambda: balance[0] >= 0],
+            )
+    """)
+    output = pytester.runpytest("--stress", "--stress-shrink").stdout.str()
+    assert "-> 2 of 2 agents" in output
+    assert len(re.findall(r"\('\w+', 'withdraw'\),", smallest_test(output))) == 2
+
+
+def test_a_deadlock_is_shrunk(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("""
+        import threading
+        def test_transfers(stress_simulator):
+            a, b = threading.Lock(), threading.Lock()
+            def transfer(first, second):
+                def task(operation):
+                    with first:
+                        operation.sleep(0.001)
+                        with second:
+                            pass
+                return task
+            stress_simulator.run(
+                target={"there": transfer(a, b), "back": transfer(b, a)},
+                engine="virtual", max_delay=0, min_delay=0,
+            )
+    """)
+    result = pytester.runpytest("--stress", "--stress-shrink")
+    result.assert_outcomes(failed=1)
+    output = result.stdout.str()
+    assert "deadlock after" in output
+    assert "-> 2 of 2 agents" in output
+
+
+def test_a_marked_body_is_shrunk(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("""
+        import pytest
+
+        @pytest.fixture
+        def rows():
+            return []
+
+        @pytest.mark.stress(agents=3, max_delay=0, min_delay=0)
+        def test_body(rows):
+            rows.append(1)
+            if len(rows) == 4:
+                raise ValueError("the fourth row")
+    """)
+    output = pytester.runpytest("--stress", "--stress-shrink").stdout.str()
+    assert "-> 4 of 1 agent" in output
+    assert "def test_body_smallest(rows):" in smallest_test(output)
+
+
+def test_a_race_of_real_threads_is_said_not_to_repeat(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("""
+        import time
+        def test_race(stress_simulator):
+            inside = []
+            def task():
+                inside.append(1)
+                assert len(inside) == 1
+                time.sleep(0.01)
+                inside.clear()
+            stress_simulator.run(target={"task": task}, max_delay=0, min_delay=0, operations_per_agent=3)
+    """)
+    result = pytester.runpytest("--stress", "--stress-shrink")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["not shrunk: the failure does not repeat under virtual time*"])
+
+
+def test_a_threshold_on_time_is_not_shrunk(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("""
+        def test_slow(stress_simulator):
+            stress_simulator.run(thresholds=["latency.max < 1ns"], max_delay=0, min_delay=0)
+    """)
+    result = pytester.runpytest("--stress", "--stress-shrink")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["not shrunk: the thresholds that do not hold are about time*"])
+
+
+def test_a_fixture_of_wider_scope_that_keeps_state_is_named_as_a_cause(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("""
+        import pytest
+
+        @pytest.fixture(scope="module")
+        def rows():
+            return []
+
+        def test_rows(stress_simulator, rows):
+            stress_simulator.run({"task": lambda: rows.append(1)}, engine="virtual", max_delay=0, min_delay=0)
+            assert len(rows) != 288, len(rows)
+
+        def test_another(rows):
+            pass
+    """)
+    result = pytester.runpytest("--stress", "--stress-shrink", "--missing-data-prob=0.2", "--failure-prob=0.1")
+    output = result.stdout.str()
+    assert "INTERNALERROR" not in output
+
+
+def test_what_passes_is_run_once(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("""
+        performed = []
+        def test_passes(stress_simulator):
+            performed.append(1)
+            stress_simulator.run(max_delay=0, min_delay=0)
+        def test_it_was_performed_once():
+            assert performed == [1]
+    """)
+    pytester.runpytest("--stress", "--stress-shrink").assert_outcomes(passed=2)
+
+
+def test_fixtures_of_every_scope_are_torn_down_after_shrinking(pytester: pytest.Pytester) -> None:
+    scopes = ("function", "class", "module", "session")
+    fixtures = "".join(
+        textwrap.dedent(f"""
+            @pytest.fixture(scope="{scope}")
+            def of_{scope}():
+                events.append("up {scope}")
+                yield
+                events.append("down {scope}")
+        """)
+        for scope in scopes
+    )
+    pytester.makeconftest(
+        "import pytest\nfrom pathlib import Path\nevents = []\n"
+        + fixtures
+        + "\ndef pytest_unconfigure():\n    Path('events').write_text('\\n'.join(events))\n"
+    )
+    pytester.makepyfile("""
+        def test_fails(stress_simulator, of_function, of_class, of_module, of_session):
+            stress_simulator.run(engine="virtual")
+            assert False
+
+        def test_last(of_session):
+            pass
+    """)
+    pytester.runpytest("--stress", "--stress-shrink").assert_outcomes(failed=1, passed=1)
+    events = pytester.path.joinpath("events").read_text().splitlines()
+    for scope in scopes:
+        assert events.count(f"up {scope}") == events.count(f"down {scope}") >= 1

@@ -1,0 +1,191 @@
+"""Virtual time under pytest: locks of the user's code, the fixture's scope, threads, and what a failure shows."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+SERVICE = """
+import threading
+
+module_lock = threading.Lock()
+
+
+class Transfers:
+    def __init__(self):
+        self.lock = threading.RLock()
+        self.inside = []
+
+    def transfer(self, operation):
+        with module_lock, self.lock:
+            self.inside.append(operation.agent)
+            operation.sleep(0.01)
+            assert self.inside == [operation.agent]
+            self.inside.clear()
+"""
+CALM = "missing_data_prob=0, failure_prob=0, min_delay=0, max_delay=0"
+
+
+@pytest.mark.parametrize("where", ["a module a conftest imports", "a module the test imports", "the test itself"])
+@pytest.mark.parametrize("own_threads", [True, False])
+def test_locks_made_anywhere_under_stress_give_turns_away(
+    pytester: pytest.Pytester, where: str, own_threads: bool
+) -> None:
+    pytester.syspathinsert()
+    if where == "the test itself":
+        head = SERVICE
+    else:
+        pytester.makepyfile(transfers_service=SERVICE)
+        head = "from transfers_service import Transfers\n"
+    if where == "a module a conftest imports":
+        pytester.makeconftest("import transfers_service")
+    pytester.makepyfile(f"""{head}
+def test_transfers(stress_simulator):
+    result = stress_simulator.run(
+        Transfers(), tasks=["transfer"], engine="virtual", own_threads={own_threads}, agents=4,
+        operations_per_agent=5, {CALM},
+    )
+    assert result.stats["duration"] == 0.2
+""")
+    result = pytester.runpytest_subprocess("--stress")
+    result.assert_outcomes(passed=1)
+
+
+def test_without_stress_locks_are_untouched(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("""
+        import _thread, threading
+        def test_lock():
+            assert type(threading.Lock()) is type(_thread.allocate_lock())
+            assert type(threading.RLock()) is _thread.RLock
+    """)
+    pytester.runpytest_subprocess().assert_outcomes(passed=1)
+
+
+def test_the_session_leaves_threading_as_it_was(pytester: pytest.Pytester) -> None:
+    before = (threading.Lock, threading.RLock)
+    pytester.makepyfile("def test_trades(stress_simulator): stress_simulator.run(engine='virtual')")
+    pytester.runpytest("--stress").assert_outcomes(passed=1)
+    assert (threading.Lock, threading.RLock) == before
+
+
+def test_no_thread_of_a_run_outlives_its_test(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("""
+        import threading
+        before = threading.active_count()
+        def test_trades(stress_simulator):
+            stress_simulator.run(engine="virtual", agents=20, operations_per_agent=3)
+        def test_no_thread_is_left():
+            assert threading.active_count() == before
+    """)
+    pytester.runpytest_subprocess("--stress").assert_outcomes(passed=2)
+
+
+@pytest.mark.parametrize("given", ["option", "ini", "marker"])
+def test_the_engine_can_be_chosen_from_everywhere(pytester: pytest.Pytester, given: str) -> None:
+    pytester.makeini("[pytest]\nstress_engine = virtual" if given == "ini" else "[pytest]")
+    marker = '@pytest.mark.stress(engine="virtual")' if given == "marker" else ""
+    pytester.makepyfile(f"""
+        import pytest
+        {marker}
+        def test_trades(stress_simulator):
+            assert stress_simulator.run().scenario.engine == "virtual"
+    """)
+    options = ["--stress-engine=virtual"] if given == "option" else []
+    pytester.runpytest("--stress", *options).assert_outcomes(passed=1)
+
+
+def test_a_marked_body_runs_in_virtual_time(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("""
+        import pytest
+        @pytest.mark.stress(engine="virtual", operations_per_agent=50)
+        def test_body():
+            pass
+    """)
+    result = pytester.runpytest("--stress")
+    result.assert_outcomes(passed=1)
+
+
+def test_a_deadlock_fails_the_test_with_who_waits_for_whom(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(f"""
+        import threading
+        def test_transfers(stress_simulator):
+            locks = {{"Agent_1": threading.Lock(), "Agent_2": threading.Lock()}}
+            def transfer(operation):
+                with locks[operation.agent]:
+                    operation.sleep(0.01)
+                    other = next(name for name in locks if name != operation.agent)
+                    with locks[other]:
+                        pass
+            stress_simulator.run(transfer, tasks=["transfer"], agents=2, engine="virtual", {CALM})
+        def test_the_next_one_is_not_touched(stress_simulator):
+            stress_simulator.run(engine="virtual")
+    """)
+    result = pytester.runpytest("--stress")
+    result.assert_outcomes(failed=1, passed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "E*Deadlock: deadlock after 0.01 s of virtual time: no agent can go on",
+            "E*Agent_1 waits for a lock that Agent_2 holds",
+            "E*with locks?other?:",
+            "E*Agent_2 waits for a lock that Agent_1 holds",
+            "E*with locks?other?:",
+        ]
+    )
+    result.stdout.re_match_lines([r"deadlocked +2 +.*::test_transfers"])
+
+
+def test_a_broken_check_shows_the_assertion_of_the_user(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(f"""
+        def test_limit(stress_simulator):
+            held = []
+            def limit_holds():
+                assert len(held) < 3, "too many"
+            stress_simulator.run({{"buy": lambda: held.append(1)}}, engine="virtual", checks=[limit_holds], {CALM})
+    """)
+    result = pytester.runpytest("--stress")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        [
+            "E*AssertionError: too many",
+            "*The above exception was the direct cause of the following exception:*",
+            "E*CheckFailed: check limit_holds is broken: after an operation of *: AssertionError: too many*",
+        ]
+    )
+    result.stdout.re_match_lines([r"failed +3 +3/0/0 .*"])
+
+
+def test_checks_of_marker_and_run_add_up(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("""
+        import pytest
+        looked = []
+        @pytest.mark.stress(checks=[lambda: looked.append("marker")])
+        def test_trades(stress_simulator):
+            result = stress_simulator.run(max_delay=0, min_delay=0, checks=[lambda: looked.append("run")])
+            assert looked == ["marker", "run"]
+            assert [one.verdict for one in result.checks] == ["held", "held"]
+    """)
+    pytester.runpytest("--stress").assert_outcomes(passed=1)
+
+
+def test_sometimes_and_eventually_are_on_the_fixture_too(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("""
+        import pytest_nos_stress
+        def test_trades(stress_simulator):
+            assert stress_simulator.sometimes is pytest_nos_stress.sometimes
+            assert stress_simulator.eventually is pytest_nos_stress.eventually
+            stress_simulator.run(engine="virtual")
+    """)
+    pytester.runpytest("--stress").assert_outcomes(passed=1)
+
+
+def test_an_async_target_is_told_what_to_do_instead(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("""
+        def test_trades(stress_simulator):
+            async def buy(operation):
+                pass
+            stress_simulator.run({"buy": buy}, engine="virtual")
+    """)
+    result = pytester.runpytest("--stress")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E*task 'buy' is async def, which engine 'virtual' cannot run; give a sync*"])
