@@ -105,7 +105,7 @@ def test_a_check_that_finds_nothing_holds(answer: object, engine: str, tmp_path:
         (answers(object), "it returned <class 'object'>; must return"),
         (answers(iter([1])), "must return None, True, False or a list of problems"),
         (raises(LookupError("no account")), "LookupError: no account"),
-        (raises(AssertionError("two\nlines")), r"AssertionError: two\nlines"),
+        (raises(AssertionError("two\nlines")), "AssertionError: two lines"),
     ],
     ids=lambda one: str(one)[:30] if isinstance(one, str) else "",
 )
@@ -463,7 +463,7 @@ def test_what_becomes_true_without_faults_holds(way: dict[str, Any], tmp_path: P
     service = Pending()
     result = run(tmp_path, service, checks=[eventually("settled", service.is_settled)], **{**FAULTY, **way})
     assert verdicts(result) == {"settled": "held"}
-    assert result.operations > 60
+    assert result.operations >= 60  # real threads may have settled by the end of the plan
     assert result.operations == result.successes + result.failures + result.missing_data
     lines = (tmp_path / "stress_test_results.log").read_text().splitlines()
     assert len(lines) == result.operations
@@ -500,7 +500,7 @@ def test_no_fault_is_planned_while_a_target_recovers(own_threads: bool, tmp_path
 @ways
 def test_what_never_becomes_true_is_broken_after_its_operations(way: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(
-        CheckFailed, match="check settled is broken: not true within 10 s without faults"
+        CheckFailed, match="check settled is broken: not true within 15 operations of an agent without faults"
     ) as caught:
         run(tmp_path, checks=[eventually("settled", lambda: False, operations=15)], **way)
     assert 60 < caught.value.result.operations <= 60 + 3 * 15

@@ -35,7 +35,7 @@ def test_where_two_runs_differ_the_first_operation_is_named(pytester: pytest.Pyt
     result.assert_outcomes(failed=1)
     result.stdout.re_match_lines(
         [
-            r"not deterministic: operation \d+ is the first that differs",
+            r"not deterministic: operation \d+, by the order of ends, is the first that differs",
             r"  first time:  \w+ operation \d+ \(buy\) .*, ended .*, took .*",
             r"  second time: \w+ operation \d+ \(buy\) .*, ended .*, took .*",
             r"Usual causes: the wall clock .*",
@@ -78,7 +78,7 @@ def test_a_run_of_real_threads_is_said_not_to_be_verified(pytester: pytest.Pytes
     """)
     result = pytester.runpytest("--stress", "--stress-verify-determinism")
     result.assert_outcomes(passed=2)
-    result.stdout.fnmatch_lines(["1 test not verified: determinism is verified in virtual time only"])
+    result.stdout.fnmatch_lines(["1 test not verified: in real time, under @given, or without a run"])
 
 
 def test_a_test_that_runs_more_often_the_second_time_is_not_deterministic(pytester: pytest.Pytester) -> None:
@@ -103,3 +103,26 @@ def test_the_files_of_the_first_run_are_kept(pytester: pytest.Pytester) -> None:
     directory = next(Path(pytester.path, "stress_test_output").iterdir())
     assert (directory / "simulation_statistics.json").exists()
     assert (directory / "second run" / "simulation_statistics.json").exists()
+
+
+def test_a_test_that_fails_the_second_time_only_is_not_deterministic(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("""
+        times = []
+        def test_trades(stress_simulator):
+            stress_simulator.run(engine="virtual")
+            times.append(1)
+            assert len(times) == 1
+    """)
+    result = pytester.runpytest("--stress", "--stress-verify-determinism")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["not deterministic: the first time the test passed, the second time it failed: AssertionError: *"]
+    )
+
+
+def test_a_scenario_from_a_file_is_verified_with_itself(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("def test_trades(stress_simulator): stress_simulator.run(engine='virtual')")
+    pytester.path.joinpath("one.json").write_text('{"version": 1, "engine": "virtual", "agents": 2, "seed": 9}')
+    result = pytester.runpytest("--stress", "--stress-verify-determinism", "--stress-scenario=one.json")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["1 test verified: two runs of each were the same"])

@@ -53,7 +53,33 @@ def test_a_file_from_a_second_runs_directory_repeats_the_second_run(pytester: py
     third = (files_of(pytester, run="run-3") / "stress_test_results.log").read_bytes()
     pytester.runpytest("--stress", f"--stress-scenario={second / 'scenario.json'}").assert_outcomes(passed=1)
     assert (second / "stress_test_results.log").read_bytes() == log
-    assert (files_of(pytester, run="run-3") / "stress_test_results.log").read_bytes() != third
+    assert (files_of(pytester, run="run-3") / "stress_test_results.log").read_bytes() == third  # of the same seed
+
+
+def test_a_file_of_a_run_that_the_test_does_not_make_is_no_silent_pass(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(TRADES)
+    directory = pytester.path / "run-7"
+    directory.mkdir()
+    for path in (pytester.path, directory):
+        (path / "scenario.json").write_text(Scenario(engine="virtual").to_json())
+    result = pytester.runpytest("--stress", f"--stress-scenario={directory / 'scenario.json'}")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["--stress-scenario: is of the test's run 7, which it did not make"])
+
+
+def test_a_scenario_file_for_a_test_under_given_is_refused(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("""
+        from hypothesis import given
+        from pytest_nos_stress.strategies import scenarios
+
+        @given(scenario=scenarios())
+        def test_trades(stress_simulator, scenario):
+            stress_simulator.run(scenario=scenario)
+    """)
+    pytester.path.joinpath("one.json").write_text(Scenario(engine="virtual").to_json())
+    result = pytester.runpytest("--stress", "--stress-scenario=one.json")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    result.stdout.fnmatch_lines(["*a test under @given draws its own; give it the scenario by @example*"])
 
 
 @pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["one process", "xdist"])

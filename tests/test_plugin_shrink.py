@@ -161,14 +161,78 @@ def test_a_race_of_real_threads_is_said_not_to_repeat(pytester: pytest.Pytester)
     result.stdout.fnmatch_lines(["not shrunk: the failure does not repeat under virtual time*"])
 
 
-def test_a_threshold_on_time_is_not_shrunk(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile("""
-        def test_slow(stress_simulator):
-            stress_simulator.run(thresholds=["latency.max < 1ns"], max_delay=0, min_delay=0)
+@pytest.mark.parametrize(
+    ("run", "why"),
+    [
+        ('thresholds=["latency.max < 1ns"]', "only a threshold that says how much is too much"),
+        ('thresholds=["successes > 500"]', "only a threshold that says how much is too much"),
+        ('thresholds=["failure_rate < 1%"]', "only a threshold that says how much is too much"),
+        ('checks=[sometimes("never", lambda: False)]', "a state that was never seen is not seen in a smaller"),
+    ],
+)
+def test_what_a_smaller_scenario_fails_anyway_is_not_shrunk(pytester: pytest.Pytester, run: str, why: str) -> None:
+    pytester.makepyfile(f"""
+        from pytest_nos_stress import sometimes
+        def test_it(stress_simulator):
+            stress_simulator.run({run}, max_delay=0, min_delay=0)
     """)
     result = pytester.runpytest("--stress", "--stress-shrink")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["not shrunk: the thresholds that do not hold are about time*"])
+    result.stdout.fnmatch_lines([f"not shrunk: {why}*"])
+
+
+def test_another_error_than_the_one_that_failed_the_test_is_not_taken_for_it(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("""
+        def test_it(stress_simulator):
+            done = []
+            def buy(operation):
+                done.append(1)
+                if len(done) > 5:
+                    raise ValueError("the sixth")
+            def sell():
+                if not done:
+                    raise KeyError("nothing to sell")
+            stress_simulator.run(
+                {"buy": buy, "sell": sell}, engine="virtual", seed=2, expected_errors=KeyError,
+                max_delay=0, min_delay=0,
+            )
+    """)
+    output = pytester.runpytest("--stress", "--stress-shrink").stdout.str()
+    assert "-> 6 of 1 agent" in output
+
+
+def test_a_method_is_offered_as_one(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("""
+        class TestOrders:
+            def test_it(self, stress_simulator):
+                stress_simulator.run({"buy": lambda: 1 / 0}, engine="virtual")
+    """)
+    output = pytester.runpytest("--stress", "--stress-shrink").stdout.str()
+    assert "as a test to paste into class TestOrders" in output
+    assert "    def test_it_smallest(self, stress_simulator):" in output
+
+
+def test_the_repeat_command_has_the_thresholds_of_the_command_line(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("""
+        def test_it(stress_simulator):
+            stress_simulator.run({"buy": lambda: 1 / 0}, engine="virtual", thresholds=["errors < 1000"])
+    """)
+    result = pytester.runpytest("--stress", "--stress-shrink", "--stress-threshold=failures < 5")
+    output = result.stdout.str()
+    command = output[output.index("or repeat it with:") :].splitlines()[1]
+    assert "'--stress-threshold=failures < 5'" in command
+
+
+def test_a_run_without_operations_is_not_shrunk_and_breaks_nothing(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("""
+        def test_it(stress_simulator):
+            def connect(agent):
+                raise ConnectionError(agent)
+            stress_simulator.run(engine="virtual", per_agent=connect)
+    """)
+    result = pytester.runpytest("--stress", "--stress-shrink")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["not shrunk: no operation was performed"])
 
 
 def test_a_fixture_of_wider_scope_that_keeps_state_is_named_as_a_cause(pytester: pytest.Pytester) -> None:

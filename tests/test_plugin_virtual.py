@@ -189,3 +189,40 @@ def test_an_async_target_is_told_what_to_do_instead(pytester: pytest.Pytester) -
     result = pytester.runpytest("--stress")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["E*task 'buy' is async def, which engine 'virtual' cannot run; give a sync*"])
+
+
+@pytest.mark.parametrize("own_threads", [True, False])
+def test_a_pools_answer_comes_before_a_timeout_of_virtual_time(
+    pytester: pytest.Pytester, own_threads: bool
+) -> None:
+    pytester.makepyfile(f"""
+        import time
+        from concurrent.futures import ThreadPoolExecutor
+
+        def test_trades(stress_simulator):
+            with ThreadPoolExecutor(2) as pool:
+                def buy():
+                    assert pool.submit(lambda: time.sleep(0.002) or 8).result(timeout=5) == 8
+                result = stress_simulator.run(
+                    {{"buy": buy}}, engine="virtual", own_threads={own_threads}, operations_per_agent=10, {CALM}
+                )
+            assert result.stats["duration"] == 0
+    """)
+    pytester.runpytest_subprocess("--stress").assert_outcomes(passed=1)
+
+
+def test_every_run_begins_without_thread_local_variables(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile("""
+        import threading
+        local = threading.local()
+
+        def test_trades(stress_simulator):
+            def buy(operation):
+                if operation.index == 0:
+                    assert not hasattr(local, "session")
+                local.session = operation.agent
+            for _ in range(3):
+                stress_simulator.run({"buy": buy}, engine="virtual", operations_per_agent=3, failure_prob=0,
+                                     missing_data_prob=0)
+    """)
+    pytester.runpytest_subprocess("--stress").assert_outcomes(passed=1)

@@ -23,7 +23,8 @@ HELD: Final = "held"
 BROKEN: Final = "broken"
 NOT_JUDGED: Final = "not judged"
 
-_ENDED_EARLY: Final = "the run ended before its plan"
+_ENDED_EARLY: Final = "the run was ended early"
+NEVER_SEEN: Final = "never seen"
 _LONGEST_FINDING: Final = 1_000
 _POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 
@@ -144,7 +145,9 @@ class Question:
         self.looks += 1
         try:
             return bool(self._function(*self._arguments))
-        except Exception as error:
+        except (KeyboardInterrupt, Abandoned):
+            raise
+        except BaseException as error:
             self.error = error.with_traceback(from_target_on(error))
             return False
 
@@ -185,6 +188,7 @@ class _Hope:
     def __init__(self, given: Eventually, target: object, agents: int) -> None:
         self.question = Question(given.condition, target, given.__name__)
         self.within_ns = round(given.within * 1e9)
+        self._operations = given.operations
         self._most_looks = given.operations * agents
         self.has_come_true = False
 
@@ -202,7 +206,10 @@ class _Hope:
         if not judged:
             return CheckVerdict(name, NOT_JUDGED, looks, _ENDED_EARLY)
         why = f" ({error_name(error)}: {error_message(error)})" if error else ""
-        finding = f"not true within {self.within_ns / 1e9:g} s without faults{why}, looked at {looks} times"
+        limit = f"{self.within_ns / 1e9:g} s"
+        if looks >= self._most_looks:
+            limit = f"{self._operations} operations of an agent"
+        finding = f"not true within {limit} without faults{why}, looked at {looks} times"
         return CheckVerdict(name, BROKEN, looks, finding, error)
 
 
@@ -228,8 +235,6 @@ class Recovery:
         return not still_open
 
     def verdicts(self, *, judged: bool) -> list[CheckVerdict]:
-        if judged and self.deadline_ns:
-            self.is_over(self._began_ns)
         return [one.verdict(judged=judged) for one in self._hopes]
 
 
@@ -246,6 +251,7 @@ class Checks:
         lively = [one for one in given if isinstance(one, Eventually)]
         self.recovery = Recovery(lively, target, agents) if lively else None
         self._every = every
+        self._during_the_run = False
         self._broken: dict[Question, CheckVerdict] = {}
         for one in self._seen:
             one.seen = False
@@ -254,7 +260,9 @@ class Checks:
         """Operations from one look to the next during the run; None where there is nothing to look at then."""
         if not self._invariants and not self._states:
             return None
-        return self._every or (1 if one_at_a_time else None)
+        every = self._every or (1 if one_at_a_time else None)
+        self._during_the_run = every is not None
+        return every
 
     def hold(self, when: str) -> bool:
         """Look at every check now; whether all invariants hold. A broken one stays broken."""
@@ -264,7 +272,7 @@ class Checks:
             finding, error = question.find()
             if finding and question not in self._broken:
                 self._broken[question] = CheckVerdict(
-                    question.name, BROKEN, question.looks, one_line(f"{when}: {finding}"), error
+                    question.name, BROKEN, question.looks, one_line(f"{when}: {' '.join(finding.split())}"), error
                 )
         return not self._broken
 
@@ -287,5 +295,12 @@ class Checks:
             return CheckVerdict(state.__name__, HELD, looks)
         if not judged:
             return CheckVerdict(state.__name__, NOT_JUDGED, looks, _ENDED_EARLY)
-        how = f" in {looks} looks" if state.condition else ""
-        return CheckVerdict(state.__name__, BROKEN, looks, f"never seen{how}: the run did not reach this state")
+        if state.condition is None:
+            how = ": the run did not reach this state"
+        elif self._during_the_run:
+            how = f" in {looks} looks: the run did not reach this state"
+        else:
+            how = ": looked at after the run only; every=N looks during it too"
+        error = next((question.error for one, question in self._states if one is state), None)
+        why = f" (looking raised {error_name(error)}: {error_message(error)})" if error else ""
+        return CheckVerdict(state.__name__, BROKEN, looks, one_line(f"{NEVER_SEEN}{how}{why}"), error)

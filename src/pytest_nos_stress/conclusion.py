@@ -26,7 +26,7 @@ def conclude(
         performance.records, performance.clock.started_ns, modelled_time=performance.engine.sequence is not None
     )
     verdicts = verdict.judge(thresholds, measured)
-    checked = performance.checks.verdicts(judged=performance.status == COMPLETED and not performance.lost)
+    checked = performance.checks.verdicts(judged=performance.has_performed_everything)
     stats = _statistics(performance, measured, verdicts, checked)
     problems = _problems(performance)
     if problems:
@@ -56,9 +56,18 @@ def _statistics(
         "scenario": performance.scenario.to_dict(),
         "thresholds": [one.as_dict() for one in verdicts],
         "checks": [one.as_dict() for one in checked],
+        "recovery_operations": _recovery_operations(performance),
         "verdict": "passed" if held and performance.status == COMPLETED else "failed",
         "python": platform.python_version(),
     }
+
+
+def _recovery_operations(performance: Performance) -> int | None:
+    """Operations after the plan; None where there was no phase for them."""
+    planned = performance.scenario.number_of_operations
+    if performance.checks.recovery is None or planned is None:
+        return None
+    return max(0, performance.records.total - planned)
 
 
 def _error_types(performance: Performance) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from .agent import Agent, World
 from .artifacts.log import OperationLog
 from .checks import Checks
 from .collecting import Collector
-from .recording import Recorder, RecorderInTurn, RecorderThread
+from .recording import Recorder
 from .records import FAILED, MISSING, Records
 from .scenario import Scenario
 from .target import Task
@@ -54,7 +54,9 @@ class Performance:
         )
         self.clock = self.engine.clock
         self.records = Records(scenario.agent_names, tasks, self.clock.wall_offset_ns)
-        self.recorder = self._recorder()
+        one_at_a_time = self.engine.sequence is not None
+        collector = Collector(self.clock, self.engine.sequence)
+        self.recorder = Recorder(collector, log, self.records, paced=not one_at_a_time)
         self.world = World(
             scenario,
             tasks,
@@ -72,7 +74,9 @@ class Performance:
         self.interrupt: KeyboardInterrupt | None = None
         self.hung: dict[str, str] = {}
         self._late: dict[Agent, int] = {}
-        self._every = checks.every(one_at_a_time=self.engine.sequence is not None)
+        self._every = checks.every(one_at_a_time=one_at_a_time)
+        self.has_performed_everything = False
+        """Whether the agents came to the end of their plans, so that every check can be judged."""
         self.lost: list[engines.LostAgent] = []
 
     def run(self, progress: Callable[[Progress], None] | None) -> None:
@@ -80,7 +84,6 @@ class Performance:
 
         def watch() -> None:
             self._look_for_hung_agents()
-            self.recorder.look()
             if self.recorder.failure is not None:
                 self.engine.stop()
             if progress is not None:
@@ -104,7 +107,8 @@ class Performance:
             self.status = DEADLOCKED
         elif self.hung or self.engine.overdue or self._took_too_long():
             self.status = HUNG
-        elif self.status == COMPLETED and not self.lost and self.interrupt is None:
+        elif self.status == COMPLETED and not self.lost:
+            self.has_performed_everything = True
             self._look_at_checks_after_the_run()
 
     def interrupted_by(self, interrupt: KeyboardInterrupt) -> None:
@@ -118,12 +122,6 @@ class Performance:
             return agent.in_session
         return f"task {agent.current_task()}"
 
-    def _recorder(self) -> Recorder:
-        collector = Collector(self.clock, self.engine.sequence)
-        if self.engine.sequence is None:
-            return RecorderThread(collector, self.clock, self.log, self.records)
-        return RecorderInTurn(collector, self.log, self.records)
-
     def _look_at_checks(self, agent: engines.EngineAgent) -> None:
         if not self.checks.hold(f"after an operation of {agent.name}"):
             self.status = STOPPED
@@ -131,6 +129,8 @@ class Performance:
 
     def _look_at_checks_after_the_run(self) -> None:
         try:
+            if self.checks.recovery is not None:
+                self.checks.recovery.is_over(self.clock.now_ns())
             if not self.checks.hold("after the run"):
                 self.status = STOPPED
         except KeyboardInterrupt as interrupt:

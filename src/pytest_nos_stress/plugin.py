@@ -66,6 +66,8 @@ def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
 def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("stress"):
         _make_locks_cooperate(config)
+    if config.getoption("stress_shrink") and config.getoption("usepdb", False):
+        raise pytest.UsageError("--stress-shrink and --pdb: each of many runs would stop; give one or the other")
     config.addinivalue_line(
         "markers",
         "stress(**settings): a stress test, run with --stress; a test that does not use the "
@@ -174,14 +176,9 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
         outcome = yield
     if _is_stress_test(item) and not _session(item.config).simulator.results:
         pytest.fail(f"stress test never ran the simulator: call {FIXTURE}.run(...)", pytrace=False)
-    return outcome
-
-
-@pytest.hookimpl(trylast=True)
-def pytest_runtest_teardown(item: pytest.Item) -> None:
-    """No thread outlives its test."""
     if _is_stress_test(item):
-        _session(item.config).end()
+        _session(item.config).require_repetition()
+    return outcome
 
 
 @pytest.hookimpl(wrapper=True)
@@ -204,7 +201,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         terminalreporter.write_sep("=", "stress tests")
         for line in summary(runs):
             terminalreporter.write_line(line)
-    replayed = [one.stress_replay for one in reports if hasattr(one, "stress_replay")]
+    replayed = [what for one in reports for what in getattr(one, "stress_replay", ())]
     if replayed:
         from .terminal import replay_summary
 
@@ -240,14 +237,15 @@ def _make_locks_cooperate(config: pytest.Config) -> None:
 def _scenarios_shown_as_argument(item: pytest.Item) -> AbstractContextManager[None]:
     """Under ``@given``, failures show a scenario under the name of the test's argument.
 
-    What a test draws by ``data()`` is no argument that could be given.
+    What a test draws by ``data()``, or beside other arguments, cannot be pasted alone.
     """
     strategies = sys.modules.get("pytest_nos_stress.strategies")
     given = getattr(getattr(getattr(item, "obj", None), "hypothesis", None), "_given_kwargs", {})
-    if strategies is None or len(given) != 1:
+    if strategies is None or not given:
         return nullcontext()
-    ((name, strategy),) = given.items()
-    shown: AbstractContextManager[None] = strategies.shown_as("" if repr(strategy) == "data()" else name)
+    name, strategy = next(iter(given.items()))
+    can_be_pasted = len(given) == 1 and repr(strategy) != "data()"
+    shown: AbstractContextManager[None] = strategies.shown_as(name if can_be_pasted else "")
     return shown
 
 
@@ -264,9 +262,14 @@ def _refuse_unfit_body(item: pytest.Item) -> None:
 
     if not isinstance(item, pytest.Function) or _is_unittest(item):
         pytest.fail("a stress marker needs a test function: unittest methods cannot be the task", pytrace=False)
+    if getattr(item.obj, "is_hypothesis_test", False):
+        pytest.fail(
+            f"a stress marker needs a plain test function: a test under @given uses the {FIXTURE} fixture",
+            pytrace=False,
+        )
     if inspect.iscoroutinefunction(item.obj) or inspect.isasyncgenfunction(item.obj):
         pytest.fail(
-            "a stress marker needs a sync test function: engine 'threads' cannot run a coroutine", pytrace=False
+            "a stress marker needs a sync test function, for instance one that calls asyncio.run", pytrace=False
         )
 
 

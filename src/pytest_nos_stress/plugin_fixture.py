@@ -40,6 +40,13 @@ class Failure(NamedTuple):
 
     error: BaseException
     kind: tuple[str, ...]
+    error_types: frozenset[str] = frozenset()
+    """The types of the target's errors."""
+
+    def is_like(self, other: Failure) -> bool:
+        """Whether it is the same again, perhaps with fewer types of errors."""
+        types_agree = not other.error_types or bool(self.error_types & other.error_types)
+        return self.kind == other.kind and types_agree
 
 
 class StressSimulator:
@@ -113,7 +120,8 @@ class StressSimulator:
         """What the running test failed of: its last run, or something of its own."""
         error = excinfo.value
         if self._problem is not None and (error is self._problem or isinstance(error, BodyFailed)):
-            return Failure(self._problem, _kind_of(self._problem))
+            types = self._problem.result.error_types if isinstance(self._problem, RunFailed) else []
+            return Failure(self._problem, _kind_of(self._problem), frozenset(one["type"] for one in types))
         crash = excinfo.traceback[-1]
         return Failure(error, (error_name(error), f"{crash.path}:{crash.lineno}"))
 
@@ -138,12 +146,11 @@ class StressSimulator:
             simulator = MultiAgentSimulator(target=target, **values)
             return simulator.run(progress=live, ending_errors=_ENDING_ERRORS)
         except SettingError as error:
-            problem = error
+            problem = self._session.explained(error, self._runs)
         except RunFailed as error:
             if isinstance(error.__cause__, pytest.exit.Exception):
                 raise error.__cause__ from None
-            repeat = f"repeat this run with:\n  {self._repeat_command(error.result)}"
-            problem = type(error)(f"{error}\n\n{repeat}", error.result)
+            problem = type(error)(f"{error}{self._how_to_repeat(error.result)}", error.result)
             problem.__cause__ = error.__cause__
         finally:
             if live is not None:
@@ -199,16 +206,21 @@ class StressSimulator:
 
             attach_to_allure(result)
 
-    def _repeat_command(self, result: StressResult) -> str:
-        """A command that performs the same plan again."""
+    def _how_to_repeat(self, result: StressResult) -> str:
+        if self._examples:  # Hypothesis has its own ways, and the example to paste is shown with the failure
+            return ""
+        path = None if result.scenario.planned is None else result.output_dir / SCENARIO_NAME
+        return f"\n\nrepeat this run with:\n  {self.repeat_command(result.seed, path)}"
+
+    def repeat_command(self, seed: int, scenario_file: Path | None = None) -> str:
+        """A command that performs the same plan again: that of a seed, or the scenario in a file."""
         config = self._item.config
         parts = ["pytest", "--stress"]
         decided: Collection[str] = ("seed", "scenario")
-        if result.scenario.planned is None:
-            parts.append(f"--stress-seed={result.seed}")
+        if scenario_file is None:
+            parts.append(f"--stress-seed={seed}")
         else:
-            path = os.path.relpath(result.output_dir / SCENARIO_NAME, self._session.directory)
-            parts.append(f"--stress-scenario={path}")
+            parts.append(f"--stress-scenario={os.path.relpath(scenario_file, self._session.directory)}")
             decided = (*settings.OF_SCENARIO, "scenario")
         for setting in SETTINGS:
             raw = config.getoption(setting.dest) if setting.flag and setting.name not in decided else None

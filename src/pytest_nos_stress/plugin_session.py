@@ -44,11 +44,14 @@ class StressSession:
         except SettingError as error:
             raise pytest.UsageError(str(error)) from None
         given = settings.merge([self.ini, self.command_line]).get("seed")
+        if "scenario" in self.command_line:  # the other runs of that test had its seed too
+            given = self.command_line["scenario"].seed
         if given is None:
             given = from_controller.get("seed")
         self.seed: int = random.SystemRandom().getrandbits(32) if given is None else given
         self._terminal = self._open_terminal()
         self._refusal = ""
+        self._has_repeated = False
         self.item: pytest.Item | None = None
         """The test that is running."""
         self._simulator: StressSimulator | None = None
@@ -70,16 +73,25 @@ class StressSession:
         """A test begins, perhaps not for the first time."""
         self.item = item
         self.failure = None
-        if self._refusal:
-            pytest.fail(self._refusal, pytrace=False)
+        if "scenario" in self.command_line and item.get_closest_marker("stress"):
+            refusal = self._refusal or self._why_not_to_be_repeated(item)
+            if refusal:
+                pytest.fail(refusal, pytrace=False)
         if self._simulator is not None:
             self._simulator.begin()
 
-    def end(self) -> None:
-        """A stress test has ended, and with it the threads that were kept for its runs."""
-        from .engines.pool import WORKERS
+    def _why_not_to_be_repeated(self, item: pytest.Item) -> str:
+        if not getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+            return ""
+        return "--stress-scenario: a test under @given draws its own; give it the scenario by @example(...)"
 
-        WORKERS.close()
+    def require_repetition(self) -> None:
+        """Fail the running test if it had a scenario to repeat and no run that did."""
+        if "scenario" in self.command_line and self.replay is None and not self._has_repeated:
+            pytest.fail(
+                f"--stress-scenario: is of the test's run {self._run_to_repeat()}, which it did not make",
+                pytrace=False,
+            )
 
     def look_at(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
         """Note what the running test failed of, and put its runs on the report."""
@@ -138,6 +150,8 @@ class StressSession:
         return {"seed": self.seed, "directory": str(self.directory)}
 
     def header(self) -> str:
+        if "scenario" in self.command_line:
+            return f"stress: repeats {one_line(self.config.getoption(settings.BY_NAME['scenario'].dest))}"
         return f"stress: seed {self.seed}, repeat with --stress-seed={self.seed}"
 
     def check_marker(self, item: pytest.Function, *, is_body: bool) -> None:
@@ -171,15 +185,26 @@ class StressSession:
             values["seed"] = self.seed
         return values
 
+    def explained(self, error: SettingError, number: int) -> SettingError:
+        """The error, with the file whose scenario the run was to repeat."""
+        if self.replay is not None or "scenario" not in self.command_line or number != self._run_to_repeat():
+            return error
+        given = self.config.getoption(settings.BY_NAME["scenario"].dest)
+        return type(error)(f"--stress-scenario={one_line(given)}: {error}")
+
     def _repeated(self, number: int) -> dict[str, Any]:
         """The scenario to repeat in the test's run of that number, if there is one."""
-        if self.replay is not None:
-            return self.replay.settings(number)
-        if "scenario" not in self.command_line:
-            return {}
-        path = Path(self.config.getoption(settings.BY_NAME["scenario"].dest))
-        run = re.fullmatch(r"run-(\d+)", path.absolute().parent.name)
-        return {"scenario": self.command_line["scenario"]} if number == int(run[1] if run else 1) else {}
+        replayed = {} if self.replay is None else self.replay.settings(number)
+        if replayed or "scenario" not in self.command_line or number != self._run_to_repeat():
+            return replayed
+        self._has_repeated = True
+        return {"scenario": self.command_line["scenario"]}
+
+    def _run_to_repeat(self) -> int:
+        """Which run of the test the scenario file is of: its directory says so where it is a test's."""
+        path = Path(self.config.getoption(settings.BY_NAME["scenario"].dest)).absolute()
+        run = re.fullmatch(r"run-(\d+)", path.parent.name)
+        return int(run[1]) if run and (path.parent.parent / path.name).exists() else 1
 
     def _check(self) -> None:
         def label(name: str) -> str:

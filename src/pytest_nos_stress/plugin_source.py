@@ -14,18 +14,32 @@ from .settings import OF_SCENARIO
 _INDENT = "    "
 
 
-def ready_made_test(item: pytest.Item, scenario: Scenario) -> str:
-    """Python source of a test that performs the scenario as the test of this item does."""
+def ready_made_test(item: pytest.Item, scenario: Scenario) -> list[str]:
+    """A heading, and Python source of a test that performs the scenario as the test of this item does.
+
+    Empty where that cannot be had: for a test whose ``run()`` has a scenario of its own, or without a source.
+    """
+    owner = getattr(item, "cls", None)
+    source = _source(item, scenario)
+    if not source:
+        return []
     head = "import pytest\n\nfrom pytest_nos_stress import Scenario\n\n\n"
+    if owner is None:
+        return ["as a test to paste:", "", head + source]
+    imports = "(with `import pytest` and `from pytest_nos_stress import Scenario`)"
+    return [f"as a test to paste into class {owner.__name__} {imports}:", "", textwrap.indent(source, _INDENT)]
+
+
+def _source(item: pytest.Item, scenario: Scenario) -> str:
     try:
         source = textwrap.dedent(inspect.getsource(inspect.unwrap(item.obj)))  # type: ignore[attr-defined]
         function = ast.parse(source).body[0]
     except (OSError, TypeError, SyntaxError, AttributeError):
-        function = None
-    if not isinstance(function, ast.FunctionDef):
-        return (
-            f"{head}{_marker(scenario, [])}\ndef test_smallest(stress_simulator):\n{_INDENT}stress_simulator.run()"
-        )
+        return ""
+    if not isinstance(function, ast.FunctionDef) or function.name != getattr(item, "originalname", None):
+        return ""
+    if any(isinstance(node, ast.keyword) and node.arg == "scenario" for node in _in_body(function)):
+        return ""
     lines = source.splitlines()
     kept: list[str] = []
     settings: list[str] = []
@@ -36,7 +50,11 @@ def ready_made_test(item: pytest.Item, scenario: Scenario) -> str:
             kept += _decorator(lines, decorator)
     definition = lines[function.lineno - 1].replace(f"def {function.name}", f"def {function.name}_smallest", 1)
     rest = [definition, *lines[function.lineno :]]
-    return "\n".join([head.rstrip(), "", "", _marker(scenario, settings), *kept, *rest])
+    return "\n".join([_marker(scenario, settings), *kept, *rest])
+
+
+def _in_body(function: ast.FunctionDef) -> list[ast.AST]:
+    return [node for statement in function.body for node in ast.walk(statement)]
 
 
 def _decorator(lines: list[str], node: ast.expr) -> list[str]:

@@ -3,11 +3,10 @@
 Agents append to lists of their own. The recorder empties all of them several times a second, keeps the batch
 as columns and has it logged.
 
-Guarantee: what an agent has noted is with the log within half a second. Where one agent runs at a time, that
-takes no more than a look now and then. Among real threads the recorder is a thread too, and agents that use
-the processor without a pause would starve it of the GIL: so each looks at ``horizon`` after an operation, and
-past it waits until the recorder has had its turn. Agents that leave the recorder time to work never wait, and
-a disk that does not answer holds the others up once, for half a second.
+Guarantee: what an agent has noted is with the log within half a second. The recorder is a thread, and agents in
+threads that use the processor without a pause would starve it of the GIL: so each looks at ``horizon`` after an
+operation, and past it waits until the recorder has had its turn. Agents that leave the recorder time to work
+never wait, and a disk that does not answer holds the others up once, for half a second.
 """
 
 from __future__ import annotations
@@ -15,12 +14,12 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from typing import Final, Protocol
 
 from .agent import Agent
 from .collecting import Collector
-from .engines import Clock
+from .engines.locks import OURS
 from .records import Batch, Records
 
 _INTERVAL: Final = 0.1
@@ -37,70 +36,16 @@ class Log(Protocol):
     def write(self, batch: Batch) -> None: ...
 
 
-class Recorder(Protocol):
-    """Keeps and logs what agents note while they perform. Agents look at ``horizon`` and ``catch_up``."""
+class Recorder:
+    """Collects what agents note, in a thread of its own.
 
-    horizon: int
-    collector: Collector
-    failure: BaseException | None
-
-    def catch_up(self, now: int) -> int: ...
-
-    def recording(self, agents: Sequence[Agent]) -> AbstractContextManager[None]:
-        """Record these agents until the block is left, and what they noted by then."""
-
-    @property
-    def is_at_work(self) -> bool:
-        """Whether something may still be written to the log."""
-
-    def look(self) -> None:
-        """Called some ten times a second while agents perform."""
-
-
-class RecorderInTurn:
-    """Records whenever the run is looked after: for engines that let one agent run at a time.
-
-    Agents wait for nobody: what they do between two looks is bounded by their being one.
+    ``paced`` is whether agents wait for it: real threads do, agents of which one runs at a time need not.
     """
 
-    def __init__(self, collector: Collector, log: Log, records: Records) -> None:
-        self.horizon = _NEVER
-        self.collector = collector
-        self.failure: BaseException | None = None
-        self.is_at_work = False
-        self._log = log
-        self._records = records
-
-    def catch_up(self, now: int) -> int:  # noqa: ARG002 - it is never behind
-        return _NEVER
-
-    @contextmanager
-    def recording(self, agents: Sequence[Agent]) -> Iterator[None]:
-        self.collector.attach(agents)
-        try:
-            yield
-        finally:
-            self.look()
-
-    def look(self) -> None:
-        if self.failure is not None:
-            return
-        try:
-            batch = self.collector.take()
-            if batch is not None:
-                self._records.append(batch)
-                self._log.write(batch)
-        except Exception as error:
-            self.failure = error
-
-
-class RecorderThread:
-    """Records in a thread of its own, for agents in real threads."""
-
-    def __init__(self, collector: Collector, clock: Clock, log: Log, records: Records) -> None:
+    def __init__(self, collector: Collector, log: Log, records: Records, *, paced: bool = True) -> None:
         self.horizon = 0
         self.collector = collector
-        self._clock = clock
+        self._paced = paced
         self._log = log
         self._records = records
         self._turn = threading.Condition()
@@ -124,9 +69,6 @@ class RecorderThread:
     @property
     def is_at_work(self) -> bool:
         return self._thread.ident is not None and not self._ended.is_set()
-
-    def look(self) -> None:
-        """Nothing: the thread looks for itself."""
 
     def _finish(self) -> None:
         """Wait for the last turn. Ctrl-C meanwhile waits too: without that turn the files would not be whole."""
@@ -152,7 +94,7 @@ class RecorderThread:
         wake one at a time, as it comes free, and the recorder is soon in turn again; others wake at once.
         """
         with self._turn:
-            while (late := self._clock.now_ns() - self.horizon) >= 0:
+            while (late := time.perf_counter_ns() - self.horizon) >= 0:
                 if late > _PATIENCE_NS:
                     self.horizon = _NEVER
                     break
@@ -161,6 +103,8 @@ class RecorderThread:
             return min(self.horizon, now + _HORIZON_NS)
 
     def _work(self) -> None:
+        ident = threading.get_ident()
+        OURS.add(ident)
         try:
             while not self._closing.wait(_INTERVAL):
                 self._take_turn()
@@ -170,6 +114,7 @@ class RecorderThread:
         finally:
             self._let_go(_NEVER)
             self._ended.set()
+            OURS.discard(ident)
 
     def _take_turn(self) -> None:
         """Take what the agents noted, keep it and log it."""
@@ -182,5 +127,5 @@ class RecorderThread:
     def _let_go(self, horizon: int | None = None) -> None:
         """Let the agents that wait go on, up to the next horizon."""
         with self._turn:
-            self.horizon = horizon or self._clock.now_ns() + _HORIZON_NS
+            self.horizon = horizon or (time.perf_counter_ns() + _HORIZON_NS if self._paced else _NEVER)
             self._turn.notify(_WOKEN_AT_ONCE)

@@ -121,7 +121,7 @@ class StressResult:
 
     @property
     def status(self) -> str:
-        """``completed``, ``stopped``, ``interrupted`` or ``hung``."""
+        """``completed``, ``stopped``, ``interrupted``, ``hung`` or ``deadlocked``."""
         return str(self.stats["status"])
 
     @property

@@ -90,7 +90,7 @@ class Scenario:
                 f"operations_per_agent={self.operations_per_agent} and operations: give one or the other"
             )
         if self.weights is not None and not isinstance(self.tasks, Mapping):
-            given["tasks"] = dict(zip(self.tasks, self.weights, strict=True))
+            given["tasks"] = _weighted(self.tasks, self.weights)
         values = settings.check_all(given)
         settings.check_level(values)
         settings.check_together(values)
@@ -157,7 +157,7 @@ class Scenario:
         """
         try:
             values = json.loads(text)
-        except (ValueError, RecursionError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise SettingError(f"{label}: not JSON ({error}); must be what Scenario.to_json() writes") from None
         if not isinstance(values, dict) or "version" not in values:
             raise SettingError(f"{label}: {shown(values)} is no scenario; must be what Scenario.to_json() writes")
@@ -207,6 +207,14 @@ class Scenario:
         if all(weight == 1 for weight in weights):
             return list(self.task_names)
         return dict(zip(self.task_names, weights, strict=True))
+
+
+def _weighted(tasks: Any, weights: Any) -> dict[Any, Any]:
+    try:
+        return dict(zip(tasks, weights, strict=True))
+    except (TypeError, ValueError):
+        reason = f"must be as many numbers as there are tasks ({shown(tasks)})"
+        raise SettingError(f"weights={shown(weights)}: {reason}") from None
 
 
 FIELDS: Final = tuple(one.name for one in fields(Scenario) if one.init and one.name != "weights")

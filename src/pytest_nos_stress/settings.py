@@ -27,6 +27,9 @@ class SettingError(ValueError):
     """A setting that is not allowed: one line with the setting, the value and what is allowed."""
 
 
+SettingError.__module__ = "pytest_nos_stress"  # where users import it from
+
+
 class UnknownSetting(SettingError, TypeError):
     """A keyword that is no setting. Also a ``TypeError``, which is what Python raises for one."""
 
@@ -363,7 +366,7 @@ def check_together(values: Mapping[str, Any], label: Callable[[str], str] = str)
         raise SettingError(
             f"{label('min_delay')}={shortest:g}: must not be above {label('max_delay')}={longest:g}"
         )
-    if values.get("duration") is not None and values.get("engine") == "virtual" and not longest:
+    if values.get("duration") is not None and values.get("engine") == "virtual" and longest < 1e-9:
         raise SettingError(
             f"{label('duration')}={values['duration']:g}: in virtual time only delays take time; must have "
             f"{label('max_delay')} above 0, or a number of operations"

@@ -8,6 +8,9 @@ what is tried is what will be performed, and never tried twice.
 
 from __future__ import annotations
 
+import functools
+import itertools
+import operator
 import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
@@ -31,59 +34,80 @@ class Shrunk(NamedTuple):
 
 
 def performed_scenario(result: StressResult) -> Scenario:
-    """What a run performed, as an explicit list in the order in which it did, for the virtual engine."""
+    """What a run performed, as an explicit list in the order in which it began, for the virtual engine."""
     scenario = result.scenario
     fault_of_kind = {kind: fault for fault, kind in KIND_OF_FAULT.items()}
-    counts = [int(one["total_operations"]) for one in result.stats["agent_stats"].values()]
-    blocks = [
-        AgentPlan(scenario, name).block(0, count) for name, count in zip(scenario.agent_names, counts, strict=True)
-    ]
-    rows = []
-    for agent, index in result.records[["agent", "index"]].tolist():
+    most = scenario.operations_per_agent or MOST_OPERATIONS
+    counts = [min(most, int(one["total_operations"])) for one in result.stats["agent_stats"].values()]
+    plans = [AgentPlan(scenario, name) for name in scenario.agent_names]
+    blocks = [plan.block(0, count) for plan, count in zip(plans, counts, strict=True)]
+    ranks = [list(itertools.islice(plan.ranks(), count)) for plan, count in zip(plans, counts, strict=True)]
+    records = result.records
+    began = records["end"] - records["latency"].astype("int64")
+    performed = []
+    for start, agent, index in zip(
+        began.tolist(), records["agent"].tolist(), records["index"].tolist(), strict=True
+    ):
         block = blocks[agent]
-        if index >= block.codes.size:
+        if index >= block.codes.size:  # after the plan, while the target recovered
             continue
         task, kind = divmod(int(block.codes[index]), KINDS)
         pause = 0.0 if block.pauses is None else float(block.pauses[index])
-        rows.append(
-            PlannedOperation(scenario.agent_names[agent], scenario.task_names[task], fault_of_kind[kind], pause)
-        )
-    return with_operations(scenario, tuple(rows))
+        names = scenario.agent_names[agent], scenario.task_names[task]
+        row = PlannedOperation(*names, fault_of_kind[kind], pause)
+        performed.append((start, ranks[agent][index], agent, row))
+    performed.sort(key=operator.itemgetter(0, 1, 2))
+    recovers = result.stats["recovery_operations"] is not None
+    return with_operations(scenario, tuple(row for *_, row in performed), draws_too=recovers)
 
 
-def with_operations(scenario: Scenario, rows: Rows) -> Scenario:
-    """The scenario with these operations in place of its own, in virtual time."""
+def with_operations(scenario: Scenario, rows: Rows, *, draws_too: bool = False) -> Scenario:
+    """The scenario with these operations in place of its own, in virtual time.
+
+    ``draws_too`` is whether more are drawn after the list, so that it keeps what decides those.
+    """
+    drawn = ("tasks", "weights", "min_delay", "max_delay") if draws_too else ()
     return Scenario(
         operations=rows,
         seed=scenario.seed,
         engine="virtual",
         own_threads=scenario.own_threads,
         operation_timeout=scenario.operation_timeout,
+        **{name: getattr(scenario, name) for name in drawn},
     )
 
 
-def shrink(start: Scenario, still_fails: Callable[[Scenario], bool], seconds: float = _MOST_SECONDS) -> Shrunk:
+def shrink(
+    start: Scenario,
+    still_fails: Callable[[Scenario], bool],
+    seconds: float = _MOST_SECONDS,
+    *,
+    draws_too: bool = False,
+) -> Shrunk:
     """The smallest scenario found for which ``still_fails`` is true, beginning with ``start``.
 
     Where ``start`` does not fail, the same operations all at once are tried. Gives up after so many seconds.
     """
-    search = _Search(start, still_fails, time.monotonic() + seconds)
+    made_of = functools.partial(with_operations, start, draws_too=draws_too)
+    search = _Search(made_of, still_fails, time.monotonic() + seconds)
     rows: Rows | None = next((one for one in _beginnings(start.planned or ()) if search.fails(one)), None)
     if rows is None:
         return Shrunk(None, search.attempts, search.out_of_time)
     smaller = _simplify(rows, search)
     while smaller != rows:
         rows, smaller = smaller, _simplify(smaller, search)
-    return Shrunk(with_operations(start, rows), search.attempts, search.out_of_time)
+    return Shrunk(made_of(rows), search.attempts, search.out_of_time)
 
 
 class _Search:
     """Tries scenarios, each once, until the time is over; after that nothing fails any more."""
 
-    def __init__(self, start: Scenario, still_fails: Callable[[Scenario], bool], deadline: float) -> None:
+    def __init__(
+        self, made_of: Callable[[Rows], Scenario], still_fails: Callable[[Scenario], bool], deadline: float
+    ) -> None:
         self.attempts = 0
         self.out_of_time = False
-        self._start = start
+        self._made_of = made_of
         self._still_fails = still_fails
         self._deadline = deadline
         self._known: dict[Rows, bool] = {}
@@ -96,7 +120,7 @@ class _Search:
                 self.out_of_time = True
                 return False
             self.attempts += 1
-            self._known[rows] = self._still_fails(with_operations(self._start, rows))
+            self._known[rows] = self._still_fails(self._made_of(rows))
         return self._known[rows]
 
 

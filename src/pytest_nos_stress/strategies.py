@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import itertools
 import operator
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any, Final
 
@@ -63,7 +63,8 @@ def scenarios(
 ) -> st.SearchStrategy[Scenario]:
     """A strategy for scenarios with an explicit list of operations.
 
-    ``agents`` and ``operations`` (of all agents together) are a number or the least and the most; ``faults`` are
+    ``agents`` (some of which may perform nothing) and ``operations`` (of all together) are a number or the least
+    and the most; ``faults`` are
     those that may be planned, of ``missing_data``, ``lost_request`` and ``lost_reply``; ``delays`` how much time
     may pass before an operation, in seconds or text with a unit. The shortest is the think time of every
     operation; the others, the simplest first, are times in which nobody begins anything, and add up. Simpler
@@ -71,6 +72,8 @@ def scenarios(
     ``Agent_2``, ...
     Raises ``SettingError`` for bounds that nothing lies in, and for unknown faults.
     """
+    if isinstance(tasks, Mapping):
+        raise SettingError(f"scenarios: tasks={shown(tasks)}: must be a list; Hypothesis draws all alike")
     task_names: Sequence[str] = tuple(BY_NAME["tasks"].check(tasks, "scenarios: tasks"))
     fewest_agents, most_agents = _bounds("agents", agents, most=_MOST_AGENTS)
     fewest, most = _bounds("operations", operations)

@@ -13,7 +13,7 @@ from .result import StressResult
 from .text import one_line
 
 _OUTCOMES: Final = ("success", "failed", "missing data")
-_CAUSES: Final = (
+CAUSES: Final = (
     "Usual causes: the wall clock (time.time() and the like), id(), the order of a set, a random generator that "
     "is not operation.random, a thread of the target's own, state that outlives the test."
 )
@@ -45,6 +45,14 @@ class Trace(NamedTuple):
     def row(self, number: int) -> tuple[object, ...]:
         return (*self.records[number].tolist(), self.log[number] if number < len(self.log) else "")
 
+    def place_of(self, other: Trace, number: int) -> int:
+        """Where the operation that is another trace's row of that number stands here; that number if nowhere."""
+        if number >= other.records.size:
+            return number
+        wanted = other.records[number]
+        same = (self.records["agent"] == wanted["agent"]) & (self.records["index"] == wanted["index"])
+        return int(same.argmax()) if same.any() else number
+
     def describe(self, number: int) -> str:
         """An operation in words."""
         if number >= self.records.size:
@@ -60,7 +68,7 @@ class Trace(NamedTuple):
 def first_difference(first: Sequence[Trace], second: Sequence[Trace]) -> str:
     """Where two performances of a test differ, and how; the empty text where they do not."""
     if len(first) != len(second):
-        return f"not deterministic: {len(first)} runs the first time, {len(second)} the second\n{_CAUSES}"
+        return f"not deterministic: {len(first)} runs the first time, {len(second)} the second\n{CAUSES}"
     for number, (one, other) in enumerate(zip(first, second, strict=True), 1):
         if one.hash == other.hash:
             continue
@@ -68,10 +76,10 @@ def first_difference(first: Sequence[Trace], second: Sequence[Trace]) -> str:
         of_run = f" of run {number}" if len(first) > 1 else ""
         return "\n".join(
             (
-                f"not deterministic: operation {row + 1}{of_run} is the first that differs",
+                f"not deterministic: operation {row + 1}{of_run}, by the order of ends, is the first that differs",
                 f"  first time:  {one.describe(row)}",
-                f"  second time: {other.describe(row)}",
-                _CAUSES,
+                f"  second time: {other.describe(other.place_of(one, row))}",
+                CAUSES,
             )
         )
     return ""

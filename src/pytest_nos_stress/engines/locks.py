@@ -56,6 +56,9 @@ FOREIGN: Final[set[int]] = set()
 BLOCKED: Final[set[int]] = set()
 """Those of them that wait for one of these locks, without a timeout: they wake nobody."""
 
+OURS: Final[set[int]] = set()
+"""Threads of this package, which wake no agent."""
+
 _get_ident = _thread.get_ident
 _real_monotonic = time.monotonic
 
@@ -109,7 +112,7 @@ class CooperatingLock:
             got = True
         else:
             got = bool(self._lock.acquire(blocking, timeout))
-        if TURNS:
+        if TURNS and ident not in OURS:
             FOREIGN.add(ident)
         return got
 
@@ -154,8 +157,8 @@ class CooperatingLock:
         self._released()
 
     def _released(self) -> None:
-        if TURNS and _get_ident() not in TURNS:
-            FOREIGN.add(_get_ident())
+        if TURNS and (ident := _get_ident()) not in TURNS and ident not in OURS:
+            FOREIGN.add(ident)
         if self.waiters:
             self._wake_next()
 
@@ -168,6 +171,11 @@ class CooperatingLock:
 
     def locked(self) -> bool:
         return bool(self._lock.locked())
+
+    def _is_owned(self) -> bool:
+        """For ``Condition``, which would else try to take the lock; whoever has it may be meant."""
+        turn = TURNS.get(_get_ident()) if TURNS else None
+        return self.locked() if turn is None else self.owner is turn
 
     def __enter__(self) -> bool:
         return self.acquire()

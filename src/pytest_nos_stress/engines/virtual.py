@@ -22,110 +22,31 @@ from __future__ import annotations
 import _thread
 import contextlib
 import functools
-import sys
+import threading
 import time
 from collections import deque
-from collections.abc import Callable, Generator, Sequence
+from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from typing import Any, Final
 
 from pytest_nos_stress.errors import Abandoned
 from pytest_nos_stress.settings import SettingError
-from pytest_nos_stress.text import one_line
 
 from . import A, After, EngineAgent, LostAgent, Standstill, Unfinished, locks
-from .pool import WORKERS, Worker
 from .stacks import stack_of
-
-EPOCH_NS: Final = 1_767_623_400_000_000_000
-"""When virtual time begins: Monday 2026-01-05 at 14:30 UTC, when New York's exchanges open."""
+from .turns import ENDED, Actor, VirtualClock, describe
+from .worker import Worker
 
 _WATCH_INTERVAL: Final = 0.1
 _GRACE: Final = 1.5
-_LAST_CHANCE: Final = 0.02
+_LOOK_INTERVAL: Final = 0.01
+_REAL_TIME_TO_ANSWER: Final = 0.1
+_PATIENCE_WITH_STRANGERS: Final = 1.0
 _MOST_WAITS_AT_ONCE: Final = 100_000
 _MOST_WAITS_ONCE_STOPPED: Final = 100
-_GOES_ON: Final = 1 << 62
-_ENDED: Final = object()
 
-Wake = tuple[int, int, int, int, "_Actor"]
+Wake = tuple[int, int, int, int, Actor]
 """When, rank, the agent's number, the agent's count of waits, the agent."""
-
-
-class VirtualClock:
-    """Time that stands still while agents run and jumps to the next event when none does."""
-
-    def __init__(self) -> None:
-        self.now = [0]
-        self.now_ns: Callable[[], int] = functools.partial(list.__getitem__, self.now, 0)
-        self.wall_offset_ns = EPOCH_NS
-        self.started_ns = 0
-
-    def sleep(self, seconds: float) -> None:
-        turn = locks.TURNS.get(_thread.get_ident())
-        if isinstance(turn, _Actor):
-            turn.sleep(round(seconds * 1e9))
-        else:
-            time.sleep(max(0.0, seconds))
-
-
-class _Actor:
-    """An agent in the engine, and its turn as the locks see it."""
-
-    def __init__(self, engine: VirtualEngine, agent: EngineAgent, number: int) -> None:
-        self.agent = agent
-        self.number = number
-        self.life = _life(agent)
-        self.ranks = agent.ranks
-        self.rank = number
-        self.waits = 0
-        """How often it has waited: of its wakes, only that of the last wait is valid."""
-        self.worker: Worker | None = None
-        """The thread the agent is in: its own, or that of an operation which has begun and not ended."""
-        self.performing = False
-        self.ended = False
-        self.abandoned = False
-        self.began = 0
-        """When its operation began."""
-        self.waits_at_once = 0
-        """How often its operation has waited without time going on."""
-        self.waiting_for: locks.CooperatingLock | None = None
-        self.engine = engine
-
-    def sleep(self, nanoseconds: int) -> None:
-        self.engine.refuse_endless(self, max(0, nanoseconds))
-        if not self.engine.stopping:
-            self.engine.wake_at(self, self.now_ns() + max(0, nanoseconds), self.rank | _GOES_ON)
-            self.engine.give_turn_away(self)
-
-    def wait_for(self, lock: locks.CooperatingLock, timeout_ns: int | None) -> None:
-        if self.abandoned:
-            raise Abandoned("the run has ended")
-        self.waits += 1
-        if timeout_ns is not None:
-            self.engine.refuse_endless(self, timeout_ns)
-            self.engine.wake_at(self, self.now_ns() + timeout_ns, self.rank | _GOES_ON)
-        waiter = (self, self.waits)
-        lock.waiters.append(waiter)
-        self.waiting_for = lock
-        try:
-            if not lock.is_free_for(self):  # else released meanwhile, by a thread that is no agent's
-                self.engine.give_turn_away(self)
-        finally:
-            self.waiting_for = None
-            with contextlib.suppress(ValueError):
-                lock.waiters.remove(waiter)
-        if self.abandoned:
-            raise Abandoned("no agent could go on" if self.engine.deadlock else "the run has ended")
-
-    def wake(self, wait: int) -> None:
-        self.engine.wake_now(self, wait)
-
-    def now_ns(self) -> int:
-        return self.engine.clock.now[0]
-
-    def __repr__(self) -> str:
-        return f"<turn of {self.agent.name}>"
 
 
 class VirtualEngine:
@@ -141,24 +62,27 @@ class VirtualEngine:
         self.stopping = False
         self.turns = 0
         """How many turns were given: a number that does not grow is an agent that does not give its turn away."""
-        self.running: _Actor | None = None
+        self.running: Actor | None = None
+        self.waiting = 0
+        """How many agents wait for a lock."""
         self.awaits_others = False
         """Whether all agents wait, and a thread that is no agent's might wake one."""
         self._last_turn = (0, time.monotonic_ns())
         self._own_threads = own_threads
         self._patience = patience
-        self._actors: list[_Actor] = []
+        self._actors: list[Actor] = []
         self._left = 0
         self._heap: list[Wake] = []
-        self._woken: deque[tuple[_Actor, int]] = deque()
+        self._woken: deque[tuple[Actor, int]] = deque()
         self._signal = _locked()
         self._end_signal = _locked()
         self._has_begun = False
         self._has_ended = False
         self._given_up = False
-        self._at_rendezvous: list[_Actor] = []
+        self._at_rendezvous: list[Actor] = []
+        self._workers: list[Worker] = []
         self._spare: list[Worker] = []
-        self._handed: _Actor | None = None
+        self._handed: Actor | None = None
         self._after: After | None = None
         self._every = self._until_after = 1
         self._caller = 0
@@ -168,7 +92,7 @@ class VirtualEngine:
     ) -> None:
         self._after, self._every, self._until_after = after, every, every
         self._caller = _thread.get_ident()
-        self._actors = [_Actor(self, agent, number) for number, agent in enumerate(agents)]
+        self._actors = [Actor(self, agent, number) for number, agent in enumerate(agents)]
         self._left = len(agents)
         for actor in self._actors:
             self.wake_at(actor, 0, actor.number)
@@ -194,20 +118,20 @@ class VirtualEngine:
 
     # What an agent's thread asks for while it has the turn.
 
-    def wake_at(self, actor: _Actor, when: int, rank: int) -> None:
+    def wake_at(self, actor: Actor, when: int, rank: int) -> None:
         actor.waits += 1
         heappush(self._heap, (when, rank, actor.number, actor.waits, actor))
 
-    def wake_now(self, actor: _Actor, wait: int) -> None:
+    def wake_now(self, actor: Actor, wait: int) -> None:
         """Called by whoever releases a lock; a thread that does not have the turn leaves the heap alone."""
         turn = locks.TURNS.get(_thread.get_ident())
-        if isinstance(turn, _Actor) and turn.engine is self:
-            self.wake_at(actor, self.clock.now[0], actor.rank | _GOES_ON)
+        if isinstance(turn, Actor) and turn.engine is self:
+            self.wake_at(actor, self.clock.now[0], actor.rank_going_on)
         else:
             self._woken.append((actor, wait))
             _release(self._signal)
 
-    def give_turn_away(self, actor: _Actor) -> None:
+    def give_turn_away(self, actor: Actor) -> None:
         """Let others have their turns until it is this agent's again."""
         if self._given_up:
             raise Abandoned("the run has ended")
@@ -221,7 +145,7 @@ class VirtualEngine:
         if self._given_up:
             raise Abandoned("the run has ended")
 
-    def refuse_endless(self, actor: _Actor, nanoseconds: int) -> None:
+    def refuse_endless(self, actor: Actor, nanoseconds: int) -> None:
         """End an operation that waits again and again: in virtual time it would do so for ever, and at once."""
         if self._given_up:
             raise Abandoned("the run has ended")
@@ -237,20 +161,25 @@ class VirtualEngine:
 
     # Who is next.
 
-    def _next(self) -> _Actor | None:
+    def _next(self) -> Actor | None:
         """The agent whose turn is next, with the clock at its time; None when all have ended."""
         heap, now = self._heap, self.clock.now
         while True:
             if self._woken:
                 self._take_in_woken()
             while heap:
-                when, _, _, wait, actor = heappop(heap)
+                when, rank, number, wait, actor = heappop(heap)
                 if wait == actor.waits and not actor.ended:
                     if when > now[0] and not self.stopping:
+                        if self.waiting and self._others_answer():
+                            heappush(heap, (when, rank, number, wait, actor))
+                            break
                         now[0] = when
                     self.turns += 1
                     self.running = actor
                     return actor
+            if self._woken:
+                continue
             if not self._left:
                 return None
             self._find_somebody()
@@ -259,7 +188,7 @@ class VirtualEngine:
         while self._woken:
             actor, wait = self._woken.popleft()
             if wait == actor.waits:
-                self.wake_at(actor, self.clock.now[0], actor.rank | _GOES_ON)
+                self.wake_at(actor, self.clock.now[0], actor.rank_going_on)
 
     def _find_somebody(self) -> None:
         """All agents wait. Wake one, or find that none can be woken."""
@@ -268,16 +197,52 @@ class VirtualEngine:
             return
         began = time.monotonic()
         while not self._woken and not self.stopping:
-            others = sys._current_frames().keys() - WORKERS.threads - locks.TURNS.keys() - {self._caller}
+            others = self._others()
             self.awaits_others = bool((others & locks.FOREIGN) - locks.BLOCKED)
-            limit = self._patience if self.awaits_others else _LAST_CHANCE if others else 0.0
-            if time.monotonic() - began >= limit:
+            if time.monotonic() - began >= min(self._patience_with(others), self._patience):
                 break
-            self._signal.acquire(timeout=_LAST_CHANCE)
+            self._signal.acquire(timeout=_LOOK_INTERVAL)
         self.awaits_others = False
         if not self._woken and not self.stopping:
-            self.deadlock = Standstill([_describe(actor) for actor in self._actors if not actor.ended])
+            self.deadlock = Standstill([describe(actor) for actor in self._actors if not actor.ended])
             self.stop()
+
+    def _others_answer(self) -> bool:
+        """Whether somebody is woken by a thread of the target's own before virtual time goes on.
+
+        An agent that waits for such a thread is given its answer at the same instant if it comes soon in real
+        time; else its timeout would be over at once. There is this time once for each wait.
+        """
+        waiting = [one for one in self._actors if one.waits_for_nobody_else and one.answered != one.waits]
+        if not waiting:
+            return False
+        began = time.monotonic()
+        while not self._woken and not self.stopping:
+            limit = min(self._patience_with(self._others()), _REAL_TIME_TO_ANSWER)
+            if time.monotonic() - began >= limit:
+                break
+            self._signal.acquire(timeout=_LOOK_INTERVAL)
+        if self._woken:
+            return True
+        for one in waiting:
+            one.answered = one.waits
+        return False
+
+    def _patience_with(self, others: set[int]) -> float:
+        """Seconds of real time in which one of these threads may wake an agent."""
+        if others & locks.FOREIGN - locks.BLOCKED:
+            return self._patience
+        if others - locks.BLOCKED:
+            return _PATIENCE_WITH_STRANGERS
+        # A thread that an agent has just woken counts as blocked until it comes to run.
+        return _LOOK_INTERVAL if others else 0.0
+
+    def _others(self) -> set[int]:
+        """Threads that are no agents' and none of ours."""
+        workers = {one.thread.ident for one in self._workers if one.thread.is_alive()}
+        ours = workers | locks.TURNS.keys() | locks.OURS | {self._caller}
+        threads = {one.ident for one in threading.enumerate() if one.ident is not None}
+        return threads - ours
 
     def _wake_all(self) -> None:
         """The run has been stopped: who waits at the rendezvous leaves, who waits for a lock is abandoned."""
@@ -287,30 +252,32 @@ class VirtualEngine:
                 actor.abandoned = True
                 waiting.append(actor)
         for actor in waiting:
-            self.wake_at(actor, self.clock.now[0], actor.rank | _GOES_ON)
+            self.wake_at(actor, self.clock.now[0], actor.rank_going_on)
 
     # An agent's turn.
 
-    def _advance(self, actor: _Actor) -> bool:
+    def _advance(self, actor: Actor) -> bool:
         """Let the agent perform its next operation. Whether it has not ended yet."""
         try:
             if self.stopping:
                 actor.life.close()
-                pause: Any = _ENDED
+                pause: Any = ENDED
             else:
                 actor.began, actor.waits_at_once = self.clock.now[0], 0
                 pause = next(actor.life)
                 if actor.performing:
                     self._note_operation(actor)
-                if pause is _ENDED:
+                if pause is ENDED:
                     actor.life.close()
         except BaseException as error:
             if not isinstance(error, Abandoned):
                 self.lost.append(LostAgent(actor.agent.name, error))
             self.stop()
-            pause = _ENDED
+            with contextlib.suppress(BaseException):
+                actor.life.close()
+            pause = ENDED
         actor.performing = False
-        if pause is _ENDED:
+        if pause is ENDED:
             actor.ended = True
             self._left -= 1
         elif pause is None:
@@ -323,7 +290,7 @@ class VirtualEngine:
             self._meet()
         return not actor.ended
 
-    def _note_operation(self, actor: _Actor) -> None:
+    def _note_operation(self, actor: Actor) -> None:
         if self.sequence is not None:
             self.sequence.append(actor.number)
         if self._after is None:
@@ -346,7 +313,7 @@ class VirtualEngine:
 
     # Threads.
 
-    def _live(self, actor: _Actor, worker: Worker) -> None:
+    def _live(self, actor: Actor, worker: Worker) -> None:
         """An agent's whole life, in a thread of its own."""
         ident = _thread.get_ident()
         actor.worker = worker
@@ -382,7 +349,7 @@ class VirtualEngine:
             locks.TURNS.pop(ident, None)
         self._hand_to(following)
 
-    def _hand_to(self, following: _Actor | None) -> None:
+    def _hand_to(self, following: Actor | None) -> None:
         """Give the turn to another agent, in whatever thread that is; where there is none, the run has ended."""
         if self._given_up:
             return
@@ -394,8 +361,13 @@ class VirtualEngine:
         elif following.worker is not None:
             following.worker.baton.release()
         else:
-            worker = self._spare.pop() if self._spare else WORKERS.worker("stress agents", self._drive)
+            worker = self._spare.pop() if self._spare else self._worker("stress agents", self._drive)
             worker.baton.release()
+
+    def _worker(self, name: str, job: Callable[[Worker], None]) -> Worker:
+        worker = Worker(name, job)
+        self._workers.append(worker)
+        return worker
 
     def _release_spare_threads(self) -> None:
         while self._spare:
@@ -406,7 +378,7 @@ class VirtualEngine:
             for actor in self._actors:
                 job = functools.partial(self._live, actor)
                 try:
-                    actor.worker = WORKERS.worker(f"agent {actor.agent.name}", job)
+                    actor.worker = self._worker(f"agent {actor.agent.name}", job)
                 except RuntimeError as error:
                     raise SettingError(
                         f"agents={len(self._actors)}: the system starts only {actor.number} threads ({error}); "
@@ -425,6 +397,15 @@ class VirtualEngine:
         finally:
             if not self._has_ended and not self._end_signal.acquire(timeout=_GRACE):
                 self._give_up()
+            self._join()
+
+    def _join(self) -> None:
+        """No thread outlives the run but one that a hung operation holds."""
+        held = {one.agent for one in self.unfinished}
+        deadline = time.monotonic() + _GRACE
+        for worker in self._workers:
+            if worker.thread.name.removeprefix("agent ") not in held or not self._given_up:
+                worker.thread.join(max(0.0, deadline - time.monotonic()))
 
     def _give_up(self) -> None:
         """An agent keeps its turn. Name it, and end the other threads, which wait for theirs."""
@@ -450,28 +431,3 @@ def _release(signal: _thread.LockType) -> None:
     """Give a signal; one that has not been seen yet is the same one."""
     with contextlib.suppress(RuntimeError):
         signal.release()
-
-
-def _life(agent: EngineAgent) -> Generator[Any]:
-    """The agent's session, with its operations in it; ends when it is closed."""
-    with agent.session(), contextlib.suppress(GeneratorExit):
-        yield None
-        yield from agent.operations()
-        yield _ENDED
-
-
-def _describe(actor: _Actor) -> str:
-    """What an agent waits for, and where."""
-    lock = actor.waiting_for
-    if lock is None:
-        return f"{one_line(actor.agent.name)} waits for the others\n"
-    owner = lock.owner
-    if owner is actor:
-        what = "waits to be woken (by a condition, an event, a queue or its own lock)"
-    elif isinstance(owner, _Actor):
-        ended = ", which has no more operations" if owner.ended or owner.waiting_for is None else ""
-        what = f"waits for a lock that {one_line(owner.agent.name)} holds{ended}"
-    else:
-        what = "waits for a lock that a thread holds which is no agent's"
-    stack = stack_of(actor.worker.thread.ident if actor.worker else None)
-    return f"{one_line(actor.agent.name)} {what}\n{stack}"
