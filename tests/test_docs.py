@@ -54,6 +54,24 @@ def test_a_test_in_the_docs_passes_under_stress(pytester: pytest.Pytester, code:
     assert "skipped" not in outcomes
 
 
+def test_the_readmes_search_finds_what_the_readme_says(pytester: pytest.Pytester) -> None:
+    readme = (ROOT / "README.md").read_text()
+    code = next(code for name, code in snippets("python") if "test_no_overdraft" in code)
+    sound = """            self.balance -= 60
+            operation.sleep(0.02)  # the bank's answer
+"""
+    broken = """            operation.sleep(0.02)  # the bank's answer
+            self.balance -= 60
+"""
+    assert sound in code
+    pytester.makepyfile(code.replace(sound, broken))
+    result = pytester.runpytest("--stress", "--hypothesis-seed=1")
+    result.assert_outcomes(failed=1)
+    promised = re.search(r"`(@example\(.*\))`\.", readme)
+    assert promised
+    assert promised[1] in result.stdout.str()
+
+
 @pytest.mark.parametrize("code", python_snippets(tests=False))
 def test_a_script_in_the_docs_runs(tmp_path: Path, code: str) -> None:
     done = subprocess.run(

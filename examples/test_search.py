@@ -1,0 +1,78 @@
+"""Hypothesis searches for a scenario that breaks an order service: lost replies, and two desks at once.
+
+``pytest --stress examples/test_search.py`` passes. Set ``sends_again_under_a_new_id`` to True, or ``checks_first``
+to False, and the report ends with the smallest scenario that breaks it, as an ``@example(...)`` to paste.
+"""
+
+from __future__ import annotations
+
+from hypothesis import given, settings
+
+from pytest_nos_stress import Operation, Scenario, StressSimulator, eventually, sometimes
+from pytest_nos_stress.strategies import scenarios
+
+
+class OrderService:
+    """Books orders against a limit; the exchange takes 20 ms to confirm one."""
+
+    sends_again_under_a_new_id = False
+    checks_first = True
+
+    def __init__(self) -> None:
+        self.limit = 300
+        self.reserved = 0
+        self.booked: dict[str, int] = {}
+        self.unconfirmed: set[str] = set()
+
+    def buy(self, operation: Operation) -> None:
+        if self.reserved + 100 > self.limit:
+            return
+        if self.checks_first:
+            self.reserved += 100
+        operation.sleep(0.02)
+        if not self.checks_first:
+            self.reserved += 100
+        self._book(operation.id)
+        if operation.fault == "lost_reply":
+            self.unconfirmed.add(operation.id)
+            self._book(f"{operation.id}-again" if self.sends_again_under_a_new_id else operation.id)
+
+    def reconcile(self) -> None:
+        self.unconfirmed.clear()
+
+    def _book(self, order: str) -> None:
+        self.booked[order] = 100
+
+    def problems(self) -> list[str]:
+        """What is wrong with the books."""
+        found = []
+        if self.reserved > self.limit:
+            found.append(f"{self.reserved} reserved, the limit is {self.limit}")
+        if sum(self.booked.values()) > self.reserved:
+            found.append(f"{sum(self.booked.values())} booked, {self.reserved} reserved")
+        return found
+
+
+@settings(max_examples=50, deadline=None)
+@given(scenario=scenarios(tasks=["buy", "reconcile"], agents=(1, 4), operations=(1, 20)))
+def test_no_scenario_breaks_the_books(stress_simulator: StressSimulator, scenario: Scenario) -> None:
+    service = OrderService()
+    stress_simulator.run(service, scenario=scenario, checks=[service.problems])
+
+
+def test_the_service_recovers_from_lost_replies(stress_simulator: StressSimulator) -> None:
+    service = OrderService()
+    stress_simulator.run(
+        service,
+        tasks=["buy", "reconcile"],
+        agents=4,
+        failure_mode="lost_reply",
+        failure_prob=0.5,
+        engine="virtual",
+        seed=1,
+        checks=[
+            service.problems,
+            sometimes("the limit is reached", lambda: service.reserved == service.limit),
+            eventually("everything is confirmed", lambda: not service.unconfirmed),
+        ],
+    )
