@@ -32,7 +32,8 @@ class Scheduler(Protocol):
     """The engine, as its actors see it."""
 
     stopping: bool
-    waiting: int
+    unanswered: set[Actor]
+    """Actors that wait for what no agent holds (to be woken, or for a thread of the target's own)."""
     deadlock: Standstill | None
 
     @property
@@ -89,15 +90,7 @@ class Actor:
         self.waits_at_once = 0
         """How often its operation has waited without time going on."""
         self.waiting_for: locks.CooperatingLock | None = None
-        self.answered = 0
-        """The last of its waits for which others have had real time to answer."""
         self.engine = engine
-
-    @property
-    def waits_for_nobody_else(self) -> bool:
-        """Whether it waits for what no agent holds: to be woken, or for a thread that is no agent's."""
-        lock = self.waiting_for
-        return lock is not None and (lock.owner is None or lock.owner is self)
 
     @property
     def rank_going_on(self) -> int:
@@ -120,12 +113,13 @@ class Actor:
         waiter = (self, self.waits)
         lock.waiters.append(waiter)
         self.waiting_for = lock
-        self.engine.waiting += 1
+        if lock.owner is None or lock.owner is self:
+            self.engine.unanswered.add(self)
         try:
             if not lock.is_free_for(self):  # else released meanwhile, by a thread that is no agent's
                 self.engine.give_turn_away(self)
         finally:
-            self.engine.waiting -= 1
+            self.engine.unanswered.discard(self)
             self.waiting_for = None
             with contextlib.suppress(ValueError):
                 lock.waiters.remove(waiter)

@@ -63,8 +63,8 @@ class VirtualEngine:
         self.turns = 0
         """How many turns were given: a number that does not grow is an agent that does not give its turn away."""
         self.running: Actor | None = None
-        self.waiting = 0
-        """How many agents wait for a lock."""
+        self.unanswered: set[Actor] = set()
+        """Who waits for what no agent holds, and was given no real time for that yet."""
         self.awaits_others = False
         """Whether all agents wait, and a thread that is no agent's might wake one."""
         self._last_turn = (0, time.monotonic_ns())
@@ -171,7 +171,7 @@ class VirtualEngine:
                 when, rank, number, wait, actor = heappop(heap)
                 if wait == actor.waits and not actor.ended:
                     if when > now[0] and not self.stopping:
-                        if self.waiting and self._others_answer():
+                        if self.unanswered and self._others_answer():
                             heappush(heap, (when, rank, number, wait, actor))
                             break
                         now[0] = when
@@ -213,9 +213,6 @@ class VirtualEngine:
         An agent that waits for such a thread is given its answer at the same instant if it comes soon in real
         time; else its timeout would be over at once. There is this time once for each wait.
         """
-        waiting = [one for one in self._actors if one.waits_for_nobody_else and one.answered != one.waits]
-        if not waiting:
-            return False
         began = time.monotonic()
         while not self._woken and not self.stopping:
             limit = min(self._patience_with(self._others()), _REAL_TIME_TO_ANSWER)
@@ -224,8 +221,7 @@ class VirtualEngine:
             self._signal.acquire(timeout=_LOOK_INTERVAL)
         if self._woken:
             return True
-        for one in waiting:
-            one.answered = one.waits
+        self.unanswered.clear()
         return False
 
     def _patience_with(self, others: set[int]) -> float:
