@@ -70,6 +70,9 @@ class Recovery(Protocol):
     def begin(self, now: int) -> None:
         """Called by each agent when all have performed their plans; the first call begins the phase."""
 
+    most_operations: int
+    """How many operations an agent performs in it at most."""
+
     @property
     def deadline_ns(self) -> int: ...
 
@@ -279,7 +282,8 @@ class Agent:
         recovery.begin(now)
         blocks = self._agent_plan.blocks_without_faults(self._performed)
         clock = self._world.clock.now_ns
-        pieces = itertools.takewhile(lambda _: not recovery.is_over(clock()), self._pieces(blocks, 1))
+        most = itertools.islice(self._pieces(blocks, 1), recovery.most_operations)
+        pieces = itertools.takewhile(lambda _: not recovery.is_over(clock()), most)
         yield from self._perform(pieces, lambda: recovery.deadline_ns)
         self._forget_the_rest_of_the_plan()
 

@@ -188,13 +188,13 @@ class _Hope:
     def __init__(self, given: Eventually, target: object, agents: int) -> None:
         self.question = Question(given.condition, target, given.__name__)
         self.within_ns = round(given.within * 1e9)
-        self._operations = given.operations
-        self._most_looks = given.operations * agents
+        self.operations = given.operations
+        self._looks_of_all = given.operations * agents
         self.has_come_true = False
 
     def is_open(self, elapsed_ns: int) -> bool:
         """Look, unless it has come true or cannot in time; whether it may still."""
-        if self.has_come_true or elapsed_ns > self.within_ns or self.question.looks >= self._most_looks:
+        if self.has_come_true or elapsed_ns > self.within_ns:
             return False
         self.has_come_true = self.question.is_true()
         return not self.has_come_true
@@ -207,8 +207,8 @@ class _Hope:
             return CheckVerdict(name, NOT_JUDGED, looks, _ENDED_EARLY)
         why = f" ({error_name(error)}: {error_message(error)})" if error else ""
         limit = f"{self.within_ns / 1e9:g} s"
-        if looks >= self._most_looks:
-            limit = f"{self._operations} operations of an agent"
+        if looks >= self._looks_of_all:
+            limit = f"{self.operations} operations of an agent"
         finding = f"not true within {limit} without faults{why}, looked at {looks} times"
         return CheckVerdict(name, BROKEN, looks, finding, error)
 
@@ -224,6 +224,8 @@ class Recovery:
         self.deadline_ns = 0
         self._began_ns = 0
         self._hopes = [_Hope(one, target, agents) for one in given]
+        self.most_operations = max(one.operations for one in self._hopes)
+        """How many operations an agent performs at most. Each has as many: real threads may be long in turn."""
 
     def begin(self, now: int) -> None:
         if not self.deadline_ns:
