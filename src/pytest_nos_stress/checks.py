@@ -83,9 +83,7 @@ def sometimes(name: str, condition: CheckFunction | None = None) -> Sometimes:
     ``partial(order.filled < order.quantity)``, and handed to ``checks`` all the same.
     """
     if condition is not None and not callable(condition):
-        raise SettingError(
-            f"sometimes: condition={shown(condition)}: must be a function that takes nothing or the target"
-        )
+        raise _no_function("sometimes", condition)
     return Sometimes(name, condition)
 
 
@@ -101,15 +99,18 @@ def eventually(
     from .kinds import COUNT, SPAN
 
     if not callable(condition):
-        raise SettingError(
-            f"eventually: condition={shown(condition)}: must be a function that takes nothing or the target"
-        )
+        raise _no_function("eventually", condition)
+    checked = []
     for setting, value, kind in (("within", within, SPAN), ("operations", operations, COUNT)):
         try:
-            kind.check(value)
+            checked.append(kind.check(value))
         except (TypeError, ValueError, OverflowError):
             raise SettingError(f"eventually: {setting}={shown(value)}: must be {kind.allowed}") from None
-    return Eventually(name, condition, SPAN.check(within), COUNT.check(operations))
+    return Eventually(name, condition, *checked)
+
+
+def _no_function(of: str, given: object) -> SettingError:
+    return SettingError(f"{of}: condition={shown(given)}: must be a function that takes nothing or the target")
 
 
 def _name(name: object, of: str) -> str:
@@ -252,19 +253,11 @@ class Checks:
         self._invariants = [Question(one, target) for one in given if not isinstance(one, (Sometimes, Eventually))]
         lively = [one for one in given if isinstance(one, Eventually)]
         self.recovery = Recovery(lively, target, agents) if lively else None
-        self._every = every
-        self._during_the_run = False
+        self.every = every if self._invariants or self._states else None
+        """Operations from one look to the next during the run; None where there is nothing to look at then."""
         self._broken: dict[Question, CheckVerdict] = {}
         for one in self._seen:
             one.seen = False
-
-    def every(self, *, one_at_a_time: bool) -> int | None:
-        """Operations from one look to the next during the run; None where there is nothing to look at then."""
-        if not self._invariants and not self._states:
-            return None
-        every = self._every or (1 if one_at_a_time else None)
-        self._during_the_run = every is not None
-        return every
 
     def hold(self, when: str) -> bool:
         """Look at every check now; whether all invariants hold. A broken one stays broken."""
@@ -299,7 +292,7 @@ class Checks:
             return CheckVerdict(state.__name__, NOT_JUDGED, looks, _ENDED_EARLY)
         if state.condition is None:
             how = ": the run did not reach this state"
-        elif self._during_the_run:
+        elif self.every is not None:
             how = f" in {looks} looks: the run did not reach this state"
         else:
             how = ": looked at after the run only; every=N looks during it too"

@@ -74,7 +74,7 @@ class Performance:
         self.interrupt: KeyboardInterrupt | None = None
         self.hung: dict[str, str] = {}
         self._late: dict[Agent, int] = {}
-        self._every = checks.every(one_at_a_time=one_at_a_time)
+        self._every = checks.every
         self.has_performed_everything = False
         """Whether the agents came to the end of their plans, so that every check can be judged."""
         self.lost: list[engines.LostAgent] = []

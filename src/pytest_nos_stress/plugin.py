@@ -260,9 +260,11 @@ def _is_active_body(item: pytest.Item) -> bool:
 def _refuse_unfit_body(item: pytest.Item) -> None:
     import inspect
 
+    from .plugin_session import is_under_given
+
     if not isinstance(item, pytest.Function) or _is_unittest(item):
         pytest.fail("a stress marker needs a test function: unittest methods cannot be the task", pytrace=False)
-    if getattr(item.obj, "is_hypothesis_test", False):
+    if is_under_given(item):
         pytest.fail(
             f"a stress marker needs a plain test function: a test under @given uses the {FIXTURE} fixture",
             pytrace=False,

@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import pytest
-from _pytest.nodes import Node
 from _pytest.runner import runtestprotocol
 
 from .artifacts.files import SCENARIO_NAME
@@ -19,7 +18,7 @@ from .checks import BROKEN, NEVER_SEEN
 from .errors import CheckFailed, RunFailed, ThresholdsNotMet
 from .failure import describe
 from .plugin_fixture import Failure
-from .plugin_session import StressSession
+from .plugin_session import StressSession, is_under_given
 from .plugin_source import ready_made_test
 from .result import StressResult
 from .scenario import Scenario
@@ -85,14 +84,10 @@ def _replays(
     return noted
 
 
-def _is_under_given(item: pytest.Item) -> bool:
-    return bool(getattr(getattr(item, "obj", None), "is_hypothesis_test", False))
-
-
-def _again(item: pytest.Item, nextitem: Node | None, session: StressSession, replay: Replay) -> None:
+def _again(item: pytest.Item, nextitem: Any, session: StressSession, replay: Replay) -> None:
     session.replay = replay
     # Any node will do: it is asked for its parents, which are to stay set up.
-    runtestprotocol(item, log=False, nextitem=nextitem)  # type: ignore[arg-type]
+    runtestprotocol(item, log=False, nextitem=nextitem)
 
 
 # Determinism.
@@ -103,7 +98,7 @@ def _verify(
 ) -> list[tuple[str, object]]:
     """Run the test a second time; where its runs differ, it fails. Returns what is to be noted of its runs."""
     first, failure = list(session.simulator.results), session.failure
-    if not first or _is_under_given(item) or any(one.scenario.engine != "virtual" for one in first):
+    if not first or is_under_given(item) or any(one.scenario.engine != "virtual" for one in first):
         call.stress_replay.append(_NOT_VERIFIED)
         return []
     traces = [Trace.of(one) for one in first]
@@ -195,7 +190,7 @@ class _Shrinking:
         # Its parent comes next: what the test set up goes, what others share stays.
         return self._fails_again(scenario, self._item.parent)
 
-    def _fails_again(self, scenario: Scenario, nextitem: Node | None) -> bool:
+    def _fails_again(self, scenario: Scenario, nextitem: Any) -> bool:
         """Whether the test fails of the same with this scenario in its last run."""
         replay = Replay("smallest", len(self._results), scenario)
         _again(self._item, nextitem, self._session, replay)
@@ -204,7 +199,7 @@ class _Shrinking:
 
     def _why_not(self) -> str:
         error = self._failure.error
-        if _is_under_given(self._item):
+        if is_under_given(self._item):
             return "Hypothesis shrinks tests under @given"
         if not self._results:
             return "the test failed before it ran the simulator"

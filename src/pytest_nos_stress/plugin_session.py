@@ -81,7 +81,7 @@ class StressSession:
             self._simulator.begin()
 
     def _why_not_to_be_repeated(self, item: pytest.Item) -> str:
-        if not getattr(getattr(item, "obj", None), "is_hypothesis_test", False):
+        if not is_under_given(item):
             return ""
         return "--stress-scenario: a test under @given draws its own; give it the scenario by @example(...)"
 
@@ -310,6 +310,11 @@ def _read_markers(item: pytest.Item) -> list[dict[str, Any]]:
         settings.check_level(values)
         levels.append(values)
     return levels
+
+
+def is_under_given(item: pytest.Item) -> bool:
+    """Whether Hypothesis runs the test's function many times."""
+    return bool(getattr(getattr(item, "obj", None), "is_hypothesis_test", False))
 
 
 def body_arguments(item: pytest.Function) -> dict[str, Any]:

@@ -138,7 +138,8 @@ class MultiAgentSimulator:
         scenario = self._scenario or self._drawn_scenario()
         target = _embedded_exchange() if self._target is None else self._target
         tasks = self._bind(target, scenario)
-        checks = Checks(self._checks, target, agents=len(scenario.agent_names), every=self._every)
+        every = self._every or (1 if scenario.engine == "virtual" else None)
+        checks = Checks(self._checks, target, agents=len(scenario.agent_names), every=every)
         directory = self._output_dir.absolute()
         files.prepare(directory)
         log = OperationLog(directory / files.LOG_NAME)

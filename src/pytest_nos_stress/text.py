@@ -16,7 +16,10 @@ _LONGEST_TRACEBACK: Final = 10_000
 _CALLERS: Final = (
     "contextlib",
     "pytest_nos_stress.agent",
+    "pytest_nos_stress.checks",
     "pytest_nos_stress.engines.threads",
+    "pytest_nos_stress.engines.turns",
+    "pytest_nos_stress.engines.virtual",
     "pytest_nos_stress.plugin_fixture",
 )
 

@@ -22,7 +22,6 @@ from __future__ import annotations
 import _thread
 import contextlib
 import functools
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
@@ -32,7 +31,7 @@ from typing import Any, Final
 from pytest_nos_stress.errors import Abandoned
 from pytest_nos_stress.settings import SettingError
 
-from . import A, After, EngineAgent, LostAgent, Standstill, Unfinished, locks
+from . import A, After, EngineAgent, LostAgent, Standstill, Unfinished, locks, outsiders
 from .stacks import stack_of
 from .turns import ENDED, Actor, VirtualClock, describe
 from .worker import Worker
@@ -41,7 +40,6 @@ _WATCH_INTERVAL: Final = 0.1
 _GRACE: Final = 1.5
 _LOOK_INTERVAL: Final = 0.01
 _REAL_TIME_TO_ANSWER: Final = 0.1
-_PATIENCE_WITH_STRANGERS: Final = 1.0
 _MOST_WAITS_AT_ONCE: Final = 100_000
 _MOST_WAITS_ONCE_STOPPED: Final = 100
 
@@ -195,13 +193,8 @@ class VirtualEngine:
         if self.stopping:
             self._wake_all()
             return
-        began = time.monotonic()
-        while not self._woken and not self.stopping:
-            others = self._others()
-            self.awaits_others = bool((others & locks.FOREIGN) - locks.BLOCKED)
-            if time.monotonic() - began >= min(self._patience_with(others), self._patience):
-                break
-            self._signal.acquire(timeout=_LOOK_INTERVAL)
+        self.awaits_others = True
+        self._await_others(self._patience)
         self.awaits_others = False
         if not self._woken and not self.stopping:
             self.deadlock = Standstill([describe(actor) for actor in self._actors if not actor.ended])
@@ -213,32 +206,19 @@ class VirtualEngine:
         An agent that waits for such a thread is given its answer at the same instant if it comes soon in real
         time; else its timeout would be over at once. There is this time once for each wait.
         """
-        began = time.monotonic()
-        while not self._woken and not self.stopping:
-            limit = min(self._patience_with(self._others()), _REAL_TIME_TO_ANSWER)
-            if time.monotonic() - began >= limit:
-                break
-            self._signal.acquire(timeout=_LOOK_INTERVAL)
+        self._await_others(_REAL_TIME_TO_ANSWER)
         if self._woken:
             return True
         self.unanswered.clear()
         return False
 
-    def _patience_with(self, others: set[int]) -> float:
-        """Seconds of real time in which one of these threads may wake an agent."""
-        if others & locks.FOREIGN - locks.BLOCKED:
-            return self._patience
-        if others - locks.BLOCKED:
-            return _PATIENCE_WITH_STRANGERS
-        # A thread that an agent has just woken counts as blocked until it comes to run.
-        return _LOOK_INTERVAL if others else 0.0
-
-    def _others(self) -> set[int]:
-        """Threads that are no agents' and none of ours."""
-        workers = {one.thread.ident for one in self._workers if one.thread.is_alive()}
-        ours = workers | locks.TURNS.keys() | locks.OURS | {self._caller}
-        threads = {one.ident for one in threading.enumerate() if one.ident is not None}
-        return threads - ours
+    def _await_others(self, most: float) -> None:
+        """Let threads of the target's own wake an agent, in so many seconds of real time at most."""
+        began = time.monotonic()
+        while not self._woken and not self.stopping:
+            if time.monotonic() - began >= outsiders.patience(self._workers, self._caller, most):
+                return
+            self._signal.acquire(timeout=_LOOK_INTERVAL)
 
     def _wake_all(self) -> None:
         """The run has been stopped: who waits at the rendezvous leaves, who waits for a lock is abandoned."""
@@ -309,10 +289,9 @@ class VirtualEngine:
 
     # Threads.
 
-    def _live(self, actor: Actor, worker: Worker) -> None:
+    def _live(self, actor: Actor, _worker: Worker) -> None:
         """An agent's whole life, in a thread of its own."""
         ident = _thread.get_ident()
-        actor.worker = worker
         locks.TURNS[ident] = actor
         try:
             while not self._given_up and self._advance(actor):
@@ -397,10 +376,10 @@ class VirtualEngine:
 
     def _join(self) -> None:
         """No thread outlives the run but one that a hung operation holds."""
-        held = {one.agent for one in self.unfinished}
+        held = self.running.worker if self._given_up and self.running else None
         deadline = time.monotonic() + _GRACE
         for worker in self._workers:
-            if worker.thread.name.removeprefix("agent ") not in held or not self._given_up:
+            if worker is not held:
                 worker.thread.join(max(0.0, deadline - time.monotonic()))
 
     def _give_up(self) -> None:

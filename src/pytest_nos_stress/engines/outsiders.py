@@ -1,0 +1,35 @@
+"""Threads that are no agents' and may wake one: for how long, in real time, is that to be waited for?
+
+Python does not say what a thread is about to do. So a thread that has used one of the agents' locks in this run is
+waited for as long as an operation may take, one that has not for a second, and one that is itself
+blocked in such a lock not at all.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Sequence
+from typing import Final
+
+from . import locks
+from .worker import Worker
+
+_PATIENCE_WITH_STRANGERS: Final = 1.0
+_TO_COME_TO_RUN: Final = 0.01
+
+
+def patience(workers: Sequence[Worker], caller: int, most: float) -> float:
+    """Seconds in which a thread may wake an agent; 0 where there is none that could.
+
+    ``workers`` are the agents' threads, ``caller`` the thread that looks after the run.
+    """
+    agents = {one.thread.ident for one in workers if one.thread.is_alive()}
+    threads = {one.ident for one in threading.enumerate() if one.ident is not None}
+    others = threads - agents - locks.TURNS.keys() - locks.OURS - {caller}
+    at_work = others - locks.BLOCKED
+    if at_work & locks.FOREIGN:
+        return most
+    if at_work:
+        return min(_PATIENCE_WITH_STRANGERS, most)
+    # A thread that an agent has just woken counts as blocked until it comes to run.
+    return _TO_COME_TO_RUN if others else 0.0
