@@ -463,7 +463,8 @@ def test_what_becomes_true_without_faults_holds(way: dict[str, Any], tmp_path: P
     service = Pending()
     result = run(tmp_path, service, checks=[eventually("settled", service.is_settled)], **{**FAULTY, **way})
     assert verdicts(result) == {"settled": "held"}
-    assert result.operations >= 60  # real threads may have settled by the end of the plan
+    if way["engine"] == "virtual":  # real threads may have settled by the end of the plan
+        assert result.operations > 60
     assert result.operations == result.successes + result.failures + result.missing_data
     lines = (tmp_path / "stress_test_results.log").read_text().splitlines()
     assert len(lines) == result.operations

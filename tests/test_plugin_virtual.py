@@ -226,3 +226,26 @@ def test_every_run_begins_without_thread_local_variables(pytester: pytest.Pytest
                                      missing_data_prob=0)
     """)
     pytester.runpytest_subprocess("--stress").assert_outcomes(passed=1)
+
+
+@pytest.mark.parametrize(
+    "run", ["per_agent=connect", "checks=[holds]"], ids=["an agent that is lost", "a check that is broken"]
+)
+def test_tracebacks_begin_in_the_users_code(pytester: pytest.Pytester, run: str) -> None:
+    pytester.makepyfile(f"""
+        import contextlib
+
+        @contextlib.contextmanager
+        def connect(agent):
+            raise ConnectionError(agent)
+            yield
+
+        def holds():
+            assert 1 == 2
+
+        def test_it(stress_simulator):
+            stress_simulator.run(engine="virtual", {run})
+    """)
+    result = pytester.runpytest("--stress")
+    result.assert_outcomes(failed=1)
+    result.stdout.no_fnmatch_line("*src/pytest_nos_stress/*.py:*")
