@@ -9,7 +9,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_nos_stress.market import Depth, IllegalStatusChange, InvalidOrder, Order, OrderBook, Side, Status
+from pytest_nos_stress.market import (
+    Depth,
+    IllegalStatusChange,
+    InvalidOrder,
+    Order,
+    OrderBook,
+    Side,
+    Status,
+    Trade,
+)
 from pytest_nos_stress.market.book import LEGAL_CHANGES
 
 Instruction = tuple[Literal["buy", "sell", "cancel"], int, int]
@@ -218,9 +227,36 @@ class NaiveBook:
     def cancel(self, number: int) -> None:
         self.waiting = [one for one in self.waiting if one[0] != number]
 
+    def in_order(self) -> list[tuple[int, Side, int, int]]:
+        """Who would trade first: all bids, the highest first, then all asks, the lowest first."""
+        bids = [one for one in self.waiting if one[1] == "buy"]
+        asks = [one for one in self.waiting if one[1] == "sell"]
+        return sorted(bids, key=lambda one: (-one[2], one[0])) + sorted(asks, key=lambda one: (one[2], one[0]))
+
+    def depth(self) -> Depth:
+        return Depth(self._levels("buy"), self._levels("sell"))
+
+    def _levels(self, side: Side) -> tuple[tuple[int, int], ...]:
+        waiting = [one for one in self.in_order() if one[1] == side]
+        prices = dict.fromkeys(one[2] for one in waiting)
+        return tuple((price, sum(one[3] for one in waiting if one[2] == price)) for price in prices)
+
     @staticmethod
     def _meets(side: Side, limit: int, price: int) -> bool:
         return price <= limit if side == "buy" else price >= limit
+
+
+def test_a_subclass_may_do_more_at_every_trade() -> None:
+    class Tape(OrderBook):
+        def execute(self, maker: Order, taker: Order, quantity: int) -> Trade:
+            seen.append((maker.number, taker.number, quantity))
+            return super().execute(maker, taker, quantity)
+
+    seen: list[tuple[int, int, int]] = []
+    book = Tape("X")
+    for one in (order("sell", 5, 100, 1), order("sell", 5, 101, 2), order("buy", 7, 101, 3)):
+        book.submit(one)
+    assert seen == [(1, 3, 5), (2, 3, 2)]
 
 
 INSTRUCTIONS = st.lists(
@@ -241,12 +277,13 @@ def test_the_book_does_what_the_rules_say(instructions: list[Instruction]) -> No
                 chosen = waiting[price % len(waiting)]
                 book.cancel(chosen)
                 naive.cancel(chosen.number)
-            continue
-        coming = order(kind, quantity, price, number)
-        submitted.append(coming)
-        fills = [(t.maker.number, t.taker.number, t.price, t.quantity) for t in book.submit(coming)]
-        assert fills == naive.submit(number, kind, quantity, price)
+        else:
+            coming = order(kind, quantity, price, number)
+            submitted.append(coming)
+            fills = [(t.maker.number, t.taker.number, t.price, t.quantity) for t in book.submit(coming)]
+            assert fills == naive.submit(number, kind, quantity, price)
+        waiting_now = [(one.number, one.side, one.price, one.remaining) for one in book.orders()]
+        assert waiting_now == naive.in_order()
+        assert book.depth(100) == naive.depth()
         assert book.problems() == []
-    still_waiting = [(one.number, one.side, one.price, one.remaining) for one in book.orders()]
-    assert sorted(still_waiting) == sorted(naive.waiting)
     assert all(one.filled <= one.quantity for one in submitted)

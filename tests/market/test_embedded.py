@@ -15,7 +15,9 @@ from pytest_nos_stress.market import (
     Market,
     MarketView,
     Order,
+    OrderBook,
     Quote,
+    Trade,
     TradingOperation,
 )
 from pytest_nos_stress.market.embedded import MOST_RESTING
@@ -378,6 +380,92 @@ def test_threads_that_share_an_agent_share_its_limit_too(prices: SetPrices) -> N
         thread.join()
     assert len(Agent(target, prices, "shared").resting()) <= MOST_RESTING
     assert target.audit() == []
+
+
+@pytest.mark.parametrize("task", ["buy", "sell", "hedge", "rebalance", "analyze"])
+@pytest.mark.parametrize(
+    ("bid", "ask"), [(100.01, 100.0), (100.0, 100.0), (-1.0, -1.0), (2.0**63, 2.0**63 + 4096)]
+)
+def test_a_degraded_quote_leaves_no_trace(
+    target: EmbeddedExchange, agent: Agent, task: str, bid: float, ask: float
+) -> None:
+    class BadFeed(SetPrices):
+        def quote(self, symbol: str, /) -> Quote:
+            return Quote(symbol, bid, ask, 100.0, 0.0)
+
+    while not any(target.exposure("Agent_1").values()):
+        agent.does("buy")
+    agent.market = BadFeed()
+    before = (target.counts, target.holdings("Agent_1"), agent.resting())
+    with pytest.raises(BadQuote):
+        agent.does(task)
+    assert (target.counts, target.holdings("Agent_1"), agent.resting()) == before
+    assert target.audit() == []
+
+
+@pytest.mark.parametrize("factor", [0.001, 0.5, 2.0, 1000.0])
+def test_a_crash_or_a_surge_breaks_nothing(prices: SetPrices, factor: float) -> None:
+    target = EmbeddedExchange(prices, fee=1)
+    agents = [Agent(target, prices, f"Agent_{number}") for number in range(4)]
+    for number in range(400):
+        agents[number % 4].does(TASKS[number // 4 % 5])
+    prices.bids = {symbol: round(bid * factor, 2) for symbol, bid in prices.bids.items()}
+    for number in range(400):
+        agents[number % 4].does(TASKS[number // 4 % 5])
+    assert target.audit() == []
+    assert target.counts.refusals == 0
+
+
+def test_the_audit_finds_an_agent_that_forgot_its_orders(agent: Agent, target: EmbeddedExchange) -> None:
+    while not agent.resting():
+        agent.does("buy")
+    target._agents["Agent_1"].resting.clear()
+    [problem] = target.audit()
+    assert problem.startswith("'Agent_1' has 0 waiting orders in mind, on the exchange wait 1")
+
+
+def test_the_audit_finds_an_order_that_the_agent_never_sent(agent: Agent, target: EmbeddedExchange) -> None:
+    agent.does("buy")
+    for number in range(MOST_RESTING + 1):
+        target.exchange.submit("Agent_1", "A", "buy", 1, 1, f"somebody's {number}")
+    assert any("waiting orders, more than 5" in problem for problem in target.audit())
+
+
+def test_the_audit_finds_a_hedge_that_left_something(
+    agent: Agent, target: EmbeddedExchange, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    while "A" not in target.exposure("Agent_1"):
+        agent.does("buy")
+    target.exchange.deposit("Agent_1", positions={"A": 50_000})
+    monkeypatch.setattr(target._house, "make_market", lambda *_: None)
+    agent.does("hedge")
+    assert any(problem.startswith("'Agent_1' hedged A, and a delta of ") for problem in target.audit())
+
+
+def test_the_audit_finds_a_rebalance_that_stopped_short(
+    agent: Agent, target: EmbeddedExchange, prices: SetPrices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent.does("rebalance")
+    prices.bids = {"A": 150.0, "B": 40.0, "C": 26.0}
+    monkeypatch.setattr(target._house, "make_market", lambda *_: None)
+    agent.does("rebalance")
+    short = [problem for problem in target.audit() if "more than one lot" in problem]
+    assert [problem.split(" to ")[0] for problem in short] == ["'Agent_1' rebalanced A", "'Agent_1' rebalanced B"]
+
+
+def test_a_book_of_ones_own_is_traded_on(prices: SetPrices) -> None:
+    class Tape(OrderBook):
+        def execute(self, maker: Order, taker: Order, quantity: int) -> Trade:
+            seen.append(quantity)
+            return super().execute(maker, taker, quantity)
+
+    seen: list[int] = []
+    target = EmbeddedExchange(prices, book=Tape)
+    agent = Agent(target, prices)
+    for _ in range(20):
+        agent.does("buy")
+    assert len(seen) == target.counts.trades > 0
+    assert sum(seen) == target.counts.traded_quantity
 
 
 def test_memory_of_the_past_is_bounded(prices: SetPrices) -> None:

@@ -22,7 +22,8 @@ from pytest_nos_stress.market.errors import (
     UnknownSymbol,
 )
 from pytest_nos_stress.market.exchange import Counts, Exchange
-from pytest_nos_stress.market.quotes import DEFAULT_SYMBOLS, Market, Quote
+from pytest_nos_stress.market.quotes import DEFAULT_SYMBOLS, Bar, Market, MarketTrade, Quote
+from pytest_nos_stress.market.replay import Replay, replay
 
 __all__ = [
     "DEFAULT_SYMBOLS",
@@ -30,6 +31,7 @@ __all__ = [
     "Analysis",
     "BadQuote",
     "Balance",
+    "Bar",
     "Counts",
     "Depth",
     "EmbeddedExchange",
@@ -39,11 +41,13 @@ __all__ = [
     "InsufficientPosition",
     "InvalidOrder",
     "Market",
+    "MarketTrade",
     "MarketView",
     "Order",
     "OrderBook",
     "OrderRefused",
     "Quote",
+    "Replay",
     "Side",
     "Status",
     "SymbolNotListed",
@@ -52,4 +56,5 @@ __all__ = [
     "UnknownAccount",
     "UnknownOrder",
     "UnknownSymbol",
+    "replay",
 ]

@@ -27,14 +27,19 @@ class Balance(NamedTuple):
 
 
 class Account:
-    """One account. It remembers its open orders, and the last `remember` that have ended, by client id."""
+    """One account. It remembers its open orders, and the last `remember` that have ended, by client id.
+
+    `ended_ids` are the client ids of those that have ended, the first to end first; `ended_orders` counts all
+    that ever did.
+    """
 
     __slots__ = (
-        "_ended",
         "_remember",
         "cash",
         "deposited_cash",
         "deposited_positions",
+        "ended_ids",
+        "ended_orders",
         "name",
         "orders",
         "positions",
@@ -49,7 +54,8 @@ class Account:
         self.reserved_positions: dict[str, int] = {}
         self.deposited_positions: dict[str, int] = {}
         self.orders: dict[str, Order] = {}
-        self._ended: deque[str] = deque()
+        self.ended_ids: deque[str] = deque()
+        self.ended_orders = 0
         self._remember = remember
 
     def deposit(self, cash: int, positions: Mapping[str, int]) -> None:
@@ -85,9 +91,10 @@ class Account:
 
     def ended(self, order: Order) -> None:
         """Note that the order has ended; the one that ended longest ago may be forgotten for it."""
-        self._ended.append(order.client_id)
-        if len(self._ended) > self._remember:
-            del self.orders[self._ended.popleft()]
+        self.ended_orders += 1
+        self.ended_ids.append(order.client_id)
+        if len(self.ended_ids) > self._remember:
+            del self.orders[self.ended_ids.popleft()]
 
     def balance(self) -> Balance:
         return Balance(self.cash, self.reserved_cash, dict(self.positions), dict(self.reserved_positions))

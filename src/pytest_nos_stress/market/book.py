@@ -82,10 +82,11 @@ class Order:
 
     def fill(self, quantity: int) -> None:
         """Note a trade of `quantity` units. Raises `IllegalStatusChange` for more than remains."""
-        if not 0 < quantity <= self.remaining:
+        filled = self.filled + quantity
+        if quantity < 1 or filled > self.quantity:
             raise IllegalStatusChange(f"{self} cannot trade {quantity} more")
-        self.change_to("filled" if quantity == self.remaining else "partially filled")
-        self.filled += quantity
+        self.change_to("filled" if filled == self.quantity else "partially filled")
+        self.filled = filled
 
     def change_to(self, status: Status) -> None:
         """Take on a status. Raises `IllegalStatusChange` where `LEGAL_CHANGES` has no such step."""
@@ -149,12 +150,16 @@ class OrderBook:
             if maker is None:
                 self._half_of(order).add(order)
                 break
-            quantity = min(order.remaining, maker.remaining)
-            order.fill(quantity)
-            maker.fill(quantity)
+            quantity = min(order.quantity - order.filled, maker.quantity - maker.filled)
+            trades.append(self.execute(maker, order, quantity))
             theirs.reduce(maker, quantity)
-            trades.append(Trade(next(self._trade_numbers), self.symbol, maker.price, quantity, maker, order))
         return trades
+
+    def execute(self, maker: Order, taker: Order, quantity: int) -> Trade:
+        """Fill two orders that have met. A subclass may do more here: `submit` calls it for every trade."""
+        taker.fill(quantity)
+        maker.fill(quantity)
+        return Trade(next(self._trade_numbers), self.symbol, maker.price, quantity, maker, taker)
 
     def cancel(self, order: Order) -> None:
         """Take an order out of the book. Raises `IllegalStatusChange` for one that does not wait in it."""
@@ -174,6 +179,12 @@ class OrderBook:
         """The lowest price that somebody would take, in ticks; None where nobody sells."""
         return self._asks.best()
 
+    @property
+    def is_crossed(self) -> bool:
+        """Whether somebody would pay what somebody else would take, which no book allows."""
+        bid, ask = self._bids.best(), self._asks.best()
+        return bid is not None and ask is not None and bid >= ask
+
     def depth(self, levels: int = 5) -> Depth:
         """The best `levels` prices of both sides and the quantity waiting at each."""
         return Depth(self._bids.top(levels), self._asks.top(levels))
@@ -190,9 +201,10 @@ class OrderBook:
             for half in (self._bids, self._asks)
             for problem in half.problems()
         ]
-        bid, ask = self.best_bid, self.best_ask
-        if bid is not None and ask is not None and bid >= ask:
-            found.append(f"the book of {self.symbol} is crossed: best bid {bid}, best ask {ask}")
+        if self.is_crossed:
+            found.append(
+                f"the book of {self.symbol} is crossed: best bid {self.best_bid}, best ask {self.best_ask}"
+            )
         return found
 
     def _half_of(self, order: Order) -> _HalfBook:

@@ -2,8 +2,8 @@
 
 Guaranteed: a task reads `operation.market` before it changes anything, so an operation without data leaves no
 trace; it takes its limit prices from that market; an operation performed again (same `operation.id`) trades
-nothing more; any number of threads may perform tasks, and `audit()` is empty whenever no call is under way or
-between any two of them.
+nothing more; a hedge ends flat and a rebalance within one lot of what it set out to do; any number of threads
+may perform tasks, and `audit()` is empty whenever no call is under way or between any two of them.
 
 A house account keeps a bid and an ask at the prices of the last quote used, so there is always somebody to
 trade with. An agent's account is opened when it first trades, with as much cash as it can need and, in each
@@ -14,11 +14,12 @@ holdings is without the loan.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from random import Random
 from typing import Final, NamedTuple, Protocol
 
-from pytest_nos_stress.market.book import Depth, Order, Side
+from pytest_nos_stress.market.audit import Incidents
+from pytest_nos_stress.market.book import Depth, Order, OrderBook, Side
 from pytest_nos_stress.market.errors import BadQuote, SymbolNotListed
 from pytest_nos_stress.market.exchange import Counts, Exchange
 from pytest_nos_stress.market.house import House
@@ -85,14 +86,22 @@ class EmbeddedExchange:
     `market`: decides which symbols are listed from the start; by default a `Market()`. Prices are always
     those of the operation's own market, and symbols that only that one has are listed when first traded.
     `fee`: ticks that each side pays for a unit traded; default 0. `journal`: how many trades
-    `exchange.recent_trades()` keeps; default 1000.
+    `exchange.recent_trades()` keeps; default 1000. `book`: makes the book of a symbol, as in `Exchange`.
     """
 
-    def __init__(self, market: MarketView | None = None, *, fee: int = 0, journal: int = 1000) -> None:
+    def __init__(
+        self,
+        market: MarketView | None = None,
+        *,
+        fee: int = 0,
+        journal: int = 1000,
+        book: Callable[[str, Iterator[int]], OrderBook] = OrderBook,
+    ) -> None:
         self.market: MarketView = Market() if market is None else market
-        self.exchange = Exchange(self.market.symbols, fee=fee, journal=journal)
+        self.exchange = Exchange(self.market.symbols, fee=fee, journal=journal, book=book)
         self._house = House(self.exchange)
         self._agents: dict[str, _Agent] = {}
+        self._incidents = Incidents()
 
     def buy(self, operation: TradingOperation) -> Order:
         """Buy 1 to 10 units of a random symbol: half of the time at once, else by waiting in the book.
@@ -128,7 +137,10 @@ class EmbeddedExchange:
             change = self._holding(agent, symbol) - agent.start[symbol]
             if not change:
                 return None
-            return self._trade_at_once(agent, prices, "sell" if change > 0 else "buy", abs(change), client_id)
+            side: Side = "sell" if change > 0 else "buy"
+            order = self._trade_at_once(agent, prices, side, abs(change), client_id)
+            self._check_hedge(agent, symbol)
+            return order
 
     def rebalance(self, operation: TradingOperation) -> tuple[Order, ...]:
         """Bring the values of the agent's holdings closer to equal weights; return the orders: two, or none.
@@ -153,10 +165,13 @@ class EmbeddedExchange:
             selling, buying = int(amount // all_prices[most].middle), int(amount // all_prices[least].middle)
             if not selling or not buying:
                 return ()
-            return (
+            orders = (
                 self._trade_at_once(agent, all_prices[most], "sell", selling, selling_id),
                 self._trade_at_once(agent, all_prices[least], "buy", buying, buying_id),
             )
+            self._check_rebalance(agent, all_prices[most], values[most] - amount)
+            self._check_rebalance(agent, all_prices[least], values[least] + amount)
+            return orders
 
     def analyze(self, operation: TradingOperation) -> Analysis:
         """Compare the quote of a random symbol with the book; changes nothing. Raises `BadQuote`."""
@@ -188,8 +203,14 @@ class EmbeddedExchange:
         return self.exchange.counts
 
     def audit(self) -> list[str]:
-        """Everything that is wrong with the exchange, a sentence each; empty when all is well."""
-        return self.exchange.audit()
+        """Everything that is wrong with the exchange, a sentence each; empty when all is well.
+
+        Besides `Exchange.audit()`: whether agents and the house know of the orders that wait for them, and no
+        others, and whether a hedge or rebalance so far did not do what it promises.
+        """
+        with self.exchange.lock:
+            known = [problem for agent in self._agents.values() for problem in self._problems_of(agent)]
+            return [*self.exchange.audit(), *known, *self._house.problems(), *self._incidents.problems()]
 
     def _trade_at_random(self, operation: TradingOperation, side: Side) -> Order:
         market = operation.market
@@ -218,6 +239,30 @@ class EmbeddedExchange:
         self._withdraw(agent, [order for order in agent.resting if order.symbol == prices.symbol])
         self._house.make_market(prices.symbol, prices.bid, prices.ask, quantity)
         return self.exchange.submit(agent.name, prices.symbol, side, quantity, prices.marketable(side), client_id)
+
+    def _check_hedge(self, agent: _Agent, symbol: str) -> None:
+        left = self._holding(agent, symbol) - agent.start[symbol]
+        if left:
+            self._incidents.note(f"{agent.name!r} hedged {symbol}, and a delta of {left} units was left, not 0")
+
+    def _check_rebalance(self, agent: _Agent, prices: _Prices, wanted: float) -> None:
+        value = self._holding(agent, prices.symbol) * prices.middle
+        if abs(value - wanted) > prices.middle:
+            self._incidents.note(
+                f"{agent.name!r} rebalanced {prices.symbol} to {wanted:.0f} ticks, and held {value}: "
+                f"more than one lot of {prices.middle} away"
+            )
+
+    def _problems_of(self, agent: _Agent) -> Iterator[str]:
+        waiting = set(self.exchange.open_orders(agent.name))
+        resting = [order for order in agent.resting if order.is_open]
+        if waiting != set(resting):
+            yield (
+                f"{agent.name!r} has {len(resting)} waiting orders in mind, on the exchange wait {len(waiting)}, "
+                "and they are not the same"
+            )
+        if len(waiting) > MOST_RESTING:
+            yield f"{agent.name!r} has {len(waiting)} waiting orders, more than {MOST_RESTING}"
 
     def _make_room(self, agent: _Agent) -> None:
         if len(agent.resting) == MOST_RESTING:

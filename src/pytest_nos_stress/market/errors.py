@@ -10,6 +10,8 @@ from collections.abc import Iterable
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from pytest_nos_stress.errors import MissingDataError
+
 if TYPE_CHECKING:
     from pytest_nos_stress.market.book import Order
 
@@ -61,8 +63,11 @@ class SymbolNotListed(UnknownSymbol, OrderRefused):
     """The exchange does not trade this symbol."""
 
 
-class BadQuote(OrderRefused):
-    """A quote to which nobody can trade: no number, not positive, or the bid not below the ask."""
+class BadQuote(OrderRefused, MissingDataError):
+    """A quote to which nobody can trade: no number, not positive, or the bid not below the ask.
+
+    As good as none, so that an operation which is handed broken data ends as planned.
+    """
 
 
 def what_there_is(names: Iterable[str], total: int) -> str:

@@ -13,14 +13,12 @@ and the exchange its last few trades.
 
 from __future__ import annotations
 
-import threading
-from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import count
 from typing import Final, NamedTuple
 
 from pytest_nos_stress.market.accounts import Account, Balance
-from pytest_nos_stress.market.audit import Audited, problems_of
+from pytest_nos_stress.market.audit import Audited, Forgotten, Incidents, Ledger, gaps_in, problems_of
 from pytest_nos_stress.market.book import Depth, Order, OrderBook, Side, Trade
 from pytest_nos_stress.market.errors import (
     AccountExists,
@@ -31,9 +29,11 @@ from pytest_nos_stress.market.errors import (
     UnknownOrder,
     what_there_is,
 )
+from pytest_nos_stress.market.lock import ExchangeLock
 
 FEE_ACCOUNT: Final = "(fees)"
 _NOTHING: Final[Mapping[str, int]] = {}
+_TAKEN_FROM_JOURNAL: Final = 250
 
 
 class Counts(NamedTuple):
@@ -53,21 +53,33 @@ class Exchange:
 
     `fee`: ticks that each side of a trade pays for a unit, collected in the account `FEE_ACCOUNT`; default 0.
     `remember`: how many ended orders an account keeps, so that sending their client ids again is recognised;
-    default 64. `journal`: how many trades `recent_trades` keeps; default 1000.
+    default 64. `journal`: how many trades `recent_trades` keeps; default 1000. `book`: makes the book of a
+    symbol; a subclass of `OrderBook` puts a matching engine of one's own under these accounts and this audit.
     """
 
     def __init__(
-        self, symbols: Iterable[str] = (), *, fee: int = 0, remember: int = 64, journal: int = 1000
+        self,
+        symbols: Iterable[str] = (),
+        *,
+        fee: int = 0,
+        remember: int = 64,
+        journal: int = 1000,
+        book: Callable[[str, Iterator[int]], OrderBook] = OrderBook,
     ) -> None:
         for name, value in (("fee", fee), ("remember", remember), ("journal", journal)):
             _check_amount(name, value)
         self.fee = fee
-        self.lock = threading.RLock()
+        self.lock = ExchangeLock()
         self._remember = remember
         self._accounts: dict[str, Account] = {FEE_ACCOUNT: Account(FEE_ACCOUNT, remember)}
         self._fees = self._accounts[FEE_ACCOUNT]
         self._books: dict[str, OrderBook] = {}
-        self._journal: deque[Trade] = deque(maxlen=journal)
+        self._make_book = book
+        self._journal: list[Trade] = []
+        self._kept_trades = journal
+        self._forgotten = Forgotten()
+        self._ledger = Ledger(fee, FEE_ACCOUNT)
+        self._incidents = Incidents()
         self._trade_numbers = count(1)
         self._orders = self._trades = self._cancellations = self._refusals = 0
         self._submitted_quantity = self._traded_quantity = self._cancelled_quantity = 0
@@ -78,7 +90,7 @@ class Exchange:
         """Start to trade a symbol; one that is traded already stays as it is."""
         with self.lock:
             if symbol not in self._books:
-                self._books[symbol] = OrderBook(symbol, self._trade_numbers)
+                self._books[symbol] = self._make_book(symbol, self._trade_numbers)
 
     def open_account(self, name: str, cash: int = 0, positions: Mapping[str, int] = _NOTHING) -> None:
         """Open an account with `cash` in ticks and `positions` in units. Raises `AccountExists`."""
@@ -123,6 +135,7 @@ class Exchange:
                 self._settle(trade)
             if order.filled == order.quantity:
                 holder.ended(order)
+            self._check(book, order)
             return order
 
     def cancel(self, account: str, client_id: str) -> Order:
@@ -139,17 +152,24 @@ class Exchange:
                     f"{account!r} has no order {client_id!r} that is open or ended a short while ago"
                 )
             if order.is_open:
-                self._books[order.symbol].cancel(order)
+                book = self._books[order.symbol]
+                book.cancel(order)
                 holder.release(order, self.fee)
                 holder.ended(order)
                 self._cancellations += 1
                 self._cancelled_quantity += order.remaining
+                self._check(book, order)
             return order
 
     def find(self, account: str, client_id: str) -> Order | None:
         """The account's order of this client id; None where unknown or forgotten. Raises `UnknownAccount`."""
         with self.lock:
             return self._account(account).orders.get(client_id)
+
+    def open_orders(self, account: str) -> tuple[Order, ...]:
+        """The account's orders that can still trade, the first to come first. Raises `UnknownAccount`."""
+        with self.lock:
+            return tuple(order for order in self._account(account).orders.values() if order.is_open)
 
     def best(self, symbol: str) -> tuple[int | None, int | None]:
         """Best bid and best ask in ticks, each None where nobody waits. Raises `SymbolNotListed`."""
@@ -175,7 +195,7 @@ class Exchange:
     def recent_trades(self) -> tuple[Trade, ...]:
         """The last trades, oldest first: as many as `journal` says."""
         with self.lock:
-            return tuple(self._journal)
+            return tuple(self._journal[max(0, len(self._journal) - self._kept_trades) :])
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -200,11 +220,23 @@ class Exchange:
     def audit(self) -> list[str]:
         """Check every invariant now: one sentence for each problem, empty when all is well.
 
-        Looks at each account, open order and remembered trade once, so it may be called during a run.
+        Looks at each account and open order a few times and at each new trade once, so it may be called during
+        a run.
         """
         with self.lock:
+            self._enter_new_trades()
             return problems_of(
-                Audited(self._accounts, self._books, self._journal, self.counts, self._fees, self.fee)
+                Audited(
+                    self._accounts,
+                    self._books,
+                    self._journal,
+                    self._forgotten,
+                    self._ledger,
+                    self._incidents,
+                    self.counts,
+                    self._fees,
+                    self.fee,
+                )
             )
 
     def _account(self, name: str) -> Account:
@@ -239,8 +271,8 @@ class Exchange:
             raise InvalidOrder(f"a limit price of {order.price} ticks is below the fee of {self.fee} ticks a unit")
 
     def _settle(self, trade: Trade) -> None:
-        _, symbol, price, quantity, maker, _ = trade
-        buy, sell = trade.buy, trade.sell
+        _, symbol, price, quantity, maker, taker = trade
+        buy, sell = (taker, maker) if taker.side == "buy" else (maker, taker)
         notional, fees = price * quantity, self.fee * quantity
         self._accounts[buy.account].bought(symbol, quantity, notional + fees, (buy.price + self.fee) * quantity)
         self._accounts[sell.account].sold(symbol, quantity, notional - fees)
@@ -250,6 +282,26 @@ class Exchange:
         self._trades += 1
         self._traded_quantity += quantity
         self._journal.append(trade)
+        if len(self._journal) == self._kept_trades + _TAKEN_FROM_JOURNAL:
+            self._shorten_journal()
+
+    def _shorten_journal(self) -> None:
+        self._enter_new_trades()
+        oldest = self._journal[:_TAKEN_FROM_JOURNAL]
+        del self._journal[:_TAKEN_FROM_JOURNAL]
+        for problem in gaps_in(oldest, self._forgotten.trades + 1):
+            self._incidents.note(problem)
+        self._forgotten = self._forgotten.and_also(oldest)
+
+    def _enter_new_trades(self) -> None:
+        self._ledger.take(self._journal[self._ledger.trades - self._forgotten.trades :])
+
+    def _check(self, book: OrderBook, order: Order) -> None:
+        if book.is_crossed:
+            self._incidents.note(
+                f"the book of {book.symbol} was crossed after order {order.number} was {order.status}: "
+                f"best bid {book.best_bid}, best ask {book.best_ask}"
+            )
 
 
 def _check_deposit(cash: int, positions: Mapping[str, int]) -> None:

@@ -9,6 +9,7 @@ Not thread-safe: call it with the exchange's lock held.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from itertools import count
 from typing import Final
 
@@ -48,6 +49,15 @@ class House:
         if not ask_stands:
             quotes["sell"] = self._place(symbol, "sell", ask, size)
 
+    def problems(self) -> Iterator[str]:
+        """Where the quotes the house has in mind are not the orders that wait for it."""
+        quotes = {order for sides in self._quotes.values() for order in sides.values() if order.is_open}
+        waiting = set(self._exchange.open_orders(HOUSE_ACCOUNT))
+        for order in sorted(waiting - quotes, key=_number_of):
+            yield f"the house does not know of {order}, which waits"
+        for order in sorted(quotes - waiting, key=_number_of):
+            yield f"the house quotes by {order}, which does not wait"
+
     def _enter(self, symbol: str) -> dict[Side, Order]:
         self._exchange.list_symbol(symbol)
         self._exchange.deposit(HOUSE_ACCOUNT, positions={symbol: _UNITS})
@@ -70,3 +80,7 @@ class House:
 
 def _stands(order: Order | None, price: int, size: int) -> bool:
     return order is not None and order.price == price and order.quantity - order.filled >= size
+
+
+def _number_of(order: Order) -> int:
+    return order.number
