@@ -1,0 +1,314 @@
+"""What the network between agents and their target is like: a profile's name, or parameters, as one value.
+
+Guarantees: a ``Network`` that exists holds together; equal parameters are equal networks, with equal hashes;
+``repr`` can be pasted, and ``to_dict`` gives builtin types from which ``Network.of`` makes an equal one. The same
+value drives calls in process and the real proxy.
+
+Times are those of a whole round trip; each trip is split into a request leg and a reply leg. Loss is meant for
+each leg. The median and p99 of the profiles are round trips as published (see ``PROFILES``); nobody publishes
+rates of loss or bandwidths for them, so those are settings to stress with.
+
+Sources: tc-netem(8) for the distributions and their parameters; Gilbert 1960 and Elliott 1963 for bursts of
+loss; CME 2012 and exchanges' and brokers' own figures for round trips.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from pytest_nos_stress.kinds import COUNT, DELAY, SPAN, Kind
+from pytest_nos_stress.settings import SettingError, shown
+
+if TYPE_CHECKING:
+    from .network_draws import NetworkDraws
+
+DISTRIBUTIONS: Final = ("lognormal", "uniform", "normal", "pareto", "paretonormal", "constant")
+STRONGEST_CORRELATION: Final = 0.99
+
+_BYTES_PER_UNIT: Final = {"B/s": 1.0, "bit/s": 0.125, "bps": 0.125}
+_PREFIXES: Final = {"G": 1e9, "M": 1e6, "K": 1e3, "k": 1e3, "": 1.0}
+
+
+def _number_of(text: Any) -> float:
+    if isinstance(text, (bool, bytes)):
+        raise ValueError(text)
+    return float(text)
+
+
+def _share(value: Any) -> float:
+    text = value.strip() if isinstance(value, str) else value
+    is_percent = isinstance(text, str) and text.endswith("%")
+    share = _number_of(text[:-1]) / 100 if is_percent else _number_of(text)
+    if not 0 <= share <= 1:
+        raise ValueError(value)
+    return share
+
+
+def _correlation(value: Any) -> float:
+    number = _number_of(value)
+    if not 0 <= number <= STRONGEST_CORRELATION:
+        raise ValueError(value)
+    return number
+
+
+def _burst(value: Any) -> float:
+    number = _number_of(value)
+    if not 1 <= number <= 1e9:
+        raise ValueError(value)
+    return number
+
+
+def _bandwidth(value: Any) -> float:
+    """Bytes in a second, of a number or of text such as ``"10Mbit/s"``."""
+    rate = _rate(value.strip()) if isinstance(value, str) else _number_of(value)
+    if not 0 < rate <= 1e15:
+        raise ValueError(value)
+    return rate
+
+
+def _rate(text: str) -> float:
+    unit = next((unit for unit in _BYTES_PER_UNIT if text.endswith(unit)), "")
+    if not unit:
+        return float(text)
+    number = text.removesuffix(unit).rstrip()
+    prefix = number[-1:] if number[-1:] in _PREFIXES else ""
+    return float(number.removesuffix(prefix)) * _PREFIXES[prefix] * _BYTES_PER_UNIT[unit]
+
+
+def _distribution(value: Any) -> str:
+    if value not in DISTRIBUTIONS:
+        raise ValueError(value)
+    return str(value)
+
+
+class Partition(NamedTuple):
+    """A time in which nothing passes: from ``start`` until before ``end``, in seconds after the run's start.
+
+    ``agents``: the agents that are cut off; None cuts off all.
+    """
+
+    start: float
+    end: float
+    agents: tuple[str, ...] | None = None
+
+    def to_builtin(self) -> Any:
+        if self.agents is None:
+            return [self.start, self.end]
+        return {"from": self.start, "to": self.end, "agents": list(self.agents)}
+
+
+def _partitions(value: Any) -> tuple[Partition, ...]:
+    if isinstance(value, (str, Mapping)):
+        raise ValueError(value)
+    return tuple(_partition(one) for one in value)
+
+
+def _partition(value: Any) -> Partition:
+    if isinstance(value, Mapping):
+        if not {"from", "to"} <= set(value) <= {"from", "to", "agents"}:
+            raise ValueError(value)
+        value = value["from"], value["to"], value.get("agents")
+    start, end, *rest = value
+    agents = rest[0] if rest else None
+    start, end = DELAY.check(start), DELAY.check(end)
+    if start >= end or len(rest) > 1:
+        raise ValueError(value)
+    return Partition(start, end, None if agents is None else _agents(agents))
+
+
+def _agents(names: Any) -> tuple[str, ...]:
+    agents = tuple(names)
+    if isinstance(names, str) or not agents or not all(isinstance(name, str) and name for name in agents):
+        raise ValueError(names)
+    return agents
+
+
+def _optional(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else check(value)
+
+
+def _message_size(value: Any) -> int:
+    return int(COUNT.check(int(value) if isinstance(value, str) else value))
+
+
+_KINDS: Final = {
+    "latency": DELAY,
+    "p99": Kind(DELAY.allowed, _optional(DELAY.check)),
+    "distribution": Kind(", ".join(DISTRIBUTIONS[:-1]) + f" or {DISTRIBUTIONS[-1]}", _distribution),
+    "jitter": Kind(DELAY.allowed, _optional(DELAY.check)),
+    "correlation": Kind(f"a number from 0 to {STRONGEST_CORRELATION}", _correlation),
+    "loss": Kind("a share from 0 to 1, or text such as '2%'", _share),
+    "burst": Kind("a number of messages from 1 up", _burst),
+    "bandwidth": Kind("bytes in a second above 0, or text such as '10Mbit/s' or '200KB/s'", _optional(_bandwidth)),
+    "message_size": Kind("a whole number of bytes from 1 up", _message_size),
+    "timeout": SPAN,
+    "partitions": Kind(
+        "a list of (from, to) in seconds, from before to, or of {'from': 1, 'to': 2, 'agents': ['A']}",
+        _partitions,
+    ),
+}
+
+
+@dataclass(frozen=True, repr=False)
+class Network:
+    """A network's parameters. Raises ``SettingError`` where one is not allowed, or they do not hold together.
+
+    - ``latency``: median of the round trip, in seconds or text such as ``"80ms"`` (default 0).
+    - ``p99``: what one round trip in a hundred takes longer than (default: every trip takes ``latency``).
+    - ``distribution``: the shape between and beyond the two: ``lognormal`` (default), ``uniform``, ``normal``,
+      ``pareto`` and ``paretonormal`` as in tc-netem, or ``constant``. A delay is never below 0.
+    - ``jitter``: the spread as tc-netem takes it, in place of ``p99``, for ``uniform`` (half the width) and
+      ``normal``, ``pareto`` and ``paretonormal`` (one standard deviation).
+    - ``correlation``: of one agent's successive delays, 0 (default) to 0.99.
+    - ``loss``: share of messages lost, in each direction (default 0).
+    - ``burst``: mean number of messages lost in a row (default 1: as long as chance makes it, 1 / (1 - loss)).
+    - ``bandwidth``: bytes in a second that all agents share, both directions together (default: no limit).
+    - ``message_size``: bytes of a request and of a reply in process (default 500).
+    - ``timeout``: seconds after which a caller gives a lost message up (default 1).
+    - ``partitions``: times in which nothing passes, see ``Partition``.
+    """
+
+    latency: float = 0.0
+    p99: float | None = None
+    distribution: str = "lognormal"
+    jitter: float | None = None
+    correlation: float = 0.0
+    loss: float = 0.0
+    burst: float = 1.0
+    bandwidth: float | None = None
+    message_size: int = 500
+    timeout: float = 1.0
+    partitions: tuple[Partition, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name, kind in _KINDS.items():
+            object.__setattr__(self, name, _checked(kind, name, getattr(self, name)))
+        _check_spread(self)
+
+    @classmethod
+    def of(cls, value: Any) -> Network | None:
+        """The network that a setting means. Raises ``SettingError``.
+
+        ``value``: None (no network), a ``Network``, a profile's name, a mapping of parameters, in which
+        ``"profile"`` may name a profile to start from, or such a mapping as text (``"retail,loss=2%"``).
+        """
+        if value is None or isinstance(value, Network):
+            return value
+        if isinstance(value, str):
+            value = _read(value)
+        if not isinstance(value, Mapping):
+            raise SettingError(f"network={shown(value)}: must be a profile's name, parameters or a Network")
+        given = {str(name): one for name, one in value.items()}
+        profile = given.pop("profile", None)
+        for name in given:
+            _check_name(name)
+        start = {} if profile is None else _profile(profile).to_dict()
+        return cls(**_started_from(start, given))
+
+    def to_dict(self) -> dict[str, Any]:
+        """The parameters that are not at their defaults, in builtin types that JSON knows."""
+        parameters = {
+            one.name: getattr(self, one.name) for one in fields(self) if getattr(self, one.name) != one.default
+        }
+        if self.partitions:
+            parameters["partitions"] = [one.to_builtin() for one in self.partitions]
+        return parameters
+
+    def draws(self, seed: int, agent: str) -> NetworkDraws:
+        """What the network does to the agent's operations, from the first one on."""
+        from .network_draws import NetworkDraws
+
+        return NetworkDraws(self, seed, agent)
+
+    def __repr__(self) -> str:
+        return f"Network({', '.join(f'{name}={value!r}' for name, value in self.to_dict().items())})"
+
+
+def _checked(kind: Kind, name: str, value: Any) -> Any:
+    try:
+        return kind.check(value)
+    except (TypeError, ValueError, OverflowError):
+        raise SettingError(f"network: {name}={shown(value)}: must be {kind.allowed}") from None
+
+
+def _check_spread(network: Network) -> None:
+    latency, p99, jitter = network.latency, network.p99, network.jitter
+    if p99 is not None and jitter is not None:
+        raise SettingError(f"network: p99={p99:g} and jitter={jitter:g}: give one or the other")
+    if p99 is not None and p99 < latency:
+        raise SettingError(f"network: p99={p99:g}: must not be below latency={latency:g}")
+    if network.distribution == "constant" and (p99 or jitter):
+        name = "p99" if p99 else "jitter"
+        raise SettingError(f"network: {name}={p99 or jitter:g}: distribution='constant' has none")
+    if network.distribution != "lognormal":
+        return
+    if jitter is not None:
+        raise SettingError(f"network: jitter={jitter:g}: distribution='lognormal' takes p99 in its place")
+    if p99 and not latency:
+        raise SettingError(f"network: p99={p99:g}: distribution='lognormal' must have latency above 0")
+
+
+def _read(text: str) -> Mapping[str, Any]:
+    """Parameters of text: a profile's name, or ``name=value``, or both with commas between."""
+    parts = [part.strip() for part in text.split(",") if part.strip()] or [text]
+    first, *others = parts
+    pairs = dict(_pair(part) for part in (others if "=" not in first else parts))
+    return pairs if "=" in first else {"profile": first, **pairs}
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, sign, value = text.partition("=")
+    if not sign:
+        raise SettingError(f"network={shown(text)}: must be a parameter as in loss=2%")
+    return name.strip(), value.strip()
+
+
+def _profile(name: Any) -> Network:
+    if isinstance(name, str) and name in PROFILES:
+        return PROFILES[name]
+    raise SettingError(f"network={shown(name)}: no such profile; there are {', '.join(PROFILES)}")
+
+
+def _check_name(name: str) -> None:
+    if name in _KINDS:
+        return
+    near = difflib.get_close_matches(name, ["profile", *_KINDS], 1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {_listed(_KINDS)}"
+    raise SettingError(f"network: {shown(name)[1:-1]}: no such parameter; {hint}")
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(["profile", *names])
+
+
+def _started_from(profile: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The profile's parameters with the given ones in their place.
+
+    A profile's spread keeps its proportion to another latency, and gives way to another kind of spread.
+    """
+    spread: dict[str, Any] = {}
+    if given.get("jitter") is not None:
+        spread = {"p99": None, "distribution": "normal"}
+    elif given.get("distribution") == "constant":
+        spread = {"p99": None}
+    elif profile.get("p99") and given.get("latency") is not None:
+        latency = _checked(DELAY, "latency", given["latency"])
+        spread = {"p99": latency * (profile["p99"] / profile["latency"]) or None}
+    return {**profile, **spread, **given}
+
+
+PROFILES: Final[Mapping[str, Network]] = {
+    # One rack to another: CME 2012 published a median of 52 us. Nothing is lost, nothing is narrow.
+    "colo": Network(latency=50e-6, p99=150e-6),
+    # REST interfaces of exchanges from the same region: 10-35 ms.
+    "same-region": Network(latency=0.015, p99=0.060, correlation=0.3, bandwidth=125e6),
+    # From another continent: 200 to more than 500 ms.
+    "cross-continent": Network(
+        latency=0.250, p99=0.800, correlation=0.5, loss=0.0005, burst=2.0, bandwidth=12.5e6
+    ),
+    # Brokers quote 20 ms for the round trip and 9 ms for a fill; users at home see more, and lose messages.
+    "retail": Network(latency=0.080, p99=0.400, correlation=0.5, loss=0.002, burst=3.0, bandwidth=3.75e6),
+}
