@@ -21,7 +21,16 @@ from pathlib import Path
 _ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(_ROOT), str(_ROOT / "src")]
 
-from benchmarks import import_cost, log_lag, memory, statistics_time, throughput, virtual_time  # noqa: E402
+from benchmarks import (  # noqa: E402
+    async_agents,
+    import_cost,
+    log_lag,
+    memory,
+    statistics_time,
+    throughput,
+    virtual_time,
+    world,
+)
 from benchmarks.measuring import Effort, Figure  # noqa: E402
 
 _SECTIONS: Mapping[str, Callable[[Effort], Iterator[Figure]]] = {
@@ -31,6 +40,8 @@ _SECTIONS: Mapping[str, Callable[[Effort], Iterator[Figure]]] = {
     "memory": memory.measure,
     "statistics": statistics_time.measure,
     "virtual": virtual_time.measure,
+    "world": world.measure,
+    "asyncio": async_agents.measure,
 }
 _VERDICTS = {True: "met", False: "MISSED", None: ""}
 

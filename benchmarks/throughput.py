@@ -22,7 +22,7 @@ _OTHERS = {**_LOOPS, **_LOCUST}
 
 
 def measure(effort: Effort) -> Iterator[Figure]:
-    locust = _version_of_locust(effort.locust_python)
+    locust = version_of_locust(effort.locust_python)
     yield Figure("version of Locust", locust or "skipped: not installed here; see --locust-python")
     for agents, (times_loop, times_locust) in _BUDGETS.items():
         rates = _rates(agents, effort, with_locust=locust is not None)
@@ -58,7 +58,7 @@ def _contestant(module: str, *arguments: object, **options: str) -> Callable[[],
     return lambda: float(measuring.ask(module, *arguments, **options)["per_second"])
 
 
-def _version_of_locust(python: str) -> str | None:
+def version_of_locust(python: str) -> str | None:
     program = "from importlib.metadata import version; print(version('locust'))"
     found = subprocess.run([python, "-c", program], capture_output=True, text=True, check=False)
     return found.stdout.strip() if found.returncode == 0 else None

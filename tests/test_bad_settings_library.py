@@ -76,8 +76,7 @@ BAD: list[tuple[dict[str, Any], list[str]]] = [
     ({"seed": 1.5}, ["seed", "1.5", "whole number"]),
     ({"seed": True}, ["seed", "True", "whole number"]),
     ({"engine": "gpu"}, ["engine", "'gpu'", "threads"]),
-    ({"engine": "asyncio"}, ["engine", "'asyncio'", "does not exist yet", "'threads', 'virtual'"]),
-    ({"engine": "explore"}, ["engine", "'explore'", "does not exist yet", "'threads', 'virtual'"]),
+    ({"engine": "explore"}, ["engine", "'explore'", "does not exist yet", "'threads', 'asyncio', 'virtual'"]),
     ({"engine": None}, ["engine", "None", "threads"]),
     ({"output_dir": ""}, ["output_dir", "''", "path of a directory"]),
     ({"output_dir": None}, ["output_dir", "None", "path of a directory"]),
@@ -123,7 +122,7 @@ def test_a_bad_setting_is_one_line_with_its_name_its_value_and_what_is_allowed(
     ids=lambda one: str(one)[:60] if isinstance(one, dict) else "",
 )
 def test_a_scenario_refuses_the_same(given: dict[str, Any], words: list[str]) -> None:
-    if given in ({"engine": "asyncio"}, {"engine": "explore"}, {"operations_per_agent": None}):
+    if given in ({"engine": "explore"}, {"operations_per_agent": None}):
         assert Scenario(**given)  # A plan for an engine to come; as many operations as by default.
         return
     with pytest.raises(SettingError) as caught:

@@ -37,7 +37,7 @@ BAD_TEXT = [
     ("--stress-failure-mode", "stress_failure_mode", "loud", "lost_request or lost_reply or mixed"),
     ("--stress-seed", "stress_seed", "lucky", "whole number"),
     ("--stress-engine", "stress_engine", "warp", "threads"),
-    ("--stress-engine", "stress_engine", "asyncio", "threads"),
+    ("--stress-engine", "stress_engine", "explore", "threads"),
     ("--stress-operation-timeout", "stress_operation_timeout", "0", "above 0"),
     ("--stress-output-dir", "stress_output_dir", "a-file", "directory"),
     ("--stress-output-dir", "stress_output_dir", "a-file/below", "directory"),
@@ -62,7 +62,7 @@ BAD_VALUES = [
     ("failure_mode", "'loud'", "lost_request or lost_reply or mixed"),
     ("seed", "1.5", "whole number"),
     ("engine", "'warp'", "threads"),
-    ("engine", "'asyncio'", "threads"),
+    ("engine", "'explore'", "threads"),
     ("operation_timeout", "0", "above 0"),
     ("output_dir", "5", "directory"),
     ("output_dir", "'a-file'", "directory"),
@@ -400,7 +400,7 @@ def test_an_async_target_is_refused_in_one_line(project: pytest.Pytester) -> Non
             pass
 
         def test_it(stress_simulator):
-            stress_simulator.run({{"buy": buy}}, {QUICK})
+            stress_simulator.run({{"buy": buy}}, engine="threads", {QUICK})
         """
     )
     assert "async" in refused_in_the_test(project.runpytest_inprocess("--stress", "-W", "error"), "buy")
@@ -415,7 +415,7 @@ BAD_THRESHOLDS = [
     ("failure_rate < 150%", "150%"),
     ("errors{colour=red} == 0", "colour"),
     ("errors == 0 over 10s", "over"),
-    ("errors{faults=off} == 0", "faults"),
+    ("errors{phase=warmup} == 0", "phase"),
     ("errors == 0 banana", "banana"),
     ("errors", ""),
 ]

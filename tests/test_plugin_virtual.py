@@ -163,7 +163,9 @@ def test_checks_of_marker_and_run_add_up(pytester: pytest.Pytester) -> None:
         def test_trades(stress_simulator):
             result = stress_simulator.run(max_delay=0, min_delay=0, checks=[lambda: looked.append("run")])
             assert looked == ["marker", "run"]
-            assert [one.verdict for one in result.checks] == ["held", "held"]
+            verdicts = [(one.name, one.verdict) for one in result.checks]
+            assert [verdict for _, verdict in verdicts] == ["held"] * 3
+            assert verdicts[-1] == ("audit", "held")  # the embedded exchange is audited after each run
     """)
     pytester.runpytest("--stress").assert_outcomes(passed=1)
 
@@ -188,7 +190,7 @@ def test_an_async_target_is_told_what_to_do_instead(pytester: pytest.Pytester) -
     """)
     result = pytester.runpytest("--stress")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["E*task 'buy' is async def, which engine 'virtual' cannot run; give a sync*"])
+    result.stdout.fnmatch_lines(["E*task 'buy' is async def, which engine 'virtual' cannot run; must be a sync*"])
 
 
 @pytest.mark.parametrize("own_threads", [True, False])

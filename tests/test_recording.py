@@ -19,7 +19,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import pytest_nos_stress
-from pytest_nos_stress import MultiAgentSimulator, Operation, StressResult
+from pytest_nos_stress import MultiAgentSimulator, Operation, Scenario, StressResult
 from pytest_nos_stress.records import Batch, Records
 from pytest_nos_stress.target import Task
 
@@ -114,7 +114,7 @@ def test_an_operation_that_was_not_called_has_no_latency(tmp_path: Path) -> None
 def test_durations_of_any_length_are_kept_exactly_whatever_batches_they_come_in(batches: list[list[int]]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pytest_nos_stress.records._CHUNK_ROWS", 16)
-        records = Records(["Ann"], [Task("buy", print, True)])
+        records = Records(["Ann"], [Task("buy", print, True)], Scenario().kinds)
         for batch in batches:
             size = len(batch)
             records.append(

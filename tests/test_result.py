@@ -94,7 +94,7 @@ def test_records_are_a_structured_array_with_a_row_for_each_operation(result: St
     records: Any = result.records
     assert isinstance(records, np.ndarray)
     assert records.size == 1000
-    fields = ("agent", "task", "index", "outcome", "is_error", "called", "end", "latency", "response_time")
+    fields = ("agent", "task", "index", "outcome", "kind", "is_error", "called", "end", "latency", "response_time")
     assert records.dtype.names == fields
     names = np.array(result.scenario.agent_names)[records["agent"]]
     assert set(names.tolist()) == {"Ann", "Bob"}

@@ -130,7 +130,7 @@ def test_everything_that_is_allowed_is_drawn(wanted: Callable[[PlannedOperation]
         ({"operations": (9, 3)}, "operations=(9, 3): the least is above the most"),
         ({"operations": (1, None)}, "operations=(1, None): must be"),
         ({"faults": "lost_reply"}, "faults='lost_reply': must be a list"),
-        ({"faults": ["explode"]}, "'explode' must be missing_data or lost_request or lost_reply"),
+        ({"faults": ["explode"]}, "'explode' must be missing_data or gap or"),
         ({"faults": [None]}, "None must be"),
         ({"delays": 5}, "delays=5: must be a list"),
         ({"delays": [-1]}, "scenarios: delays=-1: must be seconds from 0 up"),

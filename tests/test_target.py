@@ -337,13 +337,7 @@ class ShownOnLines:
 @pytest.mark.parametrize(
     ("target", "words"),
     [
-        (coroutine_function, "async"),
-        (async_generator_function, "async"),
-        (AsyncCallable(), "async"),
-        (AsyncDesk(), "async"),
-        (functools.partial(coroutine_function), "async"),
-        (unittest.mock.AsyncMock(), "async"),
-        ({"buy": coroutine_function}, "async"),
+        (async_generator_function, "async generator"),
         (generator_function, "generator"),
         (two, r"\(operation, price\)"),
         (keyword, r"\(price\)"),
@@ -367,6 +361,28 @@ def test_a_target_that_cannot_perform_a_task_is_refused_before_anything_runs(
         simulator(tmp_path / "out", target, tasks=["buy"])
     assert len(str(caught.value).splitlines()) == 1
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    "target",
+    [
+        coroutine_function,
+        AsyncCallable(),
+        AsyncDesk(),
+        functools.partial(coroutine_function),
+        unittest.mock.AsyncMock(),
+        {"buy": coroutine_function},
+    ],
+)
+def test_a_target_that_is_awaited_chooses_asyncio_by_itself_and_is_refused_by_other_engines(
+    target: Any, tmp_path: Path
+) -> None:
+    quick = {"operations_per_agent": 2, "agents": 2, "min_delay": 0, "max_delay": 0, "missing_data_prob": 0}
+    stats = simulator(tmp_path, target, tasks=["buy"], failure_prob=0, **quick).run_simulation()
+    assert (stats["scenario"]["engine"], stats["successful_operations"]) == ("asyncio", 4)
+    for engine in ("threads", "virtual"):
+        with pytest.raises(SettingError, match="async def, which engine"):
+            simulator(tmp_path, target, tasks=["buy"], engine=engine)
 
 
 def test_a_target_that_lacks_one_of_several_tasks_is_refused_with_what_it_has(tmp_path: Path) -> None:

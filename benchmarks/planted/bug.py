@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from pytest_nos_stress import Scenario
-from pytest_nos_stress.plan import CALL, KINDS, AgentPlan
+from pytest_nos_stress.plan import AgentPlan
 
 Row = tuple[str, str] | tuple[str, str, str | None] | tuple[str, str, str | None, float]
 
@@ -44,7 +44,7 @@ class Size(NamedTuple):
         return cls(
             sum(block.codes.size for block in blocks),
             len(blocks),
-            sum(int((block.codes % KINDS != CALL).sum()) for block in blocks),
+            sum(int((block.codes % scenario.kinds.width != 0).sum()) for block in blocks),
             sum(0 if block.pauses is None else int((block.pauses > 0).sum()) for block in blocks),
         )
 

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
     from .checks import eventually, sometimes
     from .engines.locks import cooperating_locks
     from .errors import CheckFailed, Deadlock, MissingDataError, RunFailed, ThresholdsNotMet
-    from .operation import Operation
+    from .faults.clients import flaky
+    from .faults.errors import InjectedFault
+    from .faults.network import Network
+    from .operation import AsyncOperation, Operation
     from .plugin_fixture import StressSimulator
     from .result import StressResult
     from .scenario import PlannedOperation, Scenario
@@ -23,10 +26,13 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 __all__ = [
+    "AsyncOperation",
     "CheckFailed",
     "Deadlock",
+    "InjectedFault",
     "MissingDataError",
     "MultiAgentSimulator",
+    "Network",
     "Operation",
     "PlannedOperation",
     "RunFailed",
@@ -37,11 +43,16 @@ __all__ = [
     "ThresholdsNotMet",
     "cooperating_locks",
     "eventually",
+    "flaky",
     "run_stress_test",
     "sometimes",
 ]
 
 _MODULES = {
+    "AsyncOperation": "operation",
+    "InjectedFault": "faults.errors",
+    "Network": "faults.network",
+    "flaky": "faults.clients",
     "CheckFailed": "errors",
     "Deadlock": "errors",
     "PlannedOperation": "scenario",

@@ -13,36 +13,39 @@ while a task is being performed.
 from __future__ import annotations
 
 import itertools
-import threading
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
+from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
 from types import CoroutineType
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias
 
 from .errors import Abandoned, MissingDataError
-from .faults import LostReplyOperation, MissingDataOperation
-from .operation import Operation
-from .plan import CALL, KINDS, LOST_REPLY, MISSING_DATA, AgentPlan, PlanBlock
-from .scenario import Scenario
-from .target import Task
-from .text import error_message, error_name, error_traceback, from_target_on
+from .faults.errors import InjectedFault, is_injected
+from .faults.table import Kind
+from .outcome import FAILED, MISSING, SUCCESS
+from .plan import AgentPlan, PlanBlock
+from .text import error_message, error_name, error_traceback
+from .world import Recovery, World
 
 if TYPE_CHECKING:
-    from .engines import Clock
+    from .faults.windows import OpenWindows
     from .market import Market
 
-_NEVER: Final = 1 << 62
+Operations: TypeAlias = Generator[Any, Any, None]
 _PIECE: Final = 512
 
 
 class Deviation(NamedTuple):
-    """An operation that a task ended with an exception."""
+    """An operation that did not end as its plan says.
+
+    ``type`` and ``message`` are those of the exception that ended it, empty where it ended well after all.
+    """
 
     operation: int
-    type: str
-    message: str
-    is_error: bool
+    outcome: int
+    type: str = ""
+    message: str = ""
+    is_error: bool = False
 
 
 class ErrorSample(NamedTuple):
@@ -64,93 +67,6 @@ class Pace(Protocol):
         """Wait for the recorder if it is past the horizon by now, and return the next one."""
 
 
-class Recovery(Protocol):
-    """The phase without faults after the plan, which ends when what was to become true has become so."""
-
-    def begin(self, now: int) -> None:
-        """Called by each agent when all have performed their plans; the first call begins the phase."""
-
-    most_operations: int
-    """How many operations an agent performs in it at most."""
-
-    @property
-    def deadline_ns(self) -> int: ...
-
-    def is_over(self, now: int) -> bool: ...
-
-
-class World:
-    """What the agents of a run share: scenario, target, clock, market, and how a run is ended from within."""
-
-    def __init__(
-        self,
-        scenario: Scenario,
-        tasks: Sequence[Task],
-        clock: Clock,
-        *,
-        stop: Callable[[], None],
-        recovery: Recovery | None = None,
-        per_agent: Callable[[str], Any] | None = None,
-        expected_errors: tuple[type[BaseException], ...] = (),
-        ending_errors: tuple[type[BaseException], ...] = (),
-    ) -> None:
-        self.scenario = scenario
-        self.tasks = tasks
-        self.clock = clock
-        self.recovery = recovery
-        self.per_agent = per_agent
-        self.expected_errors = expected_errors
-        self.ended_by: BaseException | None = None
-        self._ending_errors = ending_errors
-        self._stop = stop
-        self._market: Market | None = None
-        self._lock = threading.Lock()
-        kinds = {CALL: Operation, MISSING_DATA: MissingDataOperation, LOST_REPLY: LostReplyOperation}
-        self.calls: list[Callable[..., Any] | None] = [None] * (len(tasks) * KINDS)
-        self.makes: list[type[Operation] | None] = [None] * (len(tasks) * KINDS)
-        for number, task in enumerate(tasks):
-            for kind, operation_type in kinds.items():
-                if task.takes_operation:
-                    self.calls[number * KINDS + kind] = task.function
-                    self.makes[number * KINDS + kind] = operation_type
-                elif kind != MISSING_DATA:
-                    self.calls[number * KINDS + kind] = task.function
-
-    @property
-    def deadline_ns(self) -> int:
-        """When a run by duration ends, on the engine's clock."""
-        if self.scenario.duration is None:
-            return _NEVER
-        return self.clock.started_ns + round(self.scenario.duration * 1e9)
-
-    @property
-    def market(self) -> Market:
-        """The market all operations see, made when one first looks."""
-        if self._market is None:
-            with self._lock:
-                self._market = self._market or self._open_market()
-        return self._market
-
-    def now(self) -> float:
-        return (self.clock.now_ns() + self.clock.wall_offset_ns) / 1e9
-
-    def _open_market(self) -> Market:
-        from .market import Market
-
-        start = (self.clock.started_ns + self.clock.wall_offset_ns) / 1e9
-        return Market(seed=self.scenario.seed, clock=self.now, start=start)
-
-    def ends_with(self, error: BaseException) -> bool:
-        """Whether this exception ends the run; if so, the run is stopped and the exception kept."""
-        if not issubclass(type(error), self._ending_errors):
-            return False
-        with self._lock:
-            # Its frames here are dead generators by the time it is raised again; nobody should look into them.
-            self.ended_by = self.ended_by or error.with_traceback(from_target_on(error))
-        self._stop()
-        return True
-
-
 class Agent:
     """One agent of a run."""
 
@@ -164,6 +80,11 @@ class Agent:
         self.ends: list[int] = []
         self.blocks: deque[PlanBlock] = deque()
         self.deviations: deque[Deviation] = deque()
+        self.switches: deque[tuple[int, bool]] = deque()
+        """From which operation on planned faults take place, or do not; until the first one they do."""
+        self.faults_met: Counter[str] = Counter()
+        """Faults that were planned for no operation: those of limits, and of later attempts."""
+        self.retries = 0
         self.samples: dict[str, ErrorSample] = {}
         self.in_session_since: int | None = None
         self.in_session = "entering per_agent"
@@ -173,7 +94,10 @@ class Agent:
         self._world = world
         self._pace = pace
         self._block: PlanBlock | None = None
-        self._agent_plan = AgentPlan(world.scenario, name)
+        self._faults_take_place = True
+        self._agent_plan = AgentPlan(
+            world.scenario, name, calls_fail=world.calls_fail, over_network=world.over_network
+        )
         self.ranks = self._agent_plan.ranks()
         # The first block is planned here, before the start: hundreds of threads that all begin to plan at once
         # would keep each other from performing.
@@ -191,8 +115,8 @@ class Agent:
     def now(self) -> float:
         return self._world.now()
 
-    def sleep(self, seconds: float) -> None:
-        self._world.clock.sleep(seconds)
+    def sleep(self, seconds: float) -> Any:
+        return self._world.clock.sleep(seconds)
 
     def busy_since(self) -> int | None:
         """When the task now being performed (or the session now being entered) began; None between them."""
@@ -210,7 +134,41 @@ class Agent:
         """The task of the operation being performed, or of the next one."""
         index = self.taken + len(self.ends)
         code = self._agent_plan.block(index, 1).codes[0]
-        return self._world.tasks[int(code) // KINDS].name
+        return self._world.tasks[int(code) // self._world.kinds.width].name
+
+    def announce(self, event: str) -> None:
+        self._world.announce(event)
+
+    def legs_of(self, index: int) -> tuple[float, float] | None:
+        """Seconds the messages of an operation are on their way; None without a network."""
+        block = self._block
+        if block is None or block.request is None or block.reply is None:
+            return None
+        place = index - block.first
+        return block.request.item(place), block.reply.item(place)
+
+    @property
+    def may_fail(self) -> bool:
+        """Whether planned faults take place in the operation it performs."""
+        return self._faults_take_place and self.recovered_from is None
+
+    def kind_of_attempt(self, index: int, number: int) -> Kind:
+        """What is planned for a later attempt at an operation."""
+        kinds = self._world.kinds
+        if not self.may_fail:
+            return kinds.all[kinds.off]
+        return kinds.all[self._agent_plan.attempt(index, number)]
+
+    def met(self, fault: InjectedFault) -> None:
+        self.faults_met[fault.kind] += 1
+
+    def sends_again(self) -> None:
+        self.retries += 1
+
+    def ended_well(self, index: int, kind: Kind) -> None:
+        """The last attempt at an operation has ended well, whatever was planned for the first."""
+        if kind.outcome == FAILED:
+            self.deviations.append(Deviation(index, SUCCESS))
 
     @contextmanager
     def session(self) -> Iterator[None]:
@@ -228,8 +186,33 @@ class Agent:
                 self.in_session_since = self._world.clock.now_ns()
         self.in_session_since = None
 
-    def operations(self) -> Iterator[float | None]:
-        """Performs the plan: each value is the pause before an operation, which the next step performs."""
+    @asynccontextmanager
+    async def async_session(self) -> AsyncIterator[None]:
+        """The same on an event loop; the agent's context manager may be an async one."""
+        if self._world.per_agent is None:
+            yield
+            return
+        self.in_session_since = self._world.clock.now_ns()
+        async with AsyncExitStack() as stack:
+            manager = self._world.per_agent(self.name)
+            if hasattr(type(manager), "__aenter__"):
+                self.context = await stack.enter_async_context(manager)
+            else:
+                self.context = stack.enter_context(manager)
+            self.in_session_since = None
+            try:
+                yield
+            finally:
+                self.in_session = "leaving per_agent"
+                self.in_session_since = self._world.clock.now_ns()
+        self.in_session_since = None
+
+    def operations(self) -> Operations:
+        """Performs the plan: each value is the pause before an operation, which the next step performs.
+
+        Where tasks are awaited, what a task has given to await comes between: its answer is sent back, or its
+        exception thrown in.
+        """
         planned = self._perform(self._pieces(self._plan), lambda: self._world.deadline_ns)
         if self._world.recovery is None:
             return planned
@@ -237,11 +220,12 @@ class Agent:
 
     def _perform(
         self, pieces: Iterator[tuple[int, list[int], Iterable[float]]], deadline_ns: Callable[[], int]
-    ) -> Iterator[float]:
+    ) -> Operations:
         world, pace, clock = self._world, self._pace, self._world.clock.now_ns
         calls, makes, deadline = world.calls, world.makes, deadline_ns()
+        width, off, windows = world.kinds.width, world.kinds.off, world.windows
         look_up_at = min(pace.horizon, deadline)
-        task_of_code = [task.name for task in world.tasks for _ in range(KINDS)]
+        task_of_code = [task.name for task in world.tasks for _ in range(width)]
         started, ended = self.starts.append, self.ends.append
         end = clock()
         for first, codes, pauses in pieces:
@@ -250,6 +234,8 @@ class Agent:
                     self._performed = index
                     return
                 yield pause
+                if windows is not None and not self._may_fail(index, windows):
+                    code += off - code % width
                 call = calls[code]
                 if call is None:
                     end = clock()
@@ -260,7 +246,9 @@ class Agent:
                     try:
                         result = call() if make is None else call(make(self, task_of_code[code], index))
                         if result is not None and hasattr(type(result), "__await__"):
-                            refuse_awaitable(result)
+                            if not world.awaits:
+                                refuse_awaitable(result)
+                            yield result
                     except BaseException as error:
                         self._raised(error, index, code, task_of_code[code])
                     end = clock()
@@ -272,7 +260,15 @@ class Agent:
                     look_up_at = min(pace.catch_up(end), deadline)
             self._performed = first + len(codes)
 
-    def _recover_after(self, planned: Iterator[float], recovery: Recovery) -> Iterator[float | None]:
+    def _may_fail(self, index: int, windows: OpenWindows) -> bool:
+        """Whether planned faults take place now; where that changes, it is noted for the recorder."""
+        may_fail = windows.are_open() and self.recovered_from is None
+        if may_fail != self._faults_take_place:
+            self._faults_take_place = may_fail
+            self.switches.append((index, may_fail))
+        return may_fail
+
+    def _recover_after(self, planned: Operations, recovery: Recovery) -> Operations:
         """After the plan, and when all agents have ended theirs: operations without faults."""
         yield from planned
         yield None
@@ -291,8 +287,7 @@ class Agent:
         """The recorder takes plan and operations together: what was planned but not performed must go."""
         block = self._block
         if block is not None and (kept := self._performed - block.first) < block.codes.size:
-            pauses = None if block.pauses is None else block.pauses[:kept]
-            self.blocks[-1] = PlanBlock(block.first, block.codes[:kept], pauses)
+            self.blocks[-1] = block.first_of_it(kept)
 
     def _pieces(
         self, plan: Iterator[PlanBlock], size: int = _PIECE
@@ -311,14 +306,19 @@ class Agent:
                 )
 
     def _raised(self, error: BaseException, index: int, code: int, task: str) -> None:
-        if code % KINDS == MISSING_DATA and issubclass(type(error), MissingDataError):
+        kind = self._world.kinds.all[code % self._world.kinds.width]
+        if kind.outcome == MISSING and issubclass(type(error), MissingDataError):
+            return
+        if is_injected(error):
+            if kind.outcome != FAILED:
+                self.deviations.append(Deviation(index, FAILED, error_name(error), error_message(error)))
             return
         name = error_name(error)
         ends = self._world.ends_with(error)
         is_error = not ends and not issubclass(type(error), (Abandoned, *self._world.expected_errors))
         if is_error and name not in self.samples:
             self.samples[name] = ErrorSample(name, error_message(error), self.name, task, error_traceback(error))
-        self.deviations.append(Deviation(index, name, error_message(error), is_error))
+        self.deviations.append(Deviation(index, FAILED, name, error_message(error), is_error))
 
 
 def refuse_awaitable(result: object) -> None:

@@ -233,6 +233,10 @@ class Recovery:
             self._began_ns = now
             self.deadline_ns = now + max(one.within_ns for one in self._hopes)
 
+    @property
+    def has_begun(self) -> bool:
+        return bool(self.deadline_ns)
+
     def is_over(self, now: int) -> bool:
         still_open = [one for one in self._hopes if one.is_open(now - self._began_ns)]
         return not still_open
@@ -242,10 +246,19 @@ class Recovery:
 
 
 class Checks:
-    """The checks of one run."""
+    """The checks of one run. ``after_the_run``: invariants that are looked at then alone."""
 
-    def __init__(self, given: Iterable[CheckFunction], target: object, *, agents: int, every: int | None) -> None:
+    def __init__(
+        self,
+        given: Iterable[CheckFunction],
+        target: object,
+        *,
+        agents: int,
+        every: int | None,
+        after_the_run: Iterable[CheckFunction] = (),
+    ) -> None:
         given = list(given)
+        self._last = [Question(one, target) for one in after_the_run]
         self._seen = [one for one in given if isinstance(one, Sometimes)]
         self._states = [
             (one, Question(one.condition, target, one.__name__)) for one in self._seen if one.condition is not None
@@ -259,11 +272,14 @@ class Checks:
         for one in self._seen:
             one.seen = False
 
-    def hold(self, when: str) -> bool:
-        """Look at every check now; whether all invariants hold. A broken one stays broken."""
+    def hold(self, when: str, *, has_ended: bool = False) -> bool:
+        """Look at every check now; whether all invariants hold. A broken one stays broken.
+
+        ``has_ended``: whether the run has, so that those are looked at too that wait for that.
+        """
         for state, question in self._states:
             state.seen = state.seen or question.is_true()
-        for question in self._invariants:
+        for question in [*self._invariants, *(self._last if has_ended else ())]:
             finding, error = question.find()
             if finding and question not in self._broken:
                 self._broken[question] = CheckVerdict(
@@ -273,7 +289,7 @@ class Checks:
 
     def verdicts(self, *, judged: bool) -> list[CheckVerdict]:
         """The verdict on each check, in the kinds' order; ``judged`` is whether the run came to its end."""
-        invariants = [self._of_invariant(one, judged) for one in self._invariants]
+        invariants = [self._of_invariant(one, judged) for one in [*self._invariants, *self._last]]
         states = [self._of_state(one, judged) for one in self._seen]
         return invariants + states + (self.recovery.verdicts(judged=judged) if self.recovery else [])
 

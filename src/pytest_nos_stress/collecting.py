@@ -9,27 +9,25 @@ from __future__ import annotations
 import itertools
 from collections import Counter
 from collections.abc import Sequence
-from typing import Final
 
 import numpy as np
 
 from .agent import Agent, Deviation, ErrorSample
 from .engines import Clock
-from .plan import KINDS
-from .records import FAILED, MISSING, SUCCESS, Batch, Column
-
-_OUTCOME_OF_KIND: Final = np.array([SUCCESS, MISSING, FAILED, FAILED], dtype=np.uint8)
+from .faults.table import Kinds
+from .records import Batch, Column
 
 
 class _Feed:
     """What the recorder has taken from one agent so far."""
 
-    __slots__ = ("agent", "last_end", "taken_of_block")
+    __slots__ = ("agent", "faults_take_place", "last_end", "taken_of_block")
 
     def __init__(self, agent: Agent) -> None:
         self.agent = agent
         self.taken_of_block = 0
         self.last_end: int | None = None
+        self.faults_take_place = True
 
     def plan(self, count: int) -> list[tuple[Column, Column | None]]:
         """The plan of the next ``count`` operations."""
@@ -47,6 +45,19 @@ class _Feed:
                 self.taken_of_block = 0
         return parts
 
+    def without_faults(self, count: int) -> list[tuple[int, int]]:
+        """Where among the next ``count`` operations planned faults did not take place: first and past the last."""
+        first, switches = self.agent.taken, self.agent.switches
+        spans, begin = [], 0
+        while switches and switches[0][0] < first + count:
+            operation, take_place = switches.popleft()
+            if take_place and not self.faults_take_place:
+                spans.append((begin, operation - first))
+            self.faults_take_place, begin = take_place, operation - first
+        if not self.faults_take_place:
+            spans.append((begin, count))
+        return spans
+
     def forget(self, count: int, last_end: int) -> list[Deviation]:
         """Take the next ``count`` operations out of the agent's buffers; returns the deviations among them."""
         agent = self.agent
@@ -63,11 +74,13 @@ class _Feed:
 class Collector:
     """Takes what agents have noted, a batch at a time."""
 
-    def __init__(self, clock: Clock, sequence: list[int] | None) -> None:
+    def __init__(self, clock: Clock, sequence: list[int] | None, kinds: Kinds) -> None:
         self.error_counts: Counter[str] = Counter()
         self.expected_counts: Counter[str] = Counter()
         self._clock = clock
         self._sequence = sequence
+        self._kinds = kinds
+        self._outcome_of_kind = np.array([kind.outcome for kind in kinds.all], np.uint8)
         self._feeds: list[_Feed] = []
 
     def attach(self, agents: Sequence[Agent]) -> None:
@@ -103,9 +116,11 @@ class Collector:
         due[1:] = end[:-1]
         plans: list[tuple[Column, Column | None]] = []
         deviations: dict[int, Deviation] = {}
+        without_faults: list[tuple[int, int]] = []
         row = 0
         for feed, count in waiting:
             plans += feed.plan(count)
+            without_faults += [(row + begin, row + end) for begin, end in feed.without_faults(count)]
             due[row] = self._clock.started_ns if feed.last_end is None else feed.last_end
             first = row - feed.agent.taken
             operation, recovered_at = feed.agent.recovered_from or (-1, 0)
@@ -118,29 +133,32 @@ class Collector:
         order = (
             np.argsort(end, kind="stable") if sequence is None else np.argsort(np.argsort(sequence, kind="stable"))
         )
-        return self._batch(agent, start, end, due, plans, deviations, order)
+        code = np.concatenate([codes for codes, _ in plans])
+        for first, past in without_faults:
+            code[first:past] += np.uint16(self._kinds.off) - code[first:past] % np.uint16(self._kinds.width)
+        pauses = _joined_pauses(plans)
+        if pauses is not None:
+            due += (pauses * 1e9).astype(np.int64)
+        return self._batch(agent, code, start, end, due, deviations, order)
 
     def _batch(
         self,
         agent: Column,
+        code: Column,
         start: Column,
         end: Column,
         due: Column,
-        plans: list[tuple[Column, Column | None]],
         deviations: dict[int, Deviation],
         order: Column,
     ) -> Batch:
-        if any(pauses is not None for _, pauses in plans):
-            all_pauses = [np.zeros(codes.size) if pauses is None else pauses for codes, pauses in plans]
-            due += (np.concatenate(all_pauses) * 1e9).astype(np.int64)
-        code = np.concatenate([codes for codes, _ in plans])
-        outcome = _OUTCOME_OF_KIND[code % np.uint16(KINDS)]
+        outcome = self._outcome_of_kind[code % np.uint16(self._kinds.width)]
         is_error = np.zeros(end.size, np.bool_)
         for row, deviation in deviations.items():
-            outcome[row] = FAILED
+            outcome[row] = deviation.outcome
             is_error[row] = deviation.is_error
-            counter = self.error_counts if deviation.is_error else self.expected_counts
-            counter[deviation.type] += 1
+            if deviation.type:
+                counter = self.error_counts if deviation.is_error else self.expected_counts
+                counter[deviation.type] += 1
         latency = end - start
         return Batch(
             agent=agent[order],
@@ -152,6 +170,12 @@ class Collector:
             response_time=np.maximum(end - due, latency)[order],
             errors=_texts_in_order(deviations, order),
         )
+
+
+def _joined_pauses(plans: list[tuple[Column, Column | None]]) -> Column | None:
+    if all(pauses is None for _, pauses in plans):
+        return None
+    return np.concatenate([np.zeros(codes.size) if pauses is None else pauses for codes, pauses in plans])
 
 
 def _joined(lists: list[tuple[list[int], int]]) -> Column:
@@ -166,4 +190,5 @@ def _texts_in_order(deviations: dict[int, Deviation], order: Column) -> dict[int
         return {}
     place = np.empty(order.size, np.int64)
     place[order] = np.arange(order.size)
-    return {int(place[row]): f"{deviation.type}: {deviation.message}" for row, deviation in deviations.items()}
+    failed = ((row, deviation) for row, deviation in deviations.items() if deviation.type)
+    return {int(place[row]): f"{deviation.type}: {deviation.message}" for row, deviation in failed}

@@ -28,7 +28,7 @@ def conclude(
     verdicts = verdict.judge(thresholds, measured)
     checked = performance.checks.verdicts(judged=performance.has_performed_everything)
     stats = _statistics(performance, measured, verdicts, checked)
-    problems = _problems(performance)
+    problems = _problems(performance, measured)
     if problems:
         stats["verdict"] = "failed"
     paths = [directory / name for name in files.NAMES]
@@ -48,6 +48,8 @@ def _statistics(
     held = all(one.passes for one in verdicts) and all(one.verdict == checks.HELD for one in checked)
     return {
         **statistics.compute(measured, clock.started_ns, clock.wall_offset_ns),
+        "faults": _faults(performance, measured),
+        "retries": performance.retries,
         "error_types": _error_types(performance),
         "expected_error_types": dict(collector.expected_counts.most_common()),
         "status": performance.status,
@@ -60,6 +62,14 @@ def _statistics(
         "verdict": "passed" if held and performance.status == COMPLETED else "failed",
         "python": platform.python_version(),
     }
+
+
+def _faults(performance: Performance, measured: Measurements) -> dict[str, int]:
+    """Faults by name: those planned for operations, and those met without a plan of their own."""
+    counts = measured.planned_faults
+    for name, count in performance.faults_met().items():
+        counts[name] = counts.get(name, 0) + count
+    return dict(sorted(counts.items()))
 
 
 def _recovery_operations(performance: Performance) -> int | None:
@@ -76,7 +86,7 @@ def _error_types(performance: Performance) -> list[dict[str, Any]]:
     return [{"count": count, **samples[name]._asdict()} for name, count in collector.error_counts.most_common()]
 
 
-def _problems(performance: Performance) -> list[str]:
+def _problems(performance: Performance, measured: Measurements) -> list[str]:
     """Why the run must not pass, whatever its thresholds say."""
     problems = [
         f"agent {one_line(lost.agent)} was lost: {failure.describe(lost.error)}" for lost in performance.lost
@@ -90,8 +100,16 @@ def _problems(performance: Performance) -> list[str]:
     elif not performance.records.total and not problems:
         problems.append("no operation was performed")
     elif performance.status == COMPLETED and not problems:
-        problems += _missing_operations(performance)
+        problems += _missing_operations(performance) + _closed_windows(performance, measured)
     return problems
+
+
+def _closed_windows(performance: Performance, measured: Measurements) -> list[str]:
+    """A run whose fault windows were never open has tested nothing of what it was to test."""
+    windows = performance.scenario.fault_windows
+    if windows is None or measured.counts(faults="on").total:
+        return []
+    return [f"fault_windows={windows!r}: no operation began in any of them"]
 
 
 def _missing_operations(performance: Performance) -> list[str]:

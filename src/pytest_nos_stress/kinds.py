@@ -269,6 +269,97 @@ def _flag(value: Any) -> bool:
     return value
 
 
+def _missing_data(value: Any) -> Any:
+    from .faults.catalogue import check_missing_data
+
+    return check_missing_data(value)
+
+
+def _faults(value: Any) -> Any:
+    from .faults.catalogue import check_faults
+
+    return check_faults(value)
+
+
+def _fault_windows(value: Any) -> Any:
+    from .faults.windows import windows_of
+
+    return windows_of(value)
+
+
+def _read_fault_windows(text: Any) -> Any:
+    from .faults.windows import read_windows
+
+    return read_windows(text)
+
+
+def _retries(value: Any) -> Any:
+    from .faults.retries import check_retries
+
+    return check_retries(value)
+
+
+def _network(value: Any) -> Any:
+    from .faults.network import Network
+
+    return Network.of(value)
+
+
+def _market(value: Any) -> Any:
+    from .market.specification import check_market
+
+    return check_market(value)
+
+
+def _read_options(text: Any) -> Any:
+    """A name, ``name=value`` pairs, or what pytest makes of an inline table where it wants text."""
+    if not isinstance(text, str):
+        return text
+    whole = text.strip()
+    if whole.startswith("{"):
+        return ast.literal_eval(whole)
+    pairs = [part.partition("=") for part in whole.split(",") if part.strip()]
+    if len(pairs) == 1 and not pairs[0][1]:
+        return whole
+    return {name.strip(): _read_value(value.strip()) if equals else 1 for name, equals, value in pairs}
+
+
+def _read_value(text: str) -> Any:
+    try:
+        return ast.literal_eval(text)
+    except (SyntaxError, ValueError):
+        return text
+
+
+def _read_retries(text: Any) -> Any:
+    options = _read_options(text)
+    return int(options) if isinstance(options, str) else options
+
+
+def _clients(value: Any) -> tuple[Any, ...]:
+    clients = tuple(value)
+    if not clients:
+        return ()
+    from .faults.clients import wire_of
+
+    try:
+        [wire_of(one) for one in clients]
+    except AttributeError:
+        raise ValueError(value) from None
+    return clients
+
+
+def _proxies(value: Any) -> tuple[Any, ...]:
+    proxies = tuple(value)
+    if not proxies:
+        return ()
+    from .proxy import Proxy
+
+    if not all(isinstance(one, Proxy) for one in proxies):
+        raise ValueError(value)
+    return proxies
+
+
 PROBABILITY = Kind("a number from 0 to 1", _probability, _read_number)
 DELAY = Kind("seconds from 0 up, or text with a unit such as '50ms'", _seconds_from_zero)
 SPAN = Kind("seconds above 0, or text with a unit such as '30s'", _seconds_above_zero)
@@ -285,5 +376,17 @@ SWITCH = Kind("True or False", _flag)
 SCENARIO = Kind("a Scenario", _scenario, _read_scenario)
 CHECKS = Kind("a list of functions", _checks)
 COUNT_OR_NONE = Kind(COUNT.allowed, _optional(_count))
-ENGINE = Kind("threads or virtual", _one_of(ENGINES))
+MISSING_DATA = Kind("names of kinds with weights, such as {'stale': 3, 'gap': 1}", _missing_data, _read_options)
+FAULTS = Kind(
+    "a broker's name, or names of faults with weights, such as {'lost_reply': 1}", _faults, _read_options
+)
+FAULT_WINDOWS = Kind(
+    "a list of (from, to) in seconds or {'after': event, 'lasts': seconds}", _fault_windows, _read_fault_windows
+)
+RETRIES = Kind("a number from 0 up, or {'times': 3, 'backoff': 0.1, 'factor': 2}", _retries, _read_retries)
+NETWORK = Kind("a profile's name or a mapping of parameters", _network, _read_options)
+CLIENTS = Kind("a list of what flaky(client) gives", _clients)
+PROXIES = Kind("a list of proxies", _proxies)
+MARKET = Kind("the name of a model or event, or a mapping of parameters", _market, _read_options)
+ENGINE = Kind("threads, asyncio or virtual", _one_of(ENGINES))
 FAILURE_MODE = Kind(" or ".join(FAILURE_MODES), _one_of(FAILURE_MODES))

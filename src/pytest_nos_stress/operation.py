@@ -25,7 +25,8 @@ class Performer(Protocol):
     def seed(self) -> int: ...
     @property
     def market(self) -> Market: ...
-    def sleep(self, seconds: float) -> None: ...
+    def sleep(self, seconds: float) -> Any: ...
+    def announce(self, event: str) -> None: ...
     def now(self) -> float: ...
 
 
@@ -38,8 +39,10 @@ class Operation:
     __slots__ = ("_performer", "_random", "index", "task")
 
     fault: ClassVar[str | None] = None
-    """What is planned to go wrong with it: ``missing_data``, ``lost_reply`` or None. A client under test that
-    sends again when a reply is lost reads this; a system under test has no way to know."""
+    """What is planned to go wrong with it: ``missing_data``, ``lost_reply``, another fault's name, or None. A
+    client under test that sends again when a reply is lost reads this; a system under test has no way to
+    know.
+    """
     task: str
     index: int
     _random: Random
@@ -92,5 +95,19 @@ class Operation:
         """Seconds since the epoch by the engine's clock."""
         return self._performer.now()
 
+    def announce(self, event: str) -> None:
+        """Say that an event has taken place: the fault windows that wait for it begin."""
+        self._performer.announce(event)
+
     def __repr__(self) -> str:
         return f"<Operation {self.index} of {self.agent}: {self.task}>"
+
+
+class AsyncOperation(Operation):
+    """An operation of the asyncio engine: ``await operation.sleep(seconds)``; all else is as in any other."""
+
+    __slots__ = ()
+
+    async def sleep(self, seconds: float) -> None:  # type: ignore[override]
+        """Wait by the engine's clock while other agents go on; a run that is stopped ends the wait early."""
+        await self._performer.sleep(seconds)

@@ -6,18 +6,28 @@ does, when Ctrl-C comes, or when a task raises an exception that is to end it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import engines
-from .agent import Agent, World
+from .agent import Agent
 from .artifacts.log import OperationLog
 from .checks import Checks
 from .collecting import Collector
+from .faults.clients import in_world, suspended, wire_of
+from .outcome import FAILED, MISSING
 from .recording import Recorder
-from .records import FAILED, MISSING, Records
+from .records import Records
 from .scenario import Scenario
 from .target import Task
+from .world import World
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
+    from .proxy import Proxy
 
 COMPLETED, STOPPED, INTERRUPTED, HUNG, DEADLOCKED = "completed", "stopped", "interrupted", "hung", "deadlocked"
 
@@ -45,18 +55,25 @@ class Performance:
         per_agent: Callable[[str], Any] | None,
         expected_errors: tuple[type[BaseException], ...],
         ending_errors: tuple[type[BaseException], ...],
+        clients: Sequence[Any] = (),
+        proxies: Sequence[Proxy] = (),
+        loop: AbstractEventLoop | None = None,
     ) -> None:
         self.scenario = scenario
         self.log = log
         self.checks = checks
         self.engine = engines.create(
-            scenario.engine, own_threads=scenario.own_threads, patience=scenario.operation_timeout
+            scenario.engine, own_threads=scenario.own_threads, patience=scenario.operation_timeout, loop=loop
         )
         self.clock = self.engine.clock
-        self.records = Records(scenario.agent_names, tasks, self.clock.wall_offset_ns)
+        self.records = Records(scenario.agent_names, tasks, scenario.kinds, self.clock.wall_offset_ns)
         one_at_a_time = self.engine.sequence is not None
-        collector = Collector(self.clock, self.engine.sequence)
+        collector = Collector(self.clock, self.engine.sequence, scenario.kinds)
         self.recorder = Recorder(collector, log, self.records, paced=not one_at_a_time)
+        self._proxies = proxies
+        # A list says which operation meets what, and a proxy sees no operations.
+        self._proxies_fail = bool(proxies) and not clients and scenario.planned is None
+        self._met_by_proxies: Counter[str] = Counter()
         self.world = World(
             scenario,
             tasks,
@@ -66,10 +83,14 @@ class Performance:
             per_agent=per_agent,
             expected_errors=expected_errors,
             ending_errors=ending_errors,
+            calls_fail=not clients and not self._proxies_fail,
+            over_network=not proxies,
         )
+        self.clients = clients
         self.agents = [
             Agent(self.world, name, number, self.recorder) for number, name in enumerate(scenario.agent_names)
         ]
+        self._is_to_be_interrupted = False
         self.status = COMPLETED
         self.interrupt: KeyboardInterrupt | None = None
         self.hung: dict[str, str] = {}
@@ -83,6 +104,8 @@ class Performance:
         """Let the agents perform until they have ended or are stopped. Ctrl-C is kept in ``interrupt``."""
 
         def watch() -> None:
+            if self._is_to_be_interrupted:
+                raise KeyboardInterrupt
             self._look_for_hung_agents()
             if self.recorder.failure is not None:
                 self.engine.stop()
@@ -91,7 +114,7 @@ class Performance:
 
         self.log.attach(self.records, self.clock.wall_offset_ns)
         try:
-            with self.recorder.recording(self.agents):
+            with self.recorder.recording(self.agents), in_world(self.clients, self.world), self._behind_proxies():
                 self.engine.run(
                     self.agents, watch, self._look_at_checks if self._every else None, self._every or 1
                 )
@@ -111,6 +134,35 @@ class Performance:
             self.has_performed_everything = True
             self._look_at_checks_after_the_run()
 
+    def interrupt_soon(self) -> None:
+        """From any thread: end the run as Ctrl-C would."""
+        self._is_to_be_interrupted = True
+
+    def faults_met(self) -> dict[str, int]:
+        """Faults that were planned for no operation: those of limits, of later attempts, of the target's
+        clients.
+        """
+        met: Counter[str] = Counter()
+        met.update(self._met_by_proxies)
+        for counts in (*(agent.faults_met for agent in self.agents), *(wire_of(one).met for one in self.clients)):
+            met.update(counts)
+        return dict(met)
+
+    @property
+    def retries(self) -> int:
+        """How often agents sent an operation again."""
+        return sum(agent.retries for agent in self.agents)
+
+    @contextmanager
+    def _behind_proxies(self) -> Iterator[None]:
+        if not self._proxies:
+            yield
+            return
+        from .proxy.runs import in_run
+
+        with in_run(self._proxies, self.world, calls_fail=self._proxies_fail) as self._met_by_proxies:
+            yield
+
     def interrupted_by(self, interrupt: KeyboardInterrupt) -> None:
         """Note Ctrl-C: it is raised once the files are written."""
         self.interrupt = interrupt
@@ -123,7 +175,9 @@ class Performance:
         return f"task {agent.current_task()}"
 
     def _look_at_checks(self, agent: engines.EngineAgent) -> None:
-        if not self.checks.hold(f"after an operation of {agent.name}"):
+        with suspended():
+            holds = self.checks.hold(f"after an operation of {agent.name}")
+        if not holds:
             self.status = STOPPED
             self.engine.stop()
 
@@ -131,13 +185,15 @@ class Performance:
         try:
             if self.checks.recovery is not None:
                 self.checks.recovery.is_over(self.clock.now_ns())
-            if not self.checks.hold("after the run"):
+            if not self.checks.hold("after the run", has_ended=True):
                 self.status = STOPPED
         except KeyboardInterrupt as interrupt:
             self.interrupted_by(interrupt)
 
     def _look_for_hung_agents(self) -> None:
-        """An agent hangs that is seen twice at the same late operation: one look may meet the recorder at work."""
+        """An agent hangs that is seen twice at the same late operation: one look may meet the recorder at
+        work.
+        """
         late = self.engine.late(self.agents, self._timeout_ns())
         for agent, since in late.items():
             if self._late.get(agent) == since:

@@ -17,6 +17,7 @@ from .settings import SETTINGS, UNSET
 
 if TYPE_CHECKING:
     from .plugin_fixture import StressSimulator
+    from .plugin_proxies import StressProxy
     from .plugin_session import StressSession
 
 FIXTURE = "stress_simulator"
@@ -139,6 +140,22 @@ def stress_simulator(pytestconfig: pytest.Config) -> StressSimulator:
     return _session(pytestconfig).simulator
 
 
+@pytest.fixture(scope="session")
+def stress_proxy(pytestconfig: pytest.Config) -> Generator[StressProxy, None, None]:
+    """Puts a seeded TCP proxy before a real server: ``stress_proxy("127.0.0.1:8000") -> Proxy``.
+
+    In stress tests the network and the fault windows of a run act there, in place of the agents' calls. A
+    proxy that a test makes is closed at its end, one that a fixture makes with the session, or by
+    ``proxy.close()``.
+    """
+    from .plugin_proxies import StressProxy
+
+    session = _session(pytestconfig)
+    session.proxy = StressProxy(session)
+    yield session.proxy
+    session.proxy.close()
+
+
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
     """A stress test that is to be verified or shrunk is run several times, and reported once."""
@@ -172,7 +189,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     if _is_active_body(item):
         _refuse_unfit_body(item)
-    with _scenarios_shown_as_argument(item):
+    in_call = _session(item.config).call() if _session_key in item.config.stash else nullcontext()
+    with _scenarios_shown_as_argument(item), in_call:
         outcome = yield
     if _is_stress_test(item) and not _session(item.config).simulator.results:
         pytest.fail(f"stress test never ran the simulator: call {FIXTURE}.run(...)", pytrace=False)

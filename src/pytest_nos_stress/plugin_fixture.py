@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -17,13 +17,15 @@ from .artifacts.files import SCENARIO_NAME
 from .checks import BROKEN, eventually, sometimes
 from .engines import virtual  # noqa: F401 - its import is no part of a test's first run
 from .errors import CheckFailed, RunFailed, ThresholdsNotMet
+from .faults.clients import flaky
 from .performance import INTERRUPTED
-from .plugin_session import StressSession, body_arguments
+from .plugin_session import StressSession, body_arguments, uses_proxy
 from .result import StressResult
 from .settings import SETTINGS, SettingError
 from .simulator import MultiAgentSimulator
-from .terminal import describe_run, summary_row
+from .terminal import LiveLine, describe_run, summary_row
 from .text import error_name, shell_command
+from .threaded import run_here
 
 _ENDING_ERRORS: Final = (pytest.skip.Exception, pytest.xfail.Exception, pytest.exit.Exception)
 _LONGEST_NAME: Final = 150
@@ -63,6 +65,8 @@ class StressSimulator:
         """A test begins."""
         self._runs = 0
         self._problem: BaseException | None = None
+        self._clients: list[Any] = []
+        self._current: MultiAgentSimulator | None = None
         self.directory_of_last_run = self._session.directory
         self._example: object = None
         self._examples = 0
@@ -88,6 +92,35 @@ class StressSimulator:
         """
         __tracebackhide__ = True
         return self._run(target, given, {})
+
+    async def run_async(self, target: object = None, **given: Any) -> StressResult:
+        """As ``run``, awaited, with the agents on the event loop of the test: that of its fixtures."""
+        __tracebackhide__ = True
+        simulator = None
+        live = self._session.live_line()
+        try:
+            simulator = self._simulator(target, given, {})
+            return await simulator.run_async(progress=live, ending_errors=_ENDING_ERRORS)
+        except (SettingError, RunFailed) as error:
+            self._problem = problem = self._explained(error)
+        finally:
+            self._end_run(simulator, live)
+        raise problem.with_traceback(None)
+
+    def flaky(self, client: Any, methods: Iterable[str] | None = None) -> Any:
+        """The client (of a broker, a feed, a database) with calls that meet the test's planned faults.
+
+        They then meet those in place of the agents' calls, and the target runs as it is. ``methods``: the names of
+        those that do (default: all public ones). Raises ``SettingError`` for a method that there is not.
+        """
+        wrapped = flaky(client, methods, number=len(self._clients) + 1)
+        self._clients.append(wrapped)
+        return wrapped
+
+    def announce(self, event: str) -> None:
+        """Say that an event has taken place: fault windows that wait for it begin. From any thread."""
+        if self._current is not None:
+            self._current.announce(event)
 
     def run_body(self, item: pytest.Function) -> None:
         """Run with the test's own body as the task, under its name."""
@@ -134,31 +167,44 @@ class StressSimulator:
 
     def _run(self, target: object, given: dict[str, Any], fixed: dict[str, Any]) -> StressResult:
         __tracebackhide__ = True
-        self._forget_earlier_examples()
-        self._runs += 1
         simulator = None
-        problem: BaseException
         live = self._session.live_line()
         try:
-            values = self._session.levels(self._item, given, self._runs)
-            values |= fixed if values.get("scenario") is None else {}
-            values["output_dir"] = self.directory_of_last_run = self._directory(values.pop("output_dir", None))
-            simulator = MultiAgentSimulator(target=target, **values)
-            return simulator.run(progress=live, ending_errors=_ENDING_ERRORS)
-        except SettingError as error:
-            problem = self._session.explained(error, self._runs)
-        except RunFailed as error:
-            if isinstance(error.__cause__, pytest.exit.Exception):
-                raise error.__cause__ from None
-            problem = type(error)(f"{error}{self._how_to_repeat(error.result)}", error.result)
-            problem.__cause__ = error.__cause__
+            simulator = self._simulator(target, given, fixed)
+            return run_here(simulator, progress=live, ending_errors=_ENDING_ERRORS)
+        except (SettingError, RunFailed) as error:
+            self._problem = problem = self._explained(error)
         finally:
-            if live is not None:
-                live.clear()
-            if simulator is not None and simulator.result is not None:
-                self._report(simulator.result)
-        self._problem = problem
+            self._end_run(simulator, live)
         raise problem.with_traceback(None)
+
+    def _simulator(self, target: object, given: dict[str, Any], fixed: dict[str, Any]) -> MultiAgentSimulator:
+        self._forget_earlier_examples()
+        self._runs += 1
+        values = self._session.levels(self._item, given, self._runs)
+        values |= fixed if values.get("scenario") is None else {}
+        values["output_dir"] = self.directory_of_last_run = self._directory(values.pop("output_dir", None))
+        if self._session.proxy is not None and uses_proxy(self._item):
+            values["proxies"] = (*values.get("proxies", ()), *self._session.proxy.open_proxies())
+        values["clients"] = (*values.get("clients", ()), *self._clients)
+        self._current = MultiAgentSimulator(target=target, **values)
+        return self._current
+
+    def _explained(self, error: SettingError | RunFailed) -> BaseException:
+        """The exception as the test is to see it."""
+        if isinstance(error, SettingError):
+            return self._session.explained(error, self._runs)
+        if isinstance(error.__cause__, pytest.exit.Exception):
+            return error.__cause__
+        problem = type(error)(f"{error}{self._how_to_repeat(error.result)}", error.result)
+        problem.__cause__ = error.__cause__
+        return problem
+
+    def _end_run(self, simulator: MultiAgentSimulator | None, live: LiveLine | None) -> None:
+        if live is not None:
+            live.clear()
+        if simulator is not None and simulator.result is not None:
+            self._report(simulator.result)
 
     def _forget_earlier_examples(self) -> None:
         """Under ``@given``, files and figures are those of the last example, which is the one that fails."""

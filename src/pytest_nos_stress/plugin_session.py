@@ -11,7 +11,8 @@ import os
 import random
 import re
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from .text import one_line
 
 if TYPE_CHECKING:
     from .plugin_fixture import Failure, StressSimulator
+    from .plugin_proxies import StressProxy
     from .plugin_replay import Replay
     from .terminal import LiveLine
 
@@ -54,7 +56,10 @@ class StressSession:
         self._has_repeated = False
         self.item: pytest.Item | None = None
         """The test that is running."""
+        self.is_in_call = False
+        """Whether the test's own code runs, and not its fixtures'."""
         self._simulator: StressSimulator | None = None
+        self.proxy: StressProxy | None = None
         self.replay: Replay | None = None
         """How the running test is run again; None the first time."""
         self.failure: Failure | None = None
@@ -79,6 +84,17 @@ class StressSession:
                 pytest.fail(refusal, pytrace=False)
         if self._simulator is not None:
             self._simulator.begin()
+
+    @contextmanager
+    def call(self) -> Iterator[None]:
+        """The test's own code runs; the proxies it makes are closed when it has ended."""
+        self.is_in_call = True
+        try:
+            yield
+        finally:
+            self.is_in_call = False
+            if self.proxy is not None:
+                self.proxy.end_test()
 
     def _why_not_to_be_repeated(self, item: pytest.Item) -> str:
         if not is_under_given(item):
@@ -310,6 +326,11 @@ def _read_markers(item: pytest.Item) -> list[dict[str, Any]]:
         settings.check_level(values)
         levels.append(values)
     return levels
+
+
+def uses_proxy(item: pytest.Item) -> bool:
+    """Whether a test, or a fixture of it, uses the ``stress_proxy`` fixture."""
+    return "stress_proxy" in getattr(item, "fixturenames", ())
 
 
 def is_under_given(item: pytest.Item) -> bool:

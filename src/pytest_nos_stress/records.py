@@ -13,10 +13,8 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
-from .plan import KINDS, LOST_REQUEST, MISSING_DATA
+from .faults.table import Kinds
 from .target import Task
-
-SUCCESS, FAILED, MISSING = range(3)
 
 _CHUNK_ROWS: Final = 65_536
 
@@ -76,8 +74,11 @@ class _GrowingColumn:
 class Records:
     """Every operation of a run, in the order in which the recorder met them (nearly that of their ends)."""
 
-    def __init__(self, agents: Sequence[str], tasks: Sequence[Task], wall_offset_ns: int = 0) -> None:
+    def __init__(
+        self, agents: Sequence[str], tasks: Sequence[Task], kinds: Kinds, wall_offset_ns: int = 0
+    ) -> None:
         self.agents = tuple(agents)
+        self.kinds = kinds
         self.tasks = tuple(task.name for task in tasks)
         self._columns = {
             "agent": _GrowingColumn(np.uint16 if len(agents) <= 65_536 else np.uint32),
@@ -88,7 +89,7 @@ class Records:
             "latency": _GrowingColumn(np.uint32),
             "response_time": _GrowingColumn(np.uint32),
         }
-        self._called = called_codes(tasks)
+        self._called = called_codes(tasks, kinds)
         self._wall_offset_ns = wall_offset_ns
         self.total = 0
         self.outcome_totals = [0, 0, 0]
@@ -110,7 +111,7 @@ class Records:
 
     def task(self) -> Column:
         """The task number of each operation."""
-        return self.column("code") // np.uint16(KINDS)
+        return self.column("code") // np.uint16(self.kinds.width)
 
     def called(self) -> Column:
         """Whether the target was called for each operation: only those have a latency."""
@@ -120,9 +121,10 @@ class Records:
     def to_array(self) -> Column:
         """A structured array with a row for each operation, in order of their ends.
 
-        Fields: ``agent`` and ``task`` (numbers in ``agents`` and ``tasks``), ``index``, ``outcome`` (0 success,
-        1 failed, 2 missing_data), ``is_error``, ``called``, and in nanoseconds ``end`` (since the epoch),
-        ``latency`` and ``response_time``.
+        Fields: ``agent`` and ``task`` (numbers in ``agents`` and ``tasks``), ``index``, ``outcome`` (0
+        success, 1 failed, 2 missing_data), ``kind`` (what was planned: a number in ``kinds.all``),
+        ``is_error``, ``called``, and in nanoseconds ``end`` (since the epoch), ``latency`` and
+        ``response_time``.
         """
         agent = self.column("agent")
         rows = np.empty(
@@ -132,6 +134,7 @@ class Records:
                 ("task", np.uint16),
                 ("index", np.uint32),
                 ("outcome", np.uint8),
+                ("kind", np.uint8),
                 ("is_error", np.bool_),
                 ("called", np.bool_),
                 ("end", np.int64),
@@ -143,6 +146,7 @@ class Records:
         rows["task"] = self.task()
         rows["index"] = _running_number(agent)
         rows["called"] = self.called()
+        rows["kind"] = self.column("code") % np.uint16(self.kinds.width)
         for name in ("outcome", "is_error", "end", "latency", "response_time"):
             rows[name] = self.column(name)
         rows["end"] += self._wall_offset_ns
@@ -150,12 +154,11 @@ class Records:
         return in_order
 
 
-def called_codes(tasks: Sequence[Task]) -> Column:
+def called_codes(tasks: Sequence[Task], kinds: Kinds) -> Column:
     """For each code of a plan, whether it means that the target is called."""
-    kinds = np.arange(len(tasks) * KINDS) % KINDS
-    takes_operation = np.repeat([task.takes_operation for task in tasks], KINDS)
-    called: Column = (kinds != LOST_REQUEST) & ((kinds != MISSING_DATA) | takes_operation)
-    return called
+    return np.array(
+        [kind.calls and (task.takes_operation or not kind.is_missing_data) for task in tasks for kind in kinds.all]
+    )
 
 
 def _running_number(values: Column) -> Column:

@@ -1,7 +1,7 @@
 """Scenario: everything that decides a run, as one value.
 
-Two runs of one scenario perform the same plan. A scenario is frozen, hashable, validated when it is made (each
-field by the settings table), its ``repr`` is Python that makes it again, and so is its JSON.
+Two runs of one scenario perform the same plan. A scenario is frozen, hashable, validated when it is made
+(each field by the settings table), its ``repr`` is Python that makes it again, and so is its JSON.
 """
 
 from __future__ import annotations
@@ -13,17 +13,20 @@ from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 from . import settings
+from .faults.table import FAULTS, MOST_KINDS, Kinds
+from .options import plain
 from .settings import SettingError, shown
 
-FAULTS: Final = ("missing_data", "lost_request", "lost_reply")
 VERSION: Final = 1
+_MOST_PLANS: Final = 1 << 16
 
 
 class PlannedOperation(NamedTuple):
     """One operation of an explicit list.
 
-    ``fault``: None, ``missing_data``, ``lost_request`` or ``lost_reply``; ``delay``: the think time before the
-    operation, in seconds from the end of the agent's last one.
+    ``fault``: None, ``missing_data``, ``lost_request``, ``lost_reply`` or another kind of missing data or
+    fault of calls (``pytest_nos_stress.faults.FAULTS``); ``delay``: the think time before the operation, in
+    seconds from the end of the agent's last one.
     """
 
     agent: str
@@ -51,9 +54,12 @@ class Scenario:
     unit. ``operations_per_agent`` is None where a ``duration`` is given.
 
     ``operations`` is an explicit list in place of drawn ones: ``PlannedOperation`` or tuples of (agent, task,
-    fault, delay), the last two as wanted. Each agent performs its own in their order; under the virtual engine
-    those due at the same instant are performed in the order of the list. Agents and tasks are then those of
-    the list, unless they are given too.
+    fault, delay), the last two as wanted. Each agent performs its own in their order; under the virtual
+    engine those due at the same instant are performed in the order of the list. Agents and tasks are then
+    those of the list, unless they are given too.
+
+    ``missing_data``, ``faults``, ``fault_windows``, ``retries``, ``network`` and ``market`` are the world
+    around the target: see the settings of those names.
 
     Raises ``SettingError`` (a ``ValueError``) for a value that is not allowed.
     """
@@ -67,6 +73,12 @@ class Scenario:
     min_delay: float = _default("min_delay")
     max_delay: float = _default("max_delay")
     failure_mode: str = _default("failure_mode")
+    missing_data: Any = None
+    faults: Any = None
+    fault_windows: Any = None
+    retries: Any = 0
+    network: Any = None
+    market: Any = None
     seed: int = 0
     engine: str = _default("engine")
     own_threads: bool = _default("own_threads")
@@ -111,6 +123,24 @@ class Scenario:
         }
         for name, value in {**values, **derived}.items():
             object.__setattr__(self, name, value)
+        if (
+            len(self.task_names) * MOST_KINDS > _MOST_PLANS
+            and len(self.task_names) * self.kinds.width > _MOST_PLANS
+        ):
+            most = _MOST_PLANS // self.kinds.width
+            raise SettingError(f"tasks: {len(self.task_names)} names; must be at most {most} with these faults")
+
+    @cached_property
+    def kinds(self) -> Kinds:
+        """What may be planned for an operation: calls, missing data, faults of calls."""
+        return Kinds(
+            self.missing_data_prob,
+            self.failure_prob,
+            self.failure_mode,
+            self.missing_data,
+            self.faults,
+            [row.fault for row in self.planned or () if row.fault is not None],
+        )
 
     @cached_property
     def places_of(self) -> dict[str, list[int]]:
@@ -132,6 +162,7 @@ class Scenario:
     def to_dict(self) -> dict[str, Any]:
         """The scenario as JSON types; ``Scenario(**scenario.to_dict())`` is an equal one."""
         values = {name: getattr(self, name) for name in FIELDS if name != "operations"}
+        values |= {name: _to_plain(values[name]) for name in _STRUCTURED}
         values["agents"] = list(self.agent_names)
         values["tasks"] = self._tasks()
         if self.planned is not None:
@@ -187,6 +218,7 @@ class Scenario:
         names = list(self.agent_names)
         if names == [f"Agent_{number}" for number in range(1, len(names) + 1)]:
             values["agents"] = len(names)
+        values |= {name: getattr(self, name) for name in _STRUCTURED if name != "network"}
         return {name: values[name] for name in told}
 
     def __repr__(self) -> str:
@@ -207,6 +239,18 @@ class Scenario:
         if all(weight == 1 for weight in weights):
             return list(self.task_names)
         return dict(zip(self.task_names, weights, strict=True))
+
+
+_STRUCTURED: Final = ("missing_data", "faults", "fault_windows", "retries", "network", "market")
+
+
+def _to_plain(value: Any) -> Any:
+    """A setting's value as JSON types, of which the setting makes an equal one."""
+    if hasattr(value, "to_dict"):
+        return value.to_dict()
+    if isinstance(value, tuple):
+        return [one.to_plain() for one in value]
+    return plain(value)
 
 
 def _weighted(tasks: Any, weights: Any) -> dict[Any, Any]:

@@ -37,8 +37,8 @@ class UnknownSetting(SettingError, TypeError):
 class Setting:
     """One row of the table.
 
-    ``flag`` and ``ini`` are None for settings that only code can give (types, functions). ``kind`` is the name
-    of what ``kinds`` says of the values; that module is imported when the first value is checked.
+    ``flag`` and ``ini`` are None for settings that only code can give (types, functions). ``kind`` is the
+    name of what ``kinds`` says of the values; that module is imported when the first value is checked.
     """
 
     __slots__ = ("_kind", "default", "flag", "help", "ini", "metavar", "name", "several")
@@ -85,6 +85,8 @@ class Setting:
 
         try:
             return self.kind.check(value)
+        except SettingError as error:
+            raise error if label in (None, self.name) else SettingError(f"{label}: {error}") from None
         except Refused as reason:
             raise _error(label or self.name, value, f"{reason}; allowed: {self.kind.allowed}") from None
         except (TypeError, ValueError, OverflowError):
@@ -192,6 +194,56 @@ SETTINGS: tuple[Setting, ...] = (
         metavar="MODE",
     ),
     Setting(
+        "missing_data",
+        "MISSING_DATA",
+        None,
+        "kinds of missing data with weights, such as stale=3,gap=1 (default: the feed gives nothing)",
+        "--stress-missing-data",
+        metavar="KINDS",
+    ),
+    Setting(
+        "faults",
+        "FAULTS",
+        None,
+        "what a planned failure is, in place of failure_mode: a broker (binance, alpaca, ib), or faults with "
+        "weights, such as lost_reply=3,reject=1",
+        "--stress-faults",
+        metavar="PROFILE|FAULTS",
+    ),
+    Setting(
+        "fault_windows",
+        "FAULT_WINDOWS",
+        None,
+        "when planned faults take place: 5s-10s, 60s- or EVENT+10s, comma-separated (default: all the time)",
+        "--stress-fault-windows",
+        metavar="SPANS",
+    ),
+    Setting(
+        "retries",
+        "RETRIES",
+        0,
+        "how often an agent sends an operation again, under the same id, when its call has failed as planned",
+        "--stress-retries",
+        metavar="N",
+    ),
+    Setting(
+        "network",
+        "NETWORK",
+        None,
+        "network between agents and target: colo, same-region, cross-continent, retail, or parameters such as "
+        "latency=80ms,loss=1%",
+        "--stress-network",
+        metavar="PROFILE",
+    ),
+    Setting(
+        "market",
+        "MARKET",
+        None,
+        "prices that agents see: a model (equity, gjr, bates), an event (crash, flash_crash), or a mapping",
+        "--stress-market",
+        metavar="NAME",
+    ),
+    Setting(
         "seed",
         "WHOLE",
         None,
@@ -203,8 +255,8 @@ SETTINGS: tuple[Setting, ...] = (
         "engine",
         "ENGINE",
         "threads",
-        "what runs the agents: threads (real time) or virtual (one agent at a time in virtual time, "
-        "the same order in every run of a seed)",
+        "what runs the agents: threads (real time), asyncio (async def tasks, which choose it by themselves) "
+        "or virtual (one agent at a time in virtual time, the same order in every run of a seed)",
         "--stress-engine",
         metavar="NAME",
     ),
@@ -277,6 +329,20 @@ SETTINGS: tuple[Setting, ...] = (
         "looked at after the run only)",
     ),
     Setting(
+        "clients",
+        "CLIENTS",
+        (),
+        "clients of the target, made by flaky(client), whose calls meet the planned faults in place of the "
+        "agents'; under pytest stress_simulator.flaky(client) names them",
+    ),
+    Setting(
+        "proxies",
+        "PROXIES",
+        (),
+        "proxies before servers that the target calls, at which network and faults act in place of the agents' "
+        "calls; under pytest the stress_proxy fixture names them",
+    ),
+    Setting(
         "gate",
         "SWITCH",
         True,
@@ -296,6 +362,12 @@ OF_SCENARIO = (
     "min_delay",
     "max_delay",
     "failure_mode",
+    "missing_data",
+    "faults",
+    "fault_windows",
+    "retries",
+    "network",
+    "market",
     "seed",
     "engine",
     "own_threads",
@@ -323,8 +395,8 @@ def find(name: str) -> Setting:
 def merge(levels: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     """The levels' settings, a later level before an earlier one.
 
-    Thresholds and checks add up. A level that gives a duration takes the place of a number of operations below it,
-    and the other way round.
+    Thresholds and checks add up. A level that gives a duration takes the place of a number of operations
+    below it, and the other way round.
     """
     merged: dict[str, Any] = {}
     for level in levels:
@@ -365,6 +437,10 @@ def check_together(values: Mapping[str, Any], label: Callable[[str], str] = str)
     if shortest > longest:
         raise SettingError(
             f"{label('min_delay')}={shortest:g}: must not be above {label('max_delay')}={longest:g}"
+        )
+    if values.get("faults") is not None and values.get("failure_mode", "lost_request") != "lost_request":
+        raise SettingError(
+            f"{label('failure_mode')}={values['failure_mode']!r} and {label('faults')}: give one or the other"
         )
     if values.get("duration") is not None and values.get("engine") == "virtual" and longest < 1e-9:
         raise SettingError(

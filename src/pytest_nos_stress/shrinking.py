@@ -15,7 +15,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
-from .plan import KIND_OF_FAULT, KINDS, AgentPlan
+from .plan import AgentPlan
 from .result import StressResult
 from .scenario import PlannedOperation, Scenario
 
@@ -36,7 +36,6 @@ class Shrunk(NamedTuple):
 def performed_scenario(result: StressResult) -> Scenario:
     """What a run performed, as an explicit list in the order in which it began, for the virtual engine."""
     scenario = result.scenario
-    fault_of_kind = {kind: fault for fault, kind in KIND_OF_FAULT.items()}
     most = scenario.operations_per_agent or MOST_OPERATIONS
     counts = [min(most, int(one["total_operations"])) for one in result.stats["agent_stats"].values()]
     plans = [AgentPlan(scenario, name) for name in scenario.agent_names]
@@ -45,20 +44,24 @@ def performed_scenario(result: StressResult) -> Scenario:
     records = result.records
     began = records["end"] - records["latency"].astype("int64")
     performed = []
-    for start, agent, index in zip(
-        began.tolist(), records["agent"].tolist(), records["index"].tolist(), strict=True
+    for start, agent, index, kind in zip(
+        began.tolist(), records["agent"].tolist(), records["index"].tolist(), records["kind"].tolist(), strict=True
     ):
         block = blocks[agent]
         if index >= block.codes.size:  # after the plan, while the target recovered
             continue
-        task, kind = divmod(int(block.codes[index]), KINDS)
+        task = int(block.codes[index]) // scenario.kinds.width
         pause = 0.0 if block.pauses is None else float(block.pauses[index])
         names = scenario.agent_names[agent], scenario.task_names[task]
-        row = PlannedOperation(*names, fault_of_kind[kind], pause)
+        row = PlannedOperation(*names, scenario.kinds.all[kind].fault, pause)
         performed.append((start, ranks[agent][index], agent, row))
     performed.sort(key=operator.itemgetter(0, 1, 2))
     recovers = result.stats["recovery_operations"] is not None
     return with_operations(scenario, tuple(row for *_, row in performed), draws_too=recovers)
+
+
+_WORLD: Final = ("missing_data", "faults", "retries", "network", "market")
+"""What is around the target, and decides what the faults of a list do."""
 
 
 def with_operations(scenario: Scenario, rows: Rows, *, draws_too: bool = False) -> Scenario:
@@ -67,13 +70,14 @@ def with_operations(scenario: Scenario, rows: Rows, *, draws_too: bool = False) 
     ``draws_too`` is whether more are drawn after the list, so that it keeps what decides those.
     """
     drawn = ("tasks", "weights", "min_delay", "max_delay") if draws_too else ()
+    kept = (*_WORLD, *drawn)
     return Scenario(
         operations=rows,
         seed=scenario.seed,
         engine="virtual",
         own_threads=scenario.own_threads,
         operation_timeout=scenario.operation_timeout,
-        **{name: getattr(scenario, name) for name in drawn},
+        **{name: getattr(scenario, name) for name in kept},
     )
 
 

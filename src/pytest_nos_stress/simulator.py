@@ -9,12 +9,13 @@ raises, and what was measured is in the exception's ``result``.
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Any, ParamSpec
+from typing import TYPE_CHECKING, Any, ParamSpec
 
 from . import engines, settings, thresholds
 from .artifacts import files
@@ -24,7 +25,14 @@ from .conclusion import conclude
 from .performance import Performance, Progress
 from .result import StressResult
 from .scenario import Scenario
-from .target import Task, bind, default_tasks
+from .target import Task, bind, default_tasks, is_async
+from .threaded import in_thread
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
+
+    from .faults.network import Network
+    from .market import EmbeddedExchange
 
 P = ParamSpec("P")
 
@@ -33,7 +41,12 @@ class _Default(int):
     """A default that can be told from the same number given by the user."""
 
 
+class _DefaultName(str):
+    """A default that can be told from the same name given by the user."""
+
+
 _NOT_GIVEN = _Default(settings.BY_NAME["operations_per_agent"].default)
+_NO_ENGINE = _DefaultName(settings.BY_NAME["engine"].default)
 
 
 class MultiAgentSimulator:
@@ -60,9 +73,15 @@ class MultiAgentSimulator:
         *,
         target: object = None,
         seed: int | None = None,
-        engine: str = "threads",
+        engine: str = _NO_ENGINE,
         duration: float | str | None = None,
         failure_mode: str = "lost_request",
+        missing_data: Mapping[str, Any] | str | None = None,
+        faults: Mapping[str, Any] | str | None = None,
+        fault_windows: Sequence[Any] | Mapping[str, Any] | None = None,
+        retries: int | Mapping[str, Any] = 0,
+        network: Mapping[str, Any] | str | Network | None = None,
+        market: Mapping[str, Any] | str | None = None,
         operation_timeout: float | str = 30.0,
         own_threads: bool = True,
         scenario: Scenario | None = None,
@@ -72,6 +91,8 @@ class MultiAgentSimulator:
         every: int | None = None,
         expected_errors: type[BaseException] | Sequence[type[BaseException]] = (),
         gate: bool = True,
+        clients: Sequence[Any] = (),
+        proxies: Sequence[Any] = (),
         **unknown: object,
     ) -> None:
         for name in unknown:
@@ -87,6 +108,12 @@ class MultiAgentSimulator:
             "engine": engine,
             "duration": duration,
             "failure_mode": failure_mode,
+            "missing_data": missing_data,
+            "faults": faults,
+            "fault_windows": fault_windows,
+            "retries": retries,
+            "network": network,
+            "market": market,
             "operation_timeout": operation_timeout,
             "own_threads": own_threads,
         }
@@ -102,6 +129,9 @@ class MultiAgentSimulator:
         self._thresholds = _parsed(settings.BY_NAME["thresholds"].check(thresholds))
         self._checks = settings.BY_NAME["checks"].check(checks)
         self._every = settings.BY_NAME["every"].check(every)
+        self._proxies = settings.BY_NAME["proxies"].check(proxies)
+        self._clients = settings.BY_NAME["clients"].check(clients)
+        self._performance: Performance | None = None
         self._target = target
         self.result: StressResult | None = None
         """The result of the last run that came to its end, also of one that raised."""
@@ -111,6 +141,13 @@ class MultiAgentSimulator:
             }
             given = {**plan, "seed": seed}
             settings.refuse_beside_scenario(name for name, value in given.items() if value != defaults[name])
+        if (
+            engine is _NO_ENGINE
+            and scenario is None
+            and target is not None
+            and is_async(target, self._plan["tasks"])
+        ):
+            self._plan["engine"] = "asyncio"
         tried = self._scenario or Scenario(**self._plan)
         engines.create(tried.engine)
         self._bind(_embedded_exchange() if target is None else target, tried)
@@ -125,8 +162,11 @@ class MultiAgentSimulator:
         *,
         progress: Callable[[Progress], None] | None = None,
         ending_errors: tuple[type[BaseException], ...] = (),
+        loop: AbstractEventLoop | None = None,
     ) -> StressResult:
         """Run once.
+
+        ``loop`` is a running event loop, in another thread than this one, for the tasks of the asyncio engine.
 
         ``progress`` is called some ten times a second, in this thread. An exception of ``ending_errors`` that a
         task raises ends the run and is raised here. Raises ``ThresholdsNotMet`` where a threshold and
@@ -136,10 +176,14 @@ class MultiAgentSimulator:
         the second last once the files are written.
         """
         scenario = self._scenario or self._drawn_scenario()
-        target = _embedded_exchange() if self._target is None else self._target
+        target, audits = self._target, []
+        if target is None:
+            target = exchange = _embedded_exchange()
+            audits = [exchange.audit]
         tasks = self._bind(target, scenario)
         every = self._every or (1 if scenario.engine == "virtual" else None)
-        checks = Checks(self._checks, target, agents=len(scenario.agent_names), every=every)
+        agents = len(scenario.agent_names)
+        checks = Checks(self._checks, target, agents=agents, every=every, after_the_run=audits)
         directory = self._output_dir.absolute()
         files.prepare(directory)
         log = OperationLog(directory / files.LOG_NAME)
@@ -151,7 +195,11 @@ class MultiAgentSimulator:
             per_agent=self._per_agent,
             expected_errors=self._expected_errors,
             ending_errors=ending_errors,
+            clients=self._clients,
+            proxies=() if scenario.engine == "virtual" else self._proxies,
+            loop=loop,
         )
+        self._performance = performance
         performance.run(progress)
         try:
             self.result, ending = conclude(performance, self._thresholds, directory, gate=self._gate)
@@ -162,6 +210,27 @@ class MultiAgentSimulator:
             raise ending
         return self.result
 
+    @property
+    def awaits(self) -> bool:
+        """Whether the agents' tasks are awaited on an event loop."""
+        return (self._scenario.engine if self._scenario else self._plan["engine"]) == "asyncio"
+
+    async def run_async(self, **options: Any) -> StressResult:
+        """Run once, with the agents on the event loop that this is awaited on; otherwise as ``run``."""
+        return await in_thread(
+            functools.partial(self.run, loop=asyncio.get_running_loop(), **options), self.interrupt
+        )
+
+    def announce(self, event: str) -> None:
+        """Say that an event has taken place: fault windows that wait for it begin. From any thread."""
+        if self._performance is not None:
+            self._performance.world.announce(event)
+
+    def interrupt(self) -> None:
+        """End the run that goes on as Ctrl-C would. From any thread."""
+        if self._performance is not None:
+            self._performance.interrupt_soon()
+
     def _drawn_scenario(self) -> Scenario:
         seed = random.SystemRandom().getrandbits(32) if self._seed is None else self._seed
         return Scenario(**self._plan, seed=seed)
@@ -170,7 +239,7 @@ class MultiAgentSimulator:
         return bind(target, scenario.task_names, scenario.engine)
 
 
-def _embedded_exchange() -> object:
+def _embedded_exchange() -> EmbeddedExchange:
     from .market import EmbeddedExchange
 
     return EmbeddedExchange()

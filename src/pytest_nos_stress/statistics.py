@@ -13,10 +13,12 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from .plan import KINDS
-from .records import FAILED, MISSING, SUCCESS, Column, Records
+from .outcome import FAILED, MISSING, SUCCESS
+from .records import Column, Records
 
 SCHEMA_VERSION: Final = 1
+FAULTS: Final = ("on", "off")
+"""Whether planned faults took place, as thresholds name it."""
 _PERCENTILES: Final = (50, 90, 95, 99, 99.9)
 
 
@@ -55,28 +57,46 @@ class Measurements:
         last_end = max((int(end.max()) for (end,) in records.chunks("end") if end.size), default=started_ns)
         self.elapsed = (last_end - started_ns) / 1e9
 
-    def counts(self, agent: str | None = None, task: str | None = None) -> Counts:
-        agents = slice(None) if agent is None else slice(*_one(self._agents[agent]))
-        tasks = slice(None) if task is None else slice(*_one(self._tasks[task]))
-        outcomes = self._cube[agents, tasks].sum(axis=(0, 1)).tolist()
+    def counts(self, agent: str | None = None, task: str | None = None, faults: str | None = None) -> Counts:
+        outcomes = self._cube[self._cells(agent, task, faults)].sum(axis=(0, 1, 2)).tolist()
         return Counts(sum(outcomes[:3]), outcomes[SUCCESS], outcomes[FAILED], outcomes[MISSING], outcomes[_ERRORS])
 
-    def errors_outside(self, selections: Sequence[tuple[str | None, str | None]]) -> int:
-        """Errors of operations that are in none of the selections, each of an agent, a task, or both."""
-        errors = self._cube[:, :, _ERRORS].copy()
-        for agent, task in selections:
+    def errors_outside(self, selections: Sequence[tuple[str | None, str | None, str | None]]) -> int:
+        """Errors of operations that are in none of the selections, each of an agent, a task, a state of faults."""
+        errors = self._cube[..., _ERRORS].copy()
+        for agent, task, faults in selections:
             if agent in (None, *self.records.agents) and task in (None, *self.records.tasks):
-                agents = slice(None) if agent is None else self._agents[agent]
-                tasks = slice(None) if task is None else self._tasks[task]
-                errors[agents, tasks] = 0
+                errors[self._cells(agent, task, faults)] = 0
         return int(errors.sum())
 
-    def durations(self, metric: str, agent: str | None = None, task: str | None = None) -> Column:
+    def _cells(self, agent: str | None, task: str | None, faults: str | None) -> tuple[slice, slice, slice]:
+        return (
+            slice(None) if agent is None else _only(self._agents[agent]),
+            slice(None) if task is None else _only(self._tasks[task]),
+            slice(None) if faults is None else _only(FAULTS.index(faults)),
+        )
+
+    @property
+    def planned_faults(self) -> dict[str, int]:
+        """How many operations were performed with each fault planned for them."""
+        kinds = self.records.kinds
+        counts = np.zeros(kinds.width, np.int64)
+        for (code,) in self.records.chunks("code"):
+            counts += np.bincount(code % np.uint16(kinds.width), minlength=kinds.width)
+        totals: dict[str, int] = {}
+        for kind, count in zip(kinds.all, counts.tolist(), strict=True):
+            if kind.shown is not None and count:
+                totals[kind.shown] = totals.get(kind.shown, 0) + count
+        return totals
+
+    def durations(
+        self, metric: str, agent: str | None = None, task: str | None = None, faults: str | None = None
+    ) -> Column:
         """Nanoseconds of ``latency`` or ``response_time``, of the operations whose target was called.
 
         In modelled time, where code takes none, there are none unless one of the operations took some.
         """
-        chosen = self._chosen(metric, agent, task)
+        chosen = self._chosen(metric, agent, task, faults)
         return chosen[:0] if self._modelled_time and not chosen.any() else chosen
 
     @property
@@ -84,15 +104,17 @@ class Measurements:
         """How many operations called the target."""
         return int(self.records.called().sum())
 
-    def _chosen(self, metric: str, agent: str | None, task: str | None) -> Column:
+    def _chosen(self, metric: str, agent: str | None, task: str | None, faults: str | None) -> Column:
         chosen = self._column(metric)
-        if agent is None and task is None:
+        if agent is None and task is None and faults is None:
             return chosen
         keep = np.ones(chosen.size, np.bool_)
         if agent is not None:
             keep &= self._column("agent") == self._agents[agent]
         if task is not None:
             keep &= self._column("task") == self._tasks[task]
+        if faults is not None:
+            keep &= self._column("faults") == FAULTS.index(faults)
         return chosen[keep]
 
     def forget_samples(self) -> None:
@@ -101,29 +123,38 @@ class Measurements:
 
     def _column(self, name: str) -> Column:
         if name not in self._samples:
-            column = self.records.task() if name == "task" else self.records.column(name)
+            column = self._read(name)
             self._samples[name] = column[self.records.called()]
         return self._samples[name]
+
+    def _read(self, name: str) -> Column:
+        if name == "task":
+            return self.records.task()
+        if name == "faults":
+            kinds = self.records.kinds
+            return np.asarray(self.records.column("code") % np.uint16(kinds.width) == kinds.off, np.int64)
+        return self.records.column(name)
 
 
 _ERRORS: Final = 3
 _CELLS: Final = 4
 
 
-def _one(number: int) -> tuple[int, int]:
-    return number, number + 1
+def _only(number: int) -> slice:
+    return slice(number, number + 1)
 
 
 def _count_cube(records: Records) -> Column:
-    """Counts by agent, task, and outcome or error."""
-    agents, tasks = len(records.agents), len(records.tasks)
-    cube = np.zeros(agents * tasks * _CELLS, np.int64)
-    tasks_of_code = np.arange(tasks * KINDS, dtype=np.int64) // KINDS
+    """Counts by agent, task, whether faults were off, and outcome or error."""
+    agents, tasks, width = len(records.agents), len(records.tasks), records.kinds.width
+    cube = np.zeros(agents * tasks * len(FAULTS) * _CELLS, np.int64)
+    codes = np.arange(tasks * width, dtype=np.int64)
+    place_of_code = codes // width * len(FAULTS) + (codes % width == records.kinds.off)
     for agent, code, outcome, is_error in records.chunks("agent", "code", "outcome", "is_error"):
-        cell = (agent.astype(np.int64) * tasks + tasks_of_code[code]) * _CELLS
+        cell = (agent.astype(np.int64) * (tasks * len(FAULTS)) + place_of_code[code]) * _CELLS
         cube += np.bincount(cell + outcome, minlength=cube.size)
         cube += np.bincount(cell[is_error] + _ERRORS, minlength=cube.size)
-    return cube.reshape(agents, tasks, _CELLS)
+    return cube.reshape(agents, tasks, len(FAULTS), _CELLS)
 
 
 def aggregate(samples: Column, aggregation: str) -> float:

@@ -22,10 +22,12 @@ from typing import Any, Final
 from hypothesis import note
 from hypothesis import strategies as st
 
+from .faults.table import FAULTS
 from .kinds import LONGEST_SECONDS
-from .scenario import FAULTS, PlannedOperation, Scenario
+from .scenario import PlannedOperation, Scenario
 from .settings import BY_NAME, DEFAULT_TASKS, SettingError, shown
 
+SEED_FAULTS: Final = ("missing_data", "lost_request", "lost_reply")
 DELAYS: Final = (0.0, 0.01, 1.0, 60.0)
 """Seconds that pass: none, shorter and longer than services take, and long enough for data to be stale."""
 _MOST_AGENTS: Final = 1_000
@@ -55,7 +57,7 @@ def scenarios(
     tasks: Iterable[str] = DEFAULT_TASKS,
     agents: int | tuple[int, int] = (1, 8),
     operations: int | tuple[int, int] = (1, 50),
-    faults: Iterable[str] = FAULTS,
+    faults: Iterable[str] = SEED_FAULTS,
     delays: Iterable[float | str] = DELAYS,
     *,
     engine: str = "virtual",
@@ -65,7 +67,8 @@ def scenarios(
 
     ``agents`` (some of which may perform nothing) and ``operations`` (of all together) are a number or the least
     and the most; ``faults`` are
-    those that may be planned, of ``missing_data``, ``lost_request`` and ``lost_reply``; ``delays`` how much time
+    those that may be planned, of ``missing_data``, ``lost_request``, ``lost_reply`` and all others of
+    ``pytest_nos_stress.faults.table.FAULTS``; ``delays`` how much time
     may pass before an operation, in seconds or text with a unit. The shortest is the think time of every
     operation; the others, the simplest first, are times in which nobody begins anything, and add up. Simpler
     scenarios have fewer operations, fewer agents, no faults and no delays. The agents are called ``Agent_1``,

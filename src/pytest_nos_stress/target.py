@@ -8,6 +8,7 @@ task it cannot perform, a signature that no operation fits, a coroutine function
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
@@ -32,6 +33,12 @@ def default_tasks(target: object) -> tuple[str, ...]:
     if isinstance(target, Mapping):
         return tuple(target)
     return DEFAULT_TASKS
+
+
+def is_async(target: object, names: Iterable[str]) -> bool:
+    """Whether one of the tasks is ``async def``. Raises as ``bind`` does."""
+    functions = _functions(target, list(names))
+    return any(map(inspect.iscoroutinefunction, itertools.chain(*map(_code_of_call, functions.values()))))
 
 
 def bind(target: object, names: Iterable[str], engine: str = "threads") -> list[Task]:
@@ -87,10 +94,12 @@ def _task(name: str, function: Any, engine: str) -> Task:
     if not callable(function):
         raise SettingError(f"target: task {name!r} is {shown(function)}, which cannot be called")
     code = _code_of_call(function)
-    if any(inspect.iscoroutinefunction(one) or inspect.isasyncgenfunction(one) for one in code):
+    if any(map(inspect.isasyncgenfunction, code)):
+        raise SettingError(f"target: task {name!r} is an async generator function, whose body a call does not run")
+    if engine != "asyncio" and any(map(inspect.iscoroutinefunction, code)):
         raise SettingError(
             f"target: task {name!r} is async def, which engine {engine!r} cannot run; "
-            "give a sync function (for instance one that calls asyncio.run)"
+            "must be a sync function, or run with engine='asyncio'"
         )
     if any(map(inspect.isgeneratorfunction, code)):
         raise SettingError(f"target: task {name!r} is a generator function, whose body a call does not run")

@@ -17,10 +17,14 @@ _CALLERS: Final = (
     "contextlib",
     "pytest_nos_stress.agent",
     "pytest_nos_stress.checks",
+    "pytest_nos_stress.engines.asynchronous",
     "pytest_nos_stress.engines.threads",
     "pytest_nos_stress.engines.turns",
     "pytest_nos_stress.engines.virtual",
+    "pytest_nos_stress.faults.calls",
+    "pytest_nos_stress.faults.delivery",
     "pytest_nos_stress.plugin_fixture",
+    "pytest_nos_stress.world",
 )
 
 

@@ -6,7 +6,7 @@
                 | success_rate | failure_rate | error_rate | missing_data_rate         0 to 1, or %
                 | throughput                                                           operations per second
                 | latency | response_time                       with min mean med max stddev pNN or pNN.N
-    tag         = agent | task
+    tag         = agent | task | faults                    faults=on or faults=off: while they take place, or not
     operator    = < <= > >= == !=
     unit        = % ns us ms s m h /s
 
@@ -31,8 +31,9 @@ RATES: Final = ("success_rate", "failure_rate", "error_rate", "missing_data_rate
 DURATIONS: Final = ("latency", "response_time")
 METRICS: Final = (*COUNTS, *RATES, "throughput", *DURATIONS)
 AGGREGATIONS: Final = ("min", "mean", "med", "max", "stddev")
-TAGS: Final = ("agent", "task")
-LATER_TAGS: Final = ("phase", "faults")
+TAGS: Final = ("agent", "task", "faults")
+LATER_TAGS: Final = ("phase",)
+STATES_OF_FAULTS: Final = ("on", "off")
 OPERATORS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     "<=": operator.le,
     ">=": operator.ge,
@@ -48,6 +49,9 @@ _AGGREGATION: Final = re.compile(r"p\d+(\.\d+)?|[A-Za-z_]+\d*")
 _OPERATOR: Final = re.compile("|".join(map(re.escape, OPERATORS)))
 _NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
 _UNIT: Final = re.compile(r"%|/s|[A-Za-z]+")
+
+
+_WHAT_A_TAG_NAMES: Final = {"agent": "the name of an agent", "task": "the name of a task", "faults": "on or off"}
 
 
 class ThresholdError(SettingError):
@@ -70,6 +74,7 @@ class Threshold(NamedTuple):
     operator: str
     limit: float
     session_wide: bool = False
+    faults: str | None = None
 
     def holds(self, measured: float) -> bool:
         return OPERATORS[self.operator](measured, self.limit)
@@ -109,6 +114,7 @@ class _Parser:
             comparison,
             limit,
             session_wide,
+            tags.get("faults"),
         )
 
     def _tags(self) -> dict[str, str]:
@@ -132,11 +138,13 @@ class _Parser:
 
     def _tag_value(self, tag: str) -> str:
         at = self._skip_space()
-        match = self._expect(_VALUE, f"the name of {'an agent' if tag == 'agent' else 'a task'}")
+        match = self._expect(_VALUE, _WHAT_A_TAG_NAMES[tag])
         quoted: str | None = match["quoted"]
         value = match["plain"].strip() if quoted is None else quoted
         if not value:
             self._fail("the name is empty", at)
+        if tag == "faults" and value not in STATES_OF_FAULTS:
+            self._fail("faults are on or off", at)
         return value
 
     def _aggregation(self, metric: str) -> str | None:

@@ -81,7 +81,7 @@ def judge(thresholds: Sequence[Threshold], measured: Measurements) -> list[Verdi
     ]
     if not applicable:
         return [*verdicts, _judge(parse("errors == 0"), measured)]
-    unseen = measured.errors_outside([(one.agent, one.task) for one in applicable])
+    unseen = measured.errors_outside([(one.agent, one.task, one.faults) for one in applicable])
     if not unseen:
         return verdicts
     return [*verdicts, _compare(parse("errors == 0"), unseen, measured.counts().total)]
@@ -96,9 +96,12 @@ def _judge(threshold: Threshold, measured: Measurements) -> Verdict:
         if name is not None and name not in names:
             verdict = NOT_APPLICABLE if threshold.session_wide else NOT_ENOUGH_DATA
             return Verdict(threshold, verdict, None, 0, f"the run has no {what} {name!r}")
+    if threshold.faults is not None and not measured.counts(faults=threshold.faults).total:
+        verdict = NOT_APPLICABLE if threshold.session_wide else NOT_ENOUGH_DATA
+        return Verdict(threshold, verdict, None, 0, f"no operation was performed with faults {threshold.faults}")
     if threshold.metric in DURATIONS:
         return _judge_duration(threshold, measured)
-    counts = measured.counts(threshold.agent, threshold.task)
+    counts = measured.counts(threshold.agent, threshold.task, threshold.faults)
     if not counts.total:
         return Verdict(threshold, NOT_ENOUGH_DATA, None, 0, "no operations")
     if threshold.metric == "throughput" and not measured.elapsed:
@@ -108,7 +111,7 @@ def _judge(threshold: Threshold, measured: Measurements) -> Verdict:
 
 
 def _judge_duration(threshold: Threshold, measured: Measurements) -> Verdict:
-    samples = measured.durations(threshold.metric, threshold.agent, threshold.task)
+    samples = measured.durations(threshold.metric, threshold.agent, threshold.task, threshold.faults)
     if not samples.size:
         return Verdict(threshold, NOT_ENOUGH_DATA, None, 0)
     value = aggregate(samples, threshold.aggregation or "")

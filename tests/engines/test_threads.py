@@ -221,7 +221,7 @@ def test_512_agents_run_at_once() -> None:
     assert sum(actor.performed for actor in actors) == 1024
 
 
-@pytest.mark.parametrize("name", ["asyncio", "explore"])
-def test_an_engine_that_does_not_exist_yet_is_a_clear_error(name: str) -> None:
-    with pytest.raises(SettingError, match=f"engine='{name}': does not exist yet; allowed: 'threads', 'virtual'"):
-        engines.create(name)
+def test_an_engine_that_does_not_exist_yet_is_a_clear_error() -> None:
+    with pytest.raises(SettingError) as caught:
+        engines.create("explore")
+    assert str(caught.value) == "engine='explore': does not exist yet; allowed: 'threads', 'asyncio', 'virtual'"

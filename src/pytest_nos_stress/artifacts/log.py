@@ -13,7 +13,6 @@ from typing import Final
 
 import numpy as np
 
-from pytest_nos_stress.plan import KINDS
 from pytest_nos_stress.records import Batch, Column, Records
 from pytest_nos_stress.settings import SettingError
 from pytest_nos_stress.text import one_line, shorten
@@ -36,6 +35,7 @@ class OperationLog:
         self.failure: OSError | None = None
         self._endings: Column
         self._tasks = 0
+        self._width = 1
         self._wall_offset_ns = 0
         self._second = -1
         self._second_text = ""
@@ -51,6 +51,7 @@ class OperationLog:
         """Name the agents and tasks of the run, and what makes its clock the wall clock's."""
         self._wall_offset_ns = wall_offset_ns
         self._tasks = len(records.tasks)
+        self._width = records.kinds.width
         endings = [
             words.format(agent=agent, task=task).encode()
             for agent in map(one_line, records.agents)
@@ -79,7 +80,7 @@ class OperationLog:
 
     def _render(self, batch: Batch) -> bytes:
         milliseconds = (batch.end + self._wall_offset_ns) // 1_000_000
-        task = batch.code // np.uint16(KINDS)
+        task = batch.code // np.uint16(self._width)
         ending = (batch.agent.astype(np.int64) * self._tasks + task) * len(_WORDS) + batch.outcome
         endings: list[bytes] = self._endings[ending].tolist()
         for row, text in batch.errors.items():

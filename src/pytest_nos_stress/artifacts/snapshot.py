@@ -13,7 +13,8 @@ from typing import Final
 
 import numpy as np
 
-from pytest_nos_stress.records import SUCCESS, Column, Records
+from pytest_nos_stress.outcome import SUCCESS
+from pytest_nos_stress.records import Column, Records
 
 _BLOCK_ROWS: Final = 8_192
 _SEPARATOR: Final = b",\n"

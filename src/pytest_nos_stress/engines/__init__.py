@@ -10,11 +10,14 @@ What must come back during a run goes through two seams: ``after``, called when 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol, TypeVar
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
 from pytest_nos_stress.settings import SettingError
+
+if TYPE_CHECKING:
+    from asyncio import AbstractEventLoop
 
 
 class Clock(Protocol):
@@ -29,7 +32,8 @@ class Clock(Protocol):
     def now_ns(self) -> Callable[[], int]:
         """Gives the time; a property, so that a hot loop calls the clock itself."""
 
-    def sleep(self, seconds: float) -> None: ...
+    def sleep(self, seconds: float) -> Any:
+        """Wait; on an event loop, what this gives is to be awaited."""
 
 
 class EngineAgent(Protocol):
@@ -47,11 +51,19 @@ class EngineAgent(Protocol):
     def session(self) -> AbstractContextManager[None]:
         """Entered and left around all operations, where the agent's operations run."""
 
-    def operations(self) -> Iterator[float | None]:
+    def operations(self) -> Generator[Any, Any, None]:
         """Each value is the pause in seconds before an operation, which asking for the next value performs.
 
-        None is no pause and no operation: the agent waits until every other one has come as far.
+        None is no pause and no operation: the agent waits until every other one has come as far. On an event loop
+        there are awaitables too, in the middle of an operation, whose answers are sent back or thrown in.
         """
+
+
+class AsyncAgent(EngineAgent, Protocol):
+    """An agent whose operations are awaited."""
+
+    def async_session(self) -> AbstractAsyncContextManager[None]:
+        """As ``session``, entered and left on the event loop."""
 
 
 class LostAgent(NamedTuple):
@@ -96,7 +108,7 @@ class Engine(Protocol):
     def clock(self) -> Clock: ...
 
     def run(
-        self, agents: Sequence[EngineAgent], watch: Callable[[], None], after: After | None = None, every: int = 1
+        self, agents: Sequence[Any], watch: Callable[[], None], after: After | None = None, every: int = 1
     ) -> None:
         """Run the agents to their end; ``watch`` is called some ten times a second in the meantime.
 
@@ -112,11 +124,18 @@ class Engine(Protocol):
         """Let no further operation begin, and end every pause and sleep. From any thread, any number of times."""
 
 
-def create(name: str, label: str = "engine", *, own_threads: bool = True, patience: float = 30.0) -> Engine:
+def create(
+    name: str,
+    label: str = "engine",
+    *,
+    own_threads: bool = True,
+    patience: float = 30.0,
+    loop: AbstractEventLoop | None = None,
+) -> Engine:
     """A new engine of that name. Raises ``SettingError``, under the label, for one that does not exist yet.
 
     ``own_threads`` and ``patience`` (seconds an agent may wait for a thread that is no agent's) are for the
-    virtual engine.
+    virtual engine, ``loop`` (a running event loop to use; default: one of its own) for asyncio.
     """
     if name == "threads":
         from .threads import ThreadsEngine
@@ -126,4 +145,8 @@ def create(name: str, label: str = "engine", *, own_threads: bool = True, patien
         from .virtual import VirtualEngine
 
         return VirtualEngine(own_threads=own_threads, patience=patience)
-    raise SettingError(f"{label}={name!r}: does not exist yet; allowed: 'threads', 'virtual'")
+    if name == "asyncio":
+        from .asynchronous import AsyncioEngine
+
+        return AsyncioEngine(loop)
+    raise SettingError(f"{label}={name!r}: does not exist yet; allowed: 'threads', 'asyncio', 'virtual'")

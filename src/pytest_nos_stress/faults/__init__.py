@@ -1,6 +1,25 @@
-"""What goes wrong on purpose: faults that the plan has drawn, as an operation meets them."""
+"""What goes wrong on purpose: faults that the plan has drawn, as callers meet them."""
 
-from .calls import LostReplyOperation
-from .missing import MissingDataOperation
+from .errors import (
+    BadClock,
+    Banned,
+    ExchangeFault,
+    ExchangeNotAvailable,
+    InjectedFault,
+    NetworkFault,
+    RateLimited,
+    RequestRejected,
+    RequestTimeout,
+)
 
-__all__ = ["LostReplyOperation", "MissingDataOperation"]
+__all__ = [
+    "BadClock",
+    "Banned",
+    "ExchangeFault",
+    "ExchangeNotAvailable",
+    "InjectedFault",
+    "NetworkFault",
+    "RateLimited",
+    "RequestRejected",
+    "RequestTimeout",
+]

@@ -1,20 +1,248 @@
-"""Missing data: an operation whose market feed has nothing to give."""
+"""Missing data: what ``operation.market`` gives where the plan has broken the feed.
+
+Each kind is a market seen through a feed that breaks in the way its name says, and is the same in every run
+of a seed: what it does is drawn from the operation's own key. The kinds are those of published feeds:
+sequence gaps and ``pu`` that is not the previous ``u`` (Binance), undefined prices (Databento's UNDEF_PRICE,
+Interactive Brokers' -1), crossed and outlying quotes (the cleaning rules of Barndorff-Nielsen et al. 2009),
+halts (the limit up/limit down plan). ``docs/missing-data.md`` shows each by example.
+
+Guarantees: one operation sees one broken feed, however often it asks; the market itself is untouched.
+"""
 
 from __future__ import annotations
 
-from typing import NoReturn
+import math
+from collections.abc import Callable, Mapping, Sequence
+from random import Random
+from statistics import NormalDist
+from typing import TYPE_CHECKING, Any, Final
 
 from pytest_nos_stress.errors import MissingDataError
-from pytest_nos_stress.operation import Operation
+
+if TYPE_CHECKING:
+    from pytest_nos_stress.market import Bar, Market, MarketTrade, Quote
+
+UNDEFINED: Final = (math.nan, float(2**63 - 1), -1.0)
+"""What feeds send for "no price": a NaN, the largest 64-bit integer, minus one."""
+_99TH_PERCENTILE: Final = NormalDist().inv_cdf(0.99)
+_TICK: Final = 0.01
 
 
-class MissingDataOperation(Operation):
-    """An operation that is handed no market data: reading ``market`` raises ``MissingDataError``."""
+class BrokenFeed:
+    """The market of an operation through a feed that is in order: what kinds of missing data begin from."""
 
-    __slots__ = ()
-
-    fault = "missing_data"
+    def __init__(
+        self, market: Market, now: Callable[[], float], random: Random, parameters: Mapping[str, Any]
+    ) -> None:
+        self._market = market
+        self._now = now
+        self._began = now()
+        self._random = random
+        self._parameters = parameters
 
     @property
-    def market(self) -> NoReturn:
-        raise MissingDataError(f"{self.agent} has no market data for {self.task} (operation {self.index})")
+    def symbols(self) -> Sequence[str]:
+        return self._market.symbols
+
+    def quote(self, symbol: str) -> Quote:
+        return self._market.quote_at(symbol, self._seen())
+
+    def trades(self, symbol: str, count: int = 20) -> list[MarketTrade]:
+        return self._market.trades(symbol, count, until=self._seen())
+
+    def bars(self, symbol: str, count: int = 20, interval: float = 60.0) -> list[Bar]:
+        return self._market.bars(symbol, count, interval, until=self._seen())
+
+    def is_halted(self, symbol: str) -> bool:
+        return self._market.is_halted(symbol, at=self._seen())
+
+    def _seen(self) -> float:
+        """The moment whose data the feed shows."""
+        return self._now()
+
+    def _between(self, name: str) -> float:
+        return self._random.uniform(*self._parameters[name])
+
+
+class Stale(BrokenFeed):
+    """Everything is as it was ``age`` seconds ago; only the timestamps tell."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._stopped = self._began - self._age()
+
+    def _age(self) -> float:
+        return self._between("age")
+
+    def _seen(self) -> float:
+        return self._stopped
+
+
+class Silence(Stale):
+    """No update for a while: lognormal with this ``median`` and ``p99``, at ``most`` so long."""
+
+    def _age(self) -> float:
+        median, p99, most = (float(self._parameters[name]) for name in ("median", "p99", "most"))
+        sigma = math.log(p99 / median) / _99TH_PERCENTILE if p99 > median > 0 else 0.0
+        return min(most, median * math.exp(self._random.gauss(0.0, sigma)))
+
+
+class Halt(Stale):
+    """Trading was halted, so long ago as ``lasts`` says: prices stand still since, and the feed says so."""
+
+    def _age(self) -> float:
+        return self._between("lasts")
+
+    def is_halted(self, symbol: str) -> bool:  # noqa: ARG002
+        return True
+
+
+class Gap(BrokenFeed):
+    """``length`` updates were lost: trades' numbers jump, and the quote is the one before the gap."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._lost = max(1, round(self._between("length")))
+        self._after = self._random.randint(1, 5)
+
+    def quote(self, symbol: str) -> Quote:
+        newest = self._market.trades(symbol, self._lost)
+        return self._market.quote_at(symbol, newest[0].timestamp if newest else self._began)
+
+    def trades(self, symbol: str, count: int = 20) -> list[MarketTrade]:
+        newest = self._market.trades(symbol, count + self._lost)
+        after = min(self._after, max(1, count - 1))
+        arrived = newest[: -(self._lost + after)] + newest[max(self._lost, len(newest) - after) :]
+        return arrived[-count:] if count else []
+
+
+class Disconnect(BrokenFeed):
+    """The connection is down for ``lasts`` seconds; an operation that waits so long has data again."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._back = self._began + self._between("lasts")
+
+    def _seen(self) -> float:
+        now = self._now()
+        if now < self._back:
+            raise MissingDataError("the feed is disconnected: no market data")
+        return now
+
+
+class Undefined(BrokenFeed):
+    """One of bid, ask and last, or all of them, are what the feed sends for "no price"."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._value = self._random.choice(UNDEFINED)
+        self._fields = self._random.choice((("bid",), ("ask",), ("last",), ("bid", "ask", "last")))
+
+    def quote(self, symbol: str) -> Quote:
+        return super().quote(symbol)._replace(**dict.fromkeys(self._fields, self._value))  # type: ignore[arg-type]
+
+    def trades(self, symbol: str, count: int = 20) -> list[MarketTrade]:
+        trades = super().trades(symbol, count)
+        trades[-1:] = [newest._replace(price=self._value) for newest in trades[-1:]]
+        return trades
+
+    def bars(self, symbol: str, count: int = 20, interval: float = 60.0) -> list[Bar]:
+        bars = super().bars(symbol, count, interval)
+        bars[-1:] = [newest._replace(close=self._value) for newest in bars[-1:]]
+        return bars
+
+
+class BadTimestamp(BrokenFeed):
+    """Timestamps are off by up to ``skew`` seconds, at least by half of them, and the last two trades are
+    swapped.
+    """
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        skew = float(self._parameters["skew"])
+        self._skew = self._random.choice((-1, 1)) * self._random.uniform(skew / 2, skew)
+
+    def quote(self, symbol: str) -> Quote:
+        quote = super().quote(symbol)
+        return quote._replace(timestamp=quote.timestamp + self._skew)
+
+    def trades(self, symbol: str, count: int = 20) -> list[MarketTrade]:
+        trades = [one._replace(timestamp=one.timestamp + self._skew) for one in super().trades(symbol, count)]
+        trades[-2:] = reversed(trades[-2:])
+        return trades
+
+
+class Duplicate(BrokenFeed):
+    """The last ``length`` trades come twice, as after a reconnect; the quote is the one before the newest."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._length = max(1, round(self._between("length")))
+
+    def quote(self, symbol: str) -> Quote:
+        newest = super().quote(symbol)
+        return self._market.quote_at(symbol, newest.timestamp - 1e-6)
+
+    def trades(self, symbol: str, count: int = 20) -> list[MarketTrade]:
+        trades = super().trades(symbol, count)
+        return [*trades, *trades[-self._length :]]
+
+
+class Crossed(BrokenFeed):
+    """The bid is some ``ticks`` above the ask."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._ticks = max(1, round(self._between("ticks")))
+
+    def quote(self, symbol: str) -> Quote:
+        quote = super().quote(symbol)
+        return quote._replace(bid=round(quote.ask + self._ticks * _TICK, 2), ask=quote.bid)
+
+
+class Outlier(BrokenFeed):
+    """Prices are off by a share of ``size`` up or down, far beyond ten median deviations of the last ones."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._factor = 1 + self._random.choice((-1, 1)) * self._between("size")
+
+    def quote(self, symbol: str) -> Quote:
+        quote = super().quote(symbol)
+        bid, ask, last = (round(price * self._factor, 2) for price in quote[1:4])
+        return quote._replace(bid=bid, ask=max(ask, round(bid + _TICK, 2)), last=last)
+
+    def trades(self, symbol: str, count: int = 20) -> list[MarketTrade]:
+        trades = super().trades(symbol, count)
+        trades[-1:] = [one._replace(price=round(one.price * self._factor, 2)) for one in trades[-1:]]
+        return trades
+
+
+class MissingBar(BrokenFeed):
+    """A ``share`` of the bars is missing, in one block, and one bar at least."""
+
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self._place = self._random.random()
+
+    def bars(self, symbol: str, count: int = 20, interval: float = 60.0) -> list[Bar]:
+        bars = super().bars(symbol, count, interval)
+        lost = min(len(bars), max(1, round(len(bars) * float(self._parameters["share"]))))
+        first = int(self._place * (len(bars) - lost + 1))
+        return [*bars[:first], *bars[first + lost :]]
+
+
+FEEDS: Final[Mapping[str, type[BrokenFeed]]] = {
+    "gap": Gap,
+    "silence": Silence,
+    "stale": Stale,
+    "disconnect": Disconnect,
+    "undefined": Undefined,
+    "bad_timestamp": BadTimestamp,
+    "duplicate": Duplicate,
+    "crossed": Crossed,
+    "outlier": Outlier,
+    "halt": Halt,
+    "missing_bar": MissingBar,
+}
+"""The feed of each kind but ``unavailable``, which gives no market at all."""

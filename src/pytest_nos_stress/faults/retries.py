@@ -1,0 +1,68 @@
+"""Retries: an agent that sends an operation again, under the same id, where its call has failed as planned."""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from pytest_nos_stress.kinds import Refused
+from pytest_nos_stress.kinds import seconds as seconds_of
+from pytest_nos_stress.options import Options
+
+LONGEST_BACKOFF = 60.0
+
+
+class Retries(NamedTuple):
+    """How often an agent sends again, and how long it waits: ``backoff`` seconds, times ``factor`` each time."""
+
+    times: int = 0
+    backoff: float = 0.1
+    factor: float = 2.0
+
+    def wait(self, attempt: int) -> float:
+        """Seconds before attempt number ``attempt``, from 1."""
+        try:
+            return min(self.backoff * self.factor ** (attempt - 1), LONGEST_BACKOFF)
+        except OverflowError:
+            return LONGEST_BACKOFF if self.backoff else 0.0
+
+    @classmethod
+    def of(cls, value: int | Mapping[str, Any]) -> Retries:
+        """The retries that a setting's checked value stands for."""
+        return cls(**value) if isinstance(value, Mapping) else cls(value)
+
+
+def check_retries(value: Any) -> int | Options:
+    """A number of retries, or all that can be said of them. Raises ``Refused`` or ``ValueError``."""
+    if not isinstance(value, Mapping):
+        return _times(value)
+    unknown = [name for name in value if name not in Retries._fields]
+    if unknown:
+        raise Refused(f"there is no {unknown[0]!r}; there are {', '.join(Retries._fields)}")
+    return Options(
+        {
+            "times": _times(value.get("times", 1)),
+            "backoff": _number(value, "backoff", 0),
+            "factor": _number(value, "factor", 1),
+        }
+    )
+
+
+def _times(value: Any) -> int:
+    if isinstance(value, bool):
+        raise ValueError(value)
+    times: int = operator.index(value)
+    if not 0 <= times <= 1000:
+        raise Refused(f"{times} times, which is not from 0 to 1000")
+    return times
+
+
+def _number(value: Mapping[str, Any], name: str, least: float) -> float:
+    try:
+        number = seconds_of(value.get(name, Retries._field_defaults[name]))
+    except (KeyError, TypeError, ValueError):
+        number = -1.0
+    if not least <= number <= 3600:
+        raise Refused(f"{name} is {value[name]!r}, not a number from {least:g} to 3600")
+    return number

@@ -1,0 +1,131 @@
+"""Fault windows: the times of a run in which planned faults take place.
+
+Without windows they do all the time. A window is a span of seconds after the run's start, or a span that begins
+with an event, which the target or the test announces by name. Outside of all windows operations are performed
+without faults, so that a test can ask for recovery: ``errors{faults=off} == 0``.
+"""
+
+from __future__ import annotations
+
+import _thread
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
+
+from pytest_nos_stress.kinds import Refused
+from pytest_nos_stress.kinds import seconds as seconds_of
+
+_ALLOWED = "(from, to)", "{'after': event, 'lasts': seconds}"
+
+
+class FaultWindow(NamedTuple):
+    """A span in which faults take place: seconds after the run's start, or after the event of that name.
+
+    ``end`` None is the end of the run.
+    """
+
+    begin: float
+    end: float | None = None
+    after: str | None = None
+
+    def to_plain(self) -> Any:
+        """As JSON types, which ``windows_of`` reads."""
+        if self.after is None:
+            return [self.begin, self.end]
+        lasts = None if self.end is None else self.end - self.begin
+        given = {"after": self.after, "from": self.begin or None, "lasts": lasts}
+        return {name: value for name, value in given.items() if value is not None}
+
+    def __repr__(self) -> str:
+        plain = self.to_plain()
+        return repr(plain if isinstance(plain, dict) else tuple(plain))
+
+
+def windows_of(value: Any) -> tuple[FaultWindow, ...] | None:
+    """The windows that a setting's value stands for. Raises ``Refused`` or ``ValueError``."""
+    if value is None:
+        return None
+    rows = [value] if isinstance(value, Mapping) or _is_pair(value) else list(value)
+    if not rows:
+        raise Refused("there are no windows")
+    return tuple(_window(row) for row in rows)
+
+
+def read_windows(text: Any) -> Any:
+    """Windows of text: ``5s-10s``, ``60s-`` or ``failover+10s``, comma-separated."""
+    if not isinstance(text, (str, list)):
+        return text
+    parts = [part.strip() for line in ([text] if isinstance(text, str) else text) for part in line.split(",")]
+    return [_read(part) for part in parts if part]
+
+
+def _read(part: str) -> Any:
+    event, plus, lasts = part.partition("+")
+    if plus:
+        return {"after": event.strip(), **({"lasts": lasts.strip()} if lasts.strip() else {})}
+    begin, dash, end = part.partition("-")
+    if not dash:
+        raise ValueError(part)
+    return (begin.strip() or 0, end.strip() or None)
+
+
+def _is_pair(value: Any) -> bool:
+    return (
+        isinstance(value, (tuple, list)) and len(value) == 2 and not isinstance(value[0], (tuple, list, Mapping))
+    )
+
+
+def _window(row: Any) -> FaultWindow:
+    if isinstance(row, FaultWindow):
+        return row
+    if isinstance(row, Mapping):
+        unknown = row.keys() - {"after", "from", "lasts"}
+        event = row.get("after")
+        if unknown or not isinstance(event, str) or not event:
+            raise Refused(f"{row!r} is no window; one is {' or '.join(_ALLOWED)}")
+        begin = _seconds(row.get("from", 0))
+        lasts = row.get("lasts")
+        return FaultWindow(begin, None if lasts is None else begin + _seconds(lasts), event)
+    if not _is_pair(row):
+        raise Refused(f"{row!r} is no window; one is {' or '.join(_ALLOWED)}")
+    begin, end = _seconds(row[0]), None if row[1] is None else _seconds(row[1])
+    if end is not None and end <= begin:
+        raise Refused(f"{tuple(row)!r} ends before it begins")
+    return FaultWindow(begin, end)
+
+
+def _seconds(value: Any) -> float:
+    try:
+        number = seconds_of(value)
+    except (KeyError, TypeError, ValueError):
+        number = -1.0
+    if not 0 <= number < float("inf"):
+        raise Refused(f"{value!r} is no time in seconds from 0 up")
+    return number
+
+
+class OpenWindows:
+    """The windows of a run while it goes on."""
+
+    def __init__(self, windows: Iterable[FaultWindow], elapsed: Callable[[], float]) -> None:
+        self._elapsed = elapsed
+        self._awaited = [window for window in windows if window.after is not None]
+        self._lock = _thread.allocate_lock()
+        self._spans = [(one.begin, _end(one.end)) for one in windows if one.after is None]
+
+    def announce(self, event: str) -> None:
+        """An event has taken place: the windows that begin with it begin, each with its first announcement."""
+        now = self._elapsed()
+        with self._lock:
+            begun = [one for one in self._awaited if one.after == event]
+            self._awaited = [one for one in self._awaited if one.after != event]
+        for window in begun:
+            self._spans.append((now + window.begin, now + _end(window.end)))
+
+    def are_open(self) -> bool:
+        """Whether faults take place now."""
+        now = self._elapsed()
+        return any(begin <= now < end for begin, end in self._spans)
+
+
+def _end(seconds: float | None) -> float:
+    return float("inf") if seconds is None else seconds

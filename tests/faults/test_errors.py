@@ -1,0 +1,83 @@
+"""What handlers may rely on: the families of planned faults, and what counts as one."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+from pytest_nos_stress import faults
+from pytest_nos_stress.faults.errors import is_injected
+
+
+def test_the_network_and_the_exchange_are_told_apart() -> None:
+    for network in (faults.NetworkFault, faults.RequestTimeout):
+        assert issubclass(network, (ConnectionError, OSError))
+        assert not issubclass(network, faults.ExchangeFault)
+    for exchange in (
+        faults.ExchangeNotAvailable,
+        faults.RateLimited,
+        faults.Banned,
+        faults.RequestRejected,
+        faults.BadClock,
+    ):
+        assert issubclass(exchange, faults.ExchangeFault)
+        assert not issubclass(exchange, OSError)
+    assert issubclass(faults.RequestTimeout, TimeoutError)
+    assert issubclass(faults.Banned, faults.RateLimited)
+
+
+def test_a_fault_says_what_it_is() -> None:
+    error = faults.RateLimited("slow down", "rate_limit", status=429, code=-1003, retry_after=2.5)
+    assert (error.kind, error.status, error.code, error.retry_after) == ("rate_limit", 429, -1003, 2.5)
+    assert str(error) == "slow down"
+
+
+def caught(raises: object) -> BaseException:
+    with pytest.raises(BaseException) as info:
+        raises()  # type: ignore[operator]
+    return info.value
+
+
+def test_what_is_raised_from_a_fault_is_planned_too_and_what_merely_follows_is_not() -> None:
+    def translated() -> None:
+        try:
+            raise faults.RequestTimeout("no answer")
+        except faults.RequestTimeout as fault:
+            try:
+                raise KeyError("order") from fault
+            except KeyError as error:
+                raise RuntimeError("no order") from error
+
+    def clumsy() -> None:
+        try:
+            raise faults.RequestTimeout("no answer")
+        except faults.RequestTimeout:
+            raise RuntimeError("handler is wrong")  # noqa: B904
+
+    assert is_injected(caught(translated))
+    assert not is_injected(caught(clumsy))
+    assert not is_injected(ValueError())
+    assert not is_injected(None)
+
+
+def test_a_group_in_which_all_are_planned_faults_is_planned() -> None:
+    """``asyncio.TaskGroup`` wraps what its tasks raise."""
+    assert is_injected(ExceptionGroup("tasks", [faults.RequestTimeout("no answer")]))
+    assert not is_injected(ExceptionGroup("tasks", [faults.RequestTimeout("no answer"), KeyError("bug")]))
+
+
+def test_an_exception_that_is_its_own_cause_is_an_error_and_nothing_hangs() -> None:
+    """In a process of its own: a loop without end would hang the session."""
+    code = (
+        "from pytest_nos_stress.faults.errors import is_injected\n"
+        "error = ValueError('a')\n"
+        "error.__cause__ = error\n"
+        "assert not is_injected(error)\n"
+        "one, other = ValueError('a'), ValueError('b')\n"
+        "one.__cause__, other.__cause__ = other, one\n"
+        "assert not is_injected(one)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=10, check=False)
+    assert done.returncode == 0, done.stderr
