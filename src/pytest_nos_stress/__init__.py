@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from .faults.network import Network
     from .operation import AsyncOperation, Operation
     from .plugin_fixture import StressSimulator
+    from .plugin_proxies import StressProxy
     from .result import StressResult
     from .scenario import PlannedOperation, Scenario
     from .settings import SettingError
@@ -38,6 +39,7 @@ __all__ = [
     "RunFailed",
     "Scenario",
     "SettingError",
+    "StressProxy",
     "StressResult",
     "StressSimulator",
     "ThresholdsNotMet",
@@ -66,6 +68,7 @@ _MODULES = {
     "Scenario": "scenario",
     "SettingError": "settings",
     "StressResult": "result",
+    "StressProxy": "plugin_proxies",
     "StressSimulator": "plugin_fixture",
     "ThresholdsNotMet": "errors",
     "run_stress_test": "simulator",

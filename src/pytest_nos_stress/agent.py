@@ -15,12 +15,13 @@ from __future__ import annotations
 import itertools
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
-from contextlib import AsyncExitStack, asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias
 
 from .errors import Abandoned, MissingDataError
 from .faults.errors import InjectedFault, is_injected
+from .faults.suspension import quietly, quietly_async
 from .faults.table import Kind
 from .outcome import FAILED, MISSING, SUCCESS
 from .plan import AgentPlan, PlanBlock
@@ -160,7 +161,8 @@ class Agent:
         return kinds.all[self._agent_plan.attempt(index, number)]
 
     def met(self, fault: InjectedFault) -> None:
-        self.faults_met[fault.kind] += 1
+        if not fault.is_counted:
+            self.faults_met[fault.kind] += 1
 
     def sends_again(self) -> None:
         self.retries += 1
@@ -177,7 +179,7 @@ class Agent:
             yield
             return
         self.in_session_since = self._world.clock.now_ns()
-        with self._world.per_agent(self.name) as self.context:
+        with quietly(self._world.per_agent(self.name)) as self.context:
             self.in_session_since = None
             try:
                 yield
@@ -193,12 +195,7 @@ class Agent:
             yield
             return
         self.in_session_since = self._world.clock.now_ns()
-        async with AsyncExitStack() as stack:
-            manager = self._world.per_agent(self.name)
-            if hasattr(type(manager), "__aenter__"):
-                self.context = await stack.enter_async_context(manager)
-            else:
-                self.context = stack.enter_context(manager)
+        async with quietly_async(self._world.per_agent(self.name)) as self.context:
             self.in_session_since = None
             try:
                 yield
@@ -213,10 +210,18 @@ class Agent:
         Where tasks are awaited, what a task has given to await comes between: its answer is sent back, or its
         exception thrown in.
         """
-        planned = self._perform(self._pieces(self._plan), lambda: self._world.deadline_ns)
-        if self._world.recovery is None:
-            return planned
-        return self._recover_after(planned, self._world.recovery)
+        self._world.begin()
+        operations = self._perform(self._pieces(self._plan), lambda: self._world.deadline_ns)
+        if self._world.recovery is not None:
+            operations = self._recover_after(operations, self._world.recovery)
+        return self._settle_after(operations) if self._world.at_the_end else operations
+
+    def _settle_after(self, operations: Operations) -> Operations:
+        """On an event loop: await what is left to be done when the last agent has ended."""
+        yield from operations
+        if self._world.is_last():
+            for settle in self._world.at_the_end:
+                yield settle()
 
     def _perform(
         self, pieces: Iterator[tuple[int, list[int], Iterable[float]]], deadline_ns: Callable[[], int]

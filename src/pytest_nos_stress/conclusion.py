@@ -33,6 +33,7 @@ def conclude(
         stats["verdict"] = "failed"
     paths = [directory / name for name in files.NAMES]
     result = StressResult(stats, performance.scenario, directory, paths, verdicts, checked, measured)
+    result.first_faults = performance.first_faults
     measured.forget_samples()
     problems += _write(performance, stats, paths)
     return result, _ending(performance, result, problems, gate=gate)
@@ -49,6 +50,7 @@ def _statistics(
     return {
         **statistics.compute(measured, clock.started_ns, clock.wall_offset_ns),
         "faults": _faults(performance, measured),
+        "faults_at": performance.faults_at,
         "retries": performance.retries,
         "error_types": _error_types(performance),
         "expected_error_types": dict(collector.expected_counts.most_common()),
@@ -101,6 +103,7 @@ def _problems(performance: Performance, measured: Measurements) -> list[str]:
         problems.append("no operation was performed")
     elif performance.status == COMPLETED and not problems:
         problems += _missing_operations(performance) + _closed_windows(performance, measured)
+        problems += filter(None, [performance.unused_boundary()])
     return problems
 
 

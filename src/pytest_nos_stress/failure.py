@@ -29,7 +29,18 @@ def thresholds_message(verdicts: Sequence[Verdict], stats: dict[str, Any]) -> st
     wanted, measured, verdict = next(one for one in verdicts if not one.passes).row()
     first = f"{wanted} is {verdict}: {measured}"
     heading = one_line(f"{first}; {broken} of {len(verdicts)} thresholds not met (seed {stats['seed']})")
-    return "\n".join([heading, *map(one_line, table(rows)), *_errors(stats["error_types"])])
+    return "\n".join([heading, *map(one_line, table(rows)), *_errors(stats["error_types"]), *_of_proxies(stats)])
+
+
+def _of_proxies(stats: dict[str, Any]) -> list[str]:
+    """A client's exceptions over faults of a proxy are not known to be planned ones."""
+    met = sum(stats["faults"].values())
+    if stats["faults_at"] != "proxies" or not met or not stats["errors"]:
+        return []
+    return [
+        "",
+        f"{met} faults were met at the proxy; what clients raise over them is for expected_errors=(...)",
+    ]
 
 
 def hung_message(performance: Performance) -> str:
@@ -43,7 +54,11 @@ def hung_message(performance: Performance) -> str:
     for agent, doing in performance.hung.items():
         parts.append(f"  agent {one_line(agent)}, {one_line(doing)}")
     engine = performance.engine
-    for how, agents in (("waited at", engine.overdue), ("goes on at", engine.unfinished)):
+    for how, agents in (
+        ("waited at", engine.overdue),
+        ("was at", engine.cut_short),
+        ("goes on at", engine.unfinished),
+    ):
         for one in agents:
             parts.append(f"  agent {one_line(one.agent)} {how}")
             parts += [f"    {line}" for line in lines(one.stack).splitlines()]

@@ -103,6 +103,18 @@ class Operation:
         return f"<Operation {self.index} of {self.agent}: {self.task}>"
 
 
+class SyncOperation(Operation):
+    """An operation of a plain function beside ``async def`` ones: it cannot wait without stopping all of them."""
+
+    __slots__ = ()
+
+    def sleep(self, seconds: float) -> None:
+        raise RuntimeError(
+            f"operation.sleep({seconds!r}) in a plain function would stop every agent on the event loop; "
+            f"must be async def {self.task}(operation), with await operation.sleep(...)"
+        )
+
+
 class AsyncOperation(Operation):
     """An operation of the asyncio engine: ``await operation.sleep(seconds)``; all else is as in any other."""
 

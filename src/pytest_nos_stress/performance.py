@@ -16,7 +16,9 @@ from .agent import Agent
 from .artifacts.log import OperationLog
 from .checks import Checks
 from .collecting import Collector
-from .faults.clients import in_world, suspended, wire_of
+from .faults.clients import wire_of
+from .faults.suspension import suspended
+from .faults.wire import connected
 from .outcome import FAILED, MISSING
 from .recording import Recorder
 from .records import Records
@@ -74,6 +76,7 @@ class Performance:
         # A list says which operation meets what, and a proxy sees no operations.
         self._proxies_fail = bool(proxies) and not clients and scenario.planned is None
         self._met_by_proxies: Counter[str] = Counter()
+        self._used_proxies = False
         self.world = World(
             scenario,
             tasks,
@@ -86,7 +89,7 @@ class Performance:
             calls_fail=not clients and not self._proxies_fail,
             over_network=not proxies,
         )
-        self.clients = clients
+        self._wires = list(dict.fromkeys(map(wire_of, clients)))
         self.agents = [
             Agent(self.world, name, number, self.recorder) for number, name in enumerate(scenario.agent_names)
         ]
@@ -114,7 +117,7 @@ class Performance:
 
         self.log.attach(self.records, self.clock.wall_offset_ns)
         try:
-            with self.recorder.recording(self.agents), in_world(self.clients, self.world), self._behind_proxies():
+            with self.recorder.recording(self.agents), connected(self._wires, self.world), self._behind_proxies():
                 self.engine.run(
                     self.agents, watch, self._look_at_checks if self._every else None, self._every or 1
                 )
@@ -144,9 +147,29 @@ class Performance:
         """
         met: Counter[str] = Counter()
         met.update(self._met_by_proxies)
-        for counts in (*(agent.faults_met for agent in self.agents), *(wire_of(one).met for one in self.clients)):
+        for counts in (*(agent.faults_met for agent in self.agents), *(wire.met for wire in self._wires)):
             met.update(counts)
         return dict(met)
+
+    @property
+    def faults_at(self) -> str:
+        """Where faults of calls were met: at the agents' ``calls``, at flaky ``clients`` or at ``proxies``."""
+        return "clients" if self._wires else "proxies" if self._proxies_fail else "calls"
+
+    @property
+    def first_faults(self) -> dict[tuple[str, int], str]:
+        """What the first call of a flaky client met in each operation, by agent and index."""
+        return {place: fault for wire in self._wires for place, fault in wire.first_faults.items()}
+
+    def unused_boundary(self) -> str:
+        """What was to meet the run's faults or its network, and was not used; empty if all is well."""
+        calls_fail = any(kind.probability for kind in self.scenario.kinds.calls)
+        if self._wires and calls_fail and not any(wire.is_used for wire in self._wires):
+            return "flaky client: was not called in the run, so nothing met its faults"
+        uses_proxies = (self._proxies_fail and calls_fail) or self.scenario.network is not None
+        if self._proxies and uses_proxies and not self._used_proxies:
+            return "stress_proxy: nothing was sent through it in the run, so nothing met its faults or network"
+        return ""
 
     @property
     def retries(self) -> int:
@@ -160,8 +183,10 @@ class Performance:
             return
         from .proxy.runs import in_run
 
+        before = sum(one.statistics.bytes_up for one in self._proxies)
         with in_run(self._proxies, self.world, calls_fail=self._proxies_fail) as self._met_by_proxies:
             yield
+        self._used_proxies = sum(one.statistics.bytes_up for one in self._proxies) > before
 
     def interrupted_by(self, interrupt: KeyboardInterrupt) -> None:
         """Note Ctrl-C: it is raised once the files are written."""

@@ -18,6 +18,7 @@ from .checks import BROKEN, eventually, sometimes
 from .engines import virtual  # noqa: F401 - its import is no part of a test's first run
 from .errors import CheckFailed, RunFailed, ThresholdsNotMet
 from .faults.clients import flaky
+from .faults.wire import a_run_goes_on
 from .performance import INTERRUPTED
 from .plugin_session import StressSession, body_arguments, uses_proxy
 from .result import StressResult
@@ -70,7 +71,7 @@ class StressSimulator:
         self.directory_of_last_run = self._session.directory
         self._example: object = None
         self._examples = 0
-        self._noted_before = (0, 0)
+        self._noted_before = (0, 0, 0)
         self.results: list[StressResult] = []
         """The results of the test's runs so far, also of those that did not pass."""
 
@@ -113,9 +114,18 @@ class StressSimulator:
         They then meet those in place of the agents' calls, and the target runs as it is. ``methods``: the names of
         those that do (default: all public ones). Raises ``SettingError`` for a method that there is not.
         """
-        wrapped = flaky(client, methods, number=len(self._clients) + 1)
-        self._clients.append(wrapped)
-        return wrapped
+        __tracebackhide__ = True
+        self._forget_earlier_examples()
+        if a_run_goes_on():
+            raise SettingError("flaky: called while a run goes on; must be called before run()")
+        try:
+            wrapped = flaky(client, methods, number=len(self._clients) + 1)
+        except SettingError as error:
+            problem = error
+        else:
+            self._clients.append(wrapped)
+            return wrapped
+        raise problem.with_traceback(None)
 
     def announce(self, event: str) -> None:
         """Say that an event has taken place: fault windows that wait for it begin. From any thread."""
@@ -213,8 +223,9 @@ class StressSimulator:
             return
         item = self._item
         if self._example is None:
-            self._noted_before = (len(item.user_properties), len(item._report_sections))
-        properties, sections = self._noted_before
+            self._noted_before = (len(item.user_properties), len(item._report_sections), len(self._clients))
+        properties, sections, clients = self._noted_before
+        del self._clients[clients:]
         del item.user_properties[properties:]
         del item._report_sections[sections:]
         self._example = example

@@ -12,6 +12,7 @@ from typing import Any
 
 from .plugin_session import StressSession
 from .proxy import Proxy, ProxyServer
+from .settings import SettingError
 
 
 class StressProxy:
@@ -36,11 +37,15 @@ class StressProxy:
         test = item.nodeid if item else ""
         self._made[test] += 1
         name = f"{test}#{self._made[test]}"
-        proxy = self._server.proxy(
-            upstream, network=network, seed=self._session.seed, name=name, host=host, port=port
-        )
-        (self._of_test if self._session.is_in_call else self._of_session).append(proxy)
-        return proxy
+        seed = self._session.seed
+        try:
+            proxy = self._server.proxy(upstream, network=network, seed=seed, name=name, host=host, port=port)
+        except SettingError as error:
+            problem = error
+        else:
+            (self._of_test if self._session.is_in_call else self._of_session).append(proxy)
+            return proxy
+        raise problem.with_traceback(None)
 
     def open_proxies(self) -> list[Proxy]:
         """Those of the session's fixtures and of the running test."""

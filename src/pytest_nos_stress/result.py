@@ -67,6 +67,8 @@ class StressResult:
         """What became of each check: ``name``, ``verdict`` (held, broken, not judged), ``looks``, ``finding``."""
         self.latency = Durations(measured, "latency")
         self.response_time = Durations(measured, "response_time")
+        self.first_faults: dict[tuple[str, int], str] = {}
+        """What the first call of a flaky client met in an operation, by agent and index."""
         self._measured = measured
 
     @property

@@ -86,7 +86,8 @@ class Setting:
         try:
             return self.kind.check(value)
         except SettingError as error:
-            raise error if label in (None, self.name) else SettingError(f"{label}: {error}") from None
+            reason = str(error).removeprefix(f"{self.name}={shown(value)}: ").removeprefix(f"{self.name}: ")
+            raise _error(label or self.name, value, reason) from None
         except Refused as reason:
             raise _error(label or self.name, value, f"{reason}; allowed: {self.kind.allowed}") from None
         except (TypeError, ValueError, OverflowError):

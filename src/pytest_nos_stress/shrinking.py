@@ -53,7 +53,8 @@ def performed_scenario(result: StressResult) -> Scenario:
         task = int(block.codes[index]) // scenario.kinds.width
         pause = 0.0 if block.pauses is None else float(block.pauses[index])
         names = scenario.agent_names[agent], scenario.task_names[task]
-        row = PlannedOperation(*names, scenario.kinds.all[kind].fault, pause)
+        fault = scenario.kinds.all[kind].fault or result.first_faults.get((names[0], index))
+        row = PlannedOperation(*names, fault, pause)
         performed.append((start, ranks[agent][index], agent, row))
     performed.sort(key=operator.itemgetter(0, 1, 2))
     recovers = result.stats["recovery_operations"] is not None

@@ -132,6 +132,7 @@ class MultiAgentSimulator:
         self._proxies = settings.BY_NAME["proxies"].check(proxies)
         self._clients = settings.BY_NAME["clients"].check(clients)
         self._performance: Performance | None = None
+        self._is_to_be_interrupted = False
         self._target = target
         self.result: StressResult | None = None
         """The result of the last run that came to its end, also of one that raised."""
@@ -200,7 +201,10 @@ class MultiAgentSimulator:
             loop=loop,
         )
         self._performance = performance
+        if self._is_to_be_interrupted:
+            performance.interrupt_soon()
         performance.run(progress)
+        self._is_to_be_interrupted, self._performance = False, None
         try:
             self.result, ending = conclude(performance, self._thresholds, directory, gate=self._gate)
         except KeyboardInterrupt as interrupt:
@@ -227,7 +231,8 @@ class MultiAgentSimulator:
             self._performance.world.announce(event)
 
     def interrupt(self) -> None:
-        """End the run that goes on as Ctrl-C would. From any thread."""
+        """End the run that goes on, or that is about to, as Ctrl-C would. From any thread."""
+        self._is_to_be_interrupted = True
         if self._performance is not None:
             self._performance.interrupt_soon()
 

@@ -26,6 +26,7 @@ class Task(NamedTuple):
     name: str
     function: TaskFunction
     takes_operation: bool
+    is_async: bool = False
 
 
 def default_tasks(target: object) -> tuple[str, ...]:
@@ -103,7 +104,8 @@ def _task(name: str, function: Any, engine: str) -> Task:
         )
     if any(map(inspect.isgeneratorfunction, code)):
         raise SettingError(f"target: task {name!r} is a generator function, whose body a call does not run")
-    return Task(name, function, _takes_operation(name, function))
+    is_async = any(map(inspect.iscoroutinefunction, code))
+    return Task(name, function, _takes_operation(name, function), is_async)
 
 
 def _takes_operation(name: str, function: TaskFunction) -> bool:

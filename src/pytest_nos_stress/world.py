@@ -19,7 +19,7 @@ from .faults.errors import InjectedFault, is_injected
 from .faults.operations import operation_type
 from .faults.table import CALL, Kind
 from .faults.windows import OpenWindows
-from .operation import AsyncOperation, Operation
+from .operation import AsyncOperation, Operation, SyncOperation
 from .scenario import Scenario
 from .target import Task
 from .text import from_target_on
@@ -110,6 +110,12 @@ class World:
         self.ended_by: BaseException | None = None
         self._ending_errors = ending_errors
         self._stop = stop
+        self.at_the_start: list[Callable[[], None]] = []
+        """Called once, when all sessions are entered and the first agent begins."""
+        self.has_begun = False
+        self.at_the_end: list[Callable[[], Any]] = []
+        """What is left to be awaited when all agents have ended, on an event loop."""
+        self._at_work = len(scenario.agent_names)
         self._market: Market | None = None
         self._lock = threading.Lock()
         self.delivery = Delivery(scenario, self.elapsed, network=over_network, limits=calls_fail)
@@ -147,17 +153,36 @@ class World:
         """Whether planned faults take place for a call made in this operation, or in none."""
         if current is not None:
             return bool(current[0].may_fail)
+        if not self.has_begun:
+            return False
         has_recovered = self.recovery is not None and self.recovery.has_begun
         return not has_recovered and (self.windows is None or self.windows.are_open())
 
-    def listed_kind(self, current: tuple[Any, int] | None) -> Kind:
-        """What an explicit list has planned for the calls of an operation."""
+    def begin(self) -> None:
+        """An agent begins its operations."""
+        with self._lock:
+            if self.has_begun:
+                return
+            self.has_begun = True
+        for begin in self.at_the_start:
+            begin()
+
+    def is_last(self) -> bool:
+        """Called once by each agent that has performed everything: whether all have."""
+        with self._lock:
+            self._at_work -= 1
+            return not self._at_work
+
+    def listed_fault(self, current: tuple[Any, int] | None) -> Kind:
+        """The fault of a call that a list has planned for an operation; an ordinary call if there is none."""
         scenario, kinds = self.scenario, self.kinds
         if current is None or scenario.planned is None:
             return kinds.all[CALL]
         agent, index = current
         places = scenario.places_of[agent.name]
-        return kinds.all[kinds.number_of[scenario.planned[places[index]].fault] if index < len(places) else CALL]
+        fault = scenario.planned[places[index]].fault if index < len(places) else None
+        kind = kinds.all[kinds.number_of[fault]]
+        return kinds.all[CALL] if kind.is_missing_data else kind
 
     def announce(self, event: str) -> None:
         """An event has taken place, with which fault windows may begin."""
@@ -184,11 +209,17 @@ class World:
         """How a task is called under a kind of plan, and what with."""
         if kind.is_missing_data and not task.takes_operation:
             return None, None
-        make = operation_type(kind, AsyncOperation if self.awaits else Operation)
+        base: Any = self._operation_of(task)
+        make = operation_type(kind, base)
         is_plain = kind.fault in _DIRECT or kind.is_missing_data
         if self.delivery.does_nothing and self.calls_fail and is_plain:
             return (task.function if kind.calls else None), (make if task.takes_operation else None)
         return _Delivered(self, task, kind), make
+
+    def _operation_of(self, task: Task) -> type[Operation]:
+        if not self.awaits:
+            return Operation
+        return AsyncOperation if task.is_async else SyncOperation
 
     def deliver(self, task: Task, kind: Kind, operation: Operation, met: Exception | None = None) -> Any:
         """Call a task's function by way of the delivery; under asyncio, give what is to be awaited for it.

@@ -94,7 +94,7 @@ def test_an_event_that_is_announced_twice_begins_its_window_once(tmp_path: Path)
 
 
 def test_a_run_whose_windows_never_begin_has_tested_nothing_and_does_not_pass(tmp_path: Path) -> None:
-    with pytest.raises(RunFailed, match="after.*failover.*no operation began in any of them") as caught:
+    with pytest.raises(RunFailed, match=r"after.*failover.*no operation began in any of them") as caught:
         run(
             lambda operation: operation.announce("lunch"),
             tmp_path,

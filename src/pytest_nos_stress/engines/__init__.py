@@ -51,16 +51,18 @@ class EngineAgent(Protocol):
     def session(self) -> AbstractContextManager[None]:
         """Entered and left around all operations, where the agent's operations run."""
 
-    def operations(self) -> Generator[Any, Any, None]:
+    def operations(self) -> Iterator[float | None]:
         """Each value is the pause in seconds before an operation, which asking for the next value performs.
 
-        None is no pause and no operation: the agent waits until every other one has come as far. On an event loop
-        there are awaitables too, in the middle of an operation, whose answers are sent back or thrown in.
+        None is no pause and no operation: the agent waits until every other one has come as far.
         """
 
 
 class AsyncAgent(EngineAgent, Protocol):
     """An agent whose operations are awaited."""
+
+    def operations(self) -> Generator[Any, Any, None]:
+        """As any agent's, with awaitables in the middle of operations, whose answers are sent back or thrown in."""
 
     def async_session(self) -> AbstractAsyncContextManager[None]:
         """As ``session``, entered and left on the event loop."""
@@ -99,6 +101,8 @@ class Engine(Protocol):
     unfinished: list[Unfinished]
     overdue: list[Unfinished]
     """Agents whose operation was ended because it waited for longer than an operation may take."""
+    cut_short: list[Unfinished]
+    """Agents whose operation was ended when the run was stopped, because it did not end by itself."""
     deadlock: Standstill | None
     sequence: list[int] | None
     """The agents' places in ``run``'s list, one for each operation in the order of their ends; None where

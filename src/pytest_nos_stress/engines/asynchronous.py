@@ -13,7 +13,7 @@ named with its stack.
 from __future__ import annotations
 
 import asyncio
-import io
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -22,7 +22,7 @@ from typing import Any, Final
 from pytest_nos_stress.errors import Abandoned
 
 from . import A, After, AsyncAgent, EngineAgent, LostAgent, Standstill, Unfinished
-from .stacks import stack_of
+from .stacks import stack_of, stack_of_awaiting
 
 _WATCH_INTERVAL: Final = 0.1
 _GRACE: Final = 1.3
@@ -74,6 +74,7 @@ class AsyncioEngine:
         self.lost: list[LostAgent] = []
         self.unfinished: list[Unfinished] = []
         self.overdue: list[Unfinished] = []
+        self.cut_short: list[Unfinished] = []
         self.deadlock: Standstill | None = None
         self.sequence: list[int] | None = None
         self._loop = loop
@@ -208,14 +209,16 @@ class AsyncioEngine:
 
     def _cancel_all(self) -> None:
         self._cancelled = True
-        for task in list(self._tasks):
+        for task, agent in list(self._tasks.items()):
+            if agent.busy_since() is not None:
+                self.cut_short.append(Unfinished(agent.name, stack_of_awaiting(task.get_coro())))
             task.cancel()
 
     def _name_unfinished(self, named: threading.Event) -> None:
         for task, agent in list(self._tasks.items()):
-            text = io.StringIO()
-            task.print_stack(file=text)
-            self.unfinished.append(Unfinished(agent.name, text.getvalue()))
+            self.unfinished.append(Unfinished(agent.name, stack_of_awaiting(task.get_coro())))
+        names = {one.agent for one in self.unfinished}
+        self.cut_short = [one for one in self.cut_short if one.agent not in names]
         named.set()
 
     # In the thread of the run.
@@ -280,11 +283,13 @@ class _OwnLoop:
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
+        self._is_stopped = False
         self._thread = threading.Thread(target=self._run, name="stress agents", daemon=True)
         self._thread.start()
 
     def close(self, *, is_held: bool) -> None:
         """End loop and thread; one that a task holds stays, as a daemon."""
+        self._is_stopped = True
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(_GRACE_OF_CANCELLED if is_held else None)
 
@@ -292,16 +297,24 @@ class _OwnLoop:
         loop = self.loop
         asyncio.set_event_loop(loop)
         try:
-            loop.run_forever()
+            self._run_until_stopped()
             left = asyncio.all_tasks(loop)
             for task in left:
                 task.cancel()
-            loop.run_until_complete(asyncio.wait(left, timeout=_GRACE_OF_CANCELLED)) if left else None
+            if left:
+                loop.run_until_complete(asyncio.wait(left, timeout=_GRACE_OF_CANCELLED))
+            for task in left:
+                task._log_destroy_pending = False  # type: ignore[attr-defined]
             loop.run_until_complete(loop.shutdown_asyncgens())
-            loop.run_until_complete(loop.shutdown_default_executor())
         finally:
             asyncio.set_event_loop(None)
             loop.close()
+
+    def _run_until_stopped(self) -> None:
+        """``SystemExit`` and ``KeyboardInterrupt`` of a task belong to the task, but leave the loop too."""
+        while not self._is_stopped:
+            with contextlib.suppress(SystemExit, KeyboardInterrupt):
+                self.loop.run_forever()
 
 
 def _next(advance: Callable[[Any], Any], value: Any) -> Any:

@@ -79,6 +79,7 @@ class ThreadsEngine:
         self.lost: list[LostAgent] = []
         self.unfinished: list[Unfinished] = []
         self.overdue: list[Unfinished] = []
+        self.cut_short: list[Unfinished] = []
         self.deadlock: Standstill | None = None
         self.sequence: list[int] | None = None
 

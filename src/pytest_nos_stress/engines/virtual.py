@@ -55,6 +55,7 @@ class VirtualEngine:
         self.lost: list[LostAgent] = []
         self.unfinished: list[Unfinished] = []
         self.overdue: list[Unfinished] = []
+        self.cut_short: list[Unfinished] = []
         self.deadlock: Standstill | None = None
         self.sequence: list[int] | None = []
         self.stopping = False

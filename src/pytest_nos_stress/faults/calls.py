@@ -7,7 +7,8 @@ call, in a thread, in a coroutine or in virtual time, so that there is one accou
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping
+import inspect
+from collections.abc import Awaitable, Callable, Generator, Mapping
 from random import Random
 from typing import Any, Final, NamedTuple
 
@@ -100,46 +101,78 @@ def follow(course: Course) -> Steps:
     return answer
 
 
-def drive(steps: Steps, call: Callable[[], Any], sleep: Callable[[float], None]) -> Any:
-    """Make a call by its steps, in this thread. Returns its answer, or raises."""
-    try:
-        wait = next(steps)
-        while True:
-            if wait is not None:
-                if wait >= SHORTEST_WAIT:
-                    sleep(wait)
-                wait = next(steps)
-                continue
-            try:
-                answer = call()
-            except BaseException as error:
-                wait = steps.throw(error)
-            else:
-                wait = steps.send(answer)
-    except StopIteration as end:
-        return end.value
+def drive(
+    steps: Steps,
+    call: Callable[[], Any],
+    sleep: Callable[[float], None],
+    sleep_async: Callable[[float], Any] | None = None,
+) -> Any:
+    """Make a call by its steps, in this thread. Returns its answer, or raises.
+
+    ``sleep_async``: given where the call may turn out to be a coroutine; then one is returned that takes the other
+    steps when it is awaited.
+    """
+    wait = _advance(next, steps)
+    while not isinstance(wait, _Answer):
+        if wait is not None:
+            if wait >= SHORTEST_WAIT:
+                sleep(wait)
+            wait = _advance(next, steps)
+            continue
+        try:
+            answer = call()
+        except StopIteration:  # no generator lets one through
+            raise
+        except BaseException as error:
+            wait = _advance(steps.throw, error)
+            continue
+        if sleep_async is not None and _only_awaited(answer):
+            return drive_async(steps, call, sleep_async, answer)
+        wait = _advance(steps.send, answer)
+    return wait.value
 
 
-async def drive_async(steps: Steps, call: Callable[[], Any], sleep: Callable[[float], Any]) -> Any:
-    """The same for a call whose answer is awaited, in this coroutine."""
+async def drive_async(
+    steps: Steps,
+    call: Callable[[], Any],
+    sleep: Callable[[float], Any],
+    begun: Awaitable[Any] | None = None,
+) -> Any:
+    """The same for a call whose answer is awaited, in this coroutine. ``begun``: one that is made already."""
+    wait = None if begun else _advance(next, steps)
+    while not isinstance(wait, _Answer):
+        if wait is not None:
+            if wait >= SHORTEST_WAIT:
+                await sleep(wait)
+            wait = _advance(next, steps)
+            continue
+        try:
+            answer, begun = begun or call(), None
+            if hasattr(type(answer), "__await__"):
+                answer = await answer
+        except BaseException as error:
+            wait = _advance(steps.throw, error)
+        else:
+            wait = _advance(steps.send, answer)
+    return wait.value
+
+
+def _only_awaited(answer: object) -> bool:
+    """Whether nothing has been executed yet of a call, but will be when its answer is awaited."""
+    return inspect.isawaitable(answer) and not hasattr(type(answer), "__aenter__")
+
+
+class _Answer(NamedTuple):
+    """What the last step gives."""
+
+    value: Any
+
+
+def _advance(step: Callable[[Any], float | None], given: Any) -> float | _Answer | None:
     try:
-        wait = next(steps)
-        while True:
-            if wait is not None:
-                if wait >= SHORTEST_WAIT:
-                    await sleep(wait)
-                wait = next(steps)
-                continue
-            try:
-                answer = call()
-                if hasattr(type(answer), "__await__"):
-                    answer = await answer
-            except BaseException as error:
-                wait = steps.throw(error)
-            else:
-                wait = steps.send(answer)
+        return step(given)
     except StopIteration as end:
-        return end.value
+        return _Answer(end.value)
 
 
 def _of_kind(error: InjectedFault, kind: Kind) -> InjectedFault:

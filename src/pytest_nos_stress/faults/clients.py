@@ -1,261 +1,95 @@
-"""Flaky clients: any dependency of the target, whose calls meet the planned faults while the target runs as
-it is.
+"""Flaky clients: any dependency of the target, whose calls meet the planned faults while the target runs as it is.
 
-A flaky client stands in front of another object and passes everything through to it. While a run goes on,
-each call of a public method meets what is planned: nothing, a fault of the scenario's ``faults`` or
-``failure_prob``, or the exchange's limits. What a call meets is a function of the seed, the client, the
-operation it is made in and its number in that operation; calls that the target makes in threads of its own,
-in no operation, are numbered in the order in which they come. Before and after the run, in its checks, and
-outside of the fault windows nothing is changed.
-
-Methods may be plain or ``async``, give context managers (what they are entered as is flaky too) or iterators,
-whose items may be lost (``lost_fill``) or come twice (``duplicate_ack``). ``isinstance`` says what it says of
-the client.
+A flaky client stands in front of another object and passes everything through to it. While a run goes on, each
+call of a public method meets what is planned: nothing, a fault of the scenario's ``faults`` or ``failure_prob``,
+or the exchange's limits (``wire``). Methods may be plain or ``async``. Parts of the client that come from the same
+library (``client.orders``) are flaky too, and so is what a context manager is entered as, which one of its methods
+has given. Items of iterators may be lost (``lost_fill``) or come twice (``duplicate_ack``). All other answers are
+what they are. ``isinstance`` says what it says of the client.
 """
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
 import itertools
-import threading
-from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from contextlib import contextmanager
-from contextvars import ContextVar
-from hashlib import blake2b
-from random import Random
-from typing import TYPE_CHECKING, Any, Final, cast
+import operator
+from collections.abc import Callable, Iterable, Iterator
+from enum import Enum
+from io import IOBase
+from pathlib import PurePath
+from types import AsyncGeneratorType, BuiltinFunctionType, FunctionType, GeneratorType, MethodType
+from typing import Any, Final, cast
 
 from pytest_nos_stress.settings import SettingError, shown
 
-from .calls import course_of, drive, drive_async, follow
-from .errors import InjectedFault, NetworkFault
-from .limits import Limits
-from .table import CALL, Kind
+from .wire import Wire
 
-if TYPE_CHECKING:
-    from pytest_nos_stress.world import World
-
-SUSPENDED: ContextVar[bool] = ContextVar("faults are suspended", default=False)
-"""Whether calls made here meet no faults: those of checks."""
-
-_running: Final[list[World]] = []
-_OF_STREAMS: Final = ("lost_fill", "duplicate_ack")
-_PASSED_THROUGH: Final = (str, bytes, int, float, complex, bool, type(None), dict, list, tuple, set, frozenset)
-
-
-class FaultyWire:
-    """What one client's calls meet in the runs of a test."""
-
-    def __init__(self, number: int, methods: frozenset[str] | None) -> None:
-        self.world: World | None = None
-        self._number = number
-        self._methods = methods
-        self._calls: Counter[Any] = Counter()
-        self._outside = itertools.count()
-        self._late: list[tuple[float, Callable[[], Any]]] = []
-        self._late_tasks: set[asyncio.Task[Any]] = set()
-        self._lock = threading.Lock()
-        self._limits: Limits | None = None
-        self.met: Counter[str] = Counter()
-        """The faults that calls have met in the last run, by name."""
-
-    def connect(self, world: World, limits: Limits | None) -> None:
-        """A run begins."""
-        self.world, self._limits = world, limits
-        self._calls.clear()
-        self.met.clear()
-        self._outside = itertools.count()
-
-    def disconnect(self) -> None:
-        """The run has ended: what is still to be executed late is executed now."""
-        self.world = None
-        for _, call in self._take_late(float("inf")):
-            _execute(call)
-
-    def is_faulty(self, method: str) -> bool:
-        """Whether calls of the method meet faults."""
-        return not method.startswith("_") if self._methods is None else method in self._methods
-
-    def call(self, method: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        """Make a call of a plain method in this thread."""
-        call = functools.partial(method, *args, **kwargs)
-        world = self._world_of_call()
-        if world is None:
-            return call()
-        for _, late in self._take_late(world.elapsed()):
-            _execute(late)
-        kind, random = self._draw(world)
-        self._meet_limits(world, kind)
-        kind = _of_call(kind)
-        course = course_of(kind, lambda: random)
-        if course.late is not None:
-            self._late.append((world.elapsed() + course.before + course.late, call))
-        self._note(kind)
-        return drive(follow(course), call, world.clock.sleep)
-
-    async def call_async(self, method: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        """Make a call of an async method in this coroutine."""
-        call = functools.partial(method, *args, **kwargs)
-        world = self._world_of_call()
-        if world is None:
-            return await call()
-        kind, random = self._draw(world)
-        self._meet_limits(world, kind)
-        kind = _of_call(kind)
-        course = course_of(kind, lambda: random)
-        if course.late is not None:
-            task = asyncio.ensure_future(_execute_later(course.before + course.late, call))
-            self._late_tasks.add(task)
-            task.add_done_callback(self._late_tasks.discard)
-        self._note(kind)
-        return await drive_async(follow(course), call, asyncio.sleep)
-
-    def copies(self) -> int:
-        """How often the next item of a stream is given: not at all, once or twice. Raises where the stream is
-        cut.
-        """
-        world = self._world_of_call()
-        if world is None:
-            return 1
-        kind, random = self._draw(world)
-        error = None if kind.fault in _OF_STREAMS else course_of(kind, lambda: random).error
-        if isinstance(error, NetworkFault):
-            self._note(kind)
-            raise error
-        if kind.fault not in _OF_STREAMS:
-            return 1
-        self._note(kind)
-        return 0 if kind.fault == "lost_fill" else 2
-
-    def _world_of_call(self) -> World | None:
-        """The world whose faults a call made now meets; None where it meets none."""
-        if SUSPENDED.get():
-            return None
-        if self.world is None and _running:
-            raise SettingError(
-                "flaky client: belongs to no run; must be named in clients=[...] of the run that uses it"
-            )
-        return self.world
-
-    def _draw(self, world: World) -> tuple[Kind, Random]:
-        """What is planned for a call made now."""
-        from pytest_nos_stress.world import CURRENT
-
-        kinds = world.kinds
-        current = CURRENT.get()
-        if current is None:
-            where, number = "", next(self._outside)
-        else:
-            agent, index = current
-            with self._lock:
-                number = self._calls[current]
-                self._calls[current] += 1
-            where = f"{agent.name}\0{index}"
-        key = f"client\0{world.scenario.seed}\0{self._number}\0{where}\0{number}"
-        random = Random(blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).digest())
-        if not world.faults_take_place(current):
-            return kinds.all[kinds.off], random
-        if world.scenario.planned is not None:
-            return (kinds.all[CALL] if number else world.listed_kind(current)), random
-        return kinds.drawn_call(random.random()) or kinds.all[CALL], random
-
-    def _meet_limits(self, world: World, kind: Kind) -> None:
-        refusal = None if self._limits is None or kind.switched_off else self._limits.refusal(world.elapsed())
-        if refusal is not None:
-            self.met[refusal.kind] += 1
-            raise refusal
-
-    def _note(self, kind: Kind) -> None:
-        if kind.fault is not None:
-            self.met[kind.fault] += 1
-
-    def _take_late(self, now: float) -> list[tuple[float, Callable[[], Any]]]:
-        if not self._late:
-            return []
-        with self._lock:
-            due = [one for one in self._late if one[0] <= now]
-            self._late = [one for one in self._late if one[0] > now]
-        return sorted(due, key=lambda one: one[0])
+_FUNCTIONS: Final = (FunctionType, MethodType, BuiltinFunctionType, functools.partial)
+_VALUES: Final = (str, bytes, int, float, complex, bool, type(None), dict, list, tuple, set, frozenset)
+_PASSED_THROUGH: Final = (*_VALUES, type, PurePath, IOBase)
 
 
 class FlakyClient:
     """Stands in front of a client. Made by ``flaky``; its attributes are those of the client."""
 
-    def __init__(self, client: Any, wire: FaultyWire) -> None:
+    def __init__(self, client: Any, wire: Wire) -> None:
         object.__setattr__(self, "_client", client)
         object.__setattr__(self, "_wire", wire)
+        object.__setattr__(self, "_stream", None)
 
     @property  # type: ignore[misc]
     def __class__(self) -> type[Any]:
-        return type(object.__getattribute__(self, "_client"))
+        return cast(type[Any], _client_of(self).__class__)
 
     def __getattr__(self, name: str) -> Any:
-        client = object.__getattribute__(self, "_client")
+        client, wire = _client_of(self), wire_of(self)
         value = getattr(client, name)
-        wire = object.__getattribute__(self, "_wire")
-        if not callable(value) or not wire.is_faulty(name) or isinstance(value, type):
+        if isinstance(value, _PASSED_THROUGH) or not wire.is_faulty(name):
             return value
-        return _method(value, wire)
+        if isinstance(value, _FUNCTIONS):
+            return _method(value, wire)
+        return _in_front_of(value, wire) if callable(value) or _is_part(value, client) else value
 
     def __setattr__(self, name: str, value: Any) -> None:
-        setattr(object.__getattribute__(self, "_client"), name, value)
+        setattr(_client_of(self), name, value)
 
     def __delattr__(self, name: str) -> None:
-        delattr(object.__getattribute__(self, "_client"), name)
+        delattr(_client_of(self), name)
 
     def __repr__(self) -> str:
-        return f"<flaky {object.__getattribute__(self, '_client')!r}>"
+        return f"<flaky {_client_of(self)!r}>"
 
 
-def wire_of(client: Any) -> FaultyWire:
-    """The wire of a flaky client."""
-    return cast(FaultyWire, object.__getattribute__(client, "_wire"))
+class _FlakyAnswer(FlakyClient):
+    """Stands in front of an answer: only what it is entered as, and its items, are flaky."""
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(_client_of(self), name)
+
+
+def wire_of(client: Any) -> Wire:
+    """The wire of a flaky client. Raises ``AttributeError`` for anything else."""
+    return cast(Wire, object.__getattribute__(client, "_wire"))
 
 
 def flaky(client: Any, methods: Iterable[str] | None = None, *, number: int = 1) -> Any:
     """The client, with calls that meet the planned faults.
 
     ``methods``: the names of those that do (default: all public ones); ``number`` tells the clients of a test
-    apart. Raises ``SettingError`` for a method that the client does not have or that cannot be called.
+    apart. Raises ``SettingError`` for what has no methods, and for a method that there is not or that cannot be
+    called.
     """
+    if type(client) in _VALUES:
+        raise SettingError(f"flaky: client={shown(client)}: must be an object with methods, or a function")
     names = None if methods is None else _checked(client, methods)
-    return _in_front_of(client, FaultyWire(number, names))
+    return _in_front_of(client, Wire(number, names))
 
 
-@contextmanager
-def in_world(clients: Sequence[Any], world: World) -> Iterator[None]:
-    """In the block, calls of these clients meet what is planned in the world."""
-    from . import catalogue
-
-    states = catalogue.states(world.scenario.faults)
-    limits = Limits(states) if states else None
-    wires = [wire_of(client) for client in clients]
-    for wire in wires:
-        wire.connect(world, limits)
-    _running.append(world)
-    try:
-        yield
-    finally:
-        _running.remove(world)
-        for wire in wires:
-            wire.disconnect()
-
-
-@contextmanager
-def suspended() -> Iterator[None]:
-    """In the block, calls meet no faults."""
-    token = SUSPENDED.set(True)
-    try:
-        yield
-    finally:
-        SUSPENDED.reset(token)
-
-
-def _checked(client: Any, methods: Iterable[str]) -> frozenset[str]:
-    names = [methods] if isinstance(methods, str) else list(methods)
+def _checked(client: Any, methods: Any) -> frozenset[str]:
+    names = [methods] if isinstance(methods, str) else list(methods) if isinstance(methods, Iterable) else []
+    if not names:
+        raise SettingError(f"flaky: methods={shown(methods)}: must be a list of names of methods")
     for name in names:
         value = getattr(client, name, None) if isinstance(name, str) else None
         if value is None:
@@ -272,119 +106,166 @@ def _checked(client: Any, methods: Iterable[str]) -> frozenset[str]:
     return frozenset(names)
 
 
-def _in_front_of(client: Any, wire: FaultyWire) -> Any:
-    """A flaky client with those special methods that the client's type has: the language looks there for
-    them.
-    """
-    special = {name: made for name, made in _SPECIAL.items() if hasattr(type(client), name)}
-    return type("FlakyClient", (FlakyClient,), special)(client, wire)
+def _is_part(value: Any, client: Any) -> bool:
+    """Whether an attribute is an object of the client's own library: its calls are the client's."""
+    if isinstance(value, (Enum, BaseException)):
+        return False
+    return _library(value) == _library(client)
 
 
-def _method(method: Callable[..., Any], wire: FaultyWire) -> Callable[..., Any]:
-    if inspect.iscoroutinefunction(method):
+def _library(value: Any) -> str:
+    return str(type(value).__module__).partition(".")[0]
 
-        @functools.wraps(method)
+
+def _in_front_of(client: Any, wire: Wire, base: type[Any] = FlakyClient) -> Any:
+    """With those special methods that the client's type has: the language looks there for them."""
+    special = {name: made for name, made in _SPECIAL.items() if getattr(type(client), name, None) is not None}
+    return type("FlakyClient", (base,), special)(client, wire)
+
+
+def _method(method: Callable[..., Any], wire: Wire) -> Callable[..., Any]:
+    if _is(inspect.iscoroutinefunction, method):
+
+        @_as(method)
         async def flaky_coroutine(*args: Any, **kwargs: Any) -> Any:
             return _flaky_answer(await wire.call_async(method, *args, **kwargs), wire)
 
         return flaky_coroutine
-    if inspect.isasyncgenfunction(method):
+    if _is(inspect.isasyncgenfunction, method):
 
-        @functools.wraps(method)
+        @_as(method)
         def flaky_stream(*args: Any, **kwargs: Any) -> Any:
             return _items_async(method(*args, **kwargs), wire)
 
         return flaky_stream
 
-    @functools.wraps(method)
+    @_as(method)
     def flaky_method(*args: Any, **kwargs: Any) -> Any:
         return _flaky_answer(wire.call(method, *args, **kwargs), wire)
 
     return flaky_method
 
 
-def _flaky_answer(answer: Any, wire: FaultyWire) -> Any:
-    """An answer with calls or items of its own: a stream, or a context manager."""
-    if isinstance(answer, _PASSED_THROUGH):
+def _as(method: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
+    """``functools.wraps``, also for mocks, whose name is none."""
+    has_name = isinstance(getattr(method, "__name__", None), str)
+    return functools.wraps(method, () if not has_name else functools.WRAPPER_ASSIGNMENTS, ())
+
+
+def _is(question: Callable[[Any], bool], function: Any) -> bool:
+    """What the inspector says of a function. Of a mock's code, which is a mock, it says yes to everything."""
+    flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
+    return isinstance(flags, int) and question(function)
+
+
+def _flaky_answer(answer: Any, wire: Wire) -> Any:
+    """An answer with items, or one that is entered."""
+    if (
+        isinstance(answer, _PASSED_THROUGH)
+        or issubclass(type(answer), FlakyClient)
+        or not wire.is_faulty("__iter__")
+    ):
         return answer
-    kind = type(answer)
-    if hasattr(kind, "__next__"):
+    if isinstance(answer, GeneratorType):
         return _items(answer, wire)
-    if hasattr(kind, "__anext__"):
+    if isinstance(answer, AsyncGeneratorType):
         return _items_async(answer, wire)
-    if hasattr(kind, "__enter__") or hasattr(kind, "__aenter__"):
-        return _in_front_of(answer, wire)
+    kind = type(answer)
+    if any(hasattr(kind, name) for name in ("__next__", "__anext__", "__enter__", "__aenter__")):
+        return _in_front_of(answer, wire, _FlakyAnswer)
     return answer
 
 
-def _items(stream: Iterator[Any], wire: FaultyWire) -> Iterator[Any]:
+def _items(stream: Iterator[Any], wire: Wire) -> Iterator[Any]:
     for item in stream:
         yield from itertools.repeat(item, wire.copies())
 
 
-async def _items_async(stream: Any, wire: FaultyWire) -> Any:
+async def _items_async(stream: Any, wire: Wire) -> Any:
     async for item in stream:
         for _ in range(wire.copies()):
             yield item
-
-
-def _entered(flaky_client: Any, value: Any) -> Any:
-    """What a context manager is entered as: the flaky client itself, or another one on the same wire."""
-    client = object.__getattribute__(flaky_client, "_client")
-    if value is client:
-        return flaky_client
-    if isinstance(value, _PASSED_THROUGH):
-        return value
-    return _in_front_of(value, wire_of(flaky_client))
 
 
 def _client_of(flaky_client: Any) -> Any:
     return object.__getattribute__(flaky_client, "_client")
 
 
+def _stream_of(flaky_client: Any, items: Callable[[Any, Wire], Any]) -> Any:
+    """The client's items; one stream for a client that is an iterator itself."""
+    stream = object.__getattribute__(flaky_client, "_stream")
+    if stream is None:
+        stream = items(_client_of(flaky_client), wire_of(flaky_client))
+        object.__setattr__(flaky_client, "_stream", stream)
+    return stream
+
+
+def _iterate(self: Any) -> Any:
+    client, wire = _client_of(self), wire_of(self)
+    if not wire.is_faulty("__iter__"):
+        return iter(client)
+    return self if hasattr(type(client), "__next__") else _items(iter(client), wire)
+
+
+def _iterate_async(self: Any) -> Any:
+    client, wire = _client_of(self), wire_of(self)
+    if not wire.is_faulty("__aiter__"):
+        return client.__aiter__()
+    return self if hasattr(type(client), "__anext__") else _items_async(client, wire)
+
+
+def _call(self: Any, *args: Any, **kwargs: Any) -> Any:
+    client, wire = _client_of(self), wire_of(self)
+    if not wire.is_faulty("__call__"):
+        return client(*args, **kwargs)
+    if any(_is(inspect.iscoroutinefunction, one) for one in (client, vars(type(client)).get("__call__"))):
+        return wire.call_async(client, *args, **kwargs)
+    return _flaky_answer(wire.call(client, *args, **kwargs), wire)
+
+
+def _entered(flaky_client: Any, value: Any) -> Any:
+    """What a context manager is entered as, with calls that meet faults."""
+    if isinstance(value, _PASSED_THROUGH):
+        return value
+    return _in_front_of(value, wire_of(flaky_client))
+
+
 async def _enter_async(self: Any) -> Any:
     return _entered(self, await _client_of(self).__aenter__())
-
-
-async def _exit_async(self: Any, *error: Any) -> Any:
-    return await _client_of(self).__aexit__(*error)
 
 
 _SPECIAL: Final[dict[str, Any]] = {
     "__enter__": lambda self: _entered(self, _client_of(self).__enter__()),
     "__exit__": lambda self, *error: _client_of(self).__exit__(*error),
     "__aenter__": _enter_async,
-    "__aexit__": _exit_async,
-    "__call__": lambda self, *args, **kwargs: _method(_client_of(self), wire_of(self))(*args, **kwargs),
-    "__iter__": lambda self: _items(iter(_client_of(self)), wire_of(self)),
-    "__aiter__": lambda self: _items_async(_client_of(self), wire_of(self)),
+    "__aexit__": lambda self, *error: _client_of(self).__aexit__(*error),
+    "__await__": lambda self: _client_of(self).__await__(),
+    "__call__": _call,
+    "__iter__": _iterate,
+    "__next__": lambda self: next(_stream_of(self, _items)),
+    "__aiter__": _iterate_async,
+    "__anext__": lambda self: _stream_of(self, _items_async).__anext__(),
+    "__str__": lambda self: str(_client_of(self)),
+    "__format__": lambda self, how: format(_client_of(self), how),
+    "__dir__": lambda self: dir(_client_of(self)),
     "__len__": lambda self: len(_client_of(self)),
     "__bool__": lambda self: bool(_client_of(self)),
+    "__int__": lambda self: int(_client_of(self)),
+    "__float__": lambda self: float(_client_of(self)),
+    "__index__": lambda self: operator.index(_client_of(self)),
     "__contains__": lambda self, item: item in _client_of(self),
     "__getitem__": lambda self, key: _client_of(self)[key],
-    "__setitem__": lambda self, key, value: _client_of(self).__setitem__(key, value),
-    "__delitem__": lambda self, key: _client_of(self).__delitem__(key),
-    "__eq__": lambda self, other: _client_of(self) == other,
+    "__setitem__": lambda self, key, value: operator.setitem(_client_of(self), key, value),
+    "__delitem__": lambda self, key: operator.delitem(_client_of(self), key),
+    "__eq__": lambda self, other: _client_of(self) == _without_front(other),
+    "__ne__": lambda self, other: _client_of(self) != _without_front(other),
+    "__lt__": lambda self, other: _client_of(self) < _without_front(other),
+    "__le__": lambda self, other: _client_of(self) <= _without_front(other),
+    "__gt__": lambda self, other: _client_of(self) > _without_front(other),
+    "__ge__": lambda self, other: _client_of(self) >= _without_front(other),
     "__hash__": lambda self: hash(_client_of(self)),
 }
 
 
-def _of_call(kind: Kind) -> Kind:
-    """A fault of streams does nothing to a plain call."""
-    return kind._replace(fault=None) if kind.fault in _OF_STREAMS else kind
-
-
-def _execute(call: Callable[[], Any]) -> None:
-    """Execute a request whose caller has given up: nobody is there to hear that it fails."""
-    try:
-        call()
-    except Exception:
-        return
-
-
-async def _execute_later(seconds: float, call: Callable[[], Any]) -> None:
-    await asyncio.sleep(seconds)
-    try:
-        await call()
-    except (Exception, InjectedFault):
-        return
+def _without_front(value: Any) -> Any:
+    return _client_of(value) if issubclass(type(value), FlakyClient) else value

@@ -29,6 +29,8 @@ class InjectedFault(Exception):
         self.status = status
         self.code = code
         self.retry_after = retry_after
+        self.is_counted = False
+        """Whether the run's statistics have it, wherever it comes up next."""
 
 
 class NetworkFault(InjectedFault, ConnectionError):

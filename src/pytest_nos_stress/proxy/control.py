@@ -142,6 +142,7 @@ class Proxy:
         ``parameters``. ``stream``: ``downstream`` (server to client) or ``upstream``. ``toxicity``: the
         probability that it applies to a connection. ``name``: default ``<kind>_<stream>``.
         """
+        __tracebackhide__ = True
         values = checked(kind, parameters)
         check_stream(stream)
         toxic = Toxic(name or f"{kind}_{stream}", kind, stream, check_toxicity(toxicity), values, self)
@@ -187,6 +188,10 @@ class Proxy:
         ``SettingError``.
         """
         self._runner.run(self._change_network(Network.of(network), planned))
+
+    def reseed(self, seed: int) -> None:
+        """Let connections made from now on draw from another seed."""
+        self._seed = seed
 
     def restart_clock(self) -> None:
         """Let the times of the network's partitions count from now, not from when the proxy was made."""

@@ -28,6 +28,8 @@ from .messages import NextLegs, drawn
 if TYPE_CHECKING:
     from pytest_nos_stress.world import World
 
+_NOT_SEEN: Final = ("duplicate_ack", "lost_fill")
+"""Faults of what messages say, which a proxy does not read."""
 _NO_NETWORK: Final = Network(timeout=0.05)
 """Between client and proxy there is none; a connection whose message is lost is reset soon."""
 
@@ -60,9 +62,9 @@ class PlannedExchanges:
             self.met[refusal.kind] += 1
             return request, reply, REQUEST_LOST
         kind = self._kinds.drawn_call(random.random())
-        if kind is None or kind.fault is None:
+        if kind is None or kind.fault in _NOT_SEEN:
             return request, reply, lost
-        self.met[kind.fault] += 1
+        self.met[str(kind.shown)] += 1
         course = course_of(kind, lambda: random)
         if course.late is not None:
             return request + course.before + course.late, reply, REPLY_LOST
@@ -86,7 +88,8 @@ def in_run(proxies: Sequence[Proxy], world: World, *, calls_fail: bool) -> Itera
             exchanges.met = met
             planned = exchanges.of
         proxy.use_network(network or (_NO_NETWORK if calls_fail else None), planned)
-        proxy.restart_clock()
+        proxy.reseed(world.scenario.seed)
+        world.at_the_start.append(proxy.restart_clock)
         if predicate is None:
             proxy.active_when(functools.partial(world.faults_take_place, None))
     try:

@@ -1,0 +1,433 @@
+"""Beside pytest-asyncio and anyio: the loop that the user's fixtures live on is the loop of the agents."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+# Before pytester, which forgets what is imported in its own runs: NumPy cannot be imported a second time.
+import pytest_nos_stress.plugin_fixture  # noqa: F401
+
+MARGIN = 6.0  # A run must end within 2 s; the rest is for the end of pytest on a busy machine.
+
+PREAMBLE = """
+import asyncio, gc, pathlib, threading, time
+import anyio
+import pytest
+import pytest_asyncio
+
+STARTED = pathlib.Path("started")
+CALM = dict(missing_data_prob=0, failure_prob=0, min_delay=0, max_delay=0)
+QUICK = dict(tasks=["buy"], agents=4, operations_per_agent=20, **CALM)
+
+class Service:
+    # Refuses to be used on another loop than its own, as a pool of connections does.
+    def __init__(self):
+        self.loop = asyncio.get_running_loop()
+        self.lock = asyncio.Lock()
+        self.done = 0
+        self.is_open = True
+    async def buy(self, operation):
+        assert asyncio.get_running_loop() is self.loop
+        assert self.is_open
+        async with self.lock:
+            done = self.done
+            await asyncio.sleep(0)
+            self.done = done + 1
+    async def close(self):
+        assert asyncio.get_running_loop() is self.loop
+        self.is_open = False
+
+@pytest.fixture
+def anyio_backend():
+    return "asyncio"
+"""
+
+
+def write(pytester: pytest.Pytester, code: str, scope: str = "function", mode: str = "strict") -> None:
+    pytester.makeini(
+        f"[pytest]\nfilterwarnings = error\nasyncio_mode = {mode}\nasyncio_default_fixture_loop_scope = {scope}\n"
+        f"asyncio_default_test_loop_scope = {scope}\n"
+    )
+    pytester.makepyfile(PREAMBLE + code)
+
+
+def passes(pytester: pytest.Pytester, *options: str, **outcomes: int) -> None:
+    result = pytester.runpytest("--stress", *options)
+    result.assert_outcomes(**outcomes)
+    assert "never awaited" not in result.stdout.str() + result.stderr.str()
+    assert "was destroyed" not in result.stdout.str() + result.stderr.str()
+
+
+@pytest.mark.parametrize("scope", ["function", "module", "session"])
+def test_run_async_and_run_perform_on_the_loop_of_pytest_asyncios_fixtures(
+    pytester: pytest.Pytester, scope: str
+) -> None:
+    write(
+        pytester,
+        f"""
+@pytest_asyncio.fixture(loop_scope="{scope}", scope="{scope}")
+async def service():
+    service = Service()
+    yield service
+    await service.close()
+
+class Test:
+    @pytest.mark.asyncio(loop_scope="{scope}")
+    async def test_awaited(self, service, stress_simulator):
+        before = service.done
+        result = await stress_simulator.run_async(service, **QUICK)
+        assert result.successes == service.done - before == 80
+        assert len(asyncio.all_tasks()) <= 2
+        again = await stress_simulator.run_async(service, **QUICK)
+        assert again.successes == service.done - before - 80 == 80
+
+    def test_sync(self, service, stress_simulator):
+        before = service.done
+        assert stress_simulator.run(service, **QUICK).successes == service.done - before == 80
+
+    @pytest.mark.asyncio(loop_scope="{scope}")
+    async def test_awaited_again(self, service, stress_simulator):
+        assert (await stress_simulator.run_async(service, **QUICK)).successes == 80
+
+def test_own_loop(stress_simulator):
+    async def buy(operation):
+        await operation.sleep(0.001)
+    assert stress_simulator.run(buy, **QUICK).successes == 80
+    gc.collect()
+    assert [one.name for one in threading.enumerate() if "stress" in one.name] == []
+""",
+        scope=scope,
+    )
+    passes(pytester, passed=4)
+
+
+def test_run_async_and_run_perform_on_the_loop_of_anyios_fixtures(pytester: pytest.Pytester) -> None:
+    write(
+        pytester,
+        """
+@pytest.fixture
+async def service(anyio_backend):
+    service = Service()
+    yield service
+    await service.close()
+
+@pytest.mark.anyio
+async def test_awaited(service, stress_simulator):
+    assert (await stress_simulator.run_async(service, **QUICK)).successes == service.done == 80
+
+def test_sync(service, stress_simulator):
+    assert stress_simulator.run(service, **QUICK).successes == service.done == 80
+""",
+    )
+    passes(pytester, passed=2)
+
+
+@pytest.mark.parametrize("scope", ["module", "session"])
+def test_wider_fixtures_of_anyio_keep_their_loop(pytester: pytest.Pytester, scope: str) -> None:
+    write(
+        pytester,
+        f"""
+@pytest.fixture(scope="{scope}")
+def anyio_backend():
+    return "asyncio"
+
+@pytest.fixture(scope="{scope}")
+async def service(anyio_backend):
+    service = Service()
+    yield service
+    await service.close()
+
+@pytest.mark.anyio
+async def test_awaited(service, stress_simulator):
+    assert (await stress_simulator.run_async(service, **QUICK)).successes == 80
+
+def test_sync(service, stress_simulator):
+    assert stress_simulator.run(service, **QUICK).successes == 80
+    assert service.done == 160
+
+@pytest.mark.anyio
+async def test_awaited_again(service, stress_simulator):
+    assert (await stress_simulator.run_async(service, **QUICK)).successes == 80
+""",
+    )
+    passes(pytester, passed=3)
+
+
+def test_in_auto_mode_nothing_is_marked(pytester: pytest.Pytester) -> None:
+    write(
+        pytester,
+        """
+@pytest.fixture
+async def service():
+    return Service()
+
+async def test_awaited(service, stress_simulator):
+    assert (await stress_simulator.run_async(service, **QUICK)).successes == 80
+
+@pytest.mark.stress(agents=3)
+async def test_marked(service, stress_simulator):
+    given = {**QUICK}
+    del given["agents"]
+    assert (await stress_simulator.run_async(service, **given)).successes == 60
+""",
+        mode="auto",
+    )
+    passes(pytester, passed=2)
+
+
+def test_async_tests_are_stress_tests_and_skipped_without_the_option(pytester: pytest.Pytester) -> None:
+    write(
+        pytester,
+        """
+@pytest.mark.asyncio
+async def test_awaited(stress_simulator):
+    assert False
+""",
+    )
+    pytester.runpytest().assert_outcomes(skipped=1)
+
+
+def test_an_async_test_that_never_runs_the_simulator_fails(pytester: pytest.Pytester) -> None:
+    write(
+        pytester,
+        """
+@pytest.mark.asyncio
+async def test_forgets(stress_simulator):
+    stress_simulator
+""",
+    )
+    pytester.runpytest("--stress").assert_outcomes(failed=1)
+
+
+def test_an_async_body_is_refused_clearly(pytester: pytest.Pytester) -> None:
+    write(
+        pytester,
+        """
+@pytest.mark.stress
+@pytest.mark.asyncio
+async def test_body():
+    pass
+""",
+    )
+    result = pytester.runpytest("--stress")
+    assert "passed" not in result.parseoutcomes()
+    assert "INTERNALERROR" not in result.stdout.str()
+    assert "async" in result.stdout.str() or "coroutine" in result.stdout.str()
+
+
+def test_run_inside_of_an_async_test_is_refused_in_one_line_and_the_awaited_run_works(
+    pytester: pytest.Pytester,
+) -> None:
+    write(
+        pytester,
+        """
+@pytest.mark.asyncio
+async def test_it(stress_simulator):
+    service = Service()
+    with pytest.raises(ValueError, match=r"^[^\\n]*await stress_simulator\\.run_async[^\\n]*$"):
+        stress_simulator.run(service, **QUICK)
+    assert (await stress_simulator.run_async(service, **QUICK)).successes == 80
+""",
+    )
+    passes(pytester, passed=1)
+
+
+@pytest.mark.parametrize("how", ["thresholds", "error", "skip", "xfail", "hung"])
+def test_what_ends_an_awaited_run_ends_the_test_as_it_should(pytester: pytest.Pytester, how: str) -> None:
+    write(
+        pytester,
+        f"""
+HOW = "{how}"
+
+@pytest.mark.asyncio
+async def test_it(stress_simulator):
+    async def buy(operation):
+        await asyncio.sleep(0)
+        if operation.index < 2:
+            return
+        if HOW == "error":
+            raise LookupError("no order")
+        if HOW == "skip":
+            pytest.skip("closed")
+        if HOW == "xfail":
+            pytest.xfail("closed")
+        if HOW == "hung":
+            await asyncio.Event().wait()
+    await stress_simulator.run_async(buy, **QUICK, operation_timeout=0.3, thresholds=["operations > 1000"])
+
+@pytest.mark.asyncio
+async def test_next(stress_simulator):
+    assert (await stress_simulator.run_async(Service(), **QUICK)).successes == 80
+""",
+    )
+    result = pytester.runpytest("--stress")
+    outcome = {"skip": "skipped", "xfail": "xfailed"}.get(how, "failed")
+    result.assert_outcomes(**{outcome: 1, "passed": 1})
+    wanted = {"thresholds": "operations > 1000", "error": "no order", "hung": "hung"}.get(how, "")
+    assert wanted in result.stdout.str()
+    assert "was never retrieved" not in result.stdout.str() + result.stderr.str()
+
+
+def test_a_cancel_scope_of_anyio_ends_a_run_and_does_not_stop_the_loop(pytester: pytest.Pytester) -> None:
+    write(
+        pytester,
+        """
+@pytest.mark.anyio
+async def test_it(stress_simulator):
+    async def buy(operation):
+        await operation.sleep(0.01)
+    longest = 0.0
+    async def watch():
+        nonlocal longest
+        while True:
+            before = time.monotonic()
+            await anyio.sleep(0.01)
+            longest = max(longest, time.monotonic() - before)
+    async with anyio.create_task_group() as tasks:
+        tasks.start_soon(watch)
+        with anyio.move_on_after(0.4) as scope:
+            await stress_simulator.run_async(buy, tasks=["buy"], agents=3, operations_per_agent=1000, **CALM)
+        await anyio.sleep(0.05)
+        tasks.cancel_scope.cancel()
+    assert scope.cancelled_caught
+    assert stress_simulator.results[0].stats["status"] == "interrupted"
+    assert longest < 1
+""",
+    )
+    passes(pytester, passed=1)
+
+
+def test_async_agents_with_flaky_async_clients_in_an_async_fixture(pytester: pytest.Pytester) -> None:
+    write(
+        pytester,
+        """
+class Broker:
+    def __init__(self):
+        self.orders = []
+    async def submit(self, order):
+        await asyncio.sleep(0)
+        self.orders.append(order)
+
+@pytest_asyncio.fixture
+async def broker():
+    return Broker()
+
+@pytest.mark.asyncio
+async def test_it(broker, stress_simulator):
+    client = stress_simulator.flaky(broker)
+    async def buy(operation):
+        await client.submit(operation.id)
+    result = await stress_simulator.run_async(buy, **QUICK | dict(failure_prob=0.3), seed=1)
+    assert len(broker.orders) == result.successes < 80
+    assert result.errors == 0
+""",
+    )
+    passes(pytester, passed=1)
+
+
+def test_async_tests_run_in_workers_of_xdist(pytester: pytest.Pytester) -> None:
+    write(
+        pytester,
+        """
+@pytest.mark.asyncio
+@pytest.mark.parametrize("number", range(4))
+async def test_it(number, stress_simulator):
+    assert (await stress_simulator.run_async(Service(), **QUICK)).successes == 80
+""",
+    )
+    passes(pytester, "-n2", passed=4)
+
+
+def test_the_snippet_of_the_guide_passes(pytester: pytest.Pytester) -> None:
+    page = Path(__file__).parents[2] / "docs" / "async.md"
+    (snippet,) = re.findall(r"^```py\n(.*?)^```$", page.read_text(), re.M | re.S)
+    write(pytester, snippet)
+    passes(pytester, passed=1)
+
+
+WAITING = {
+    "awaits for ever": "await asyncio.Event().wait()",
+    "uses the processor": "for _ in iter(int, 1): sum(range(100_000)), await asyncio.sleep(0)",
+}
+
+
+@pytest.mark.parametrize(
+    ("how", "plugin"),
+    [
+        ("awaits for ever", "asyncio"),
+        ("uses the processor", "asyncio"),
+        ("uses the processor", "anyio"),
+        ("awaits for ever", "sync"),
+    ],
+)
+def test_ctrl_c_ends_a_run_keeps_its_files_and_ends_the_session(
+    pytester: pytest.Pytester, how: str, plugin: str
+) -> None:
+    test = {
+        "asyncio": "@pytest.mark.asyncio\nasync def test_it(service, stress_simulator):\n    await ",
+        "anyio": "@pytest.mark.anyio\nasync def test_it(anyio_service, stress_simulator):\n    await ",
+        "sync": "def test_it(service, stress_simulator):\n    ",
+    }[plugin]
+    write(
+        pytester,
+        f"""
+@pytest_asyncio.fixture
+async def service():
+    yield Service()
+
+@pytest.fixture
+async def anyio_service(anyio_backend):
+    yield Service()
+
+async def waits(operation):
+    if operation.index == 3:
+        STARTED.touch()
+        {WAITING[how]}
+
+{test}stress_simulator.run{"" if plugin == "sync" else "_async"}(
+        {{"buy": waits}}, agents=["Ann", "Bob"], operations_per_agent=1000, operation_timeout="1h", **CALM)
+""",
+    )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pytest", "--stress"],
+        cwd=pytester.path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        deadline = time.monotonic() + 40
+        while not (pytester.path / "started").exists():
+            assert process.poll() is None, process.communicate()[0]
+            assert time.monotonic() < deadline, "the run never started"
+            time.sleep(0.02)
+        time.sleep(0.2)
+        process.send_signal(signal.SIGINT)
+        try:
+            output, _ = process.communicate(timeout=MARGIN)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            output, _ = process.communicate()
+            pytest.fail(f"Ctrl-C did not end the session:\n{output}")
+    finally:
+        process.kill()
+        process.wait()
+    assert process.returncode == pytest.ExitCode.INTERRUPTED, output
+    (file,) = pytester.path.rglob("simulation_statistics.json")
+    stats = json.loads(file.read_text())
+    assert (stats["status"], stats["interrupted"]) == ("interrupted", True), output
+    assert stats["successful_operations"] >= 3
+    assert "INTERNALERROR" not in output
+    assert "never awaited" not in output
+    assert "was destroyed" not in output

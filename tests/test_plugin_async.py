@@ -1,0 +1,322 @@
+"""Async targets in tests, without any other plugin: on a loop of the run's own, or on one that stands still."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+MARGIN = 6.0  # A run must end within 2 s; the rest is for the end of pytest on a busy machine.
+
+PREAMBLE = """
+import asyncio, pathlib, threading, time
+import pytest
+
+STARTED = pathlib.Path("started")
+CALM = dict(missing_data_prob=0, failure_prob=0, min_delay=0, max_delay=0)
+
+async def buy(operation):
+    await asyncio.sleep(0)
+"""
+
+
+def write(pytester: pytest.Pytester, code: str) -> None:
+    pytester.makeini("[pytest]\nfilterwarnings = error\n")
+    pytester.makepyfile(PREAMBLE + code)
+
+
+def run(pytester: pytest.Pytester, code: str, *options: str) -> pytest.RunResult:
+    write(pytester, code)
+    return pytester.runpytest("--stress", *options)
+
+
+def test_an_async_target_runs_in_an_ordinary_test_without_a_warning(pytester: pytest.Pytester) -> None:
+    write(
+        pytester,
+        """
+def test_it(stress_simulator):
+    threads = set()
+    async def sell(operation):
+        threads.add(threading.current_thread())
+        await asyncio.sleep(0)
+    result = stress_simulator.run({"sell": sell}, agents=50, operations_per_agent=5, **CALM)
+    assert result.successes == 250
+    assert result.scenario.engine == "asyncio"
+    assert threading.main_thread() not in threads, "the run made a loop in the main thread, where Ctrl-C meets it"
+    assert threading.active_count() == 1
+
+def test_again(stress_simulator):
+    import gc
+    assert stress_simulator.run(buy, tasks=["sell"], agents=2, operations_per_agent=5, **CALM).successes == 10
+    gc.collect()
+""",
+    )
+    pytester.runpytest_subprocess("--stress").assert_outcomes(passed=2)
+
+
+def test_an_engine_from_the_command_line_that_cannot_await_is_refused_in_one_line(
+    pytester: pytest.Pytester,
+) -> None:
+    result = run(
+        pytester,
+        """
+def test_it(stress_simulator):
+    stress_simulator.run({"buy": buy}, agents=2, operations_per_agent=2, **CALM)
+""",
+        "--stress-engine=threads",
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E *task 'buy' is async def, which engine 'threads' cannot run*"])
+    assert "plugin_fixture.py" not in result.stdout.str()
+
+
+@pytest.mark.parametrize(("what", "outcome"), [("skip", "skipped"), ("xfail", "xfailed"), ("fail", "failed")])
+def test_outcomes_of_pytest_in_an_async_task_mean_what_they_say(
+    pytester: pytest.Pytester, what: str, outcome: str
+) -> None:
+    result = run(
+        pytester,
+        f"""
+def test_it(stress_simulator):
+    async def sell(operation):
+        await asyncio.sleep(0)
+        if operation.index == 1:
+            pytest.{what}("the exchange is closed")
+        await operation.sleep(0.01)
+    stress_simulator.run({{"sell": sell}}, agents=3, operations_per_agent=3, **CALM)
+""",
+    )
+    result.assert_outcomes(**{outcome: 1})
+    assert "the exchange is closed" in result.stdout.str() or outcome != "failed"
+
+
+def test_assertions_of_async_tasks_fail_the_test_with_their_line(pytester: pytest.Pytester) -> None:
+    result = run(
+        pytester,
+        """
+def test_it(stress_simulator):
+    async def sell(operation):
+        await asyncio.sleep(0)
+        assert operation.index == 0, "position is negative"
+    stress_simulator.run({"sell": sell}, agents=1, operations_per_agent=3, **CALM)
+""",
+    )
+    result.assert_outcomes(failed=1)
+    assert "position is negative" in result.stdout.str()
+    assert "errors == 0" in result.stdout.str()
+
+
+def test_run_inside_of_a_running_loop_is_refused_in_one_line(pytester: pytest.Pytester) -> None:
+    result = run(
+        pytester,
+        """
+def test_it(stress_simulator):
+    async def main():
+        stress_simulator.run({"buy": buy}, agents=2, operations_per_agent=2, **CALM)
+    asyncio.run(main())
+""",
+    )
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["E *an event loop runs in this test; *await stress_simulator.run_async(...)"])
+
+
+def test_run_async_is_awaited_by_asyncio_run(pytester: pytest.Pytester) -> None:
+    run(
+        pytester,
+        """
+def test_it(stress_simulator):
+    async def main():
+        result = await stress_simulator.run_async({"buy": buy}, agents=2, operations_per_agent=5, **CALM)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+        return result
+    assert asyncio.run(main()).successes == 10
+
+def test_its_failure_reads_as_that_of_run(stress_simulator):
+    async def fails(operation):
+        raise LookupError("no order")
+    with pytest.raises(AssertionError, match="(?s)no order.*repeat this run with"):
+        asyncio.run(stress_simulator.run_async({"buy": fails}, agents=1, operations_per_agent=1, **CALM))
+    with pytest.raises(ValueError, match="agnets"):
+        asyncio.run(stress_simulator.run_async({"buy": buy}, agnets=1))
+""",
+    ).assert_outcomes(passed=2)
+
+
+def test_hypothesis_gives_examples_to_async_targets(pytester: pytest.Pytester) -> None:
+    run(
+        pytester,
+        """
+from hypothesis import given, settings, strategies as st
+
+@settings(max_examples=10, deadline=None)
+@given(agents=st.integers(1, 5))
+def test_it(stress_simulator, agents):
+    result = stress_simulator.run({"buy": buy}, agents=agents, operations_per_agent=3, **CALM)
+    assert result.successes == agents * 3
+""",
+    ).assert_outcomes(passed=1)
+
+
+def test_async_targets_run_in_workers_of_xdist(pytester: pytest.Pytester) -> None:
+    run(
+        pytester,
+        """
+@pytest.mark.parametrize("number", range(4))
+def test_it(stress_simulator, number):
+    assert stress_simulator.run({"buy": buy}, agents=3, operations_per_agent=3, **CALM).successes == 9
+""",
+        "-n2",
+    ).assert_outcomes(passed=4)
+
+
+def test_a_coroutine_body_is_refused_clearly(pytester: pytest.Pytester) -> None:
+    result = run(
+        pytester,
+        """
+@pytest.mark.stress
+async def test_it():
+    pass
+""",
+    )
+    assert "passed" not in result.parseoutcomes()
+    assert "async" in result.stdout.str() or "coroutine" in result.stdout.str()
+    assert "INTERNALERROR" not in result.stdout.str()
+
+
+def test_a_hung_async_target_fails_the_test_and_the_next_one_runs(pytester: pytest.Pytester) -> None:
+    result = run(
+        pytester,
+        """
+def test_it(stress_simulator):
+    async def waits(operation):
+        await asyncio.Event().wait()
+    stress_simulator.run({"buy": waits}, agents=2, operations_per_agent=2, operation_timeout=0.3, **CALM)
+
+def test_next(stress_simulator):
+    assert stress_simulator.run({"buy": buy}, agents=2, operations_per_agent=2, **CALM).successes == 4
+""",
+    )
+    result.assert_outcomes(failed=1, passed=1)
+    assert "hung" in result.stdout.str()
+
+
+# Ctrl-C.
+
+
+class Interrupted(NamedTuple):
+    """What Ctrl-C left."""
+
+    returncode: int
+    output: str
+    seconds: float
+    stats: dict[str, Any]
+
+
+def interrupt(pytester: pytest.Pytester) -> Interrupted:
+    """Start pytest, wait until a test has touched ``started``, press Ctrl-C, and wait for the end."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    process = subprocess.Popen(
+        [sys.executable, "-m", "pytest", "--stress"],
+        cwd=pytester.path,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        deadline = time.monotonic() + 40
+        while not (pytester.path / "started").exists():
+            assert process.poll() is None, process.communicate()[0]
+            assert time.monotonic() < deadline, "the run never started"
+            time.sleep(0.02)
+        time.sleep(0.2)
+        pressed = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        try:
+            output, _ = process.communicate(timeout=MARGIN)
+        except subprocess.TimeoutExpired:
+            process.kill()
+            output, _ = process.communicate()
+            pytest.fail(f"Ctrl-C did not end the session:\n{output}")
+    finally:
+        process.kill()
+        process.wait()
+    seconds = time.monotonic() - pressed
+    files: list[Path] = list(pytester.path.rglob("simulation_statistics.json"))
+    assert files, output
+    return Interrupted(process.returncode, output, seconds, json.loads(files[0].read_text()))
+
+
+def assert_was_interrupted(ended: Interrupted) -> None:
+    assert ended.returncode == pytest.ExitCode.INTERRUPTED, ended.output
+    assert ended.seconds < MARGIN
+    assert ended.stats["status"] == "interrupted", ended.output
+    assert ended.stats["interrupted"] is True
+    assert "KeyboardInterrupt" in ended.output
+    assert "INTERNALERROR" not in ended.output
+    assert "never awaited" not in ended.output
+    assert "was destroyed" not in ended.output
+
+
+WAITING = {
+    "awaits for ever": "await asyncio.Event().wait()",
+    "sleeps": "await operation.sleep(3600)",
+    "blocks the loop": "time.sleep(3600)",
+    "uses the processor": "for _ in iter(int, 1): sum(range(100_000)), await asyncio.sleep(0)",
+}
+TASK = """
+async def waits(operation):
+    if operation.index == 3:
+        STARTED.touch()
+        {waiting}
+
+SETTINGS = dict(agents=["Ann", "Bob"], operations_per_agent=1000, operation_timeout="1h", **CALM)
+
+@pytest.fixture
+def loop():
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield loop
+    asyncio.set_event_loop(None)
+    loop.close()
+"""
+
+
+@pytest.mark.parametrize("how", ["awaits for ever", "blocks the loop"])
+def test_ctrl_c_ends_a_run_with_a_loop_of_its_own(pytester: pytest.Pytester, how: str) -> None:
+    write(
+        pytester,
+        TASK.format(waiting=WAITING[how])
+        + "\ndef test_it(stress_simulator):\n    stress_simulator.run({'buy': waits}, **SETTINGS)\n",
+    )
+    ended = interrupt(pytester)
+    assert_was_interrupted(ended)
+    assert ended.stats["successful_operations"] >= 3
+
+
+@pytest.mark.parametrize("how", ["sleeps", "blocks the loop", "uses the processor"])
+def test_ctrl_c_ends_a_run_on_a_loop_of_a_fixture(pytester: pytest.Pytester, how: str) -> None:
+    write(
+        pytester,
+        TASK.format(waiting=WAITING[how])
+        + "\ndef test_it(loop, stress_simulator):\n    stress_simulator.run({'buy': waits}, **SETTINGS)\n",
+    )
+    ended = interrupt(pytester)
+    assert_was_interrupted(ended)
+    assert ended.stats["successful_operations"] >= 3
+
+
+def test_ctrl_c_ends_a_run_that_asyncio_run_awaits(pytester: pytest.Pytester) -> None:
+    write(
+        pytester,
+        TASK.format(waiting=WAITING["awaits for ever"]) + "\ndef test_it(stress_simulator):\n"
+        "    asyncio.run(stress_simulator.run_async({'buy': waits}, **SETTINGS))\n",
+    )
+    assert_was_interrupted(interrupt(pytester))

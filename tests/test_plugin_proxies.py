@@ -1,0 +1,253 @@
+"""The stress_proxy fixture: a real proxy before a real server, at which a run's network and faults act."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+ECHO = """
+import socket
+import socketserver
+import threading
+
+import pytest
+
+
+class Echo(socketserver.ThreadingTCPServer):
+    daemon_threads = True
+    allow_reuse_address = True
+
+    def __init__(self):
+        self.heard = []
+        super().__init__(("127.0.0.1", 0), Handler)
+
+    def handle_error(self, request, client_address):
+        pass
+
+
+class Handler(socketserver.StreamRequestHandler):
+    def handle(self):
+        for line in self.rfile:
+            self.server.heard.append(line.decode().strip())
+            self.wfile.write(line)
+
+
+@pytest.fixture
+def echo():
+    with Echo() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def ask(proxy, text):
+    with socket.create_connection((proxy.host, proxy.port), timeout=5) as connection:
+        connection.sendall(f"{text}\\n".encode())
+        answer = connection.makefile().readline()
+        if not answer:
+            raise ConnectionError("closed")
+        return answer.strip()
+
+QUICK = dict(tasks=["buy"], agents=4, operations_per_agent=25, min_delay=0, max_delay=0, missing_data_prob=0)
+"""
+
+
+@pytest.fixture
+def project(pytester: pytest.Pytester) -> pytest.Pytester:
+    pytester.makeini("[pytest]\nfilterwarnings = error")
+    return pytester
+
+
+def passes(project: pytest.Pytester, *arguments: str, passed: int = 1) -> pytest.RunResult:
+    result = project.runpytest_subprocess("--stress", *arguments)
+    result.assert_outcomes(passed=passed)
+    assert "Warning" not in result.stdout.str() + result.stderr.str()
+    return result
+
+
+def statistics(project: pytest.Pytester) -> dict[str, object]:
+    (path,) = Path(project.path, "stress_test_output").glob("*/simulation_statistics.json")
+    read: dict[str, object] = json.loads(path.read_text())
+    return read
+
+
+def test_calls_reach_the_server_through_the_proxy(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        ECHO
+        + """
+def test_it(stress_simulator, stress_proxy, echo):
+    proxy = stress_proxy(echo.server_address)
+    target = lambda operation: ask(proxy, operation.id)
+    result = stress_simulator.run(target, failure_prob=0, **QUICK)
+    assert len(set(echo.heard)) == len(echo.heard) == result.successes == 100
+    assert proxy.statistics.connections == 100
+"""
+    )
+    passes(project)
+
+
+@pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["one process", "xdist"])
+def test_a_network_from_the_command_line_acts_at_the_proxy_and_not_at_the_call_too(
+    project: pytest.Pytester, workers: list[str]
+) -> None:
+    project.makepyfile(
+        ECHO
+        + """
+def test_it(stress_simulator, stress_proxy, echo):
+    proxy = stress_proxy(echo.server_address)
+    result = stress_simulator.run(lambda operation: ask(proxy, operation.id), failure_prob=0, **QUICK)
+    assert 0.1 <= result.latency.med < 0.18
+    assert proxy.network is None
+    ask(proxy, "afterwards")
+"""
+    )
+    passes(project, "--stress-network=latency=100ms", *workers)
+
+
+def test_planned_faults_of_calls_act_at_the_proxy(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        ECHO
+        + """
+def test_it(stress_simulator, stress_proxy, echo):
+    proxy = stress_proxy(echo.server_address)
+    refused = []
+
+    def buy(operation):
+        try:
+            ask(proxy, operation.id)
+        except ConnectionError:
+            refused.append(operation.id)
+
+    faults = {"lost_request": 1, "lost_reply": 1}
+    result = stress_simulator.run(buy, faults=faults, failure_prob=0.4, **QUICK)
+    met = result.stats["faults"]
+    assert set(met) == set(faults)
+    assert len(refused) == sum(met.values()) > 20
+    assert len(set(refused) & set(echo.heard)) == met["lost_reply"]
+    assert len(set(refused) - set(echo.heard)) == met["lost_request"]
+    assert result.failures == result.errors == 0
+"""
+    )
+    passes(project)
+
+
+def test_the_same_connections_meet_the_same_faults_in_every_session_of_a_seed(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        ECHO
+        + """
+def test_it(stress_simulator, stress_proxy, echo):
+    proxy = stress_proxy(echo.server_address)
+    def buy(operation):
+        try:
+            ask(proxy, operation.id)
+        except ConnectionError:
+            pass
+    once = {**QUICK, "agents": 1, "operations_per_agent": 60}
+    stress_simulator.run(buy, faults="lost_reply", failure_prob=0.4, **once)
+"""
+    )
+    found = []
+    for seed in (1, 1, 2):
+        passes(project, f"--stress-seed={seed}")
+        found.append(statistics(project)["faults"])
+    assert found[0] == found[1]
+    assert found[0] != found[2]
+
+
+def test_outside_of_the_fault_windows_the_proxy_lets_everything_pass(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        ECHO
+        + """
+def test_it(stress_simulator, stress_proxy, echo):
+    proxy = stress_proxy(echo.server_address)
+    proxy.add("reset_peer", timeout=0)
+    windows = {"after": "outage", "lasts": 60}
+    failed = []
+
+    def buy(operation):
+        if operation.index == 10:
+            operation.announce("outage")
+        try:
+            ask(proxy, operation.id)
+        except ConnectionError:
+            failed.append(operation.index)
+
+    stress_simulator.run(buy, failure_prob=0, fault_windows=windows, **{**QUICK, "agents": 1})
+    assert failed == list(range(10, 25))
+"""
+    )
+    passes(project)
+
+
+def test_a_proxy_that_a_test_makes_is_gone_after_it_and_one_of_a_fixture_is_not(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        ECHO
+        + """
+made = []
+
+@pytest.fixture(scope="module")
+def shared(stress_proxy):
+    with Echo() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield stress_proxy(server.server_address)
+        server.shutdown()
+        thread.join()
+
+def test_one(stress_proxy, shared, echo):
+    made.append(stress_proxy(echo.server_address))
+    assert ask(made[0], "one") == ask(shared, "one") == "one"
+
+def test_two(shared):
+    assert made[0].is_closed
+    assert ask(shared, "two") == "two"
+"""
+    )
+    passes(project, passed=2)
+
+
+def test_a_test_that_is_no_stress_test_may_have_a_proxy_too(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        ECHO
+        + """
+def test_it(stress_proxy, echo):
+    proxy = stress_proxy(echo.server_address)
+    with proxy.down(), pytest.raises(ConnectionError):
+        ask(proxy, "down")
+    assert ask(proxy, "up") == "up"
+"""
+    )
+    project.runpytest_subprocess().assert_outcomes(passed=1)
+
+
+def test_an_upstream_that_refuses_and_a_port_in_use_are_one_line_each(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        ECHO
+        + """
+def free_port():
+    with socket.socket() as one:
+        one.bind(("127.0.0.1", 0))
+        return one.getsockname()[1]
+
+def test_refuses(stress_proxy):
+    stress_proxy(f"127.0.0.1:{free_port()}")
+
+def test_in_use(stress_proxy, echo):
+    stress_proxy(echo.server_address, port=echo.server_address[1])
+
+def test_unknown(stress_proxy, echo):
+    stress_proxy(echo.server_address, network="dialup")
+"""
+    )
+    result = project.runpytest_subprocess("--stress")
+    result.assert_outcomes(failed=3)
+    lines = [line for line in result.stdout.lines if line.startswith("E  ")]
+    assert len(lines) == 3
+    assert "refuse" in lines[0]
+    assert "in use" in lines[1]
+    assert "there are colo, same-region, cross-continent, retail" in lines[2]
+    assert "pytest_nos_stress/" not in result.stdout.str()
