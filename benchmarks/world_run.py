@@ -18,7 +18,7 @@ from typing import Any
 from pytest_nos_stress import MultiAgentSimulator, Operation
 
 _FAULTS = {"lost_reply": 1, "reject": 1, "rate_limit": {"limit": 10**9}}
-_NETWORK = {"latency": 0, "loss": 0, "burst": 3}
+_NETWORK = {"latency": 0, "loss": 0, "burst": 3, "timeout": 1e-9}
 
 
 def no_operation(operation: Operation) -> None:

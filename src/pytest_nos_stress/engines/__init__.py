@@ -62,7 +62,7 @@ class AsyncAgent(EngineAgent, Protocol):
     """An agent whose operations are awaited."""
 
     def operations(self) -> Generator[Any, Any, None]:
-        """As any agent's, with awaitables in the middle of operations, whose answers are sent back or thrown in."""
+        """As any agent's, with awaitables amid operations, whose answers are sent back or thrown in."""
 
     def async_session(self) -> AbstractAsyncContextManager[None]:
         """As ``session``, entered and left on the event loop."""

@@ -28,6 +28,8 @@ _WATCH_INTERVAL: Final = 0.1
 _GRACE: Final = 1.3
 _GRACE_OF_CANCELLED: Final = 0.3
 _PATIENCE: Final = 0.5
+_MOST_IN_A_ROW: Final = 8
+"""Operations of an agent without think time, before others have their turn where none of these waits."""
 _ENDED: Final = object()
 
 
@@ -146,13 +148,18 @@ class AsyncioEngine:
     async def _perform(self, agent: AsyncAgent) -> None:
         operations, rest = agent.operations(), self._rest
         sleep = self.clock.sleep
+        in_a_row = 0
         item: Any = None if self._stopping else next(operations, _ENDED)
         while item is not _ENDED and not self._stopping:
             if item is None:
                 await self._meet()
                 item = next(operations, _ENDED)
                 continue
-            await sleep(item) if item else await asyncio.sleep(0)
+            in_a_row = 0 if item else in_a_row + 1
+            if item:
+                await sleep(item)
+            elif in_a_row % _MOST_IN_A_ROW == 0:
+                await asyncio.sleep(0)
             if rest.is_due:
                 await rest.wait()
             if self._stopping:

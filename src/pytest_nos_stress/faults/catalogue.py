@@ -256,6 +256,7 @@ def _check_parameters(name: str, given: Mapping[str, Any], known: Parameters) ->
 
 
 _SHARES: Final = ("executed", "share")
+_MOST_REQUESTS: Final = 1e12
 _LEAST: Final = {"burst": 1.0, "limit": 1.0, "per": 1e-6}
 
 
@@ -272,8 +273,9 @@ def _check_parameter(label: str, value: Any, default: Any, parameter: str) -> No
             raise Refused(f"{label} is {value!r}, not from 0 to 1")
     else:
         least = _LEAST.get(parameter, 0.0)
-        if not _holds(lambda: least <= seconds_of(value) <= LONGEST_SECONDS):
-            raise Refused(f"{label} is {value!r}, not a number from {least:g} up, at most {LONGEST_SECONDS:g}")
+        most = _MOST_REQUESTS if isinstance(default, int) else LONGEST_SECONDS
+        if not _holds(lambda: least <= seconds_of(value) <= most):
+            raise Refused(f"{label} is {value!r}, not a number from {least:g} up, at most {most:g}")
         if isinstance(default, int) and int(float(value)) != float(value):
             raise Refused(f"{label} is {value!r}, not a whole number")
 
