@@ -425,7 +425,9 @@ WINDOWS = st.lists(
     st.one_of(
         st.tuples(SECONDS, st.none()),
         st.tuples(SECONDS, st.floats(1001, 1e6)),
-        st.fixed_dictionaries({"after": st.text(min_size=1)}, optional={"from": SECONDS, "lasts": SECONDS}),
+        st.fixed_dictionaries(
+            {"after": st.text(min_size=1)}, optional={"from": SECONDS, "lasts": st.floats(0.001, 1000)}
+        ),
     ),
     min_size=1,
     max_size=4,

@@ -214,10 +214,11 @@ class Agent:
         operations = self._perform(self._pieces(self._plan), lambda: self._world.deadline_ns)
         if self._world.recovery is not None:
             operations = self._recover_after(operations, self._world.recovery)
-        return self._settle_after(operations) if self._world.at_the_end else operations
+        has_an_end = self._world.at_the_end or self._world.at_the_start
+        return self._end_after(operations) if has_an_end else operations
 
-    def _settle_after(self, operations: Operations) -> Operations:
-        """On an event loop: await what is left to be done when the last agent has ended."""
+    def _end_after(self, operations: Operations) -> Operations:
+        """The last agent to end sees to what is left; on an event loop, it is awaited."""
         yield from operations
         if self._world.is_last():
             for settle in self._world.at_the_end:

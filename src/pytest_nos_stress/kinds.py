@@ -324,6 +324,11 @@ def _read_options(text: Any) -> Any:
     return {name.strip(): _read_value(value.strip()) if equals else 1 for name, equals, value in pairs}
 
 
+def _read_network(text: Any) -> Any:
+    """Text, which the network itself reads, but for what pytest makes of an inline table."""
+    return _read_options(text) if isinstance(text, str) and text.strip().startswith("{") else text
+
+
 def _read_value(text: str) -> Any:
     try:
         return ast.literal_eval(text)
@@ -384,7 +389,7 @@ FAULT_WINDOWS = Kind(
     "a list of (from, to) in seconds or {'after': event, 'lasts': seconds}", _fault_windows, _read_fault_windows
 )
 RETRIES = Kind("a number from 0 up, or {'times': 3, 'backoff': 0.1, 'factor': 2}", _retries, _read_retries)
-NETWORK = Kind("a profile's name or a mapping of parameters", _network, _read_options)
+NETWORK = Kind("a profile's name or a mapping of parameters", _network, _read_network)
 CLIENTS = Kind("a list of what flaky(client) gives", _clients)
 PROXIES = Kind("a list of proxies", _proxies)
 MARKET = Kind("the name of a model or event, or a mapping of parameters", _market, _read_options)

@@ -16,6 +16,7 @@ from .agent import Agent
 from .artifacts.log import OperationLog
 from .checks import Checks
 from .collecting import Collector
+from .faults import catalogue
 from .faults.clients import wire_of
 from .faults.suspension import suspended
 from .faults.wire import connected
@@ -163,7 +164,7 @@ class Performance:
 
     def unused_boundary(self) -> str:
         """What was to meet the run's faults or its network, and was not used; empty if all is well."""
-        calls_fail = any(kind.probability for kind in self.scenario.kinds.calls)
+        calls_fail = self._calls_may_fail()
         if self._wires and calls_fail and not any(wire.is_used for wire in self._wires):
             return "flaky client: was not called in the run, so nothing met its faults"
         uses_proxies = (self._proxies_fail and calls_fail) or self.scenario.network is not None
@@ -183,10 +184,24 @@ class Performance:
             return
         from .proxy.runs import in_run
 
-        before = sum(one.statistics.bytes_up for one in self._proxies)
+        before = self._sent_through_proxies()
         with in_run(self._proxies, self.world, calls_fail=self._proxies_fail) as self._met_by_proxies:
             yield
-        self._used_proxies = sum(one.statistics.bytes_up for one in self._proxies) > before
+        self._used_proxies = self._sent_through_proxies() > before
+
+    def _sent_through_proxies(self) -> int:
+        figures = [proxy.statistics for proxy in self._proxies]
+        return sum(one.bytes_up + one.connections for one in figures)
+
+    def _calls_may_fail(self) -> bool:
+        """Whether the scenario plans any fault of a call."""
+        scenario, kinds = self.scenario, self.scenario.kinds
+        if catalogue.states(scenario.faults):
+            return True
+        if scenario.planned is None:
+            return any(kind.probability for kind in kinds.calls)
+        listed = {row.fault for row in scenario.planned}
+        return any(kind.fault in listed for kind in kinds.calls)
 
     def interrupted_by(self, interrupt: KeyboardInterrupt) -> None:
         """Note Ctrl-C: it is raised once the files are written."""
@@ -200,8 +215,12 @@ class Performance:
         return f"task {agent.current_task()}"
 
     def _look_at_checks(self, agent: engines.EngineAgent) -> None:
-        with suspended():
-            holds = self.checks.hold(f"after an operation of {agent.name}")
+        self.world.is_at_rest = True
+        try:
+            with suspended():
+                holds = self.checks.hold(f"after an operation of {agent.name}")
+        finally:
+            self.world.is_at_rest = False
         if not holds:
             self.status = STOPPED
             self.engine.stop()

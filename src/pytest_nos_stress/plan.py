@@ -115,7 +115,7 @@ class AgentPlan:
         first, size = 0, _share(_PLANNED_BEFORE_THE_START, agents)
         while last is None or first < last:
             count = size if last is None else min(size, last - first)
-            yield self._over_network(self.block(first, count), loses=self._calls_fail)
+            yield self._over_network(self.block(first, count), loses=True)
             first, size = first + count, _share(_PLANNED_AHEAD, agents)
 
     def blocks_without_faults(self, first: int) -> Iterator[PlanBlock]:

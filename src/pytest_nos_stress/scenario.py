@@ -140,6 +140,7 @@ class Scenario:
             self.missing_data,
             self.faults,
             [row.fault for row in self.planned or () if row.fault is not None],
+            network_fails=self.network is not None and bool(self.network.loss or self.network.partitions),
         )
 
     @cached_property

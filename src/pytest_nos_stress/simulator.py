@@ -54,7 +54,8 @@ class MultiAgentSimulator:
 
     Parameters and defaults are the seed document's, then by keyword: ``target`` (default: an embedded
     exchange), ``seed`` (default: drawn for each run), ``engine``, ``duration`` (in place of
-    ``operations_per_agent``), ``failure_mode``, ``operation_timeout``, ``own_threads``, ``per_agent``,
+    ``operations_per_agent``), ``failure_mode``, ``missing_data``, ``faults``, ``fault_windows``, ``retries``,
+    ``network``, ``market``, ``clients``, ``proxies``, ``operation_timeout``, ``own_threads``, ``per_agent``,
     ``thresholds``, ``checks``, ``every``, ``expected_errors``, ``gate``. Times are in seconds, or text with a
     unit. A ``scenario`` takes the place of all that decides the plan. Raises ``SettingError`` (a
     ``ValueError``) for what is not allowed. A simulator can run more than once; each run starts from zero.

@@ -13,6 +13,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from .faults.table import Kinds
 from .outcome import FAILED, MISSING, SUCCESS
 from .records import Column, Records
 
@@ -132,7 +133,7 @@ class Measurements:
             return self.records.task()
         if name == "faults":
             kinds = self.records.kinds
-            return np.asarray(self.records.column("code") % np.uint16(kinds.width) == kinds.off, np.int64)
+            return _faults_are_off(self.records.column("code"), kinds)
         return self.records.column(name)
 
 
@@ -149,12 +150,17 @@ def _count_cube(records: Records) -> Column:
     agents, tasks, width = len(records.agents), len(records.tasks), records.kinds.width
     cube = np.zeros(agents * tasks * len(FAULTS) * _CELLS, np.int64)
     codes = np.arange(tasks * width, dtype=np.int64)
-    place_of_code = codes // width * len(FAULTS) + (codes % width == records.kinds.off)
+    place_of_code = codes // width * len(FAULTS) + _faults_are_off(codes, records.kinds)
     for agent, code, outcome, is_error in records.chunks("agent", "code", "outcome", "is_error"):
         cell = (agent.astype(np.int64) * (tasks * len(FAULTS)) + place_of_code[code]) * _CELLS
         cube += np.bincount(cell + outcome, minlength=cube.size)
         cube += np.bincount(cell[is_error] + _ERRORS, minlength=cube.size)
     return cube.reshape(agents, tasks, len(FAULTS), _CELLS)
+
+
+def _faults_are_off(code: Column, kinds: Kinds) -> Column:
+    """1 for each operation in which planned faults did not take place; for all of them where none is planned."""
+    return np.asarray((code % kinds.width == kinds.off) | (not kinds.plans_faults), np.int64)
 
 
 def aggregate(samples: Column, aggregation: str) -> float:

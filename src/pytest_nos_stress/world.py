@@ -71,8 +71,19 @@ class Caller(Protocol):
         """The last attempt at an operation has ended well."""
 
 
-CURRENT: ContextVar[tuple[Any, int] | None] = ContextVar("operation being performed", default=None)
-"""The agent and the index of the operation that is performed in this thread or coroutine."""
+class Current:
+    """An operation that is being performed: its agent and index, and how often each wire was called in it."""
+
+    __slots__ = ("agent", "calls", "index")
+
+    def __init__(self, operation: Operation) -> None:
+        self.agent: Any = operation._performer
+        self.index = operation.index
+        self.calls: dict[Any, int] = {}
+
+
+CURRENT: ContextVar[Current | None] = ContextVar("operation being performed", default=None)
+"""The operation that is performed in this thread or coroutine."""
 
 
 class World:
@@ -113,6 +124,8 @@ class World:
         self.at_the_start: list[Callable[[], None]] = []
         """Called once, when all sessions are entered and the first agent begins."""
         self.has_begun = False
+        self.is_at_rest = False
+        """Whether checks look at the target, while no agent performs anything."""
         self.at_the_end: list[Callable[[], Any]] = []
         """What is left to be awaited when all agents have ended, on an event loop."""
         self._at_work = len(scenario.agent_names)
@@ -149,11 +162,11 @@ class World:
         """Seconds since the run's start."""
         return (self.clock.now_ns() - self.clock.started_ns) / 1e9
 
-    def faults_take_place(self, current: tuple[Any, int] | None) -> bool:
+    def faults_take_place(self, current: Current | None) -> bool:
         """Whether planned faults take place for a call made in this operation, or in none."""
         if current is not None:
-            return bool(current[0].may_fail)
-        if not self.has_begun:
+            return bool(current.agent.may_fail)
+        if not self.has_begun or self.is_at_rest or not self._at_work:
             return False
         has_recovered = self.recovery is not None and self.recovery.has_begun
         return not has_recovered and (self.windows is None or self.windows.are_open())
@@ -173,12 +186,12 @@ class World:
             self._at_work -= 1
             return not self._at_work
 
-    def listed_fault(self, current: tuple[Any, int] | None) -> Kind:
+    def listed_fault(self, current: Current | None) -> Kind:
         """The fault of a call that a list has planned for an operation; an ordinary call if there is none."""
         scenario, kinds = self.scenario, self.kinds
         if current is None or scenario.planned is None:
             return kinds.all[CALL]
-        agent, index = current
+        agent, index = current.agent, current.index
         places = scenario.places_of[agent.name]
         fault = scenario.planned[places[index]].fault if index < len(places) else None
         kind = kinds.all[kinds.number_of[fault]]
@@ -210,7 +223,7 @@ class World:
         if kind.is_missing_data and not task.takes_operation:
             return None, None
         base: Any = self._operation_of(task)
-        make = operation_type(kind, base)
+        make = operation_type(kind._replace(probability=0.0), base)
         is_plain = kind.fault in _DIRECT or kind.is_missing_data
         if self.delivery.does_nothing and self.calls_fail and is_plain:
             return (task.function if kind.calls else None), (make if task.takes_operation else None)
@@ -275,14 +288,14 @@ class _Delivered:
             return self._world.deliver(self._task, self._kind, operation, error)
 
     def _deliver_in_operation(self, operation: Operation) -> Any:
-        token = CURRENT.set((operation._performer, operation.index))
+        token = CURRENT.set(Current(operation))
         try:
             return self._deliver(operation)
         finally:
             CURRENT.reset(token)
 
     async def _deliver_async_in_operation(self, operation: Operation) -> Any:
-        token = CURRENT.set((operation._performer, operation.index))
+        token = CURRENT.set(Current(operation))
         try:
             return await self._deliver(operation)
         finally:

@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -45,6 +46,7 @@ class LoopClock:
 
     async def sleep(self, seconds: float) -> None:
         if self._stopped:
+            await asyncio.sleep(0)  # who waits again and again must let the loop go on
             return
         loop = asyncio.get_running_loop()
         waking: asyncio.Future[None] = loop.create_future()
@@ -155,6 +157,9 @@ class AsyncioEngine:
                 await self._meet()
                 item = next(operations, _ENDED)
                 continue
+            if hasattr(type(item), "__await__"):
+                item = await self._awaited_by(operations, item)
+                continue
             in_a_row = 0 if item else in_a_row + 1
             if item:
                 await sleep(item)
@@ -171,6 +176,8 @@ class AsyncioEngine:
                     item = await self._awaited_by(operations, item)
             finally:
                 rest.performed(agent)
+        if inspect.iscoroutine(item):
+            item.close()
 
     async def _awaited_by(self, operations: Any, answer: Any) -> Any:
         """Await what an operation has given, hand it what came of that, and take what it gives next."""
@@ -312,7 +319,8 @@ class _OwnLoop:
                 loop.run_until_complete(asyncio.wait(left, timeout=_GRACE_OF_CANCELLED))
             for task in left:
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
-            loop.run_until_complete(loop.shutdown_asyncgens())
+            with contextlib.suppress(TimeoutError):
+                loop.run_until_complete(asyncio.wait_for(loop.shutdown_asyncgens(), _GRACE_OF_CANCELLED))
         finally:
             asyncio.set_event_loop(None)
             loop.close()

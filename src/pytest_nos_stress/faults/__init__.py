@@ -11,8 +11,10 @@ from .errors import (
     RequestRejected,
     RequestTimeout,
 )
+from .table import FAULTS
 
 __all__ = [
+    "FAULTS",
     "BadClock",
     "Banned",
     "ExchangeFault",

@@ -13,7 +13,9 @@ from __future__ import annotations
 
 import difflib
 import math
+import operator
 from collections.abc import Callable, Iterable, Mapping
+from numbers import Number
 from typing import Any, Final, NamedTuple
 
 from pytest_nos_stress.kinds import LONGEST_SECONDS, Refused
@@ -121,7 +123,7 @@ def check_missing_data(value: Any) -> Options | None:
         return None
     if isinstance(value, str):
         value = {value: 1}
-    options = Options(_mapping(value))
+    options = Options(_builtin(_mapping(value)))
     if not options:
         raise Refused("there are no kinds")
     _check_kinds(options, MISSING_DATA, {})
@@ -137,7 +139,7 @@ def check_faults(value: Any) -> str | Options | None:
         if value not in PROFILES and value not in CALL_FAULTS:
             _refuse_name(value, PROFILES, "profile")
         return value if value in PROFILES else Options({value: 1})
-    options = Options(_with_profile(_mapping(value)))
+    options = Options(_builtin(_with_profile(_mapping(value))))
     if not options:
         raise Refused("there are no faults")
     base = options.get(_PROFILE)
@@ -172,7 +174,18 @@ def _named(value: str | Options | None) -> Mapping[str, Any]:
         return {}
     if isinstance(value, str):
         return PROFILES[value]
-    return {**PROFILES.get(value.get(_PROFILE, ""), {}), **_without(value, (_PROFILE,))}
+    base = PROFILES.get(value.get(_PROFILE, ""), {})
+    given = _without(value, (_PROFILE,))
+    return {**base, **{name: _merged(base.get(name), one) for name, one in given.items()}}
+
+
+def _merged(base: Any, given: Any) -> Any:
+    """What is given of a fault in place of what the profile says of it; the rest is the profile's."""
+    if not isinstance(base, Mapping) or given is False:
+        return given
+    if isinstance(given, Mapping):
+        return {**base, **given}
+    return base if given is True else {**base, "weight": given}
 
 
 def _weighted(named: Mapping[str, Any], known: Mapping[str, Parameters]) -> tuple[Weighted, ...]:
@@ -189,6 +202,8 @@ def _weighted(named: Mapping[str, Any], known: Mapping[str, Parameters]) -> tupl
 def _with_profile(value: Mapping[str, Any]) -> Mapping[str, Any]:
     """A profile that is named among the faults (``binance,reject=0`` on a command line) is one to begin with."""
     name = next((name for name in value if name in PROFILES), None)
+    if name is not None and value[name] != 1:
+        raise Refused(f"{name!r} is a profile, which has no weight")
     return value if name is None else {_PROFILE: name, **_without(value, (name,))}
 
 
@@ -204,6 +219,17 @@ def _mapping(value: Any) -> Mapping[str, Any]:
     if not isinstance(value, Mapping) or not all(isinstance(name, str) for name in value):
         raise ValueError(value)
     return value
+
+
+def _builtin(value: Any) -> Any:
+    """Numbers of other libraries as Python's own, which JSON knows."""
+    if isinstance(value, Mapping):
+        return {name: _builtin(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return tuple(map(_builtin, value))
+    if isinstance(value, (bool, int, float)) or not isinstance(value, Number):
+        return value
+    return operator.index(value) if hasattr(value, "__index__") else float(value)  # type: ignore[arg-type]
 
 
 def _check_kinds(
@@ -265,8 +291,9 @@ def _check_parameter(label: str, value: Any, default: Any, parameter: str) -> No
         return
     if isinstance(default, tuple):
         pair = value if isinstance(value, tuple) else (value, value)
-        in_order = _holds(lambda: 0 <= seconds_of(pair[0]) <= seconds_of(pair[-1]) <= LONGEST_SECONDS)
-        if len(pair) != 2 or not in_order:
+        if len(pair) != 2 or not _holds(
+            lambda: 0 <= seconds_of(pair[0]) <= seconds_of(pair[1]) <= LONGEST_SECONDS
+        ):
             raise Refused(f"{label} is {value!r}, not a number from 0 up or a pair of them in order")
     elif parameter in _SHARES:
         if not _holds(lambda: 0 <= seconds_of(value) <= 1):

@@ -34,9 +34,9 @@ class FlakyClient:
     """Stands in front of a client. Made by ``flaky``; its attributes are those of the client."""
 
     def __init__(self, client: Any, wire: Wire) -> None:
-        object.__setattr__(self, "_client", client)
-        object.__setattr__(self, "_wire", wire)
-        object.__setattr__(self, "_stream", None)
+        object.__setattr__(self, "_flaky_client", client)
+        object.__setattr__(self, "_flaky_wire", wire)
+        object.__setattr__(self, "_flaky_stream", None)
 
     @property  # type: ignore[misc]
     def __class__(self) -> type[Any]:
@@ -70,7 +70,7 @@ class _FlakyAnswer(FlakyClient):
 
 def wire_of(client: Any) -> Wire:
     """The wire of a flaky client. Raises ``AttributeError`` for anything else."""
-    return cast(Wire, object.__getattribute__(client, "_wire"))
+    return cast(Wire, object.__getattribute__(client, "_flaky_wire"))
 
 
 def flaky(client: Any, methods: Iterable[str] | None = None, *, number: int = 1) -> Any:
@@ -188,15 +188,15 @@ async def _items_async(stream: Any, wire: Wire) -> Any:
 
 
 def _client_of(flaky_client: Any) -> Any:
-    return object.__getattribute__(flaky_client, "_client")
+    return object.__getattribute__(flaky_client, "_flaky_client")
 
 
 def _stream_of(flaky_client: Any, items: Callable[[Any, Wire], Any]) -> Any:
     """The client's items; one stream for a client that is an iterator itself."""
-    stream = object.__getattribute__(flaky_client, "_stream")
+    stream = object.__getattribute__(flaky_client, "_flaky_stream")
     if stream is None:
         stream = items(_client_of(flaky_client), wire_of(flaky_client))
-        object.__setattr__(flaky_client, "_stream", stream)
+        object.__setattr__(flaky_client, "_flaky_stream", stream)
     return stream
 
 

@@ -18,6 +18,7 @@ from typing import Any, Final
 from .errors import Banned, ExchangeNotAvailable, InjectedFault, RateLimited
 
 _LONGEST_BAN: Final = 3 * 86_400.0
+_MOST_DOUBLINGS: Final = 60
 _NEVER: Final = 1 << 62
 
 
@@ -74,7 +75,7 @@ class Limits:
             return None
         self._ignored += 1
         if given["tolerated"] is not None and self._ignored > given["tolerated"]:
-            lasts = min(float(given["ban"]) * 2**self._bans, _LONGEST_BAN)
+            lasts = min(float(given["ban"]) * 2 ** min(self._bans, _MOST_DOUBLINGS), _LONGEST_BAN)
             self._bans += 1
             self._banned_until = now + round(lasts * 1e9)
             self._window_ends = 0

@@ -45,7 +45,7 @@ class BrokenFeedOperation(Operation):
             return self._feed
 
 
-@functools.cache
+@functools.lru_cache(maxsize=1024)
 def operation_type(kind: Kind, base: type[Operation]) -> type[Operation]:
     """The operations of a kind of plan, made from those of an engine."""
     if kind.fault is None:

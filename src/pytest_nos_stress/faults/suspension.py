@@ -8,21 +8,25 @@ from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, asyncc
 from contextvars import ContextVar
 from typing import Any
 
-_suspended: ContextVar[bool] = ContextVar("faults are suspended", default=False)
+_suspended: ContextVar[list[bool] | None] = ContextVar("faults are suspended", default=None)
+"""A list of one, which tasks and threads that were begun in a block share with it: they outlive it."""
 
 
 def are_suspended() -> bool:
     """Whether calls made here meet no faults."""
-    return _suspended.get()
+    shared = _suspended.get()
+    return shared is not None and shared[0]
 
 
 @contextmanager
 def suspended() -> Iterator[None]:
     """In the block, calls meet no faults."""
-    token = _suspended.set(True)
+    shared = [True]
+    token = _suspended.set(shared)
     try:
         yield
     finally:
+        shared[0] = False
         _suspended.reset(token)
 
 

@@ -7,7 +7,7 @@ agents and the statistics agree on this table, and so an operation's plan is one
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
@@ -74,7 +74,9 @@ class Kinds:
         failure_mode: str,
         missing_data: Options | None,
         faults: str | Options | None,
-        listed: Iterable[str] = (),
+        listed: Sequence[str] = (),
+        *,
+        network_fails: bool = False,
     ) -> None:
         drawn = catalogue.missing_data(missing_data)
         data = [_missing(one, missing_data_prob * share) for one, share in _shares(drawn)]
@@ -96,6 +98,9 @@ class Kinds:
             *calls,
             Kind(None, SUCCESS, True, switched_off=True),
         )
+        drawn_faults = any(kind.probability for kind in self.all)
+        self.plans_faults = bool(drawn_faults or catalogue.states(faults) or listed or network_fails)
+        """Whether anything is planned to go wrong."""
         self.width = len(self.all)
         self.off = self.width - 1
         self.first_call = 1 + len(data)

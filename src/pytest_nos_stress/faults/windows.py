@@ -44,7 +44,7 @@ def windows_of(value: Any) -> tuple[FaultWindow, ...] | None:
     """The windows that a setting's value stands for. Raises ``Refused`` or ``ValueError``."""
     if value is None:
         return None
-    rows = [value] if isinstance(value, Mapping) or _is_pair(value) else list(value)
+    rows = [value] if isinstance(value, (Mapping, FaultWindow)) or _is_pair(value) else list(value)
     if not rows:
         raise Refused("there are no windows")
     return tuple(_window(row) for row in rows)
@@ -52,7 +52,7 @@ def windows_of(value: Any) -> tuple[FaultWindow, ...] | None:
 
 def read_windows(text: Any) -> Any:
     """Windows of text: ``5s-10s``, ``60s-`` or ``failover+10s``, comma-separated."""
-    if not isinstance(text, (str, list)):
+    if not isinstance(text, str) and not (isinstance(text, list) and all(isinstance(one, str) for one in text)):
         return text
     parts = [part.strip() for line in ([text] if isinstance(text, str) else text) for part in line.split(",")]
     return [_read(part) for part in parts if part]
@@ -84,6 +84,8 @@ def _window(row: Any) -> FaultWindow:
             raise Refused(f"{row!r} is no window; one is {' or '.join(_ALLOWED)}")
         begin = _seconds(row.get("from", 0))
         lasts = row.get("lasts")
+        if lasts is not None and not _seconds(lasts):
+            raise Refused(f"{row!r} lasts no time")
         return FaultWindow(begin, None if lasts is None else begin + _seconds(lasts), event)
     if not _is_pair(row):
         raise Refused(f"{row!r} is no window; one is {' or '.join(_ALLOWED)}")

@@ -45,7 +45,6 @@ class Wire:
         self._number = number
         self._methods = methods
         self._lock = threading.Lock()
-        self._calls: Counter[Any] = Counter()
         self._outside = itertools.count()
         self._late: list[tuple[float, Callable[[], Any]]] = []
         self._limits: Limits | None = None
@@ -62,7 +61,6 @@ class Wire:
             if self._world is not None:
                 raise SettingError("flaky client: is used by a run that goes on; must have a wrapper for each run")
             self._world, self._limits = world, limits
-        self._calls.clear()
         self.met.clear()
         self.first_faults.clear()
         self.is_used = False
@@ -156,10 +154,9 @@ class Wire:
         if current is None:
             where, number = "", next(self._outside)
         else:
-            agent, index = current
-            with self._lock:
-                number = self._calls[current]
-                self._calls[current] += 1
+            agent, index = current.agent, current.index
+            number = current.calls.get(self, 0)
+            current.calls[self] = number + 1
             where = f"{agent.name}\0{index}"
         key = f"client\0{world.scenario.seed}\0{self._number}\0{where}\0{number}"
         random = Random(blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).digest())
@@ -222,7 +219,7 @@ def _execute(call: Callable[[], Any]) -> None:
     """Execute a request whose caller has given up: nobody is there to hear that it fails."""
     try:
         answer = call()
-    except Exception:
+    except BaseException:
         return
     if inspect.iscoroutine(answer):
         answer.close()

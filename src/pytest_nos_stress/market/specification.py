@@ -8,21 +8,22 @@ place of a model, and ``timezone`` beside it. Guarantee: a value that ``check_ma
 from __future__ import annotations
 
 import functools
-import inspect
+import os
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from pytest_nos_stress.kinds import Refused
 from pytest_nos_stress.options import Options, plain
+from pytest_nos_stress.settings import shown
 
-from .events import EVENTS
-from .quotes import Market
-from .replay import replay
-from .source import PriceSource
-from .volatility import MODELS
+if TYPE_CHECKING:
+    from .quotes import Market
+    from .source import PriceSource
 
+_MODELS: Final = ("equity", "gjr", "bates", "calm")
+_EVENTS: Final = ("crash", "flash_crash")
 _OF_MARKET: Final = ("symbols", "model", "events", "speed")
-_OF_REPLAY: Final = tuple(name for name in inspect.signature(replay).parameters if name != "path")
+_OF_REPLAY: Final = ("timezone", "symbol", "format", "interval", "spread")
 
 
 def check_market(value: Any) -> str | Options | None:
@@ -30,12 +31,12 @@ def check_market(value: Any) -> str | Options | None:
     if value is None:
         return None
     if isinstance(value, str):
-        if value not in MODELS and value not in EVENTS:
-            raise Refused(f"no such market; there are {', '.join((*MODELS, *EVENTS))}, or a mapping")
+        if value not in _MODELS and value not in _EVENTS:
+            raise Refused(f"no such market; there are {', '.join((*_MODELS, *_EVENTS))}, or a mapping")
         return value
     if not isinstance(value, Mapping):
-        raise ValueError(value)
-    options = Options(value)
+        raise Refused("recorded prices are {'replay': path}, a model {'model': name}")
+    options = Options(_builtin(value))
     _check(options)
     return options
 
@@ -44,6 +45,8 @@ def open_market(
     value: str | Options | None, *, seed: int, clock: Callable[[], float], start: float | None
 ) -> Market:
     """The market that a setting's checked value stands for."""
+    from .quotes import Market
+
     given = _parameters(value)
     return Market(**given, seed=seed, clock=clock, start=start)
 
@@ -52,22 +55,49 @@ def _parameters(value: str | Options | None) -> dict[str, Any]:
     if value is None:
         return {}
     if isinstance(value, str):
-        return {"model": value} if value in MODELS else {"events": (value,)}
+        return {"model": value} if value in _MODELS else {"events": (value,)}
     given = {name: plain(one) for name, one in value.items() if name in _OF_MARKET}
     if "replay" in value:
-        given["model"] = _recorded(Options({name: one for name, one in value.items() if name not in _OF_MARKET}))
+        recorded = Options({name: one for name, one in value.items() if name not in _OF_MARKET})
+        given["model"] = _recorded(recorded, _state_of(value["replay"]))
     return given
 
 
+def _state_of(paths: Any) -> Any:
+    """Which files these are, and as of when."""
+    if isinstance(paths, Mapping):
+        return tuple(_state_of(path) for path in paths.values())
+    try:
+        found = os.stat(paths)
+    except (OSError, TypeError, ValueError):
+        return None
+    return os.path.abspath(paths), found.st_mtime_ns, found.st_size
+
+
+def _builtin(value: Any) -> Any:
+    """What JSON knows: paths as text, and nothing that has no text."""
+    if isinstance(value, Mapping):
+        return {name: _builtin(one) for name, one in value.items()}
+    if isinstance(value, (list, tuple)):
+        return tuple(map(_builtin, value))
+    if isinstance(value, os.PathLike):
+        return os.fspath(value)
+    if value is None or isinstance(value, (bool, int, float, str)):
+        return value
+    raise Refused(f"{shown(value)} is no name, number or path; recorded prices are {{'replay': path}}")
+
+
 @functools.lru_cache(maxsize=8)
-def _recorded(options: Options) -> PriceSource:
+def _recorded(options: Options, _state: Any) -> PriceSource:
     """Recorded prices, read once for all runs of a session."""
+    from .replay import replay
+
     given = {name: plain(one) for name, one in options.items()}
     return replay(given.pop("replay"), **given)
 
 
 def _check(options: Options) -> None:
-    allowed = (*_OF_MARKET, *_OF_REPLAY, "replay") if "replay" in options else (*_OF_MARKET, "replay")
+    allowed = (*_OF_MARKET, "replay", *(_OF_REPLAY if "replay" in options else ()))
     unknown = [name for name in options if name not in allowed]
     if unknown:
         raise Refused(f"there is no {unknown[0]!r}; there are {', '.join(allowed)}")

@@ -105,6 +105,7 @@ class Proxy:
         self._made = self._resets = self._bytes_up = self._bytes_down = 0
         self.is_closed = False
         self._planned: Planned | None = None
+        self._key, self._numbered_from = name, 0
         self._load_generators()
 
     @property
@@ -189,9 +190,9 @@ class Proxy:
         """
         self._runner.run(self._change_network(Network.of(network), planned))
 
-    def reseed(self, seed: int) -> None:
-        """Let connections made from now on draw from another seed."""
-        self._seed = seed
+    def reseed(self, seed: int, key: str) -> None:
+        """Let connections made from now on draw from another seed and key, numbered from 0."""
+        self._seed, self._key, self._numbered_from = seed, key, self._made
 
     def restart_clock(self) -> None:
         """Let the times of the network's partitions count from now, not from when the proxy was made."""
@@ -295,6 +296,10 @@ class Proxy:
             connection.open(*self._server)
         return connection.client
 
+    def _name_of(self, connection: Connection) -> str:
+        """What a connection draws under."""
+        return f"{self._key} {connection.number - self._numbered_from}"
+
     def _legs_of(self, link: Link, connection: str) -> NextLegs:
         return (
             drawn(link.network.draws(self._seed, connection))
@@ -304,7 +309,7 @@ class Proxy:
 
     def _join_network(self, link: Link, connection: Connection) -> Exchange:
         exchange = Exchange(
-            self._legs_of(link, f"{self.name} {connection.number}"),
+            self._legs_of(link, self._name_of(connection)),
             link,
             self._is_partitioned,
             self._runner.loop,
@@ -318,7 +323,7 @@ class Proxy:
         return exchange
 
     def _apply(self, toxic: Toxic, connection: Connection) -> None:
-        random = Random(agent_key(self._seed, f"{self.name} {connection.number}", f"toxic {toxic.name}"))
+        random = Random(agent_key(self._seed, self._name_of(connection), f"toxic {toxic.name}"))
         if random.random() >= toxic.toxicity:
             return
         stream = connection.stream(toxic.stream)

@@ -11,7 +11,7 @@ import functools
 import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from hashlib import blake2b
 from random import Random
 from typing import TYPE_CHECKING, Final
@@ -21,6 +21,7 @@ from pytest_nos_stress.faults.calls import Course, course_of
 from pytest_nos_stress.faults.limits import Limits
 from pytest_nos_stress.faults.network import Network
 from pytest_nos_stress.faults.network_draws import ARRIVES, REPLY_LOST, REQUEST_LOST
+from pytest_nos_stress.faults.table import LOST_REPLY, LOST_REQUEST
 
 from .control import Proxy
 from .messages import NextLegs, drawn
@@ -35,40 +36,44 @@ _NO_NETWORK: Final = Network(timeout=0.05)
 
 
 class PlannedExchanges:
-    """What the exchanges of all connections meet in one run."""
+    """What the exchanges at all proxies meet in one run. ``calls_fail``: whether that is faults of calls too."""
 
-    def __init__(self, world: World, network: Network | None) -> None:
-        scenario = world.scenario
+    def __init__(self, world: World, *, calls_fail: bool) -> None:
         self.met: Counter[str] = Counter()
         """The faults that exchanges have met, by name."""
         self._world = world
-        self._network = network
-        self._kinds = scenario.kinds
-        states = catalogue.states(scenario.faults)
+        self._kinds = world.scenario.kinds
+        self._calls_fail = calls_fail
+        states = catalogue.states(world.scenario.faults) if calls_fail else {}
         self._limits = Limits(states) if states else None
 
-    def of(self, connection: str) -> NextLegs:
-        """What the exchanges of a connection meet, one after another."""
+    def over(self, network: Network | None) -> Callable[[str], NextLegs]:
+        """For connections over a network: gives what the exchanges of one meet, by its name."""
+        return functools.partial(self._of, network)
+
+    def _of(self, network: Network | None, connection: str) -> NextLegs:
         seed = self._world.scenario.seed
-        network = None if self._network is None else drawn(self._network.draws(seed, connection))
-        numbers = itertools.count()
-        return functools.partial(self._next, f"proxy\0{seed}\0{connection}", numbers, network)
+        legs = None if network is None else drawn(network.draws(seed, connection))
+        return functools.partial(self._next, f"proxy\0{seed}\0{connection}", itertools.count(), legs)
 
     def _next(self, key: str, numbers: Iterator[int], network: NextLegs | None) -> tuple[float, float, int]:
         request, reply, lost = (0.0, 0.0, ARRIVES) if network is None else network()
         random = Random(blake2b(f"{key}\0{next(numbers)}".encode("utf-8", "surrogatepass")).digest())
+        if lost != ARRIVES:
+            self.met[LOST_REQUEST if lost == REQUEST_LOST else LOST_REPLY] += 1
+            return request, reply, lost
         refusal = None if self._limits is None else self._limits.refusal(self._world.elapsed())
         if refusal is not None:
             self.met[refusal.kind] += 1
             return request, reply, REQUEST_LOST
-        kind = self._kinds.drawn_call(random.random())
+        kind = self._kinds.drawn_call(random.random()) if self._calls_fail else None
         if kind is None or kind.fault in _NOT_SEEN:
-            return request, reply, lost
+            return request, reply, ARRIVES
         self.met[str(kind.shown)] += 1
         course = course_of(kind, lambda: random)
         if course.late is not None:
             return request + course.before + course.late, reply, REPLY_LOST
-        return request + course.before, reply + course.after, lost or _lost(course)
+        return request + course.before, reply + course.after, _lost(course)
 
 
 @contextmanager
@@ -78,27 +83,24 @@ def in_run(proxies: Sequence[Proxy], world: World, *, calls_fail: bool) -> Itera
     They rest while faults do not take place. ``calls_fail``: whether faults of calls are met here. Gives the
     faults that are met, by name.
     """
-    before = [(proxy, proxy.network, proxy.predicate) for proxy in proxies]
-    met: Counter[str] = Counter()
-    for proxy, own, predicate in before:
-        network = own or world.scenario.network
-        planned: Callable[[str], NextLegs] | None = None
-        if calls_fail:
-            exchanges = PlannedExchanges(world, network)
-            exchanges.met = met
-            planned = exchanges.of
-        proxy.use_network(network or (_NO_NETWORK if calls_fail else None), planned)
-        proxy.reseed(world.scenario.seed)
-        world.at_the_start.append(proxy.restart_clock)
-        if predicate is None:
-            proxy.active_when(functools.partial(world.faults_take_place, None))
-    try:
-        yield met
-    finally:
-        for proxy, own, predicate in before:
-            proxy.active_when(predicate)
-            if not proxy.is_closed:
-                proxy.use_network(own)
+    exchanges = PlannedExchanges(world, calls_fail=calls_fail)
+    with ExitStack() as stack:
+        for place, proxy in enumerate(proxies):
+            stack.callback(_restore, proxy, proxy.network, proxy.predicate)
+            proxy.reseed(world.scenario.seed, f"proxy {place}")
+            network = proxy.network or world.scenario.network
+            if network is not None or calls_fail:
+                proxy.use_network(network or _NO_NETWORK, exchanges.over(network))
+            world.at_the_start.append(proxy.restart_clock)
+            if proxy.predicate is None:
+                proxy.active_when(functools.partial(world.faults_take_place, None))
+        yield exchanges.met
+
+
+def _restore(proxy: Proxy, network: Network | None, predicate: Callable[[], bool] | None) -> None:
+    proxy.active_when(predicate)
+    if not proxy.is_closed:
+        proxy.use_network(network)
 
 
 def _lost(course: Course) -> int:

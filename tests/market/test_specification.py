@@ -1,0 +1,81 @@
+"""What a setting may say of the market, and the market that opens from it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_nos_stress import MultiAgentSimulator, Operation, Scenario, SettingError
+from pytest_nos_stress.market.events import EVENTS
+from pytest_nos_stress.market.specification import check_market
+from pytest_nos_stress.market.volatility import MODELS
+
+BARS = """timestamp,open,high,low,close,volume
+2026-01-05T14:30:00Z,{0},{0},{0},{0},9
+2026-01-05T14:31:00Z,{0},{0},{0},{0},9
+"""
+
+
+def prices_seen(directory: Path, market: Any) -> set[float]:
+    seen: set[float] = set()
+
+    def buy(operation: Operation) -> None:
+        seen.add(operation.market.quote(operation.market.symbols[0]).last)
+
+    MultiAgentSimulator(
+        agents=1,
+        target={"buy": buy},
+        market=market,
+        engine="virtual",
+        missing_data_prob=0,
+        failure_prob=0,
+        operations_per_agent=3,
+        output_dir=directory / "out",
+    ).run()
+    return seen
+
+
+def test_every_model_and_every_event_is_a_market_by_its_name() -> None:
+    for name in (*MODELS, *EVENTS):
+        assert check_market(name) == name
+
+
+def test_a_recorded_file_may_be_a_path_and_stands_in_the_scenario_as_text(tmp_path: Path) -> None:
+    file = tmp_path / "aapl.csv"
+    file.write_text(BARS.format(500))
+    assert prices_seen(tmp_path, {"replay": file}) == {500.0}
+    scenario = Scenario(market={"replay": file})
+    assert Scenario.from_json(scenario.to_json()) == scenario
+
+
+def test_a_file_that_has_changed_and_one_of_the_same_name_elsewhere_are_read_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for number, price in enumerate((100, 200)):
+        place = tmp_path / str(number)
+        place.mkdir()
+        (place / "aapl.csv").write_text(BARS.format(price))
+        monkeypatch.chdir(place)
+        assert prices_seen(tmp_path, {"replay": "aapl.csv"}) == {float(price)}
+    (place / "aapl.csv").write_text(BARS.format(3000))
+    assert prices_seen(tmp_path, {"replay": "aapl.csv"}) == {3000.0}
+
+
+@pytest.mark.parametrize(
+    ("market", "words"),
+    [
+        ("crsh", "no such market; there are equity"),
+        ({"modle": "gjr"}, "there is no 'modle'"),
+        ({"model": object()}, "recorded prices are {'replay': path}"),
+        ({"replay": "nowhere.csv"}, "nowhere.csv"),
+        ({"replay": "a.csv", "model": "gjr"}, "one or the other"),
+        (3, "{'replay': path}"),
+    ],
+)
+def test_what_opens_no_market_is_one_line(market: Any, words: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        Scenario(market=market)
+    assert len(str(caught.value).splitlines()) == 1
+    assert words in str(caught.value)
