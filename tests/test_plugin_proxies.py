@@ -251,3 +251,69 @@ def test_unknown(stress_proxy, echo):
     assert "in use" in lines[1]
     assert "there are colo, same-region, cross-continent, retail" in lines[2]
     assert "pytest_nos_stress/" not in result.stdout.str()
+
+
+def test_every_run_of_a_test_meets_the_same_faults_whatever_went_before(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        ECHO
+        + """
+def test_it(stress_simulator, stress_proxy, echo):
+    proxy = stress_proxy(echo.server_address)
+    found = []
+    for runs in range(2):
+        failed = []
+        def buy(operation):
+            try:
+                ask(proxy, operation.id)
+            except ConnectionError:
+                failed.append(operation.index)
+        stress_simulator.run(buy, faults="lost_request", failure_prob=0.3, **{**QUICK, "agents": 1})
+        found.append(failed)
+        ask(proxy, "between")
+    assert found[0] == found[1] != []
+"""
+    )
+    passes(project)
+
+
+def test_a_session_begins_and_checks_look_without_faults(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        ECHO
+        + """
+import contextlib
+
+def test_it(stress_simulator, stress_proxy, echo):
+    proxy = stress_proxy(echo.server_address)
+
+    @contextlib.contextmanager
+    def session(agent):
+        assert ask(proxy, "login") == "login"
+        yield
+
+    def buy(operation):
+        with contextlib.suppress(ConnectionError):
+            ask(proxy, operation.id)
+
+    def is_up():
+        assert ask(proxy, "health") == "health"
+
+    stress_simulator.run(
+        buy, faults="lost_reply", failure_prob=0.9, per_agent=session, checks=[is_up], every=10, **QUICK
+    )
+"""
+    )
+    passes(project)
+
+
+def test_faults_that_were_to_be_met_at_a_proxy_nobody_used_are_no_pass(project: pytest.Pytester) -> None:
+    project.makepyfile(
+        ECHO
+        + """
+def test_it(stress_simulator, stress_proxy, echo):
+    stress_proxy(echo.server_address)
+    stress_simulator.run(lambda: None, faults="binance", **QUICK)
+"""
+    )
+    result = project.runpytest_subprocess("--stress")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(["*stress_proxy: nothing was sent through it in the run*"])

@@ -746,3 +746,24 @@ def test_contextvars_of_the_caller_are_those_of_the_agents(tmp_path: Path) -> No
 def test_a_simulator_of_async_tasks_runs_again_from_zero(tmp_path: Path) -> None:
     one = simulator(tmp_path, nothing, agents=2, operations_per_agent=5, seed=3)
     assert [one.run().successes for _ in range(3)] == [10, 10, 10]
+
+
+def test_who_waits_again_and_again_for_what_never_comes_is_hung_and_the_run_ends(tmp_path: Path) -> None:
+    async def polls(operation: AsyncOperation) -> None:
+        while True:
+            await operation.sleep(0.001)
+
+    began = time.monotonic()
+    with pytest.raises(RunFailed, match="hung"):
+        MultiAgentSimulator(
+            target={"buy": polls},
+            agents=2,
+            operations_per_agent=1,
+            max_delay=0,
+            min_delay=0,
+            missing_data_prob=0,
+            failure_prob=0,
+            operation_timeout=0.3,
+            output_dir=tmp_path,
+        ).run()
+    assert time.monotonic() - began < 30

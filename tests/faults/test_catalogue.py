@@ -192,3 +192,11 @@ def test_a_given_mapping_may_change_afterwards() -> None:
     given["stale"]["age"].append(7)
     given["gap"] = {}
     assert scenario == Scenario(missing_data={"stale": {"age": (5, 9)}})
+
+
+def test_what_is_given_of_a_profiles_fault_leaves_the_rest_of_it_as_it_is() -> None:
+    given = Scenario(faults={"profile": "ib", "rate_limit": {"limit": 10}, "reject": 5}).faults
+    limit = catalogue.states(given)["rate_limit"]
+    assert (limit["limit"], limit["per"], limit["ban"], limit["code"]) == (10, 1.0, 10.0, 100)
+    reject = next(one for one in catalogue.call_faults(given) if one.name == "reject")
+    assert (reject.weight, reject.parameters["code"]) == (5, 201)
