@@ -11,6 +11,8 @@ from hashlib import blake2b
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, Protocol
 
+from .draws import random_of
+
 if TYPE_CHECKING:
     from .market import Market
 
@@ -74,9 +76,7 @@ class Operation:
         try:
             return self._random
         except AttributeError:
-            self._random = Random(
-                f"{self._performer.seed}\0{self.agent}\0{self.index}".encode("utf-8", "surrogatepass")
-            )
+            self._random = random_of(self._performer.seed, self.agent, self.index)
             return self._random
 
     @property

@@ -10,9 +10,9 @@ import functools
 import threading
 from collections.abc import Callable, Sequence
 from contextvars import ContextVar
-from random import Random
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from .draws import random_of
 from .faults.calls import drive, drive_async
 from .faults.delivery import Call, Delivery, Legs, OrdinaryCall
 from .faults.errors import InjectedFault, is_injected
@@ -246,7 +246,7 @@ class World:
             kind,
             agent.legs_of(index),
             functools.partial(agent.kind_of_attempt, index),
-            functools.partial(_draws, self.scenario.seed, agent.name, index),
+            functools.partial(random_of, "call", self.scenario.seed, agent.name, index),
         )
         function = functools.partial(task.function, operation) if task.takes_operation else task.function
         steps = self.delivery.steps(call, _Notes(agent, index, kind), met)
@@ -316,7 +316,3 @@ class _Notes:
 
     def ended_well(self) -> None:
         self._agent.ended_well(self._index, self._kind)
-
-
-def _draws(seed: int, agent: str, index: int, attempt: int) -> Random:
-    return Random(f"call\0{seed}\0{agent}\0{index}\0{attempt}".encode("utf-8", "surrogatepass"))

@@ -13,7 +13,6 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from . import catalogue
 from .calls import SHORTEST_WAIT, Course, Steps, course_of, follow
 from .errors import InjectedFault, RequestTimeout, is_injected
 from .limits import Limits
@@ -124,8 +123,7 @@ class Delivery:
         self._retries = Retries.of(scenario.retries)
         self._network = scenario.network if network else None
         self._link = None if self._network is None else Link(self._network)
-        states = catalogue.states(scenario.faults) if limits else {}
-        self._limits = Limits(states) if states else None
+        self._limits = Limits.of(scenario.faults) if limits else None
         self.does_nothing = not (self._network or self._limits or self._retries.times)
         """Whether ordinary calls arrive as they are."""
 

@@ -15,6 +15,9 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
+from pytest_nos_stress.options import Options
+
+from . import catalogue
 from .errors import Banned, ExchangeNotAvailable, InjectedFault, RateLimited
 
 _LONGEST_BAN: Final = 3 * 86_400.0
@@ -39,6 +42,12 @@ class Limits:
         self._ignored = 0
         self._bans = 0
         self._banned_until = 0
+
+    @classmethod
+    def of(cls, faults: str | Options | None) -> Limits | None:
+        """Those of a scenario's faults; None where these have none."""
+        states = catalogue.states(faults)
+        return cls(states) if states else None
 
     def refusal(self, elapsed: float) -> InjectedFault | None:
         """Why a request of this moment is refused; None where it is let through."""

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import functools
-from random import Random
 from typing import Any
 
+from pytest_nos_stress.draws import random_of
 from pytest_nos_stress.errors import MissingDataError
 from pytest_nos_stress.operation import Operation
 
@@ -39,9 +39,9 @@ class BrokenFeedOperation(Operation):
             return self._feed
         except AttributeError:
             performer = self._performer
-            key = f"feed\0{performer.seed}\0{self.agent}\0{self.index}".encode("utf-8", "surrogatepass")
+            random = random_of("feed", performer.seed, self.agent, self.index)
             feed = FEEDS[str(self.fault)]
-            self._feed = feed(performer.market, performer.now, Random(key), self.kind.parameters)
+            self._feed = feed(performer.market, performer.now, random, self.kind.parameters)
             return self._feed
 
 

@@ -16,13 +16,12 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
-from hashlib import blake2b
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
+from pytest_nos_stress.draws import random_of
 from pytest_nos_stress.settings import SettingError
 
-from . import catalogue
 from .calls import Course, course_of, drive, drive_async, follow
 from .errors import InjectedFault, NetworkFault
 from .limits import Limits
@@ -151,15 +150,15 @@ class Wire:
         self.is_used = True
         kinds = world.kinds
         current = CURRENT.get()
+        where: tuple[Any, ...]
         if current is None:
-            where, number = "", next(self._outside)
+            where, number = (), next(self._outside)
         else:
             agent, index = current.agent, current.index
             number = current.calls.get(self, 0)
             current.calls[self] = number + 1
-            where = f"{agent.name}\0{index}"
-        key = f"client\0{world.scenario.seed}\0{self._number}\0{where}\0{number}"
-        random = Random(blake2b(key.encode("utf-8", "surrogatepass"), digest_size=16).digest())
+            where = (agent.name, index)
+        random = random_of("client", world.scenario.seed, self._number, *where, number)
         if not world.faults_take_place(current):
             return kinds.all[kinds.off], random
         if world.scenario.planned is not None:
@@ -200,8 +199,7 @@ def a_run_goes_on() -> bool:
 @contextmanager
 def connected(wires: Iterable[Wire], world: World) -> Iterator[None]:
     """In the block, calls by these wires meet what is planned in the world, and share its exchange's limits."""
-    states = catalogue.states(world.scenario.faults)
-    limits = Limits(states) if states else None
+    limits = Limits.of(world.scenario.faults)
     joined: list[Wire] = []
     _running.append(world)
     try:

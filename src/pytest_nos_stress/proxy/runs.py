@@ -12,11 +12,9 @@ import itertools
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
-from hashlib import blake2b
-from random import Random
 from typing import TYPE_CHECKING, Final
 
-from pytest_nos_stress.faults import catalogue
+from pytest_nos_stress.draws import random_of
 from pytest_nos_stress.faults.calls import Course, course_of
 from pytest_nos_stress.faults.limits import Limits
 from pytest_nos_stress.faults.network import Network
@@ -44,21 +42,19 @@ class PlannedExchanges:
         self._world = world
         self._kinds = world.scenario.kinds
         self._calls_fail = calls_fail
-        states = catalogue.states(world.scenario.faults) if calls_fail else {}
-        self._limits = Limits(states) if states else None
+        self._limits = Limits.of(world.scenario.faults) if calls_fail else None
 
     def over(self, network: Network | None) -> Callable[[str], NextLegs]:
         """For connections over a network: gives what the exchanges of one meet, by its name."""
         return functools.partial(self._of, network)
 
     def _of(self, network: Network | None, connection: str) -> NextLegs:
-        seed = self._world.scenario.seed
-        legs = None if network is None else drawn(network.draws(seed, connection))
-        return functools.partial(self._next, f"proxy\0{seed}\0{connection}", itertools.count(), legs)
+        legs = None if network is None else drawn(network.draws(self._world.scenario.seed, connection))
+        return functools.partial(self._next, connection, itertools.count(), legs)
 
-    def _next(self, key: str, numbers: Iterator[int], network: NextLegs | None) -> tuple[float, float, int]:
+    def _next(self, connection: str, numbers: Iterator[int], network: NextLegs | None) -> tuple[float, float, int]:
         request, reply, lost = (0.0, 0.0, ARRIVES) if network is None else network()
-        random = Random(blake2b(f"{key}\0{next(numbers)}".encode("utf-8", "surrogatepass")).digest())
+        random = random_of("proxy", self._world.scenario.seed, connection, next(numbers))
         if lost != ARRIVES:
             self.met[LOST_REQUEST if lost == REQUEST_LOST else LOST_REPLY] += 1
             return request, reply, lost
