@@ -8,10 +8,10 @@ task it cannot perform, a signature that no operation fits, a coroutine function
 from __future__ import annotations
 
 import inspect
-import itertools
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from .callables import code_of_call, is_coroutine_function
 from .settings import DEFAULT_TASKS, SettingError, shown
 from .text import one_line
 
@@ -39,7 +39,7 @@ def default_tasks(target: object) -> tuple[str, ...]:
 def is_async(target: object, names: Iterable[str]) -> bool:
     """Whether one of the tasks is ``async def``. Raises as ``bind`` does."""
     functions = _functions(target, list(names))
-    return any(map(inspect.iscoroutinefunction, itertools.chain(*map(_code_of_call, functions.values()))))
+    return any(map(is_coroutine_function, functions.values()))
 
 
 def bind(target: object, names: Iterable[str], engine: str = "threads") -> list[Task]:
@@ -80,13 +80,6 @@ def _offers(target: object) -> str:
     return ", ".join(public[:10]) or "no public method"
 
 
-def _code_of_call(function: object) -> list[Any]:
-    """What runs when it is called: itself or its ``__call__``. Mocks with a spec have no code of their own."""
-    kinds = [function, getattr(function, "__call__", None)]  # noqa: B004 - the method itself is wanted
-    flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
-    return kinds if isinstance(flags, int) else []
-
-
 def _describe(target: object) -> str:
     return "the mapping" if isinstance(target, Mapping) else f"a target of type {type(target).__name__}"
 
@@ -94,17 +87,17 @@ def _describe(target: object) -> str:
 def _task(name: str, function: Any, engine: str) -> Task:
     if not callable(function):
         raise SettingError(f"target: task {name!r} is {shown(function)}, which cannot be called")
-    code = _code_of_call(function)
+    code = code_of_call(function)
     if any(map(inspect.isasyncgenfunction, code)):
         raise SettingError(f"target: task {name!r} is an async generator function, whose body a call does not run")
-    if engine != "asyncio" and any(map(inspect.iscoroutinefunction, code)):
+    is_async = is_coroutine_function(function)
+    if engine != "asyncio" and is_async:
         raise SettingError(
             f"target: task {name!r} is async def, which engine {engine!r} cannot run; "
             "must be a sync function, or run with engine='asyncio'"
         )
     if any(map(inspect.isgeneratorfunction, code)):
         raise SettingError(f"target: task {name!r} is a generator function, whose body a call does not run")
-    is_async = any(map(inspect.iscoroutinefunction, code))
     return Task(name, function, _takes_operation(name, function), is_async)
 
 

@@ -21,6 +21,7 @@ from pathlib import PurePath
 from types import AsyncGeneratorType, BuiltinFunctionType, FunctionType, GeneratorType, MethodType
 from typing import Any, Final, cast
 
+from pytest_nos_stress.callables import code_of_call, is_coroutine_function
 from pytest_nos_stress.settings import SettingError, shown
 
 from .wire import Wire
@@ -124,14 +125,14 @@ def _in_front_of(client: Any, wire: Wire, base: type[Any] = FlakyClient) -> Any:
 
 
 def _method(method: Callable[..., Any], wire: Wire) -> Callable[..., Any]:
-    if _is(inspect.iscoroutinefunction, method):
+    if is_coroutine_function(method):
 
         @_as(method)
         async def flaky_coroutine(*args: Any, **kwargs: Any) -> Any:
             return _flaky_answer(await wire.call_async(method, *args, **kwargs), wire)
 
         return flaky_coroutine
-    if _is(inspect.isasyncgenfunction, method):
+    if any(map(inspect.isasyncgenfunction, code_of_call(method))):
 
         @_as(method)
         def flaky_stream(*args: Any, **kwargs: Any) -> Any:
@@ -150,12 +151,6 @@ def _as(method: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     """``functools.wraps``, also for mocks, whose name is none."""
     has_name = isinstance(getattr(method, "__name__", None), str)
     return functools.wraps(method, () if not has_name else functools.WRAPPER_ASSIGNMENTS, ())
-
-
-def _is(question: Callable[[Any], bool], function: Any) -> bool:
-    """What the inspector says of a function. Of a mock's code, which is a mock, it says yes to everything."""
-    flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
-    return isinstance(flags, int) and question(function)
 
 
 def _flaky_answer(answer: Any, wire: Wire) -> Any:
@@ -218,7 +213,7 @@ def _call(self: Any, *args: Any, **kwargs: Any) -> Any:
     client, wire = _client_of(self), wire_of(self)
     if not wire.is_faulty("__call__"):
         return client(*args, **kwargs)
-    if any(_is(inspect.iscoroutinefunction, one) for one in (client, vars(type(client)).get("__call__"))):
+    if is_coroutine_function(client):
         return wire.call_async(client, *args, **kwargs)
     return _flaky_answer(wire.call(client, *args, **kwargs), wire)
 
