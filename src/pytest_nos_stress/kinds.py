@@ -5,11 +5,12 @@ A session that sets nothing and runs no stress test never imports this.
 
 from __future__ import annotations
 
-import ast
 import math
 import operator
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
+
+from . import reading
 
 ENGINES = ("threads", "asyncio", "virtual", "explore")
 FAILURE_MODES = ("lost_request", "lost_reply", "mixed")
@@ -156,50 +157,6 @@ def _tasks(value: Any) -> dict[str, float]:
     return weights
 
 
-def _split(text: Any) -> list[str]:
-    """Names of comma-separated text, or of a list of such texts."""
-    texts = [text] if isinstance(text, str) else list(text)
-    if not all(isinstance(one, str) for one in texts):
-        raise ValueError(text)
-    return [name.strip() for part in texts for name in part.split(",") if name.strip()]
-
-
-def _read_agents(text: Any) -> Any:
-    if not isinstance(text, (str, list, tuple)):
-        return text
-    names = _split(text)
-    if len(names) == 1 and names[0].lstrip("+-").isdecimal():
-        return int(names[0])
-    return names
-
-
-def _read_tasks(text: Any) -> Any:
-    if isinstance(text, Mapping):
-        return text
-    whole = text if isinstance(text, str) else "".join(text)
-    if whole.strip().startswith("{"):  # what pytest makes of an inline table where it wants text
-        return ast.literal_eval(whole.strip())
-    names = _split(text)
-    if not any("=" in name for name in names):
-        return names
-    pairs = [name.partition("=") for name in names]
-    if len({name for name, _, _ in pairs}) < len(pairs):
-        return [name for name, _, _ in pairs]
-    return {name.strip(): float(weight or 1) for name, _, weight in pairs}
-
-
-def _read_number(text: Any) -> Any:
-    return float(text) if isinstance(text, str) else text
-
-
-def _read_whole(text: Any) -> Any:
-    return int(text) if isinstance(text, str) else text
-
-
-def _read_lines(text: Any) -> Any:
-    return [text] if isinstance(text, str) else list(text)
-
-
 def _directory(value: Any) -> str:
     if isinstance(value, bytes) or not (isinstance(value, str) or hasattr(value, "__fspath__")):
         raise ValueError(value)
@@ -242,20 +199,6 @@ def _scenario(value: Any) -> Any:
     return value
 
 
-def _read_scenario(path: Any) -> Any:
-    """The scenario in a file that a run has written."""
-    from .scenario import Scenario
-    from .settings import SettingError, shown
-
-    try:
-        with open(path, encoding="utf-8") as file:
-            text = file.read()
-    except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8"
-        raise SettingError(f"scenario file {shown(path)}: cannot be read ({reason})") from None
-    return Scenario.from_json(text, f"scenario file {shown(path)}")
-
-
 def _checks(value: Any) -> tuple[Any, ...]:
     checks = (value,) if callable(value) else tuple(value)
     if not all(map(callable, checks)):
@@ -287,12 +230,6 @@ def _fault_windows(value: Any) -> Any:
     return windows_of(value)
 
 
-def _read_fault_windows(text: Any) -> Any:
-    from .faults.windows import read_windows
-
-    return read_windows(text)
-
-
 def _retries(value: Any) -> Any:
     from .faults.retries import check_retries
 
@@ -309,36 +246,6 @@ def _market(value: Any) -> Any:
     from .market.specification import check_market
 
     return check_market(value)
-
-
-def _read_options(text: Any) -> Any:
-    """A name, ``name=value`` pairs, or what pytest makes of an inline table where it wants text."""
-    if not isinstance(text, str):
-        return text
-    whole = text.strip()
-    if whole.startswith("{"):
-        return ast.literal_eval(whole)
-    pairs = [part.partition("=") for part in whole.split(",") if part.strip()]
-    if len(pairs) == 1 and not pairs[0][1]:
-        return whole
-    return {name.strip(): _read_value(value.strip()) if equals else 1 for name, equals, value in pairs}
-
-
-def _read_network(text: Any) -> Any:
-    """Text, which the network itself reads, but for what pytest makes of an inline table."""
-    return _read_options(text) if isinstance(text, str) and text.strip().startswith("{") else text
-
-
-def _read_value(text: str) -> Any:
-    try:
-        return ast.literal_eval(text)
-    except (SyntaxError, ValueError):
-        return text
-
-
-def _read_retries(text: Any) -> Any:
-    options = _read_options(text)
-    return int(options) if isinstance(options, str) else options
 
 
 def _clients(value: Any) -> tuple[Any, ...]:
@@ -365,33 +272,37 @@ def _proxies(value: Any) -> tuple[Any, ...]:
     return proxies
 
 
-PROBABILITY = Kind("a number from 0 to 1", _probability, _read_number)
+PROBABILITY = Kind("a number from 0 to 1", _probability, reading.read_number)
 DELAY = Kind("seconds from 0 up, or text with a unit such as '50ms'", _seconds_from_zero)
 SPAN = Kind("seconds above 0, or text with a unit such as '30s'", _seconds_above_zero)
 SPAN_OR_NONE = Kind(SPAN.allowed, _optional(_seconds_above_zero))
-AGENTS = Kind("a count from 1 to 1000000, or a list of names that differ", _agents, _read_agents)
-TASKS = Kind("a list of names that differ, or names with weights above 0", _tasks, _read_tasks)
-WHOLE = Kind("a whole number of at most 4096 bits", _optional(_whole), _read_whole)
-COUNT = Kind("a whole number from 1 up", _count, _read_whole)
+AGENTS = Kind("a count from 1 to 1000000, or a list of names that differ", _agents, reading.read_agents)
+TASKS = Kind("a list of names that differ, or names with weights above 0", _tasks, reading.read_tasks)
+WHOLE = Kind("a whole number of at most 4096 bits", _optional(_whole), reading.read_whole)
+COUNT = Kind("a whole number from 1 up", _count, reading.read_whole)
 DIRECTORY = Kind("the path of a directory", _directory)
-EXPRESSIONS = Kind("a list of expressions such as 'failure_rate < 10%'", _expressions, _read_lines)
+EXPRESSIONS = Kind("a list of expressions such as 'failure_rate < 10%'", _expressions, reading.read_lines)
 EXCEPTION_TYPES = Kind("exception types", _exception_types)
 AGENT_CONTEXT = Kind("a function of the agent's name that returns a context manager", _optional(_callable))
 SWITCH = Kind("True or False", _flag)
-SCENARIO = Kind("a Scenario", _scenario, _read_scenario)
+SCENARIO = Kind("a Scenario", _scenario, reading.read_scenario)
 CHECKS = Kind("a list of functions", _checks)
 COUNT_OR_NONE = Kind(COUNT.allowed, _optional(_count))
-MISSING_DATA = Kind("names of kinds with weights, such as {'stale': 3, 'gap': 1}", _missing_data, _read_options)
+MISSING_DATA = Kind(
+    "names of kinds with weights, such as {'stale': 3, 'gap': 1}", _missing_data, reading.read_options
+)
 FAULTS = Kind(
-    "a broker's name, or names of faults with weights, such as {'lost_reply': 1}", _faults, _read_options
+    "a broker's name, or names of faults with weights, such as {'lost_reply': 1}", _faults, reading.read_options
 )
 FAULT_WINDOWS = Kind(
-    "a list of (from, to) in seconds or {'after': event, 'lasts': seconds}", _fault_windows, _read_fault_windows
+    "a list of (from, to) in seconds or {'after': event, 'lasts': seconds}",
+    _fault_windows,
+    reading.read_fault_windows,
 )
-RETRIES = Kind("a number from 0 up, or {'times': 3, 'backoff': 0.1, 'factor': 2}", _retries, _read_retries)
-NETWORK = Kind("a profile's name or a mapping of parameters", _network, _read_network)
+RETRIES = Kind("a number from 0 up, or {'times': 3, 'backoff': 0.1, 'factor': 2}", _retries, reading.read_retries)
+NETWORK = Kind("a profile's name or a mapping of parameters", _network, reading.read_network)
 CLIENTS = Kind("a list of what flaky(client) gives", _clients)
 PROXIES = Kind("a list of proxies", _proxies)
-MARKET = Kind("the name of a model or event, or a mapping of parameters", _market, _read_options)
+MARKET = Kind("the name of a model or event, or a mapping of parameters", _market, reading.read_options)
 ENGINE = Kind("threads, asyncio or virtual", _one_of(ENGINES))
 FAILURE_MODE = Kind(" or ".join(FAILURE_MODES), _one_of(FAILURE_MODES))
