@@ -1,9 +1,9 @@
-"""One run whose memory, or the time of whose statistics, is measured.
+"""One run whose memory, or the time of whose statistics and report, is measured.
 
 A program: ``python -m benchmarks.recorded_run 4 250000`` runs 4 agents with 250,000 operations each and prints
-as JSON the bytes of the records' columns, the process's memory at its greatest and the seconds that
-statistics and snapshot take. With ``traced`` as a third argument it counts Python's allocations instead, which
-slows the run down.
+as JSON the bytes of the records' columns, the process's memory at its greatest, the seconds that statistics,
+snapshot and HTML report take, and the report's bytes. With ``traced`` as a third argument it counts Python's
+allocations instead, which slows the run down.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from benchmarks import targets
 
 from pytest_nos_stress import MultiAgentSimulator, StressResult
 from pytest_nos_stress.artifacts import snapshot
+from pytest_nos_stress.report import page
 from pytest_nos_stress.statistics import Measurements, compute
 
 _REPETITIONS = 5
@@ -59,23 +60,28 @@ def traced_run(agents: int, operations: int) -> dict[str, object]:
 def plain_run(agents: int, operations: int) -> dict[str, object]:
     result = run(agents, operations)
     peak = highest_memory()
-    records = result._measured.records
+    records = result._records
     columns = sum(part.nbytes for column in records._columns.values() for part in column.chunks())
-    statistics, snapshots = [], []
+    statistics, snapshots, reports, size = [], [], [], 0
     for _ in range(_REPETITIONS):
         started = time.perf_counter()
-        compute(Measurements(records, 0), 0, 0)
+        compute(Measurements(records, result.measured.started_ns), 0)
         computed = time.perf_counter()
         for _part in snapshot.render(records, 0):
             pass
+        written = time.perf_counter()
+        size = sum(map(len, page.render(result, result.summary)))
         statistics.append(computed - started)
-        snapshots.append(time.perf_counter() - computed)
+        snapshots.append(written - computed)
+        reports.append(time.perf_counter() - written)
     return {
         "operations": result.operations,
         "columns": columns,
         "peak": peak,
         "statistics": statistics,
         "snapshot": snapshots,
+        "report": reports,
+        "report_bytes": size,
     }
 
 

@@ -1,4 +1,4 @@
-"""How long statistics and snapshot of a run take, once its agents have ended."""
+"""How long statistics, snapshot and HTML report of a run take once its agents have ended; and how large that is."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ _AGENTS: Final = (4, 512)
 def measure(effort: Effort) -> Iterator[Figure]:
     for agents in _AGENTS:
         run = measuring.ask("recorded_run", agents, effort.operations // agents)
-        for what in ("statistics", "snapshot"):
+        for what in ("statistics", "snapshot", "report"):
             milliseconds = measuring.median_and_range([seconds * 1e3 for seconds in run[what]], 0)
             yield Figure(f"{agents} agents, {run['operations']} operations: {what}", f"{milliseconds} ms")
+        yield Figure(f"{agents} agents: size of the report", f"{run['report_bytes'] / 1e6:.2f} MB")

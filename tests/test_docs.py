@@ -15,6 +15,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+QUICKER = {"README.md-0": ["--stress-min-delay=0", "--stress-max-delay=10ms"]}
+"""Options for what waits ten seconds with the default delays."""
 README_SERVICE = """
 import pytest
 @pytest.fixture
@@ -35,19 +37,17 @@ def snippets(language: str) -> list[tuple[str, str]]:
     return found
 
 
-def python_snippets(tests: bool) -> list[object]:
-    return [
-        pytest.param(code, id=name)
-        for name, code in snippets("python")
-        if bool(re.search(r"^def test_", code, re.M)) is tests
-    ]
+def is_test(code: str) -> bool:
+    return bool(re.search(r"^def test_", code, re.M))
 
 
-@pytest.mark.parametrize("code", python_snippets(tests=True))
-def test_a_test_in_the_docs_passes_under_stress(pytester: pytest.Pytester, code: str) -> None:
+@pytest.mark.parametrize(
+    ("name", "code"), [pytest.param(name, code, id=name) for name, code in snippets("python") if is_test(code)]
+)
+def test_a_test_in_the_docs_passes_under_stress(pytester: pytest.Pytester, name: str, code: str) -> None:
     pytester.makeconftest(README_SERVICE)
     pytester.makepyfile(code)
-    result = pytester.runpytest("--stress", "--stress-seed=1")
+    result = pytester.runpytest("--stress", "--stress-seed=1", *QUICKER.get(name, []))
     outcomes = result.parseoutcomes()
     assert result.ret == pytest.ExitCode.OK, result.stdout.str()
     assert outcomes["passed"] >= 1
@@ -65,25 +65,35 @@ def test_the_readmes_search_finds_what_the_readme_says(pytester: pytest.Pytester
 """
     assert sound in code
     pytester.makepyfile(code.replace(sound, broken))
-    result = pytester.runpytest("--stress", "--hypothesis-seed=1")
+    result = pytester.runpytest("--stress", "--hypothesis-seed=6")
     result.assert_outcomes(failed=1)
     promised = re.search(r"`(@example\(.*\))`\.", readme)
     assert promised
     assert promised[1] in result.stdout.str()
 
 
-@pytest.mark.parametrize("code", python_snippets(tests=False))
-def test_a_script_in_the_docs_runs(tmp_path: Path, code: str) -> None:
-    done = subprocess.run(
-        [sys.executable, "-W", "error", "-c", code],
-        cwd=tmp_path,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode == 0, done.stderr
-    assert done.stdout
+def test_the_scripts_in_the_docs_run(tmp_path: Path) -> None:
+    """At the same time: most of them take seconds in which they wait."""
+    processes = {}
+    for name, code in snippets("python"):
+        if not is_test(code):
+            (tmp_path / name).mkdir()
+            processes[name] = subprocess.Popen(
+                [sys.executable, "-W", "error", "-c", code],
+                cwd=tmp_path / name,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+    try:
+        outputs = {name: process.communicate(timeout=60) for name, process in processes.items()}
+    finally:
+        for process in processes.values():
+            process.kill()
+    failed = {name: outputs[name][1] for name, process in processes.items() if process.returncode != 0}
+    assert failed == {}
+    assert processes
+    assert [name for name, (shown, _) in outputs.items() if not shown] == []
 
 
 @pytest.mark.parametrize("code", [pytest.param(code, id=name) for name, code in snippets("(?:ini|toml)")])
@@ -110,6 +120,7 @@ def test_the_readme_command_runs_the_main_job_and_says_where_the_files_are(pytes
         "agent_memory_snapshot.json",
         "scenario.json",
         "simulation_statistics.json",
+        "stress_test_report.html",
         "stress_test_results.log",
     ]
 

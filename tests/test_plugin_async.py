@@ -2,18 +2,11 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import pytest
-
-MARGIN = 6.0  # A run must end within 2 s; the rest is for the end of pytest on a busy machine.
 
 PREAMBLE = """
 import asyncio, pathlib, threading, time
@@ -27,9 +20,14 @@ async def buy(operation):
 """
 
 
+def project(directory: Path, code: str) -> Path:
+    (directory / "pytest.ini").write_text("[pytest]\nfilterwarnings = error\n")
+    (directory / "test_async.py").write_text(PREAMBLE + code)
+    return directory
+
+
 def write(pytester: pytest.Pytester, code: str) -> None:
-    pytester.makeini("[pytest]\nfilterwarnings = error\n")
-    pytester.makepyfile(PREAMBLE + code)
+    project(pytester.path, code)
 
 
 def run(pytester: pytest.Pytester, code: str, *options: str) -> pytest.RunResult:
@@ -190,6 +188,7 @@ async def test_it():
     assert "INTERNALERROR" not in result.stdout.str()
 
 
+@pytest.mark.usefixtures("short_grace")
 def test_a_hung_async_target_fails_the_test_and_the_next_one_runs(pytester: pytest.Pytester) -> None:
     result = run(
         pytester,
@@ -208,61 +207,6 @@ def test_next(stress_simulator):
 
 
 # Ctrl-C.
-
-
-class Interrupted(NamedTuple):
-    """What Ctrl-C left."""
-
-    returncode: int
-    output: str
-    seconds: float
-    stats: dict[str, Any]
-
-
-def interrupt(pytester: pytest.Pytester) -> Interrupted:
-    """Start pytest, wait until a test has touched ``started``, press Ctrl-C, and wait for the end."""
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pytest", "--stress"],
-        cwd=pytester.path,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        deadline = time.monotonic() + 40
-        while not (pytester.path / "started").exists():
-            assert process.poll() is None, process.communicate()[0]
-            assert time.monotonic() < deadline, "the run never started"
-            time.sleep(0.02)
-        time.sleep(0.2)
-        pressed = time.monotonic()
-        process.send_signal(signal.SIGINT)
-        try:
-            output, _ = process.communicate(timeout=MARGIN)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            output, _ = process.communicate()
-            pytest.fail(f"Ctrl-C did not end the session:\n{output}")
-    finally:
-        process.kill()
-        process.wait()
-    seconds = time.monotonic() - pressed
-    files: list[Path] = list(pytester.path.rglob("simulation_statistics.json"))
-    assert files, output
-    return Interrupted(process.returncode, output, seconds, json.loads(files[0].read_text()))
-
-
-def assert_was_interrupted(ended: Interrupted) -> None:
-    assert ended.returncode == pytest.ExitCode.INTERRUPTED, ended.output
-    assert ended.seconds < MARGIN
-    assert ended.stats["status"] == "interrupted", ended.output
-    assert ended.stats["interrupted"] is True
-    assert "KeyboardInterrupt" in ended.output
-    assert "INTERNALERROR" not in ended.output
-    assert "never awaited" not in ended.output
-    assert "was destroyed" not in ended.output
 
 
 WAITING = {
@@ -289,34 +233,29 @@ def loop():
 """
 
 
-@pytest.mark.parametrize("how", ["awaits for ever", "blocks the loop"])
-def test_ctrl_c_ends_a_run_with_a_loop_of_its_own(pytester: pytest.Pytester, how: str) -> None:
-    write(
-        pytester,
-        TASK.format(waiting=WAITING[how])
-        + "\ndef test_it(stress_simulator):\n    stress_simulator.run({'buy': waits}, **SETTINGS)\n",
-    )
-    ended = interrupt(pytester)
-    assert_was_interrupted(ended)
-    assert ended.stats["successful_operations"] >= 3
+OWN_LOOP = "def test_it(stress_simulator):\n    stress_simulator.run({'buy': waits}, **SETTINGS)\n"
+LOOP_OF_A_FIXTURE = "def test_it(loop, stress_simulator):\n    stress_simulator.run({'buy': waits}, **SETTINGS)\n"
+AWAITED = (
+    "def test_it(stress_simulator):\n    asyncio.run(stress_simulator.run_async({'buy': waits}, **SETTINGS))\n"
+)
 
 
-@pytest.mark.parametrize("how", ["sleeps", "blocks the loop", "uses the processor"])
-def test_ctrl_c_ends_a_run_on_a_loop_of_a_fixture(pytester: pytest.Pytester, how: str) -> None:
-    write(
-        pytester,
-        TASK.format(waiting=WAITING[how])
-        + "\ndef test_it(loop, stress_simulator):\n    stress_simulator.run({'buy': waits}, **SETTINGS)\n",
-    )
-    ended = interrupt(pytester)
-    assert_was_interrupted(ended)
-    assert ended.stats["successful_operations"] >= 3
-
-
-def test_ctrl_c_ends_a_run_that_asyncio_run_awaits(pytester: pytest.Pytester) -> None:
-    write(
-        pytester,
-        TASK.format(waiting=WAITING["awaits for ever"]) + "\ndef test_it(stress_simulator):\n"
-        "    asyncio.run(stress_simulator.run_async({'buy': waits}, **SETTINGS))\n",
-    )
-    assert_was_interrupted(interrupt(pytester))
+@pytest.mark.parametrize(
+    ("test", "hows"),
+    [
+        (OWN_LOOP, ["awaits for ever", "blocks the loop"]),
+        (LOOP_OF_A_FIXTURE, ["uses the processor", "sleeps", "blocks the loop"]),
+        (AWAITED, ["awaits for ever"]),
+    ],
+    ids=["a loop of its own", "a loop of a fixture", "awaited by asyncio.run"],
+)
+def test_ctrl_c_ends_a_run(
+    pytester: pytest.Pytester, interrupt: Callable[..., list[Any]], test: str, hows: list[str]
+) -> None:
+    projects = [
+        project(pytester.mkdir(how.replace(" ", "-")), TASK.format(waiting=WAITING[how]) + test) for how in hows
+    ]
+    for ended in interrupt(*projects):
+        assert ended.stats["successful_operations"] >= 3
+        assert "never awaited" not in ended.output
+        assert "was destroyed" not in ended.output

@@ -5,12 +5,15 @@ from __future__ import annotations
 import itertools
 import os
 import re
+import textwrap
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import pytest
 
 import pytest_nos_stress.plugin_fixture  # noqa: F401 - imported here, so that pytester's runs share one copy
 
+Modules = Callable[[Iterable[str]], pytest.RunResult]
 OUR_FILES = re.compile(r"pytest_nos_stress[/\\]\w+\.py")
 QUICK = "agents=2, operations_per_agent=1, min_delay=0, max_delay=0"
 TEST = f"def test_it(stress_simulator): stress_simulator.run(lambda: None, {QUICK})"
@@ -41,6 +44,18 @@ BAD_TEXT = [
     ("--stress-operation-timeout", "stress_operation_timeout", "0", "above 0"),
     ("--stress-output-dir", "stress_output_dir", "a-file", "directory"),
     ("--stress-output-dir", "stress_output_dir", "a-file/below", "directory"),
+    ("--stress-ramp", "stress_ramp", "soon", "from 0"),
+    ("--stress-warmup", "stress_warmup", "-1", "from 0"),
+    ("--stress-report", "stress_report", "pdf", "html, svg, png"),
+    ("--stress-report", "stress_report", "none,html", "html, svg, png"),
+    ("--stress-records", "stress_records", "xlsx", "csv, jsonl, parquet"),
+    ("--stress-save-baseline", "stress_save_baseline", "../main", "letters"),
+    ("--stress-compare", "stress_compare", ".main", "letters"),
+    ("--stress-compare", "stress_compare", "x" * 101, "letters"),
+    ("--stress-baseline-dir", "stress_baseline_dir", "", "directory"),
+    ("--stress-live", "stress_live", "loud", "auto, plain or off"),
+    ("--stress-openmetrics", "stress_openmetrics", "", "path of a file"),
+    ("--stress-benchmark", "stress_benchmark", "", "path of a file"),
 ]
 # Keyword and bad value in Python, its repr in the message, and words of what is allowed.
 BAD_VALUES = [
@@ -71,6 +86,16 @@ BAD_VALUES = [
     ("expected_errors", "['KeyError']", "exception types"),
     ("per_agent", "5", "function"),
     ("gate", "'no'", "True or False"),
+    ("ramp", "'soon'", "from 0"),
+    ("warmup", "-1", "from 0"),
+    ("report", "'pdf'", "html, svg, png"),
+    ("report", "5", "html, svg, png"),
+    ("records", "['xlsx']", "csv, jsonl, parquet"),
+    ("save_baseline", "'../main'", "letters"),
+    ("compare", "5", "letters"),
+    ("baseline_dir", "5", "directory"),
+    ("label", "5", "a name"),
+    ("otel", "'yes'", "True or False"),
 ]
 
 
@@ -92,6 +117,19 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
     return pytester
 
 
+@pytest.fixture
+def modules(pytester: pytest.Pytester) -> Modules:
+    """Runs pytest on modules of these contents, beside a file where a directory might be wanted."""
+    (pytester.path / "a-file").touch()
+
+    def run(codes: Iterable[str]) -> pytest.RunResult:
+        for number, code in enumerate(codes):
+            (pytester.path / f"test_{number:02}.py").write_text(textwrap.dedent(code))
+        return pytester.runpytest_inprocess("--stress")
+
+    return run
+
+
 def refused_at_start(result: pytest.RunResult) -> str:
     """The one line with which pytest refused to start."""
     assert result.ret == pytest.ExitCode.USAGE_ERROR
@@ -106,25 +144,58 @@ def refused_at_start(result: pytest.RunResult) -> str:
 
 def refused_at_collection(result: pytest.RunResult, name: str) -> str:
     """The one line with which pytest refused to collect."""
+    assert_is_clean(result)
     assert result.ret == pytest.ExitCode.INTERRUPTED
     result.assert_outcomes(errors=1)
-    everything = result.stdout.str() + result.stderr.str()
-    assert "INTERNALERROR" not in everything
-    assert "Traceback" not in everything
-    assert not OUR_FILES.search(everything)
-    (line,) = {line for line in section(result, "ERRORS") if name in line}
-    return line
+    assert "Traceback" not in result.stdout.str() + result.stderr.str()
+    return line_with(name, section(result, "ERRORS"))
 
 
 def refused_in_the_test(result: pytest.RunResult, name: str) -> str:
     """The one line with which ``run()`` refused."""
+    assert_is_clean(result)
     result.assert_outcomes(failed=1)
+    return line_of_error(name, section(result, "FAILURES"))
+
+
+def all_refused_at_collection(result: pytest.RunResult, count: int) -> list[list[str]]:
+    """What is said of each of so many modules, all of which pytest refused to collect."""
+    assert_is_clean(result)
+    assert result.ret == pytest.ExitCode.INTERRUPTED
+    result.assert_outcomes(errors=count)
+    assert "Traceback" not in result.stdout.str() + result.stderr.str()
+    return parts(section(result, "ERRORS"), count)
+
+
+def all_refused_in_tests(result: pytest.RunResult, count: int) -> list[list[str]]:
+    """What is said of each of so many tests, in all of which ``run()`` refused."""
+    assert_is_clean(result)
+    result.assert_outcomes(failed=count)
+    return parts(section(result, "FAILURES"), count)
+
+
+def assert_is_clean(result: pytest.RunResult) -> None:
     everything = result.stdout.str() + result.stderr.str()
     assert "INTERNALERROR" not in everything
     assert not OUR_FILES.search(everything)
-    (line,) = {line for line in section(result, "FAILURES") if line.startswith("E ")}
+
+
+def line_with(name: str, lines: list[str]) -> str:
+    (line,) = {line for line in lines if name in line}
+    return line
+
+
+def line_of_error(name: str, lines: list[str]) -> str:
+    (line,) = {line for line in lines if line.startswith("E ")}
     assert name in line
     return line
+
+
+def parts(lines: list[str], count: int) -> list[list[str]]:
+    """A section's lines, by the headings in it: one for each test or module, in their order."""
+    starts = [at for at, line in enumerate(lines) if re.match(r"_+ .*[^_ ] _+$", line)]
+    assert len(starts) == count
+    return [lines[start:end] for start, end in itertools.pairwise([*starts, len(lines)])]
 
 
 def section(result: pytest.RunResult, title: str) -> list[str]:
@@ -183,6 +254,13 @@ def test_a_bad_ini_key_is_a_usage_error(
         ("stress_output_dir", '"a-file"', "directory"),
         ("stress_thresholds", "5", "list of expressions"),
         ("stress_thresholds", "[5]", "list of expressions"),
+        ("stress_ramp", "true", "from 0"),
+        ("stress_report", "5", "html, svg, png"),
+        ("stress_records", '["xlsx"]', "csv, jsonl, parquet"),
+        ("stress_compare", "5", "letters"),
+        ("stress_otel", '"maybe"', "True or False"),
+        ("stress_live", "true", "auto, plain or off"),
+        ("stress_openmetrics", "5", "path of a file"),
     ],
 )
 @pytest.mark.parametrize("file", ["pytest.toml", "pyproject.toml"])
@@ -256,9 +334,8 @@ def test_an_unwritable_directory_is_a_value_error_of_run(project: pytest.Pyteste
     assert "directory to write in" in line
 
 
-@pytest.mark.parametrize(("name", "value", "allowed"), BAD_VALUES)
-def test_a_bad_marker_is_a_collection_error(project: pytest.Pytester, name: str, value: str, allowed: str) -> None:
-    project.makepyfile(
+def test_a_bad_marker_is_a_collection_error(modules: Modules) -> None:
+    result = modules(
         f"""
         import pytest
 
@@ -266,22 +343,29 @@ def test_a_bad_marker_is_a_collection_error(project: pytest.Pytester, name: str,
         def test_it(stress_simulator):
             stress_simulator.run({QUICK})
         """
+        for name, value, _ in BAD_VALUES
     )
-    line = refused_at_collection(project.runpytest_inprocess("--stress"), f"{name}=")
-    assert "test_it" in line
-    assert value_shown(value) in line
-    assert allowed in line
+    for (name, value, allowed), lines in zip(
+        BAD_VALUES, all_refused_at_collection(result, len(BAD_VALUES)), strict=True
+    ):
+        line = line_with(f"{name}=", lines)
+        assert "test_it" in line
+        assert value_shown(value) in line
+        assert allowed in line
 
 
-@pytest.mark.parametrize(("name", "value", "allowed"), BAD_VALUES)
-def test_a_bad_argument_of_run_is_a_value_error(
-    project: pytest.Pytester, name: str, value: str, allowed: str
-) -> None:
-    project.makepyfile(f"def test_it(stress_simulator): stress_simulator.run(None, {name}={value})")
-    line = refused_in_the_test(project.runpytest_inprocess("--stress"), f"{name}=")
-    assert "SettingError" in line
-    assert value_shown(value) in line
-    assert allowed in line
+def test_a_bad_argument_of_run_is_a_value_error(modules: Modules) -> None:
+    result = modules(
+        f"def test_it(stress_simulator): stress_simulator.run(None, {name}={value})"
+        for name, value, _ in BAD_VALUES
+    )
+    for (name, value, allowed), lines in zip(
+        BAD_VALUES, all_refused_in_tests(result, len(BAD_VALUES)), strict=True
+    ):
+        line = line_of_error(f"{name}=", lines)
+        assert "SettingError" in line
+        assert value_shown(value) in line
+        assert allowed in line
 
 
 def test_run_raises_a_value_error_that_a_test_can_catch(project: pytest.Pytester) -> None:
@@ -317,6 +401,9 @@ def test_no_style_of_traceback_goes_through_our_code(project: pytest.Pytester, s
         ("duration=1, operations_per_agent=5", ["duration=1", "operations_per_agent=5"]),
         ("min_delay=2, max_delay=1", ["min_delay=2", "max_delay=1"]),
         ("min_delay=2", ["min_delay=2", "max_delay=0.15"]),
+        ("live='plain'", ["live"]),
+        ("openmetrics='metrics.txt'", ["openmetrics"]),
+        ("benchmark='benchmark.json'", ["benchmark"]),
     ],
 )
 @pytest.mark.parametrize("stress", [["--stress"], []], ids=["with --stress", "plain"])
@@ -406,6 +493,26 @@ def test_an_async_target_is_refused_in_one_line(project: pytest.Pytester) -> Non
     assert "async" in refused_in_the_test(project.runpytest_inprocess("--stress", "-W", "error"), "buy")
 
 
+@pytest.mark.parametrize("name", ["live", "openmetrics", "benchmark"])
+def test_what_is_a_matter_of_the_session_is_refused_in_run(project: pytest.Pytester, name: str) -> None:
+    project.makepyfile(f"def test_it(stress_simulator): stress_simulator.run({name}='plain', {QUICK})")
+    line = refused_in_the_test(project.runpytest_inprocess("--stress"), "UnknownSetting")
+    assert f": {name}: is of the whole session; allowed on the command line" in line
+
+
+def test_a_switch_takes_no_value_on_the_command_line(project: pytest.Pytester) -> None:
+    result = project.runpytest_inprocess("--stress", "--stress-otel=true")
+    assert result.ret == pytest.ExitCode.USAGE_ERROR
+    assert [line for line in result.errlines if "--stress-otel" in line and "true" in line]
+
+
+def test_a_switch_in_an_ini_file_is_true_or_false(project: pytest.Pytester) -> None:
+    project.makeini("[pytest]\nstress_otel = maybe\n")
+    line = refused_at_start(project.runpytest_inprocess("--stress"))
+    assert "stress_otel (ini)='maybe'" in line
+    assert "True or False" in line
+
+
 BAD_THRESHOLDS = [
     ("errors == banana", "banana"),
     ("banana == 0", "banana"),
@@ -414,8 +521,9 @@ BAD_THRESHOLDS = [
     ("latency.p99 < 50", ""),
     ("failure_rate < 150%", "150%"),
     ("errors{colour=red} == 0", "colour"),
-    ("errors == 0 over 10s", "over"),
-    ("errors{phase=warmup} == 0", "phase"),
+    ("errors == 0 over 10", ""),
+    ("errors{phase=hot} == 0", "hot"),
+    ("latency.p99 <= 1.2x basline", "basline"),
     ("errors == 0 banana", "banana"),
     ("errors", ""),
 ]
@@ -448,32 +556,26 @@ def test_a_bad_threshold_at_the_start_is_shown_with_a_caret_under_the_mistake(
     assert has_caret_under(result.errlines, text, mistake)
 
 
-@pytest.mark.parametrize(("text", "mistake"), BAD_THRESHOLDS)
-def test_a_bad_threshold_at_a_marker_is_a_collection_error_with_a_caret(
-    project: pytest.Pytester, text: str, mistake: str
-) -> None:
-    project.makepyfile(f"import pytest\n\n@pytest.mark.stress(thresholds=[{text!r}])\ndef test_it():\n    pass\n")
-    result = project.runpytest_inprocess("--stress")
-    assert result.ret == pytest.ExitCode.INTERRUPTED
-    assert not OUR_FILES.search(result.stdout.str())
-    result.stdout.fnmatch_lines(["*test_it*thresholds*"])
-    assert has_caret_under(section(result, "ERRORS"), text, mistake)
+def test_a_bad_threshold_at_a_marker_is_a_collection_error_with_a_caret(modules: Modules) -> None:
+    result = modules(
+        f"import pytest\n\n@pytest.mark.stress(thresholds=[{text!r}])\ndef test_it():\n    pass\n"
+        for text, _ in BAD_THRESHOLDS
+    )
+    for (text, mistake), lines in zip(
+        BAD_THRESHOLDS, all_refused_at_collection(result, len(BAD_THRESHOLDS)), strict=True
+    ):
+        assert any(re.search("test_it.*thresholds", line) for line in lines)
+        assert has_caret_under(lines, text, mistake)
 
 
-@pytest.mark.parametrize(("text", "mistake"), BAD_THRESHOLDS)
-def test_a_bad_threshold_of_run_is_a_value_error_with_a_caret(
-    project: pytest.Pytester, text: str, mistake: str
-) -> None:
-    project.makepyfile(f"def test_it(stress_simulator): stress_simulator.run(thresholds=[{text!r}], {QUICK})")
-    result = project.runpytest_inprocess("--stress")
-    result.assert_outcomes(failed=1)
-    assert not OUR_FILES.search(result.stdout.str())
-    result.stdout.fnmatch_lines(["E *thresholds*"])
-    assert has_caret_under(section(result, "FAILURES"), text, mistake)
-    assert not (project.path / "stress_test_output").exists()
-
-
-def test_over_is_refused_with_the_words_that_it_is_not_available(project: pytest.Pytester) -> None:
-    result = project.runpytest_inprocess("--stress", "--stress-threshold=latency.p99 < 1s over 10s")
-    assert result.ret == pytest.ExitCode.USAGE_ERROR
-    result.stderr.fnmatch_lines(["*'over'*not available in this version*"])
+def test_a_bad_threshold_of_run_is_a_value_error_with_a_caret(modules: Modules, pytester: pytest.Pytester) -> None:
+    result = modules(
+        f"def test_it(stress_simulator): stress_simulator.run(thresholds=[{text!r}], {QUICK})"
+        for text, _ in BAD_THRESHOLDS
+    )
+    for (text, mistake), lines in zip(
+        BAD_THRESHOLDS, all_refused_in_tests(result, len(BAD_THRESHOLDS)), strict=True
+    ):
+        assert any(re.search("^E .*thresholds", line) for line in lines)
+        assert has_caret_under(lines, text, mistake)
+    assert not (pytester.path / "stress_test_output").exists()

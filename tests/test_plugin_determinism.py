@@ -44,9 +44,8 @@ def test_where_two_runs_differ_the_first_operation_is_named(pytester: pytest.Pyt
     )
 
 
-@pytest.mark.parametrize("workers", [[], ["-n", "1"]], ids=["one process", "xdist"])
-def test_a_deterministic_test_passes_and_its_report_has_the_hash(
-    pytester: pytest.Pytester, workers: list[str]
+def test_a_deterministic_test_passes_and_its_report_has_the_hash_under_xdist_too(
+    pytester: pytest.Pytester,
 ) -> None:
     pytester.makepyfile("""
         def test_trades(stress_simulator):
@@ -54,7 +53,7 @@ def test_a_deterministic_test_passes_and_its_report_has_the_hash(
             stress_simulator.run(engine="virtual", own_threads=False)
     """)
     hashes = []
-    for _ in range(2):
+    for workers in ([], [], ["-n", "1"]):
         result = pytester.runpytest(
             "--stress", "--stress-verify-determinism", "--stress-seed=6", "--junitxml=report.xml", *workers
         )
@@ -64,7 +63,7 @@ def test_a_deterministic_test_passes_and_its_report_has_the_hash(
         hashes.append([line for line in lines if "stress_trace" in line])
     assert len(hashes[0]) == 2
     assert hashes[0][0] == hashes[0][1]
-    assert hashes[0] == hashes[1]
+    assert hashes[0] == hashes[1] == hashes[2]
 
 
 def test_a_run_of_real_threads_is_said_not_to_be_verified(pytester: pytest.Pytester) -> None:

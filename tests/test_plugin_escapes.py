@@ -95,6 +95,7 @@ def test_names_in_the_message_of_a_refused_or_failed_run_are_escaped(
     run_clean(pytester).assert_outcomes(failed=1)
 
 
+@pytest.mark.usefixtures("short_grace")
 def test_the_agents_name_is_escaped_where_it_hangs(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         f"""

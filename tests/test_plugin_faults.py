@@ -347,41 +347,37 @@ def test_a_bad_ini_key_is_a_usage_error(
     assert [word for word in (f"stress_{name}", *words) if word not in line] == []
 
 
-@pytest.mark.parametrize(("name", "value", "words"), BAD_VALUES)
-def test_a_bad_marker_is_a_collection_error(
-    pytester: pytest.Pytester, name: str, value: str, words: list[str]
-) -> None:
-    pytester.makepyfile(
-        f"import pytest\n@pytest.mark.stress({name}={value})\n"
-        "def test_it(stress_simulator): stress_simulator.run(lambda: None)"
-    )
+def test_a_bad_marker_is_a_collection_error(pytester: pytest.Pytester) -> None:
+    for number, (name, value, _) in enumerate(BAD_VALUES):
+        (pytester.path / f"test_{number:02}.py").write_text(
+            f"import pytest\n@pytest.mark.stress({name}={value})\n"
+            "def test_it(stress_simulator): stress_simulator.run(lambda: None)"
+        )
     result = pytester.runpytest_inprocess("--stress")
     assert result.ret == pytest.ExitCode.INTERRUPTED
-    result.assert_outcomes(errors=1)
+    result.assert_outcomes(errors=len(BAD_VALUES))
     assert "Traceback" not in clean(result)
-    assert [word for word in words if word not in result.stdout.str()] == []
+    errors, _, _ = result.stdout.str().partition(" short test summary info ")
+    for (_, _, words), error in zip(BAD_VALUES, errors.split(" ERROR collecting test_")[1:], strict=True):
+        assert [word for word in words if word not in error] == []
 
 
-@pytest.mark.parametrize(("name", "value", "words"), BAD_VALUES)
-def test_a_bad_value_in_run_is_a_value_error_of_one_line(
-    pytester: pytest.Pytester, name: str, value: str, words: list[str]
-) -> None:
-    pytester.makepyfile(
-        f"""
-        import pytest
-
-        def test_it(stress_simulator):
-            with pytest.raises(ValueError) as caught:
-                stress_simulator.run(lambda: None, {name}={value})
-            print("refused:", str(caught.value))
-            assert len(str(caught.value).splitlines()) == 1
-            stress_simulator.run(lambda: None, operations_per_agent=1, engine="virtual")
-        """
-    )
+def test_a_bad_value_in_run_is_a_value_error_of_one_line(pytester: pytest.Pytester) -> None:
+    for number, (name, value, _) in enumerate(BAD_VALUES):
+        (pytester.path / f"test_{number:02}.py").write_text(
+            "import pytest\n\n"
+            "def test_it(stress_simulator):\n"
+            "    with pytest.raises(ValueError) as caught:\n"
+            f"        stress_simulator.run(lambda: None, {name}={value})\n"
+            '    print("refused:", str(caught.value))\n'
+            "    assert len(str(caught.value).splitlines()) == 1\n"
+            '    stress_simulator.run(lambda: None, operations_per_agent=1, engine="virtual")\n'
+        )
     result = pytester.runpytest_inprocess("--stress", "-s")
-    result.assert_outcomes(passed=1)
-    (line,) = [line for line in result.outlines if "refused: " in line]
-    assert [word for word in words if word not in line] == []
+    result.assert_outcomes(passed=len(BAD_VALUES))
+    lines = [line for line in result.outlines if "refused: " in line]
+    for (_, _, words), line in zip(BAD_VALUES, lines, strict=True):
+        assert [word for word in words if word not in line] == []
 
 
 def test_failure_mode_and_faults_from_two_places_are_one_line_that_names_both(pytester: pytest.Pytester) -> None:

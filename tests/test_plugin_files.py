@@ -10,14 +10,28 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pytest_nos_stress.plugin_fixture import safe_name
+from pytest_nos_stress.text import safe_name
 
 QUICK = "agents=2, operations_per_agent=3, min_delay=0, max_delay=0, missing_data_prob=0, failure_prob=0"
-OURS = ["agent_memory_snapshot.json", "scenario.json", "simulation_statistics.json", "stress_test_results.log"]
+OURS = [
+    "agent_memory_snapshot.json",
+    "scenario.json",
+    "simulation_statistics.json",
+    "stress_test_report.html",
+    "stress_test_results.log",
+]
+
+INDEX = "stress_test_index.html"
 
 
 def names(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir())
+
+
+def directories(output: Path) -> list[Path]:
+    """Those of the tests. The session's index is beside them."""
+    assert (output / INDEX).is_file()
+    return sorted(path for path in output.iterdir() if path.name != INDEX)
 
 
 def write_test(path: Path, arguments: str = QUICK, runs: int = 1) -> None:
@@ -42,7 +56,7 @@ def test_each_test_has_a_readable_directory_of_its_own(pytester: pytest.Pytester
     )
     pytester.runpytest_inprocess("--stress").assert_outcomes(passed=2)
     output = pytester.path / "stress_test_output"
-    buy, sell = names(output)
+    buy, sell = (path.name for path in directories(output))
     assert "test_orders" in buy
     assert "TestExchange" in buy
     assert "test_buy" in buy
@@ -53,7 +67,7 @@ def test_each_test_has_a_readable_directory_of_its_own(pytester: pytest.Pytester
 def test_the_second_run_of_a_test_has_a_directory_in_the_first_ones(pytester: pytest.Pytester) -> None:
     write_test(pytester.path / "test_twice.py", runs=3)
     pytester.runpytest_inprocess("--stress").assert_outcomes(passed=1)
-    (first,) = (pytester.path / "stress_test_output").iterdir()
+    (first,) = directories(pytester.path / "stress_test_output")
     assert names(first) == sorted([*OURS, "run-2", "run-3"])
     assert names(first / "run-2") == names(first / "run-3") == OURS
 
@@ -65,7 +79,7 @@ def test_files_go_to_the_directory_pytest_was_started_in(
     write_test(pytester.path / "tests" / "unit" / "test_it.py")
     monkeypatch.chdir(pytester.path / "tests")
     pytester.runpytest_inprocess("--stress").assert_outcomes(passed=1)
-    assert len(names(pytester.path / "tests" / "stress_test_output")) == 1
+    assert len(directories(pytester.path / "tests" / "stress_test_output")) == 1
     assert not (pytester.path / "stress_test_output").exists()
 
 
@@ -80,7 +94,7 @@ def test_a_test_that_changes_directory_changes_nothing_of_that(pytester: pytest.
         """
     )
     pytester.runpytest_inprocess("--stress").assert_outcomes(passed=1)
-    assert len(names(pytester.path / "stress_test_output")) == 1
+    assert len(directories(pytester.path / "stress_test_output")) == 1
 
 
 def test_an_output_directory_is_absolute_or_relative_to_where_pytest_was_started(
@@ -115,7 +129,7 @@ def test_an_output_directory_given_to_run_or_marker_has_a_directory_for_the_test
 def test_files_of_ours_are_replaced_and_others_kept(pytester: pytest.Pytester) -> None:
     write_test(pytester.path / "test_it.py")
     pytester.runpytest_inprocess("--stress", "--stress-seed=1").assert_outcomes(passed=1)
-    (directory,) = (pytester.path / "stress_test_output").iterdir()
+    (directory,) = directories(pytester.path / "stress_test_output")
     (directory / "notes.txt").write_text("mine")
     (directory / "stress_test_results.log.1").write_text("mine")
     (directory / "older").mkdir()
@@ -135,7 +149,7 @@ def test_a_run_that_was_refused_leaves_the_files_of_an_earlier_one(pytester: pyt
     pytester.runpytest_inprocess("--stress").assert_outcomes(passed=1)
     write_test(pytester.path / "test_it.py", "agents=0")
     pytester.runpytest_inprocess("--stress").assert_outcomes(failed=1)
-    (directory,) = (pytester.path / "stress_test_output").iterdir()
+    (directory,) = (pytester.path / "stress_test_output").iterdir()  # no index: the session has no run
     assert names(directory) == OURS
 
 
@@ -192,11 +206,11 @@ def test_every_test_id_gives_a_directory_of_its_own_inside_the_output_directory(
         pytester.makeini(f"[pytest]\n{name} = true\n")
     before = {path for path in pytester.path.parent.rglob("*") if "stress_test_output" not in str(path)}
     pytester.runpytest_inprocess("--stress", "-p", "no:cacheprovider").assert_outcomes(passed=len(ODD_IDS))
-    directories = list((pytester.path / "stress_test_output").iterdir())
-    assert [path for path in directories if names(path) != OURS] == []
-    assert len(directories) == len(ODD_IDS), "two tests share a directory"
+    made = directories(pytester.path / "stress_test_output")
+    assert [path for path in made if names(path) != OURS] == []
+    assert len(made) == len(ODD_IDS), "two tests share a directory"
     after = {path for path in pytester.path.parent.rglob("*") if "stress_test_output" not in str(path)}
-    assert {path for path in after - before if path.suffix in (".json", ".log")} == set()
+    assert {path for path in after - before if path.suffix in (".json", ".log", ".html")} == set()
 
 
 def test_tests_of_one_name_in_several_directories_do_not_share_files(pytester: pytest.Pytester) -> None:
@@ -205,7 +219,7 @@ def test_tests_of_one_name_in_several_directories_do_not_share_files(pytester: p
     for path in paths:
         write_test(pytester.path / path)
     pytester.runpytest_inprocess("--stress").assert_outcomes(passed=len(paths))
-    assert len(names(pytester.path / "stress_test_output")) == len(paths)
+    assert len(directories(pytester.path / "stress_test_output")) == len(paths)
 
 
 TEST_IDS = st.builds(

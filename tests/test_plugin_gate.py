@@ -103,6 +103,7 @@ def test_the_files_are_there_when_the_gate_fails(pytester: pytest.Pytester) -> N
         "agent_memory_snapshot.json",
         "scenario.json",
         "simulation_statistics.json",
+        "stress_test_report.html",
     }
 
 
@@ -578,3 +579,93 @@ def test_the_printed_command_still_works_once_the_output_is_gone(pytester: pytes
     shutil.rmtree(pytester.path / "stress_test_output")
     pytester.runpytest_inprocess(*shlex.split(repeat_command(first))[1:]).assert_outcomes(failed=1)
     assert counts(pytester.path) == before
+
+
+# Phases and abort, in virtual time: 100 operations an agent, each of 0.1 s.
+
+PACED = "engine='virtual', agents=2, operations_per_agent=100, missing_data_prob=0, failure_prob=0"
+EVEN = "min_delay=0.1, max_delay=0.1"
+PLACES = ("run", "command line", "marker", "ini")
+
+
+def paced(pytester: pytest.Pytester, place: str, target: str, given: dict[str, tuple[str, str, str]]) -> list[str]:
+    """Write a test whose settings (keyword, flag, ini line) stand in one place; the options to run it with."""
+    python = ", ".join(keyword for keyword, _, _ in given.values())
+    run, marker = (python if place == one else "" for one in ("run", "marker"))
+    write_test(pytester, f"{PACED}, {EVEN}, {run}", target, marker)
+    if place == "ini":
+        pytester.makeini("\n".join(["[pytest]", *(line for _, _, line in given.values())]))
+    return [flag for _, flag, _ in given.values()] if place == "command line" else []
+
+
+COLD = "lambda operation: operation.sleep(0.5 if operation.index < 10 else 0.01)"
+PHASES = {
+    "ramp": ("ramp='1s'", "--stress-ramp=1s", "stress_ramp = 1s"),
+    "warmup": ("warmup=7", "--stress-warmup=7", "stress_warmup = 7000ms"),
+}
+FAST = {
+    "threshold": (
+        "thresholds=['latency.p90 < 50ms', 'latency.max < 1s']",
+        "--stress-threshold=latency.max < 50ms",
+        "stress_thresholds =\n    latency.max < 50ms",
+    )
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_what_is_slow_while_agents_start_and_the_target_warms_up_breaks_no_gate(
+    pytester: pytest.Pytester, place: str
+) -> None:
+    fast = {"threshold": ("thresholds=['latency.max < 50ms']", *FAST["threshold"][1:])}
+    result = pytester.runpytest_inprocess("--stress", *paced(pytester, place, COLD, PHASES | fast))
+    result.assert_outcomes(passed=1)
+    stats = only_statistics(pytester.path)
+    assert [(one["name"], one["start"], one["end"]) for one in stats["phases"][:2]] == [
+        ("ramp", 0, 1),
+        ("warmup", 1, 8),
+    ]
+    assert stats["latency"]["max"] == 0.5
+    assert stats["total_operations"] == 200
+
+
+def test_without_a_warm_up_the_same_gate_breaks(pytester: pytest.Pytester) -> None:
+    options = paced(pytester, "command line", COLD, FAST)
+    pytester.runpytest_inprocess("--stress", *options).assert_outcomes(failed=1)
+
+
+ABORT = {
+    "threshold": (
+        "thresholds=['failure_rate < 50% abort after 2s', 'errors >= 0']",
+        "--stress-threshold=failure_rate < 50% abort after 2s",
+        "stress_thresholds =\n    failure_rate < 50% abort after 2s",
+    )
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+def test_a_hopeless_run_ends_early_and_says_when_and_by_which_threshold(
+    pytester: pytest.Pytester, place: str
+) -> None:
+    options = paced(pytester, place, "lambda: fail(TimeoutError())", ABORT)
+    result = pytester.runpytest_inprocess("--stress", *options)
+    result.assert_outcomes(failed=1)
+    stats = only_statistics(pytester.path)
+    assert (stats["status"], stats["verdict"]) == ("aborted", "failed")
+    assert stats["aborted"]["threshold"] == "failure_rate < 50% abort after 2s"
+    assert 2 <= stats["aborted"]["at"] < 3
+    assert stats["total_operations"] < 100
+    assert [line for line in result.outlines if re.match(r"aborted +\d+ ", line)]
+    (reason,) = [line for line in result.outlines if line.startswith("  why: ")]
+    assert reason.startswith("  why: failure_rate < 50% abort after 2s is broken: 100 %")
+    assert "aborted after 2 s by failure_rate < 50% abort after 2s" in "\n".join(error_lines(result))
+
+
+def test_a_run_that_recovers_before_the_grace_time_ends_is_not_ended(pytester: pytest.Pytester) -> None:
+    target = "lambda operation: fail(TimeoutError()) if operation.index < 5 else None"
+    write_test(
+        pytester,
+        f"{PACED}, {EVEN}, expected_errors=TimeoutError, thresholds=['failure_rate < 50% abort after 2s']",
+        target,
+    )
+    pytester.runpytest_inprocess("--stress").assert_outcomes(passed=1)
+    assert only_statistics(pytester.path)["total_operations"] == 200

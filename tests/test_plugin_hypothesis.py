@@ -102,11 +102,12 @@ def test_the_example_database_brings_the_failure_back_first(search: pytest.Pytes
 
 def test_files_and_figures_are_those_of_the_last_example(search: pytest.Pytester) -> None:
     result = search.runpytest("--stress", "--hypothesis-seed=1", "--junitxml=report.xml")
-    directory = next(Path(search.path, "stress_test_output").iterdir())
+    directory = next(path for path in Path(search.path, "stress_test_output").iterdir() if path.is_dir())
     assert sorted(one.name for one in directory.iterdir()) == [
         "agent_memory_snapshot.json",
         "scenario.json",
         "simulation_statistics.json",
+        "stress_test_report.html",
         "stress_test_results.log",
     ]
     assert "'lost_reply'" in result.stdout.str()
@@ -123,7 +124,7 @@ def test_an_example_may_run_the_simulator_several_times(search: pytest.Pytester)
     )
     search.makepyfile(test_search=SERVICE + twice)
     search.runpytest("--stress").assert_outcomes(failed=1)
-    directory = next(Path(search.path, "stress_test_output").iterdir())
+    directory = next(path for path in Path(search.path, "stress_test_output").iterdir() if path.is_dir())
     assert sorted(one.name for one in directory.glob("run-*")) == ["run-2"]
 
 

@@ -63,7 +63,7 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
 
 
 def passes(project: pytest.Pytester, *arguments: str, passed: int = 1) -> pytest.RunResult:
-    result = project.runpytest_subprocess("--stress", *arguments)
+    result = project.runpytest_inprocess("--stress", *arguments)
     result.assert_outcomes(passed=passed)
     assert "Warning" not in result.stdout.str() + result.stderr.str()
     return result
@@ -75,19 +75,115 @@ def statistics(project: pytest.Pytester) -> dict[str, object]:
     return read
 
 
-def test_calls_reach_the_server_through_the_proxy(project: pytest.Pytester) -> None:
+def test_what_a_stress_test_meets_at_its_proxy(project: pytest.Pytester) -> None:
     project.makepyfile(
         ECHO
         + """
-def test_it(stress_simulator, stress_proxy, echo):
+import contextlib
+
+def test_calls_reach_the_server_through_the_proxy(stress_simulator, stress_proxy, echo):
     proxy = stress_proxy(echo.server_address)
     target = lambda operation: ask(proxy, operation.id)
     result = stress_simulator.run(target, failure_prob=0, **QUICK)
     assert len(set(echo.heard)) == len(echo.heard) == result.successes == 100
     assert proxy.statistics.connections == 100
+
+
+def test_planned_faults_of_calls_act_at_the_proxy(stress_simulator, stress_proxy, echo):
+    proxy = stress_proxy(echo.server_address)
+    refused = []
+
+    def buy(operation):
+        try:
+            ask(proxy, operation.id)
+        except ConnectionError:
+            refused.append(operation.id)
+
+    faults = {"lost_request": 1, "lost_reply": 1}
+    result = stress_simulator.run(buy, faults=faults, failure_prob=0.4, **QUICK)
+    met = result.stats["faults"]
+    assert set(met) == set(faults)
+    assert len(refused) == sum(met.values()) > 20
+    assert len(set(refused) & set(echo.heard)) == met["lost_reply"]
+    assert len(set(refused) - set(echo.heard)) == met["lost_request"]
+    assert result.failures == result.errors == 0
+
+
+def test_outside_of_the_fault_windows_the_proxy_lets_everything_pass(stress_simulator, stress_proxy, echo):
+    proxy = stress_proxy(echo.server_address)
+    proxy.add("reset_peer", timeout=0)
+    windows = {"after": "outage", "lasts": 60}
+    failed = []
+
+    def buy(operation):
+        if operation.index == 10:
+            operation.announce("outage")
+        try:
+            ask(proxy, operation.id)
+        except ConnectionError:
+            failed.append(operation.index)
+
+    stress_simulator.run(buy, failure_prob=0, fault_windows=windows, **{**QUICK, "agents": 1})
+    assert failed == list(range(10, 25))
+
+
+made = []
+
+@pytest.fixture(scope="module")
+def shared(stress_proxy):
+    with Echo() as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        yield stress_proxy(server.server_address)
+        server.shutdown()
+        thread.join()
+
+def test_a_proxy_that_a_test_makes(stress_proxy, shared, echo):
+    made.append(stress_proxy(echo.server_address))
+    assert ask(made[0], "one") == ask(shared, "one") == "one"
+
+def test_is_gone_after_it_and_one_of_a_fixture_is_not(shared):
+    assert made[0].is_closed
+    assert ask(shared, "two") == "two"
+
+
+def test_every_run_of_a_test_meets_the_same_faults_whatever_went_before(stress_simulator, stress_proxy, echo):
+    proxy = stress_proxy(echo.server_address)
+    found = []
+    for runs in range(2):
+        failed = []
+        def buy(operation):
+            try:
+                ask(proxy, operation.id)
+            except ConnectionError:
+                failed.append(operation.index)
+        stress_simulator.run(buy, faults="lost_request", failure_prob=0.3, **{**QUICK, "agents": 1})
+        found.append(failed)
+        ask(proxy, "between")
+    assert found[0] == found[1] != []
+
+
+def test_a_session_begins_and_checks_look_without_faults(stress_simulator, stress_proxy, echo):
+    proxy = stress_proxy(echo.server_address)
+
+    @contextlib.contextmanager
+    def session(agent):
+        assert ask(proxy, "login") == "login"
+        yield
+
+    def buy(operation):
+        with contextlib.suppress(ConnectionError):
+            ask(proxy, operation.id)
+
+    def is_up():
+        assert ask(proxy, "health") == "health"
+
+    stress_simulator.run(
+        buy, faults="lost_reply", failure_prob=0.9, per_agent=session, checks=[is_up], every=10, **QUICK
+    )
 """
     )
-    passes(project)
+    passes(project, passed=7)
 
 
 @pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["one process", "xdist"])
@@ -106,33 +202,6 @@ def test_it(stress_simulator, stress_proxy, echo):
 """
     )
     passes(project, "--stress-network=latency=100ms", *workers)
-
-
-def test_planned_faults_of_calls_act_at_the_proxy(project: pytest.Pytester) -> None:
-    project.makepyfile(
-        ECHO
-        + """
-def test_it(stress_simulator, stress_proxy, echo):
-    proxy = stress_proxy(echo.server_address)
-    refused = []
-
-    def buy(operation):
-        try:
-            ask(proxy, operation.id)
-        except ConnectionError:
-            refused.append(operation.id)
-
-    faults = {"lost_request": 1, "lost_reply": 1}
-    result = stress_simulator.run(buy, faults=faults, failure_prob=0.4, **QUICK)
-    met = result.stats["faults"]
-    assert set(met) == set(faults)
-    assert len(refused) == sum(met.values()) > 20
-    assert len(set(refused) & set(echo.heard)) == met["lost_reply"]
-    assert len(set(refused) - set(echo.heard)) == met["lost_request"]
-    assert result.failures == result.errors == 0
-"""
-    )
-    passes(project)
 
 
 def test_the_same_connections_meet_the_same_faults_in_every_session_of_a_seed(project: pytest.Pytester) -> None:
@@ -158,58 +227,6 @@ def test_it(stress_simulator, stress_proxy, echo):
     assert found[0] != found[2]
 
 
-def test_outside_of_the_fault_windows_the_proxy_lets_everything_pass(project: pytest.Pytester) -> None:
-    project.makepyfile(
-        ECHO
-        + """
-def test_it(stress_simulator, stress_proxy, echo):
-    proxy = stress_proxy(echo.server_address)
-    proxy.add("reset_peer", timeout=0)
-    windows = {"after": "outage", "lasts": 60}
-    failed = []
-
-    def buy(operation):
-        if operation.index == 10:
-            operation.announce("outage")
-        try:
-            ask(proxy, operation.id)
-        except ConnectionError:
-            failed.append(operation.index)
-
-    stress_simulator.run(buy, failure_prob=0, fault_windows=windows, **{**QUICK, "agents": 1})
-    assert failed == list(range(10, 25))
-"""
-    )
-    passes(project)
-
-
-def test_a_proxy_that_a_test_makes_is_gone_after_it_and_one_of_a_fixture_is_not(project: pytest.Pytester) -> None:
-    project.makepyfile(
-        ECHO
-        + """
-made = []
-
-@pytest.fixture(scope="module")
-def shared(stress_proxy):
-    with Echo() as server:
-        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
-        thread.start()
-        yield stress_proxy(server.server_address)
-        server.shutdown()
-        thread.join()
-
-def test_one(stress_proxy, shared, echo):
-    made.append(stress_proxy(echo.server_address))
-    assert ask(made[0], "one") == ask(shared, "one") == "one"
-
-def test_two(shared):
-    assert made[0].is_closed
-    assert ask(shared, "two") == "two"
-"""
-    )
-    passes(project, passed=2)
-
-
 def test_a_test_that_is_no_stress_test_may_have_a_proxy_too(project: pytest.Pytester) -> None:
     project.makepyfile(
         ECHO
@@ -221,7 +238,7 @@ def test_it(stress_proxy, echo):
     assert ask(proxy, "up") == "up"
 """
     )
-    project.runpytest_subprocess().assert_outcomes(passed=1)
+    project.runpytest_inprocess().assert_outcomes(passed=1)
 
 
 def test_an_upstream_that_refuses_and_a_port_in_use_are_one_line_each(project: pytest.Pytester) -> None:
@@ -243,7 +260,7 @@ def test_unknown(stress_proxy, echo):
     stress_proxy(echo.server_address, network="dialup")
 """
     )
-    result = project.runpytest_subprocess("--stress")
+    result = project.runpytest_inprocess("--stress")
     result.assert_outcomes(failed=3)
     lines = [line for line in result.stdout.lines if line.startswith("E  ")]
     assert len(lines) == 3
@@ -251,58 +268,6 @@ def test_unknown(stress_proxy, echo):
     assert "in use" in lines[1]
     assert "there are colo, same-region, cross-continent, retail" in lines[2]
     assert "pytest_nos_stress/" not in result.stdout.str()
-
-
-def test_every_run_of_a_test_meets_the_same_faults_whatever_went_before(project: pytest.Pytester) -> None:
-    project.makepyfile(
-        ECHO
-        + """
-def test_it(stress_simulator, stress_proxy, echo):
-    proxy = stress_proxy(echo.server_address)
-    found = []
-    for runs in range(2):
-        failed = []
-        def buy(operation):
-            try:
-                ask(proxy, operation.id)
-            except ConnectionError:
-                failed.append(operation.index)
-        stress_simulator.run(buy, faults="lost_request", failure_prob=0.3, **{**QUICK, "agents": 1})
-        found.append(failed)
-        ask(proxy, "between")
-    assert found[0] == found[1] != []
-"""
-    )
-    passes(project)
-
-
-def test_a_session_begins_and_checks_look_without_faults(project: pytest.Pytester) -> None:
-    project.makepyfile(
-        ECHO
-        + """
-import contextlib
-
-def test_it(stress_simulator, stress_proxy, echo):
-    proxy = stress_proxy(echo.server_address)
-
-    @contextlib.contextmanager
-    def session(agent):
-        assert ask(proxy, "login") == "login"
-        yield
-
-    def buy(operation):
-        with contextlib.suppress(ConnectionError):
-            ask(proxy, operation.id)
-
-    def is_up():
-        assert ask(proxy, "health") == "health"
-
-    stress_simulator.run(
-        buy, faults="lost_reply", failure_prob=0.9, per_agent=session, checks=[is_up], every=10, **QUICK
-    )
-"""
-    )
-    passes(project)
 
 
 def test_faults_that_were_to_be_met_at_a_proxy_nobody_used_are_no_pass(project: pytest.Pytester) -> None:
@@ -314,6 +279,6 @@ def test_it(stress_simulator, stress_proxy, echo):
     stress_simulator.run(lambda: None, faults="binance", **QUICK)
 """
     )
-    result = project.runpytest_subprocess("--stress")
+    result = project.runpytest_inprocess("--stress")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*stress_proxy: nothing was sent through it in the run*"])

@@ -14,7 +14,13 @@ import pytest
 import pytest_nos_stress.plugin_fixture
 import pytest_nos_stress.plugin_reports  # noqa: F401 - imported here, so that pytester's runs share one copy
 
-OURS = ["agent_memory_snapshot.json", "scenario.json", "simulation_statistics.json", "stress_test_results.log"]
+OURS = [
+    "agent_memory_snapshot.json",
+    "scenario.json",
+    "simulation_statistics.json",
+    "stress_test_report.html",
+    "stress_test_results.log",
+]
 QUICK = "agents=2, operations_per_agent=50, min_delay=0, max_delay=0"
 NOT_CALLED = "missing_data_prob=0, failure_prob=1"
 PROJECT = f"""
@@ -174,7 +180,7 @@ def test_pytest_html_links_the_files_of_passed_and_failed_tests(
     assert "INTERNALERROR" not in result.stdout.str()
     report = html.unescape(html.unescape((pytester.path / "report.html").read_text()))
     files = [path for path in pytester.path.rglob("*") if path.name in OURS]
-    assert len(files) == 16
+    assert len(files) == 20
     assert [path for path in files if path.as_uri() not in report] == []
 
 
@@ -227,3 +233,25 @@ def test_a_run_in_a_fixture_is_on_the_tests_report(pytester: pytest.Pytester) ->
     assert assert_describes(cases["test_setup"], "stress")["verdict"] == "failed"
     rows = [line for line in result.outlines if re.search(r"\d+/\d+/\d+", line) and "::" in line]
     assert len(rows) == 2
+
+
+def test_a_run_that_fails_when_a_fixture_ends_is_in_the_summary(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        f"""
+        import pytest
+
+        @pytest.fixture
+        def stressed_at_the_end(stress_simulator):
+            yield
+            stress_simulator.run(lambda: None, {QUICK}, thresholds=["operations > 1000"])
+
+        def test_it(stressed_at_the_end, stress_simulator):
+            stress_simulator.run(lambda: None, {QUICK})
+        """
+    )
+    result = pytester.runpytest_inprocess("--stress")
+    result.assert_outcomes(passed=1, errors=1)
+    rows = [line.split()[0] for line in result.outlines if re.search(r"\d+/\d+/\d+", line) and "::" in line]
+    assert rows == ["failed", "passed"]
+    index = (pytester.path / "stress_test_output" / "stress_test_index.html").read_text()
+    assert "1 of 2 runs failed" in index

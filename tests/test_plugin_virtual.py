@@ -27,29 +27,30 @@ class Transfers:
 CALM = "missing_data_prob=0, failure_prob=0, min_delay=0, max_delay=0"
 
 
-@pytest.mark.parametrize("where", ["a module a conftest imports", "a module the test imports", "the test itself"])
+TRANSFERS = f"""
+import pytest
+
 @pytest.mark.parametrize("own_threads", [True, False])
-def test_locks_made_anywhere_under_stress_give_turns_away(
-    pytester: pytest.Pytester, where: str, own_threads: bool
-) -> None:
-    pytester.syspathinsert()
-    if where == "the test itself":
-        head = SERVICE
-    else:
-        pytester.makepyfile(transfers_service=SERVICE)
-        head = "from transfers_service import Transfers\n"
-    if where == "a module a conftest imports":
-        pytester.makeconftest("import transfers_service")
-    pytester.makepyfile(f"""{head}
-def test_transfers(stress_simulator):
+def test_transfers(stress_simulator, own_threads):
     result = stress_simulator.run(
-        Transfers(), tasks=["transfer"], engine="virtual", own_threads={own_threads}, agents=4,
+        Transfers(), tasks=["transfer"], engine="virtual", own_threads=own_threads, agents=4,
         operations_per_agent=5, {CALM},
     )
     assert result.stats["duration"] == 0.2
-""")
-    result = pytester.runpytest_subprocess("--stress")
-    result.assert_outcomes(passed=1)
+"""
+
+
+def test_locks_made_anywhere_under_stress_give_turns_away(pytester: pytest.Pytester) -> None:
+    pytester.syspathinsert()
+    pytester.makeconftest("import a_conftest_imports")
+    pytester.makepyfile(
+        a_conftest_imports=SERVICE,
+        a_test_imports=SERVICE,
+        test_a_module_a_conftest_imports=f"from a_conftest_imports import Transfers\n{TRANSFERS}",
+        test_a_module_the_test_imports=f"from a_test_imports import Transfers\n{TRANSFERS}",
+        test_the_test_itself=SERVICE + TRANSFERS,
+    )
+    pytester.runpytest_subprocess("--stress").assert_outcomes(passed=6)
 
 
 def test_without_stress_locks_are_untouched(pytester: pytest.Pytester) -> None:
@@ -67,18 +68,6 @@ def test_the_session_leaves_threading_as_it_was(pytester: pytest.Pytester) -> No
     pytester.makepyfile("def test_trades(stress_simulator): stress_simulator.run(engine='virtual')")
     pytester.runpytest("--stress").assert_outcomes(passed=1)
     assert (threading.Lock, threading.RLock) == before
-
-
-def test_no_thread_of_a_run_outlives_its_test(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile("""
-        import threading
-        before = threading.active_count()
-        def test_trades(stress_simulator):
-            stress_simulator.run(engine="virtual", agents=20, operations_per_agent=3)
-        def test_no_thread_is_left():
-            assert threading.active_count() == before
-    """)
-    pytester.runpytest_subprocess("--stress").assert_outcomes(passed=2)
 
 
 @pytest.mark.parametrize("given", ["option", "ini", "marker"])
@@ -193,41 +182,46 @@ def test_an_async_target_is_told_what_to_do_instead(pytester: pytest.Pytester) -
     result.stdout.fnmatch_lines(["E*task 'buy' is async def, which engine 'virtual' cannot run; must be a sync*"])
 
 
-@pytest.mark.parametrize("own_threads", [True, False])
-def test_a_pools_answer_comes_before_a_timeout_of_virtual_time(
-    pytester: pytest.Pytester, own_threads: bool
-) -> None:
-    pytester.makepyfile(f"""
-        import time
-        from concurrent.futures import ThreadPoolExecutor
+def test_threads_of_pools_and_of_agents_are_what_a_test_expects(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        test_a_pools_answer_comes_before_a_timeout_of_virtual_time=f"""
+            import time
+            from concurrent.futures import ThreadPoolExecutor
+            import pytest
 
-        def test_trades(stress_simulator):
-            with ThreadPoolExecutor(2) as pool:
-                def buy():
-                    assert pool.submit(lambda: time.sleep(0.002) or 8).result(timeout=5) == 8
-                result = stress_simulator.run(
-                    {{"buy": buy}}, engine="virtual", own_threads={own_threads}, operations_per_agent=10, {CALM}
-                )
-            assert result.stats["duration"] == 0
-    """)
-    pytester.runpytest_subprocess("--stress").assert_outcomes(passed=1)
+            @pytest.mark.parametrize("own_threads", [True, False])
+            def test_trades(stress_simulator, own_threads):
+                with ThreadPoolExecutor(2) as pool:
+                    def buy():
+                        assert pool.submit(lambda: time.sleep(0.002) or 8).result(timeout=5) == 8
+                    result = stress_simulator.run(
+                        {{"buy": buy}}, engine="virtual", own_threads=own_threads, operations_per_agent=10, {CALM}
+                    )
+                assert result.stats["duration"] == 0
+        """,
+        test_every_run_begins_without_thread_local_variables="""
+            import threading
+            local = threading.local()
 
-
-def test_every_run_begins_without_thread_local_variables(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile("""
-        import threading
-        local = threading.local()
-
-        def test_trades(stress_simulator):
-            def buy(operation):
-                if operation.index == 0:
-                    assert not hasattr(local, "session")
-                local.session = operation.agent
-            for _ in range(3):
-                stress_simulator.run({"buy": buy}, engine="virtual", operations_per_agent=3, failure_prob=0,
-                                     missing_data_prob=0)
-    """)
-    pytester.runpytest_subprocess("--stress").assert_outcomes(passed=1)
+            def test_trades(stress_simulator):
+                def buy(operation):
+                    if operation.index == 0:
+                        assert not hasattr(local, "session")
+                    local.session = operation.agent
+                for _ in range(3):
+                    stress_simulator.run({"buy": buy}, engine="virtual", operations_per_agent=3, failure_prob=0,
+                                         missing_data_prob=0)
+        """,
+        test_no_thread_of_a_run_outlives_its_test="""
+            import threading
+            before = threading.active_count()
+            def test_trades(stress_simulator):
+                stress_simulator.run(engine="virtual", agents=20, operations_per_agent=3)
+            def test_no_thread_is_left():
+                assert threading.active_count() == before
+        """,
+    )
+    pytester.runpytest_subprocess("--stress").assert_outcomes(passed=5)
 
 
 @pytest.mark.parametrize(

@@ -63,10 +63,15 @@ def without_times(row: str) -> list[str]:
     return sorted(re.sub(r"\d+(\.\d+)?(e[+-]?\d+)? (ns|us|ms|s)\b|%", "", row).split())
 
 
-def test_two_workers_give_the_results_counts_and_summary_of_one_process(pytester: pytest.Pytester) -> None:
+def test_two_workers_use_the_one_seed_that_the_session_drew_and_give_what_one_process_gives_with_it(
+    pytester: pytest.Pytester,
+) -> None:
     pytester.makepyfile(test_it=PROJECT)
-    alone = run_session(pytester, "--stress-seed=99")
-    together = run_session(pytester, "--stress-seed=99", "-n", "2")
+    together = run_session(pytester, "-n", "2")
+    printed = re.search(r"^stress: seed (\d+)", together.result.stdout.str(), re.M)
+    assert printed is not None
+    assert {seed for seed, *_ in together.runs.values()} == {int(printed[1])}
+    alone = run_session(pytester, f"--stress-seed={printed[1]}")
     for session in (alone, together):
         session.result.assert_outcomes(passed=5, failed=2, skipped=1)
         assert session.result.ret == pytest.ExitCode.TESTS_FAILED
@@ -74,14 +79,6 @@ def test_two_workers_give_the_results_counts_and_summary_of_one_process(pytester
     assert together.runs == alone.runs
     assert len(together.rows) == 6
     assert sorted(map(without_times, together.rows)) == sorted(map(without_times, alone.rows))
-
-
-def test_every_worker_uses_the_one_seed_that_the_session_drew_and_printed(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(test_it=PROJECT)
-    session = run_session(pytester, "-n", "2")
-    printed = re.search(r"^stress: seed (\d+)", session.result.stdout.str(), re.M)
-    assert printed is not None
-    assert {seed for seed, *_ in session.runs.values()} == {int(printed[1])}
 
 
 def test_workers_write_to_the_directory_pytest_was_started_in(

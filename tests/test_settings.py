@@ -12,15 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_nos_stress import MultiAgentSimulator, SettingError
+from pytest_nos_stress.precedence import check_level, check_together, merge
 from pytest_nos_stress.settings import (
     BY_NAME,
     DEFAULT_AGENTS,
     SETTINGS,
     check_all,
-    check_level,
-    check_together,
     find,
-    merge,
 )
 
 FROM_TEXT = [setting for setting in SETTINGS if setting.flag]

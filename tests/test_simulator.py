@@ -160,6 +160,7 @@ def test_the_default_directory_is_made_where_one_stands(tmp_path: Path, monkeypa
         "agent_memory_snapshot.json",
         "scenario.json",
         "simulation_statistics.json",
+        "stress_test_report.html",
         "stress_test_results.log",
     ]
 
@@ -251,6 +252,7 @@ def test_no_file_stays_open_after_a_run_whatever_became_of_it(tmp_path: Path) ->
     assert len(os.listdir("/proc/self/fd")) == before
 
 
+@pytest.mark.usefixtures("short_grace")
 def test_a_target_that_hangs_fails_the_run_which_names_agent_task_and_stack(tmp_path: Path) -> None:
     with released() as event:
 
@@ -280,6 +282,7 @@ def test_a_target_that_hangs_fails_the_run_which_names_agent_task_and_stack(tmp_
     result = caught.value.result
     assert result.status == "hung"
     assert not result.passed
+    assert "Bob" in result.stats["reason"]
     assert result.stats["agent_stats"]["Ann"]["total_operations"] == 10
     assert result.stats["agent_stats"]["Bob"]["total_operations"] == 3
     assert json.loads((tmp_path / "simulation_statistics.json").read_text())["status"] == "hung"
@@ -311,7 +314,7 @@ def test_a_long_think_time_is_no_hang(tmp_path: Path) -> None:
 
 def test_many_operations_that_each_take_less_than_the_timeout_are_no_hang(tmp_path: Path) -> None:
     result = run(
-        tmp_path, lambda op: op.sleep(0.01), agents=2, operations_per_agent=80, operation_timeout=0.4, **NO_FAULTS
+        tmp_path, lambda op: op.sleep(0.01), agents=2, operations_per_agent=60, operation_timeout=0.4, **NO_FAULTS
     )
     assert result.status == "completed"
 
@@ -335,6 +338,7 @@ def ends(action: Callable[[], object]) -> BaseException | None:
     return raised[0]
 
 
+@pytest.mark.usefixtures("short_grace")
 def test_a_session_that_hangs_when_it_is_entered_fails_the_run(tmp_path: Path) -> None:
     with released() as event:
 
@@ -348,6 +352,7 @@ def test_a_session_that_hangs_when_it_is_entered_fails_the_run(tmp_path: Path) -
     assert "Ann, entering per_agent" in str(error)
 
 
+@pytest.mark.usefixtures("short_grace")
 def test_a_session_that_hangs_when_it_is_left_fails_the_run(tmp_path: Path) -> None:
     with released() as event:
 

@@ -15,8 +15,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_nos_stress import MultiAgentSimulator, Operation, StressResult
-from pytest_nos_stress.statistics import aggregate, iso_utc, summarise_durations
+from pytest_nos_stress import MultiAgentSimulator, Operation, Scenario, StressResult
+from pytest_nos_stress.records import Batch, Records
+from pytest_nos_stress.statistics import Counts, Measurements, aggregate, fairness, iso_utc, summarise_durations
+from pytest_nos_stress.target import bind
 
 KEYS = {"total_operations", "successful_operations", "failed_operations", "missing_data_events"}
 OUTCOMES = ("successful_operations", "failed_operations", "missing_data_events")
@@ -273,3 +275,135 @@ def test_a_time_stamp_keeps_its_microseconds(nanoseconds: int) -> None:
     since = moment - datetime.fromisoformat("1970-01-01T00:00:00+00:00")
     assert since // timedelta(microseconds=1) == nanoseconds // 1000
     assert len(text) == len("2026-11-22T06:26:05.655000+00:00")
+
+
+OPERATIONS = st.lists(
+    st.tuples(
+        st.integers(0, 2),  # agent
+        st.integers(0, 1),  # task
+        st.sampled_from([0, 0, 1, 2]),  # outcome
+        st.integers(0, 40),  # end, in units of a tenth of a second, so that many end on an edge
+        st.integers(0, 15),  # latency in the same unit
+    ),
+    max_size=40,
+)
+UNIT = 100_000_000
+STARTED = 7 * UNIT
+Row = tuple[int, int, int, int, int]
+
+
+def measurements(rows: list[Row], ended: int | None = None) -> Measurements:
+    """Measurements of operations that are given as agent, task, outcome, end and latency."""
+    scenario = Scenario(agents=["Ann", "Bob", "Cy"], tasks=["buy", "sell"], missing_data_prob=0, failure_prob=0)
+    records = Records(scenario.agent_names, bind(lambda: None, scenario.task_names, "threads"), scenario.kinds)
+    agent, task, outcome, end, latency = (np.array([row[at] for row in rows], np.int64) for at in range(5))
+    if rows:
+        records.append(
+            Batch(
+                agent=agent,
+                code=(task * scenario.kinds.width).astype(np.uint16),
+                outcome=outcome.astype(np.uint8),
+                is_error=outcome == 1,
+                end=STARTED + end * UNIT,
+                latency=latency * UNIT,
+                response_time=(latency + 1) * UNIT,
+                errors={},
+            )
+        )
+    return Measurements(records, STARTED, None if ended is None else STARTED + ended * UNIT)
+
+
+def check_figures(measured: Measurements, rows: list[Row]) -> None:
+    """Every figure is that of a recount of these rows."""
+    for agent, name in [(None, None), *enumerate(["Ann", "Bob", "Cy"])]:
+        for task, task_name in [(None, None), *enumerate(["buy", "sell"])]:
+            own = [row for row in rows if agent in (None, row[0]) and task in (None, row[1])]
+            by_outcome = Counter(row[2] for row in own)
+            expected = Counts(len(own), by_outcome[0], by_outcome[1], by_outcome[2], by_outcome[1])
+            assert measured.counts(agent=name, task=task_name) == expected
+            latency = measured.durations("latency", agent=name, task=task_name)
+            assert sorted(latency.tolist()) == sorted(row[4] * UNIT for row in own)
+            response_time = measured.durations("response_time", agent=name, task=task_name)
+            assert sorted(response_time.tolist()) == sorted((row[4] + 1) * UNIT for row in own)
+    successes = [sum(row[0] == agent and row[2] == 0 for row in rows) for agent in range(3)]
+    assert measured.successes_by_agent().tolist() == successes
+    assert measured.calls == len(rows)
+
+
+@settings(deadline=None, max_examples=60)
+@given(rows=OPERATIONS, length=st.integers(1, 60), ended=st.none() | st.integers(40, 50))
+def test_a_window_has_the_operations_that_ended_in_it(rows: list[Row], length: int, ended: int | None) -> None:
+    past = max((row[3] for row in rows), default=0) if ended is None else ended
+    expected = []
+    for first in range(0, max(past, 1), length):
+        is_last = first + length >= past
+        if is_last and first and (past - first) * 2 < length:
+            break
+        own = [row for row in rows if first <= row[3] and (is_last or row[3] < first + length)]
+        expected.append((first, min(first + length, past), own))
+    windows = list(measurements(rows, ended).windows(length / 10))
+    assert len(windows) == len(expected)
+    for window, (first, end, own) in zip(windows, expected, strict=True):
+        assert (window.started_ns, window.ended_ns) == (STARTED + first * UNIT, STARTED + end * UNIT)
+        assert window.elapsed == pytest.approx((end - first) / 10)
+        check_figures(window, own)
+
+
+@settings(deadline=None, max_examples=60)
+@given(rows=OPERATIONS, start=st.integers(0, 50), length=st.integers(0, 50))
+def test_a_part_of_a_run_has_the_operations_that_began_in_it(rows: list[Row], start: int, length: int) -> None:
+    end = start + length
+    past = max((row[3] for row in rows), default=0)
+    own = [row for row in rows if start <= row[3] - row[4] and (end >= past or row[3] - row[4] < end)]
+    part = measurements(rows).begun_between(start / 10, end / 10)
+    assert part.elapsed == pytest.approx(length / 10)
+    check_figures(part, own)
+
+
+def test_parts_of_a_run_that_follow_each_other_have_each_operation_once() -> None:
+    rows = [(at % 3, at % 2, 0, at, at % 5) for at in range(5, 41)]
+    measured = measurements(rows)
+    parts = [measured.begun_between(first / 10, (first + 7) / 10) for first in range(0, 42, 7)]
+    assert sum(part.counts().total for part in parts) == len(rows)
+
+
+def test_many_windows_have_every_operation_once() -> None:
+    rows = [(at % 3, 0, 0, at % 41, 1) for at in range(100)]
+    windows = list(measurements(rows).windows(0.001))
+    assert len(windows) == 4_000
+    assert sum(window.counts().total for window in windows) == 100
+
+
+@settings(deadline=None)
+@given(st.lists(st.integers(0, 10**9), min_size=1, max_size=50))
+def test_fairness_is_jains_index(successes: list[int]) -> None:
+    index = fairness(np.array(successes))
+    if not any(successes):
+        assert index is None
+        return
+    assert index == pytest.approx(sum(successes) ** 2 / (len(successes) * sum(one * one for one in successes)))
+    assert index is not None
+    assert 1 / len(successes) <= index * (1 + 1e-9)
+    assert index <= 1 + 1e-9
+
+
+@pytest.mark.parametrize(
+    ("successes", "index"),
+    [([5, 5, 5, 5], 1.0), ([1], 1.0), ([8, 0, 0, 0], 0.25), ([3, 1], 0.8), ([0, 0], None), ([4, 4, 0, 0], 0.5)],
+)
+def test_fairness_by_hand(successes: list[int], index: float | None) -> None:
+    assert fairness(np.array(successes)) == index
+
+
+def test_the_statistics_have_the_fairness_between_agents(result: StressResult) -> None:
+    successes = [one["successful_operations"] for one in result.stats["agent_stats"].values()]
+    assert result.stats["fairness"] == fairness(np.array(successes))
+
+
+def test_figures_of_time_in_which_nothing_ended_are_empty() -> None:
+    measured = measurements([])
+    assert measured.counts() == Counts(0, 0, 0, 0, 0)
+    assert measured.elapsed == 0
+    (window,) = measured.windows(1.0)
+    assert window.counts().total == 0
+    assert [one.elapsed for one in measurements([], 25).windows(1.0)] == [1, 1, 0.5]

@@ -13,12 +13,14 @@ import sys
 import termios
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import pytest
 
+from pytest_nos_stress.live import LiveLine, live_text
 from pytest_nos_stress.performance import Progress
-from pytest_nos_stress.terminal import LiveLine, live_text, summary
+from pytest_nos_stress.summary import Summary
+from pytest_nos_stress.terminal import summary
 
 LIVE = re.compile(r"\d+ ops, \d+/s")
 TOKEN = re.compile(r"\x1b7|\x1b8|\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|.", re.S)
@@ -241,7 +243,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
             return now[0]
 
     now = [100.0]
-    monkeypatch.setattr("pytest_nos_stress.terminal.time", Time)
+    monkeypatch.setattr("pytest_nos_stress.live.time", Time)
     return now
 
 
@@ -289,23 +291,44 @@ def test_clearing_wipes_the_live_line(clock: list[float], terminal: Terminal) ->
     assert screen.shown() == ["test_it.py .."]
 
 
-def row(**changed: str | int) -> dict[str, str | int]:
-    values: dict[str, str | int] = {
+def row(**changed: Any) -> Summary:
+    durations = {"p50": 0.001, "p95": 0.01, "p99": 0.02, "max": 0.3, "mean": 0.002}
+    values: Summary = {
         "verdict": "passed",
+        "passed": True,
+        "failure": "",
         "operations": 100,
-        "success/failed/missing": "72/8/20",
-        "p50": "1 ms",
-        "p99": "20 ms",
+        "successes": 72,
+        "failures": 8,
+        "missing_data": 20,
+        "errors": 0,
+        "success_rate": 0.72,
+        "failure_rate": 0.08,
+        "error_rate": 0.0,
+        "missing_data_rate": 0.2,
+        "fairness": 1.0,
+        "throughput": 50.0,
+        "duration": 2.0,
+        "latency": durations,
+        "response_time": durations,
+        "memory": None,
         "seed": 7,
         "test": "test_a.py::test_b",
-        "files": "out/test_a.py--test_b",
+        "note": "",
+        "notes": [],
+        "harness": "",
+        "not_applicable": [],
+        "history": {"seconds": [0.0, 1.0], "operations": [50, 50], "failures": [0, 0], "p99": [None, None]},
+        "directory": "out/test_a.py--test_b",
+        "files": {},
     }
     return {**values, **changed}
 
 
 def test_the_summary_has_a_heading_aligned_columns_and_the_files_below_each_run() -> None:
-    heading, first, files, second, _ = summary([row(), row(operations=1_000_000, verdict="interrupted")])
-    assert heading.split() == ["verdict", "operations", "success/failed/missing", "p50", "p99", "seed", "test"]
+    heading, first, files, second, _ = summary([row(), row(operations=1_000_000, verdict="stopped")])
+    columns = ["verdict", "operations", "success/failed/missing", "errors", "p50", "p99", "seed", "test"]
+    assert heading.split() == columns
     for name in ("operations", "success/failed/missing", "seed"):
         at = heading.index(name)
         assert first[at] != " "
@@ -315,6 +338,6 @@ def test_the_summary_has_a_heading_aligned_columns_and_the_files_below_each_run(
 
 
 def test_the_summary_escapes_what_a_terminal_would_obey() -> None:
-    lines = summary([row(test="test_a.py::test_b[\x1b[31m\nforged]", files="\x1b]0;title\x07")])
+    lines = summary([row(test="test_a.py::test_b[\x1b[31m\nforged]", directory="\x1b]0;title\x07")])
     assert len(lines) == 3
     assert [line for line in lines if not line.isprintable()] == []

@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import math
+import operator
+from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from pytest_nos_stress import MultiAgentSimulator, Operation, RunFailed, StressResult, ThresholdsNotMet
+from pytest_nos_stress.evidence import Evidence
 from pytest_nos_stress.thresholds import parse
+from pytest_nos_stress.verdict import Verdict, judge_one
+from pytest_nos_stress.vitals import Samples
 
 
 def simulator(tmp_path: Path, target: Any = None, **settings: Any) -> MultiAgentSimulator:
@@ -117,7 +124,8 @@ def test_a_broken_threshold_raises_with_wanted_and_measured_once_the_files_are_w
     assert row.endswith("broken")
     assert caught.value.result.failures == 200
     assert not caught.value.result.passed
-    assert len(list(tmp_path.iterdir())) == 4
+    assert (tmp_path / "simulation_statistics.json").exists()
+    assert set(caught.value.result.files) == set(tmp_path.iterdir())
 
 
 def test_a_broken_threshold_is_an_assertion_error() -> None:
@@ -224,6 +232,8 @@ def test_the_statistics_say_what_was_measured_and_the_limit(tmp_path: Path) -> N
         "measured": 1.0,
         "limit": 0.1,
         "samples": 200,
+        "note": "",
+        "windows": {"total": 0, "broken": []},
     }
 
 
@@ -243,3 +253,269 @@ def test_a_message_of_many_errors_stays_on_the_lines_of_its_table(tmp_path: Path
         run(tmp_path, fails)
     assert "\x1b" not in str(caught.value)
     assert "\r" not in str(caught.value)
+
+
+def over_time(directory: Path, thresholds: list[str] | None = None, **settings: Any) -> StressResult:
+    """Two agents for ten seconds of virtual time; operations take 0.1 s, and those that begin after 9 s fail."""
+
+    def degrades(operation: Operation) -> None:
+        late = operation.index >= 90
+        operation.sleep(0.1)
+        if late:
+            raise ConnectionError("out of order")
+
+    defaults = {"engine": "virtual", "report": "none", "gate": False}
+    return run(directory, degrades, thresholds=thresholds or [], **{**defaults, **settings})
+
+
+@pytest.fixture(scope="module")
+def degrading(tmp_path_factory: pytest.TempPathFactory) -> StressResult:
+    return over_time(tmp_path_factory.mktemp("run"))
+
+
+def judged(result: StressResult, expression: str) -> Verdict:
+    """What a threshold says of the operations of a run that has ended."""
+    vitals: Any = SimpleNamespace(samples=Samples())
+    return judge_one(parse(expression), Evidence(result.measured, result.scenario, vitals))
+
+
+def test_an_outage_in_the_last_tenth_fails_a_gate_over_windows_that_the_average_passes(tmp_path: Path) -> None:
+    thresholds = ["error_rate < 15%", "error_rate < 15% over 1s"]
+    average, windows, *_ = over_time(tmp_path, thresholds).verdicts
+    assert (average.verdict, average.measured) == ("held", 0.1)
+    assert (windows.verdict, windows.measured) == ("broken", 20 / 22)
+    assert [one.verdict for one in windows.windows] == ["held"] * 9 + ["broken"]
+
+
+def test_the_message_says_when_it_was_worst(tmp_path: Path) -> None:
+    with pytest.raises(ThresholdsNotMet, match=r"error_rate < 15% over 1s is broken: .*9s-10s"):
+        over_time(tmp_path, ["error_rate < 15% over 1s"], gate=True)
+    with pytest.raises(ThresholdsNotMet, match="in 2 of 20 windows, worst"):
+        over_time(tmp_path, ["error_rate < 15% over 500ms"], gate=True)
+
+
+def test_the_statistics_say_which_windows_were_broken(tmp_path: Path) -> None:
+    result = over_time(tmp_path, ["error_rate < 15% over 500ms", "error_rate < 100%"])
+    windows, whole = result.stats["thresholds"][:2]
+    assert windows["windows"] == {"total": 20, "broken": [[9, 9.5], [9.5, 10]]}
+    assert whole["windows"] == {"total": 0, "broken": []}
+
+
+@pytest.mark.parametrize(
+    ("over", "windows"),
+    [
+        ("10s", [(0, 10)]),
+        ("1h", [(0, 10)]),
+        ("4s", [(0, 4), (4, 8), (8, 10)]),
+        ("4.1s", [(0, 4.1), (4.1, 8.2)]),
+        ("6s", [(0, 6), (6, 10)]),
+        ("7s", [(0, 7)]),
+        ("2500ms", [(0, 2.5), (2.5, 5), (5, 7.5), (7.5, 10)]),
+    ],
+)
+def test_a_last_window_counts_if_it_is_half_as_long(
+    degrading: StressResult, over: str, windows: list[tuple[float, float]]
+) -> None:
+    found = judged(degrading, f"operations > 0 over {over}").windows
+    assert [(one.start, one.end) for one in found] == [pytest.approx(one) for one in windows]
+
+
+def test_windows_begin_with_the_phase_that_is_judged(tmp_path: Path) -> None:
+    result = over_time(tmp_path, warmup=0.7, ramp=0.2)
+    steady = judged(result, "operations > 0 over 2s").windows
+    assert [one.start for one in steady] == pytest.approx([0.9, 2.9, 4.9, 6.9, 8.9])
+    (warmup,) = judged(result, "operations{phase=warmup} > 0 over 2s").windows
+    assert (warmup.start, warmup.end) == pytest.approx((0.2, 0.9))
+
+
+COMPARED: dict[str, Callable[[Any, Any], bool]] = {"<": operator.lt, ">=": operator.ge, "==": operator.eq}
+
+
+def by_hand(metric: str, rows: Any, seconds: float) -> float | None:
+    """A metric of some rows of the records, None where they do not have it."""
+    latencies = sorted(rows["latency"][rows["called"]].tolist())
+    counts: dict[str, int] = {
+        "operations": rows.size,
+        "successes": int((rows["outcome"] == 0).sum()),
+        "failures": int((rows["outcome"] == 1).sum()),
+        "missing_data": int((rows["outcome"] == 2).sum()),
+        "errors": int(rows["is_error"].sum()),
+    }
+    if metric in counts:
+        return counts[metric]
+    if metric == "throughput":
+        return float(rows.size / seconds)
+    if metric.endswith("_rate"):
+        of = {"success_rate": "successes", "failure_rate": "failures", "error_rate": "errors"}[metric]
+        return counts[of] / int(rows.size) if rows.size else None
+    if metric == "latency.max":
+        return float(latencies[-1]) / 1e9 if latencies else None
+    assert metric == "latency.p90"
+    return float(np.percentile(latencies, 90)) / 1e9 if len(latencies) >= 10 else None
+
+
+@pytest.fixture(scope="module")
+def uneven(tmp_path_factory: pytest.TempPathFactory) -> StressResult:
+    """A run of everything, with times in which nothing ends."""
+
+    def sometimes(operation: Operation) -> None:
+        operation.sleep(operation.random.choice([0.01, 0.01, 0.05, 0.1, 1.5 if operation.index % 40 == 0 else 0]))
+        if operation.random.random() < 0.1:
+            raise LookupError
+
+    return run(
+        tmp_path_factory.mktemp("run"),
+        sometimes,
+        engine="virtual",
+        missing_data_prob=0.2,
+        failure_prob=0.2,
+        operations_per_agent=150,
+        max_delay=0.02,
+        report="none",
+        gate=False,
+    )
+
+
+@pytest.mark.parametrize("over", [0.05, 0.3, 1.1, 30])
+@pytest.mark.parametrize("tags", [(None, None), ("Ann", None), (None, "sell"), ("Bob", "buy")])
+def test_every_window_is_judged_as_by_hand_and_the_worst_is_shown(
+    uneven: StressResult, tags: tuple[str | None, str | None], over: float
+) -> None:
+    agent, task = tags
+    records = uneven.records
+    began = uneven.measured.started_ns + int(records["end"][0] - np.sort(uneven.measured.records.column("end"))[0])
+    rows = records[
+        (records["agent"] == (["Ann", "Bob"].index(agent) if agent else records["agent"]))
+        & (records["task"] == (["buy", "sell"].index(task) if task else records["task"]))
+    ]
+    ends = (np.asarray(rows["end"]) - began) / 1e9
+    selection = ",".join(f"{tag}={name}" for tag, name in (("agent", agent), ("task", task)) if name)
+    selection = f"{{{selection}}}" if selection else ""
+    for metric in (
+        "operations",
+        "errors",
+        "throughput",
+        "failure_rate",
+        "success_rate",
+        "latency.max",
+        "latency.p90",
+    ):
+        for sign, limit in (("<", "0.06"), (">=", "0.06"), ("==", "0")):
+            unit = "s" if metric.startswith("latency") else ""
+            name, _, aggregation = metric.partition(".")
+            aggregation = aggregation and f".{aggregation}"
+            found = judged(uneven, f"{name}{selection}{aggregation} {sign} {limit}{unit} over {over}s")
+            verdicts = []
+            for window in found.windows:
+                is_last = window is found.windows[-1] and window.end == pytest.approx(uneven.stats["duration"])
+                own = rows[(ends >= window.start - 1e-9) & ((ends < window.end - 1e-9) | is_last)]
+                measured = by_hand(metric, own, window.end - window.start)
+                if measured is None:
+                    verdicts.append("not enough data")
+                else:
+                    assert window.measured == pytest.approx(measured)
+                    assert window.measured is not None
+                    verdicts.append("held" if COMPARED[sign](window.measured, float(limit)) else "broken")
+            assert [one.verdict for one in found.windows] == verdicts
+            worst = next(one for one in ("broken", "not enough data", "held") if one in verdicts)
+            assert found.verdict == worst
+            if worst != "not enough data":
+                of_it = [
+                    one.measured for one in found.windows if one.verdict == worst and one.measured is not None
+                ]
+                assert found.measured in (min(of_it), max(of_it))
+                if sign != "==":
+                    assert found.measured == (max(of_it) if sign == "<" else min(of_it))
+
+
+@pytest.mark.parametrize("own", ["errors == 0 over 7s", "error_rate < 1% over 7s", "errors <= 3 over 7s"])
+def test_errors_in_what_windows_leave_out_do_not_pass_unseen(own: str, tmp_path: Path) -> None:
+    result = over_time(tmp_path, [own])
+    assert result.errors == 20
+    assert result.verdicts[0].verdict == "held"
+    assert not result.passed
+
+
+def test_a_window_in_which_nothing_ended_has_counts_and_throughput_of_nothing_and_no_rates(tmp_path: Path) -> None:
+    def sleeps_long(operation: Operation) -> None:
+        operation.sleep(5 if operation.index == 10 else 0.1)
+
+    result = run(tmp_path, sleeps_long, engine="virtual", operations_per_agent=30, report="none", gate=False)
+    for expression in ("operations < 1000", "errors == 0", "throughput < 1000"):
+        found = judged(result, f"{expression} over 1s")
+        assert found.verdict == "held"
+        assert found.windows[3].measured == 0
+    for expression in ("operations > 0", "throughput > 1/s", "successes >= 1"):
+        found = judged(result, f"{expression} over 1s")
+        assert (found.verdict, found.measured) == ("broken", 0)
+    for expression in ("failure_rate < 1%", "latency.max < 1h", "fairness > 0.5"):
+        assert judged(result, f"{expression} over 1s").verdict == "not enough data"
+        assert judged(result, expression).verdict == "held"
+
+
+def test_a_percentile_needs_its_samples_in_every_window(degrading: StressResult) -> None:
+    assert judged(degrading, "latency.p99 < 1s").verdict == "held"
+    found = judged(degrading, "latency.p99 < 1s over 1s")
+    assert (found.verdict, found.samples) == ("not enough data", 18)
+    assert "18 samples, p99 needs 100" in found.note
+    assert judged(degrading, "latency.p90 < 1s over 1s").verdict == "held"
+    assert judged(degrading, "latency.p98 < 1s over 5s").verdict == "held"
+
+
+def test_virtual_time_in_which_nothing_took_long_is_data_where_other_operations_took_some(tmp_path: Path) -> None:
+    def once_in_a_while(operation: Operation) -> None:
+        operation.sleep(0.01 if operation.index == 50 else 0)
+
+    result = run(
+        tmp_path, once_in_a_while, engine="virtual", min_delay=0.1, max_delay=0.1, report="none", gate=False
+    )
+    assert judged(result, "latency.max < 50ms").verdict == "held"
+    found = judged(result, "latency.max < 50ms over 1s")
+    assert found.verdict == "held"
+    assert found.measured == pytest.approx(0.01)
+
+
+def test_fairness_is_that_between_agents_successes(tmp_path: Path) -> None:
+    def only_ann_buys(operation: Operation) -> None:
+        if operation.agent == "Bob" and operation.task == "buy":
+            raise PermissionError
+
+    result = run(tmp_path, only_ann_buys, gate=False, expected_errors=PermissionError)
+    assert (
+        judged(result, "fairness{task=buy} > 0.9").verdict,
+        judged(result, "fairness{task=sell} > 0.9").verdict,
+    ) == (
+        "broken",
+        "held",
+    )
+    assert judged(result, "fairness{task=buy} >= 50%").measured == 0.5
+    successes = [one["successful_operations"] for one in result.stats["agent_stats"].values()]
+    assert judged(result, "fairness > 0").measured == pytest.approx(
+        sum(successes) ** 2 / (2 * sum(one * one for one in successes))
+    )
+    nothing = run(tmp_path, failure_prob=1, gate=False)
+    found = judged(nothing, "fairness > 0.1")
+    assert (found.verdict, found.note) == ("not enough data", "no successes")
+
+
+def test_fairness_may_be_that_without_faults(tmp_path: Path) -> None:
+    result = run(tmp_path, failure_prob=0.5, gate=False)
+    assert judged(result, "fairness{faults=on} > 0.5").verdict == "held"
+    assert judged(result, "fairness{faults=off} > 0.5").verdict == "not enough data"
+    without = run(tmp_path, gate=False)
+    assert judged(without, "fairness{faults=off} == 1").verdict in ("held", "broken")
+
+
+def test_memory_is_shown_in_units_people_read(tmp_path: Path) -> None:
+    result = run(tmp_path, thresholds=["memory.peak < 1KiB", "memory.growth < 100GiB"], gate=False)
+    peak, growth, _ = result.verdicts
+    assert (peak.verdict, growth.verdict) == ("broken", "held")
+    assert peak.row()[1].endswith(" MiB")
+    assert peak.measured is not None
+    assert peak.measured > 1_000_000
+
+
+def test_a_limit_relative_to_a_baseline_is_not_enough_data_where_there_is_none(tmp_path: Path) -> None:
+    result = run(tmp_path, thresholds=["throughput >= 90% of baseline"], gate=False)
+    assert (result.verdicts[0].verdict, result.passed) == ("not enough data", False)
+    assert "--stress-compare" in result.verdicts[0].note

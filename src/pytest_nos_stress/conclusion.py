@@ -2,59 +2,120 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
-from . import checks, failure, statistics, verdict
-from .artifacts import files, snapshot
+from . import checks, failure, harness, statistics, verdict, writing
+from .comparing import Baselines
 from .errors import CheckFailed, Deadlock, RunFailed, ThresholdsNotMet
+from .evidence import Evidence
 from .performance import COMPLETED, DEADLOCKED, HUNG, Performance
 from .result import StressResult
 from .statistics import Measurements
 from .text import from_target_on, one_line
 from .thresholds import Threshold
+from .writing import Outputs
 
 
 def conclude(
-    performance: Performance, thresholds: Sequence[Threshold], directory: Path, *, gate: bool
+    performance: Performance,
+    thresholds: Sequence[Threshold],
+    outputs: Outputs,
+    baselines: Baselines,
+    *,
+    gate: bool,
 ) -> tuple[StressResult, BaseException | None]:
     """Judge a performance and write its files: the result, and what is to be raised, if anything."""
-    measured = Measurements(
-        performance.records, performance.clock.started_ns, modelled_time=performance.engine.sequence is not None
-    )
-    verdicts = verdict.judge(thresholds, measured)
+    measured = performance.measured()
+    evidence = Evidence(measured, performance.scenario, performance.vitals)
+    evidence.comparison = baselines.comparison(evidence, performance.scenario)
+    verdicts = _with_abort(verdict.judge(thresholds, evidence), performance)
     checked = performance.checks.verdicts(judged=performance.has_performed_everything)
-    stats = _statistics(performance, measured, verdicts, checked)
+    stats = _statistics(performance, evidence, verdicts, checked)
     problems = _problems(performance, measured)
-    if problems:
-        stats["verdict"] = "failed"
-    paths = [directory / name for name in files.NAMES]
-    result = StressResult(stats, performance.scenario, directory, paths, verdicts, checked, measured)
+    stats["reason"] = _reason(performance, verdicts, checked)
+    windows = performance.world.windows
+    result = StressResult(
+        stats,
+        performance.scenario,
+        outputs.directory,
+        outputs.paths,
+        verdicts,
+        checked,
+        evidence,
+        performance.records,
+        () if windows is None else windows.spans_until(measured.elapsed),
+    )
     result.first_faults = performance.first_faults
+    writing.write(
+        performance,
+        result,
+        outputs,
+        problems,
+        lambda: baselines.save(evidence, performance.scenario, passed=result.passed),
+    )
     measured.forget_samples()
-    problems += _write(performance, stats, paths)
     return result, _ending(performance, result, problems, gate=gate)
+
+
+def _reason(
+    performance: Performance, verdicts: Sequence[verdict.Verdict], checked: Sequence[checks.CheckVerdict]
+) -> str:
+    """Why a run without problems does not pass, on one line; empty where it does."""
+    if performance.interrupt is not None:
+        return "interrupted"
+    if performance.world.ended_by is not None:
+        return failure.describe(performance.world.ended_by)
+    broken = next((one for one in checked if one.verdict == checks.BROKEN), None)
+    if broken is not None:
+        return one_line(str(broken))
+    missed = next((one for one in verdicts if not one.passes), None)
+    if missed is None:
+        return ""
+    aborted = "" if performance.aborted is None else f", aborted after {performance.aborted.at:.4g} s"
+    return one_line(f"{failure.first_sentence(missed)}{aborted}")
+
+
+def _with_abort(verdicts: list[verdict.Verdict], performance: Performance) -> list[verdict.Verdict]:
+    """The verdicts, with the one that ended the run as it was then: what ended after it does not mend that."""
+    if performance.aborted is None:
+        return verdicts
+    ended_by, at = performance.aborted
+    note = ", ".join(filter(None, [ended_by.note, f"when the run was aborted at {at:.4g} s"]))
+    return [
+        ended_by._replace(note=note) if one.threshold == ended_by.threshold and one.passes else one
+        for one in verdicts
+    ]
 
 
 def _statistics(
     performance: Performance,
-    measured: Measurements,
+    evidence: Evidence,
     verdicts: Sequence[verdict.Verdict],
     checked: Sequence[checks.CheckVerdict],
 ) -> dict[str, Any]:
-    clock, collector = performance.clock, performance.recorder.collector
+    collector, measured = performance.recorder.collector, evidence.measured
     held = all(one.passes for one in verdicts) and all(one.verdict == checks.HELD for one in checked)
     return {
-        **statistics.compute(measured, clock.started_ns, clock.wall_offset_ns),
+        **statistics.compute(measured, performance.clock.wall_offset_ns),
+        "phases": [statistics.of_phase(one, evidence.of(one)) for one in evidence.phases],
+        "memory": _memory(evidence, performance.scenario.engine),
+        "harness": harness.assess(
+            performance.vitals,
+            measured,
+            engine=performance.scenario.engine,
+            waited_ns=performance.recorder.waited_ns,
+            checked_ns=performance.checked_ns,
+            agents=len(performance.agents),
+        ),
         "faults": _faults(performance, measured),
         "faults_at": performance.faults_at,
         "retries": performance.retries,
         "error_types": _error_types(performance),
         "expected_error_types": dict(collector.expected_counts.most_common()),
         "status": performance.status,
+        "aborted": None if performance.aborted is None else performance.aborted.as_dict(),
         "interrupted": performance.interrupt is not None,
         "seed": performance.scenario.seed,
         "scenario": performance.scenario.to_dict(),
@@ -64,6 +125,18 @@ def _statistics(
         "verdict": "passed" if held and performance.status == COMPLETED else "failed",
         "python": platform.python_version(),
     }
+
+
+def _memory(evidence: Evidence, engine: str) -> dict[str, int] | None:
+    """Bytes at the run's start and end, how much they grew, and the most there were.
+
+    None in virtual time, in which the same run always writes the same statistics.
+    """
+    if engine == "virtual":
+        return None
+    memory = evidence.vitals.samples.memory
+    start, end = int(memory[0]), int(memory[-1])
+    return {"start": start, "end": end, "growth": end - start, "peak": int(memory.max())}
 
 
 def _faults(performance: Performance, measured: Measurements) -> dict[str, int]:
@@ -122,34 +195,6 @@ def _missing_operations(performance: Performance) -> list[str]:
     if planned is None or total == planned or (total > planned and performance.checks.recovery is not None):
         return []
     return [f"{total} of {planned} operations were performed: an agent ended before its plan did"]
-
-
-def _write(performance: Performance, stats: dict[str, Any], paths: Sequence[Path]) -> list[str]:
-    """Write the files; what could not be written is a problem, and the statistics say so."""
-    problems = []
-    if performance.log.failure is not None:
-        problems.append(_not_written(paths[0], performance.log.failure))
-    try:
-        files.write_whole(paths[3], [performance.scenario.to_json().encode()])
-    except OSError as error:
-        problems.append(_not_written(paths[3], error))
-    try:
-        files.write_whole(paths[1], snapshot.render(performance.records, performance.clock.wall_offset_ns))
-    except OSError as error:
-        problems.append(_not_written(paths[1], error))
-    if problems:
-        stats["verdict"] = "failed"
-    try:
-        text = json.dumps(stats, indent=2, ensure_ascii=True, allow_nan=False)
-        files.write_whole(paths[2], [text.encode(), b"\n"])
-    except OSError as error:
-        problems.append(_not_written(paths[2], error))
-        stats["verdict"] = "failed"
-    return problems
-
-
-def _not_written(path: Path, error: OSError) -> str:
-    return f"output_dir={str(path.parent)!r}: {path.name} could not be written ({error.strerror or error})"
 
 
 def _broken_errors(performance: Performance, result: StressResult) -> ThresholdsNotMet | None:

@@ -6,9 +6,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from .checks import CheckVerdict
+from .metrics import TIMED
 from .performance import Performance
+from .phases import STEADY
 from .text import error_message, error_name, lines, one_line
-from .verdict import Verdict
+from .verdict import BROKEN, Verdict
 
 _MOST_ERROR_TYPES = 5
 
@@ -26,10 +28,40 @@ def thresholds_message(verdicts: Sequence[Verdict], stats: dict[str, Any]) -> st
     """Wanted and measured side by side, then the errors with a sample each."""
     broken = sum(not verdict.passes for verdict in verdicts)
     rows = [("wanted", "measured", "verdict"), *(verdict.row() for verdict in verdicts)]
-    wanted, measured, verdict = next(one for one in verdicts if not one.passes).row()
-    first = f"{wanted} is {verdict}: {measured}"
+    first = first_sentence(next(one for one in verdicts if not one.passes))
     heading = one_line(f"{first}; {broken} of {len(verdicts)} thresholds not met (seed {stats['seed']})")
-    return "\n".join([heading, *map(one_line, table(rows)), *_errors(stats["error_types"]), *_of_proxies(stats)])
+    return "\n".join(
+        [
+            heading,
+            *map(one_line, table(rows)),
+            *map(one_line, _notes(verdicts, stats)),
+            *_errors(stats["error_types"]),
+            *_of_proxies(stats),
+        ]
+    )
+
+
+def first_sentence(verdict: Verdict) -> str:
+    """What a threshold wanted, and what was measured."""
+    wanted, measured, what = verdict.row()
+    return f"{wanted} is {what}: {measured}"
+
+
+def _notes(verdicts: Sequence[Verdict], stats: dict[str, Any]) -> list[str]:
+    """What a reader should know beside the figures: an early end, what was left out, a harness in the way."""
+    notes = []
+    if stats["aborted"]:
+        notes.append(f"aborted after {stats['aborted']['at']:.4g} s by {stats['aborted']['threshold']}")
+    left_out = [one for one in stats["phases"] if one["name"] != STEADY and one["total_operations"]]
+    notes += [
+        f"{one['name']} until {one['end']:.4g} s is left out: {one['total_operations']} operations, "
+        f"{one['failed_operations']} failed, {one['errors']} errors"
+        for one in left_out
+    ]
+    of_time = any(one.verdict == BROKEN and one.threshold.metric in TIMED for one in verdicts)
+    if of_time and stats["harness"]["words"]:
+        notes.append(f"the harness was a bottleneck: {stats['harness']['words']}")
+    return notes
 
 
 def _of_proxies(stats: dict[str, Any]) -> list[str]:
@@ -46,9 +78,14 @@ def _of_proxies(stats: dict[str, Any]) -> list[str]:
 def hung_message(performance: Performance) -> str:
     """Who hangs where."""
     timeout = f"operation_timeout={performance.scenario.operation_timeout:g} s"
+    hanging = [
+        *(f"agent {agent}, {doing}" for agent, doing in performance.hung.items()),
+        *(f"agent {one.agent}" for one in performance.engine.overdue),
+    ]
+    others = f" and {len(hanging) - 1} more" if len(hanging) > 1 else ""
     parts = [
-        f"hung: longer than {timeout} in"
-        if performance.hung or performance.engine.overdue
+        one_line(f"hung: longer than {timeout} in {hanging[0]}{others}")
+        if hanging
         else f"hung: an operation ended after {timeout}"
     ]
     for agent, doing in performance.hung.items():

@@ -5,8 +5,10 @@ A session that sets nothing and runs no stress test never imports this.
 
 from __future__ import annotations
 
+import importlib.util
 import math
 import operator
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -14,6 +16,9 @@ from . import reading
 
 ENGINES = ("threads", "asyncio", "virtual", "explore")
 FAILURE_MODES = ("lost_request", "lost_reply", "mixed")
+REPORTS_THERE_ARE = ("html", "svg", "png")
+RECORD_FORMATS_THERE_ARE = ("csv", "jsonl", "parquet")
+LIVE_VIEWS = ("auto", "plain", "off")
 MOST_TASKS = 10_000
 LONGEST_NUMBER = 4096
 MOST_AGENTS = 1_000_000
@@ -157,7 +162,7 @@ def _tasks(value: Any) -> dict[str, float]:
     return weights
 
 
-def _directory(value: Any) -> str:
+def _path(value: Any) -> str:
     if isinstance(value, bytes) or not (isinstance(value, str) or hasattr(value, "__fspath__")):
         raise ValueError(value)
     path = value if isinstance(value, str) else value.__fspath__()
@@ -210,6 +215,61 @@ def _flag(value: Any) -> bool:
     if not isinstance(value, bool):
         raise ValueError(value)
     return value
+
+
+def _some_of(names: Sequence[str]) -> Callable[[Any], tuple[str, ...]]:
+    """Names out of these, in the order of these; ``none`` alone is none of them."""
+
+    def check(value: Any) -> tuple[str, ...]:
+        given = {value} if isinstance(value, str) else set(value or ())
+        if not given - {"none"}:
+            return ()
+        if not given <= set(names):
+            raise ValueError(value)
+        return tuple(name for name in names if name in given)
+
+    return check
+
+
+def _record_formats(value: Any) -> tuple[str, ...]:
+    formats = _some_of(RECORD_FORMATS_THERE_ARE)(value)
+    if not formats:
+        return ()
+    from .artifacts.table import check_available
+
+    for one in formats:
+        check_available(one)
+    return formats
+
+
+def _reports(value: Any) -> tuple[str, ...]:
+    reports = _some_of(REPORTS_THERE_ARE)(value)
+    if reports not in ((), ("html",)):
+        from .report.pictures import check_available
+
+        check_available()
+    return reports
+
+
+def _compared(value: Any) -> str:
+    name = _baseline_name(value)
+    if importlib.util.find_spec("scipy") is None:
+        raise Refused("a comparison needs SciPy: pip install 'pytest-nos-stress[compare]'")
+    return name
+
+
+def _otel(value: Any) -> bool:
+    if _flag(value):
+        from .telemetry import check_available
+
+        check_available()
+    return bool(value)
+
+
+def _baseline_name(value: Any) -> str:
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", value):
+        raise ValueError(value)
+    return str.__str__(value)
 
 
 def _missing_data(value: Any) -> Any:
@@ -280,11 +340,11 @@ AGENTS = Kind("a count from 1 to 1000000, or a list of names that differ", _agen
 TASKS = Kind("a list of names that differ, or names with weights above 0", _tasks, reading.read_tasks)
 WHOLE = Kind("a whole number of at most 4096 bits", _optional(_whole), reading.read_whole)
 COUNT = Kind("a whole number from 1 up", _count, reading.read_whole)
-DIRECTORY = Kind("the path of a directory", _directory)
+DIRECTORY = Kind("the path of a directory", _path)
 EXPRESSIONS = Kind("a list of expressions such as 'failure_rate < 10%'", _expressions, reading.read_lines)
 EXCEPTION_TYPES = Kind("exception types", _exception_types)
 AGENT_CONTEXT = Kind("a function of the agent's name that returns a context manager", _optional(_callable))
-SWITCH = Kind("True or False", _flag)
+SWITCH = Kind("True or False", _flag, reading.read_switch)
 SCENARIO = Kind("a Scenario", _scenario, reading.read_scenario)
 CHECKS = Kind("a list of functions", _checks)
 COUNT_OR_NONE = Kind(COUNT.allowed, _optional(_count))
@@ -306,3 +366,13 @@ PROXIES = Kind("a list of proxies", _proxies)
 MARKET = Kind("the name of a model or event, or a mapping of parameters", _market, reading.read_options)
 ENGINE = Kind("threads, asyncio or virtual", _one_of(ENGINES))
 FAILURE_MODE = Kind(" or ".join(FAILURE_MODES), _one_of(FAILURE_MODES))
+REPORTS = Kind("html, svg, png, several of them, or none", _reports, reading.read_names)
+RECORD_FORMATS = Kind("csv, jsonl, parquet, several of them, or none", _record_formats, reading.read_names)
+BASELINE_NAME = Kind(
+    "a name of letters, digits, '.', '_' and '-' that does not begin with '.'", _optional(_baseline_name)
+)
+COMPARED = Kind(BASELINE_NAME.allowed, _optional(_compared))
+OTEL = Kind("True or False", _otel, reading.read_switch)
+LABEL = Kind("a name", _name)
+LIVE = Kind("auto, plain or off", _one_of(LIVE_VIEWS))
+FILE = Kind("the path of a file", _optional(_path))

@@ -6,16 +6,19 @@ does, when Ctrl-C comes, or when a task raises an exception that is to end it.
 
 from __future__ import annotations
 
+import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from . import engines
+from .aborting import Aborted, AbortWatch
 from .agent import Agent
 from .artifacts.log import OperationLog
 from .checks import Checks
 from .collecting import Collector
+from .evidence import Evidence
 from .faults import catalogue
 from .faults.clients import wire_of
 from .faults.suspension import suspended
@@ -24,7 +27,10 @@ from .outcome import FAILED, MISSING
 from .recording import Recorder
 from .records import Records
 from .scenario import Scenario
+from .statistics import Measurements
 from .target import Task
+from .thresholds import Threshold
+from .vitals import Vitals
 from .world import World
 
 if TYPE_CHECKING:
@@ -33,6 +39,9 @@ if TYPE_CHECKING:
     from .proxy import Proxy
 
 COMPLETED, STOPPED, INTERRUPTED, HUNG, DEADLOCKED = "completed", "stopped", "interrupted", "hung", "deadlocked"
+ABORTED = "aborted"
+_LOOKS_IN_VIRTUAL_TIME = 10
+"""Operations from one look at the clock to the next, where a run in virtual time may be aborted."""
 
 
 class Progress(NamedTuple):
@@ -61,6 +70,7 @@ class Performance:
         clients: Sequence[Any] = (),
         proxies: Sequence[Proxy] = (),
         loop: AbstractEventLoop | None = None,
+        thresholds: Sequence[Threshold] = (),
     ) -> None:
         self.scenario = scenario
         self.log = log
@@ -70,7 +80,9 @@ class Performance:
         )
         self.clock = self.engine.clock
         self.records = Records(scenario.agent_names, tasks, scenario.kinds, self.clock.wall_offset_ns)
+        self.vitals = Vitals(self.clock, self.records)
         one_at_a_time = self.engine.sequence is not None
+        self._abort = AbortWatch(thresholds, scenario, self._evidence_so_far)
         collector = Collector(self.clock, self.engine.sequence, scenario.kinds)
         self.recorder = Recorder(collector, log, self.records, paced=not one_at_a_time)
         self._proxies = proxies
@@ -100,9 +112,14 @@ class Performance:
         self.hung: dict[str, str] = {}
         self._late: dict[Agent, int] = {}
         self._every = checks.every
+        self._looks_at_checks = self._every is not None
+        if one_at_a_time and self._abort.watches:
+            self._every = self._every or _LOOKS_IN_VIRTUAL_TIME
         self.has_performed_everything = False
         """Whether the agents came to the end of their plans, so that every check can be judged."""
         self.lost: list[engines.LostAgent] = []
+        self.checked_ns = 0
+        """How long all agents were held for a look at the checks."""
 
     def run(self, progress: Callable[[Progress], None] | None) -> None:
         """Let the agents perform until they have ended or are stopped. Ctrl-C is kept in ``interrupt``."""
@@ -118,10 +135,13 @@ class Performance:
 
         self.log.attach(self.records, self.clock.wall_offset_ns)
         try:
-            with self.recorder.recording(self.agents), connected(self._wires, self.world), self._behind_proxies():
-                self.engine.run(
-                    self.agents, watch, self._look_at_checks if self._every else None, self._every or 1
-                )
+            with (
+                self.vitals.observed() as look_at_process,
+                self.recorder.recording(self.agents, self._at_each_turn(look_at_process)),
+                connected(self._wires, self.world),
+                self._behind_proxies(),
+            ):
+                self.engine.run(self.agents, watch, self._between if self._every else None, self._every or 1)
         except KeyboardInterrupt as interrupt:
             self.interrupted_by(interrupt)
         finally:
@@ -130,6 +150,8 @@ class Performance:
         self.lost = [one for one in self.engine.lost if not self.world.ends_with(one.error)]
         if self.world.ended_by is not None:
             self.status = STOPPED
+        elif self.aborted is not None and self.status == COMPLETED:
+            self.status = ABORTED
         if self.engine.deadlock is not None:
             self.status = DEADLOCKED
         elif self.hung or self.engine.overdue or self._took_too_long():
@@ -214,13 +236,63 @@ class Performance:
             return agent.in_session
         return f"task {agent.current_task()}"
 
+    @property
+    def aborted(self) -> Aborted | None:
+        """Which threshold ended the run early, if one did."""
+        return self._abort.aborted
+
+    def measured(self) -> Measurements:
+        """What the records say so far."""
+        in_virtual_time = self.engine.sequence is not None
+        return Measurements(self.records, self.clock.started_ns, modelled_time=in_virtual_time)
+
+    def _evidence_so_far(self) -> Evidence:
+        """Up to now, and not to the last operation's end: a target that stands still shows in that."""
+        so_far = Measurements(
+            self.records,
+            self.clock.started_ns,
+            self.clock.now_ns(),
+            modelled_time=self.engine.sequence is not None,
+        )
+        return Evidence(so_far, self.scenario, self.vitals)
+
+    def _at_each_turn(self, look_at_process: Callable[[float], None]) -> Callable[[float], None]:
+        """What the recorder does after each turn, when its records are up to date."""
+        if self.engine.sequence is not None or not self._abort.watches:
+            return look_at_process
+
+        def look(late: float) -> None:
+            look_at_process(late)
+            elapsed = self.world.elapsed()
+            if self._abort.is_due(elapsed) and self._abort.look(elapsed, in_real_time=True):
+                self.engine.stop()
+
+        return look
+
+    def _look_whether_to_abort(self) -> None:
+        """In virtual time, where the moment of a look must not depend on the recorder's turns."""
+        elapsed = self.world.elapsed()
+        if not self._abort.is_due(elapsed):
+            return
+        if self.recorder.up_to_date(lambda: self._abort.look(elapsed, in_real_time=False)):
+            self.engine.stop()
+
+    def _between(self, agent: engines.EngineAgent) -> None:
+        """Called by an agent after an operation, while no other one performs anything."""
+        if self.engine.sequence is not None:
+            self._look_whether_to_abort()
+        if self._looks_at_checks and self.aborted is None:
+            self._look_at_checks(agent)
+
     def _look_at_checks(self, agent: engines.EngineAgent) -> None:
         self.world.is_at_rest = True
+        began = time.perf_counter_ns()
         try:
             with suspended():
                 holds = self.checks.hold(f"after an operation of {agent.name}")
         finally:
             self.world.is_at_rest = False
+            self.checked_ns += time.perf_counter_ns() - began
         if not holds:
             self.status = STOPPED
             self.engine.stop()

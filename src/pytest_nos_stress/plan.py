@@ -153,12 +153,23 @@ class AgentPlan:
         """The plans of operations ``first`` to ``first + count - 1``, as they are before the network has its
         say.
         """
-        if self._explicit is None or first >= self._explicit.codes.size:
+        if self._explicit is None:
+            return self._after_the_ramp(self._drawn(first, count))
+        if first >= self._explicit.codes.size:
             return self._drawn(first, count)
         codes, pauses = self._explicit.codes, self._explicit.pauses
         return PlanBlock(
             first, codes[first : first + count], None if pauses is None else pauses[first : first + count]
         )
+
+    def _after_the_ramp(self, block: PlanBlock) -> PlanBlock:
+        """The block with the agent's place in the ramp before its first operation."""
+        starts = self._scenario.starts_of
+        if block.first or not starts:
+            return block
+        pauses = np.zeros(block.codes.size) if block.pauses is None else block.pauses.copy()
+        pauses[0] += starts[self._agent]
+        return block._replace(pauses=pauses)
 
     def _listed(self) -> PlanBlock:
         scenario = self._scenario

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from .settings import SETTINGS, UNSET
+from .settings import SESSION_SETTINGS, SETTINGS, UNSET
 
 if TYPE_CHECKING:
     from .plugin_fixture import StressSimulator
@@ -42,17 +42,12 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         default=False,
         help="reduce the scenario of a stress test that fails to the smallest one that fails, in virtual time",
     )
-    for setting in SETTINGS:
+    for setting in (*SETTINGS, *SESSION_SETTINGS):
         if setting.flag is None:
             continue
-        group.addoption(
-            setting.flag,
-            dest=setting.dest,
-            action="append" if setting.name == "thresholds" else "store",
-            default=None,
-            metavar=setting.metavar,
-            help=setting.help.replace("%", "%%"),
-        )
+        how: dict[str, Any] = {"action": "append" if setting.name == "thresholds" else "store"}
+        how = {"action": "store_true"} if setting.default is False else how | {"metavar": setting.metavar}
+        group.addoption(setting.flag, dest=setting.dest, default=None, help=setting.help.replace("%", "%%"), **how)
         ini_type: Any = "linelist" if setting.several else "string"
         parser.addini(str(setting.ini), setting.help, type=ini_type, default=UNSET)
 
@@ -74,9 +69,11 @@ def pytest_configure(config: pytest.Config) -> None:
         "stress(**settings): a stress test, run with --stress; a test that does not use the "
         f"{FIXTURE} fixture is itself the task that every agent performs",
     )
-    given = (config.getoption(setting.dest) for setting in SETTINGS if setting.flag)
+    given = (config.getoption(setting.dest) for setting in (*SETTINGS, *SESSION_SETTINGS) if setting.flag)
     if config.getoption("stress") or any(value is not None for value in given):
         _session(config)
+    if config.getoption("stress") and not hasattr(config, "workerinput"):
+        config.pluginmanager.register(_Reports(config), "nos-stress-reports")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
@@ -209,16 +206,38 @@ def pytest_runtest_makereport(
     return report
 
 
+class _Reports:
+    """Sees every report, under xdist those of the workers: their runs are the session's."""
+
+    def __init__(self, config: pytest.Config) -> None:
+        self._config = config
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        runs = getattr(report, "stress_runs", ())
+        if runs:
+            _session(self._config).note(runs)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Before the summary: what the session writes of all its runs. A file that cannot be written fails it."""
+        stress = _session(self._config)
+        stress.problems = stress.write_outputs()
+        if stress.problems and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
     reports = [one for group in terminalreporter.stats.values() for one in group]
-    runs = [run for report in reports for run in getattr(report, "stress_runs", ())]
-    runs += _session(config).interrupted if config.getoption("stress") else []
-    if runs:
+    session = _session(config) if config.getoption("stress") else None
+    if session is not None and session.runs:
         from .terminal import summary
 
         terminalreporter.write_sep("=", "stress tests")
-        for line in summary(runs):
+        for line in summary(session.runs, encoding=_encoding(terminalreporter)):
             terminalreporter.write_line(line)
+        for line in session.workflow_commands():
+            terminalreporter.write_line(line)
+    for line in session.problems if session is not None else ():
+        terminalreporter.write_line(line, red=True)
     replayed = [what for one in reports for what in getattr(one, "stress_replay", ())]
     if replayed:
         from .terminal import replay_summary
@@ -230,6 +249,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     if skipped:
         tests = "1 stress test was" if skipped == 1 else f"{skipped} stress tests were"
         terminalreporter.write_line(f"{tests} skipped: run with pytest --stress")
+
+
+def _encoding(terminalreporter: pytest.TerminalReporter) -> str:
+    return getattr(terminalreporter._tw._file, "encoding", None) or "ascii"
 
 
 def _session(config: pytest.Config) -> StressSession:

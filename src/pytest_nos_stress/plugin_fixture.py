@@ -3,33 +3,31 @@
 from __future__ import annotations
 
 import os
-import re
 import sys
 from collections.abc import Collection, Iterable
-from hashlib import blake2b
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import pytest
 
-from . import settings
+from . import precedence, settings, terminal
 from .artifacts.files import SCENARIO_NAME
 from .checks import BROKEN, eventually, sometimes
 from .engines import virtual  # noqa: F401 - its import is no part of a test's first run
 from .errors import CheckFailed, RunFailed, ThresholdsNotMet
 from .faults.clients import flaky
 from .faults.wire import a_run_goes_on
+from .live import Live
 from .performance import INTERRUPTED
 from .plugin_session import StressSession, body_arguments, uses_proxy
 from .result import StressResult
 from .settings import SETTINGS, SettingError
 from .simulator import MultiAgentSimulator
-from .terminal import LiveLine, describe_run, summary_row
-from .text import error_name, shell_command
+from .summary import About, properties
+from .text import error_name, safe_name, shell_command
 from .threaded import run_here
 
 _ENDING_ERRORS: Final = (pytest.skip.Exception, pytest.xfail.Exception, pytest.exit.Exception)
-_LONGEST_NAME: Final = 150
 
 
 class BodyFailed(pytest.fail.Exception, AssertionError):  # type: ignore[name-defined, misc]
@@ -67,10 +65,13 @@ class StressSimulator:
         self._runs = 0
         self._problem: BaseException | None = None
         self._clients: list[Any] = []
+        self._refused: list[str] = []
+        """Settings that do not work under Hypothesis."""
         self._current: MultiAgentSimulator | None = None
         self.directory_of_last_run = self._session.directory
         self._example: object = None
         self._examples = 0
+        self._told = 0
         self._noted_before = (0, 0, 0)
         self.results: list[StressResult] = []
         """The results of the test's runs so far, also of those that did not pass."""
@@ -81,6 +82,11 @@ class StressSimulator:
     @property
     def has_run(self) -> bool:
         return bool(self._runs)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there are results that no report has."""
+        return len(self.results) > self._told
 
     def run(self, target: object = None, **given: Any) -> StressResult:
         """Run agents on a target.
@@ -98,7 +104,7 @@ class StressSimulator:
         """As ``run``, awaited, with the agents on the event loop of the test: that of its fixtures."""
         __tracebackhide__ = True
         simulator = None
-        live = self._session.live_line()
+        live = self._session.live()
         try:
             simulator = self._simulator(target, given, {})
             return await simulator.run_async(progress=live, ending_errors=_ENDING_ERRORS)
@@ -152,8 +158,10 @@ class StressSimulator:
 
     def add_to(self, report: pytest.TestReport) -> None:
         """Put the runs on a report as built-in types, for the summary, and as extras for pytest-html."""
-        rows = [self._summary_row(result) for result in self.results]
-        report.stress_runs = rows  # type: ignore[attr-defined]
+        for result in self.results:
+            result.summary["outcome"] = report.outcome
+        self._told = len(self.results)
+        report.stress_runs = [result.summary for result in self.results]  # type: ignore[attr-defined]
         if self._item.config.pluginmanager.hasplugin("html"):
             from .plugin_reports import html_extras
 
@@ -178,7 +186,7 @@ class StressSimulator:
     def _run(self, target: object, given: dict[str, Any], fixed: dict[str, Any]) -> StressResult:
         __tracebackhide__ = True
         simulator = None
-        live = self._session.live_line()
+        live = self._session.live()
         try:
             simulator = self._simulator(target, given, fixed)
             return run_here(simulator, progress=live, ending_errors=_ENDING_ERRORS)
@@ -194,11 +202,43 @@ class StressSimulator:
         values = self._session.levels(self._item, given, self._runs)
         values |= fixed if values.get("scenario") is None else {}
         values["output_dir"] = self.directory_of_last_run = self._directory(values.pop("output_dir", None))
+        values |= self._of_baselines(values)
+        if self._session.replay is not None:
+            values |= {"report": (), "records": (), "save_baseline": None, "otel": False}
         if self._session.proxy is not None and uses_proxy(self._item):
             values["proxies"] = (*values.get("proxies", ()), *self._session.proxy.open_proxies())
         values["clients"] = (*values.get("clients", ()), *self._clients)
         self._current = MultiAgentSimulator(target=target, **values)
+        self._current.about = self._about()
         return self._current
+
+    def _of_baselines(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Where the run's baseline is, and under which name; examples are of another scenario each."""
+        root, run = self._item.config.rootpath, "" if self._runs == 1 else f" run {self._runs}"
+        found = {
+            "baseline_dir": root / values.get("baseline_dir", settings.BY_NAME["baseline_dir"].default),
+            "label": values.get("label", f"{self._item.nodeid}{run}"),
+        }
+        if self._example is None:
+            return found
+        self._refused = [name for name in ("compare", "save_baseline") if values.get(name) is not None]
+        return found | {"save_baseline": None, "compare": None}
+
+    def _about(self) -> About:
+        file, line, _ = self._item.location
+        return About(
+            test=self._item.nodeid,
+            run=self._runs,
+            file=file,
+            line=(line or 0) + 1,
+            note=f" (last of {self._examples} examples)" if self._examples else "",
+            directory=self._session.directory,
+            repeat=self._repeat_command_of,
+        )
+
+    def _repeat_command_of(self, result: StressResult) -> str:
+        path = None if result.scenario.planned is None else result.output_dir / SCENARIO_NAME
+        return self.repeat_command(result.seed, path)
 
     def _explained(self, error: SettingError | RunFailed) -> BaseException:
         """The exception as the test is to see it."""
@@ -210,7 +250,7 @@ class StressSimulator:
         problem.__cause__ = error.__cause__
         return problem
 
-    def _end_run(self, simulator: MultiAgentSimulator | None, live: LiveLine | None) -> None:
+    def _end_run(self, simulator: MultiAgentSimulator | None, live: Live | None) -> None:
         if live is not None:
             live.clear()
         if simulator is not None and simulator.result is not None:
@@ -240,24 +280,22 @@ class StressSimulator:
             directory /= self._session.replay.directory
         return directory if self._runs == 1 else directory / f"run-{self._runs}"
 
-    def _summary_row(self, result: StressResult) -> dict[str, str | int]:
-        note = f" (last of {self._examples} examples)" if self._examples else ""
-        return summary_row(f"{self._item.nodeid}{note}", result, self._session.directory)
-
     def _report(self, result: StressResult) -> None:
         """Note a run while the test goes on: what is added later misses JUnit XML."""
         self.results.append(result)
         if self._session.replay is not None:
             return
         prefix = "stress" if self._runs == 1 else f"stress_run_{self._runs}"
-        for name, value in describe_run(result).items():
+        summary = result.summary
+        summary["notes"] += [
+            f"{name} is left out under @given: each example is another scenario" for name in self._refused
+        ]
+        paths = {name: str(self._session.directory / path) for name, path in summary["files"].items()}
+        for name, value in (properties(summary) | paths).items():
             self._item.user_properties.append((f"{prefix}_{name}", value))
-        row = self._summary_row(result)
         if result.status == INTERRUPTED:
-            self._session.interrupted.append(row)
-        self._item.add_report_section(
-            "call", "stress", "\n".join(f"{key}: {value}" for key, value in row.items() if value != "")
-        )
+            self._session.interrupted.append(summary)
+        self._item.add_report_section("call", "stress", "\n".join(terminal.details(summary)))
         if self._item.config.pluginmanager.hasplugin("allure_listener"):
             from .plugin_reports import attach_to_allure
 
@@ -266,8 +304,7 @@ class StressSimulator:
     def _how_to_repeat(self, result: StressResult) -> str:
         if self._examples:  # Hypothesis has its own ways, and the example to paste is shown with the failure
             return ""
-        path = None if result.scenario.planned is None else result.output_dir / SCENARIO_NAME
-        return f"\n\nrepeat this run with:\n  {self.repeat_command(result.seed, path)}"
+        return f"\n\nrepeat this run with:\n  {self._repeat_command_of(result)}"
 
     def repeat_command(self, seed: int, scenario_file: Path | None = None) -> str:
         """A command that performs the same plan again: that of a seed, or the scenario in a file."""
@@ -278,11 +315,14 @@ class StressSimulator:
             parts.append(f"--stress-seed={seed}")
         else:
             parts.append(f"--stress-scenario={os.path.relpath(scenario_file, self._session.directory)}")
-            decided = (*settings.OF_SCENARIO, "scenario")
+            decided = (*precedence.OF_SCENARIO, "scenario")
         for setting in SETTINGS:
             raw = config.getoption(setting.dest) if setting.flag and setting.name not in decided else None
             for one in raw if isinstance(raw, list) else [raw]:
-                parts += [] if one is None else [f"{setting.flag}={one}"]
+                if setting.default is False:
+                    parts += [str(setting.flag)] if one else []
+                elif setting.name != "save_baseline" and one is not None:
+                    parts.append(f"{setting.flag}={one}")
         for override in config.getoption("override_ini", None) or []:
             parts += ["-o", override]
         if config.getoption("inifilename", None):
@@ -305,21 +345,3 @@ def _kind_of(problem: BaseException) -> tuple[str, ...]:
     if isinstance(problem, ThresholdsNotMet):
         return (error_name(problem), *(one.threshold.text for one in problem.result.verdicts if not one.passes))
     return (error_name(problem),)
-
-
-def safe_name(test_id: str) -> str:
-    """A test id as the name of one directory: readable, and different for different ids.
-
-    Ids of plain names map one to one (``tests/test_a.py::test_b`` to ``tests-test_a.py--test_b``); an id with
-    other characters, or a long one, carries a hash.
-    """
-    mapped = test_id.replace("::", "--").replace("/", "-").lstrip(".")
-    safe = "".join(character if _is_safe(character) else "_" for character in mapped)[:_LONGEST_NAME]
-    if safe == mapped and re.fullmatch(r"(?!\.)([\w.]+/)*[\w.]+(::\w+)*(\[\w*\])?", test_id):
-        return safe
-    digest = blake2b(test_id.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
-    return f"{safe}-{digest}"
-
-
-def _is_safe(character: str) -> bool:
-    return character.isascii() and (character.isalnum() or character in "_.-[]")

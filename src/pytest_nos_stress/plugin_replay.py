@@ -17,6 +17,7 @@ from .artifacts.files import SCENARIO_NAME
 from .checks import BROKEN, NEVER_SEEN
 from .errors import CheckFailed, RunFailed, ThresholdsNotMet
 from .failure import describe
+from .metrics import COUNTS
 from .plugin_fixture import Failure
 from .plugin_session import StressSession, is_under_given
 from .plugin_source import ready_made_test
@@ -24,7 +25,6 @@ from .result import StressResult
 from .scenario import Scenario
 from .shrinking import MOST_OPERATIONS, Shrunk, performed_scenario, shrink
 from .text import one_line
-from .thresholds import COUNTS
 from .trace import CAUSES, Trace, first_difference
 
 _VERIFIED: Final = "verified: two runs of each were the same"

@@ -4,9 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from .result import StressResult
+
+_MIME_TYPES: Final = {
+    ".csv": "text/csv",
+    ".html": "text/html",
+    ".json": "application/json",
+    ".jsonl": "application/jsonl",
+    ".parquet": "application/vnd.apache.parquet",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+}
 
 
 def html_extras(results: Sequence[StressResult]) -> list[dict[str, Any]]:
@@ -25,9 +35,9 @@ def attach_to_allure(result: StressResult) -> None:
     import allure
 
     for path in _existing(result):
-        kind = allure.attachment_type.JSON if path.suffix == ".json" else allure.attachment_type.TEXT
+        kind = _MIME_TYPES.get(path.suffix, "text/plain")
         allure.attach.file(  # type: ignore[no-untyped-call]
-            str(path), name=path.name, attachment_type=kind
+            str(path), name=path.name, attachment_type=kind, extension=path.suffix[1:]
         )
 
 

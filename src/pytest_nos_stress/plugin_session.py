@@ -18,15 +18,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from . import settings
-from .settings import SETTINGS, SettingError, shown
+from . import precedence, settings
+from .settings import SESSION_SETTINGS, SETTINGS, Setting, SettingError, shown
 from .text import one_line
 
 if TYPE_CHECKING:
+    from .live import Live
     from .plugin_fixture import Failure, StressSimulator
     from .plugin_proxies import StressProxy
     from .plugin_replay import Replay
-    from .terminal import LiveLine
 
 
 class StressSession:
@@ -37,15 +37,27 @@ class StressSession:
         self._writable: set[Path] = set()
         self.interrupted: list[dict[str, Any]] = []
         """The summary's rows of runs that Ctrl-C ended: their tests have no report."""
+        self._runs: dict[tuple[str, int], dict[str, Any]] = {}
+        self.problems: list[str] = []
+        """What of the session's own files could not be written."""
         from_controller = getattr(config, "workerinput", {}).get("nos_stress", {})
         self.directory = Path(from_controller.get("directory", config.invocation_params.dir))
         try:
-            self.ini = _read_ini(config)
-            self.command_line = _read_command_line(config)
+            self.ini = _read_ini(config, SETTINGS)
+            self.command_line = _read_command_line(config, SETTINGS)
             self._check()
+            own = precedence.merge(
+                [
+                    {setting.name: setting.default for setting in SESSION_SETTINGS},
+                    _read_ini(config, SESSION_SETTINGS),
+                    _read_command_line(config, SESSION_SETTINGS),
+                ]
+            )
         except SettingError as error:
             raise pytest.UsageError(str(error)) from None
-        given = settings.merge([self.ini, self.command_line]).get("seed")
+        self.own = own
+        """The settings of the session itself."""
+        given = precedence.merge([self.ini, self.command_line]).get("seed")
         if "scenario" in self.command_line:  # the other runs of that test had its seed too
             given = self.command_line["scenario"].seed
         if given is None:
@@ -115,7 +127,8 @@ class StressSession:
             return
         if call.when == "call" and call.excinfo is not None:
             self.failure = self._simulator.failure_behind(call.excinfo)
-        if self._simulator.has_run and (call.when == "call" or (call.when == "setup" and report.failed)):
+        ran = self._simulator.has_run and (call.when == "call" or (call.when == "setup" and report.failed))
+        if ran or (call.when == "teardown" and self._simulator.has_news):
             self._simulator.add_to(report)
 
     def check_selection(self, stress_tests: Sequence[pytest.Item]) -> None:
@@ -140,27 +153,66 @@ class StressSession:
         if self._terminal is not None:
             os.close(self._terminal)
 
-    def live_line(self) -> LiveLine | None:
-        """A live line on the session's terminal; None where there is none to show it on."""
-        if self._terminal is None or not self.config.pluginmanager.hasplugin("terminalreporter"):
+    def live(self) -> Live | None:
+        """What shows a run that goes on; None where nothing does."""
+        if self._terminal is None:
             return None
-        from .terminal import LiveLine
+        from .live import LiveLine, PlainLines
 
+        shows_here = self.config.pluginmanager.hasplugin("terminalreporter")
+        if self.own["live"] == "plain":
+            test = self.item.nodeid if self.item is not None else ""
+            return PlainLines(self._terminal, test, lambda: not shows_here or not _width_of_line(self.config))
+        if not shows_here:
+            return None
         writer = self.config.get_terminal_writer()
         return LiveLine(self._terminal, lambda: writer.fullwidth - writer.width_of_current_line - 2)
 
     def _open_terminal(self) -> int | None:
-        """The terminal itself, which stays open to us while pytest captures what tests write to it.
+        """The terminal or log itself, which stays open to us while pytest captures what tests write to it.
 
-        CI logs, xdist, ``-q`` and ``-s`` (which gives the terminal to the tests) have no live line.
+        Where nobody asks for more, CI logs, xdist, ``-q`` and ``-s`` (which gives the terminal to the tests)
+        have no live line. The standard output of xdist's workers is not shown, their standard error is.
         """
         config = self.config
+        is_worker = hasattr(config, "workerinput")
+        if not self.active or self.own["live"] == "off":
+            return None
+        if self.own["live"] == "plain":
+            return os.dup(2 if is_worker else 1)
         quiet = config.get_verbosity() < 0 or config.getoption("capture", "no") == "no"
-        distributed = hasattr(config, "workerinput") or config.getoption("numprocesses", None)
+        distributed = is_worker or config.getoption("numprocesses", None)
         dumb = os.environ.get("CI") or os.environ.get("TERM") == "dumb"
-        if not self.active or quiet or distributed or dumb or not os.isatty(1):
+        if quiet or distributed or dumb or not os.isatty(1):
             return None
         return os.dup(1)
+
+    def note(self, runs: Sequence[dict[str, Any]]) -> None:
+        """Runs of a test that has ended; of one that is run again, those of the last time count."""
+        for run in runs:
+            self._runs[run["test"], run["run"]] = run
+
+    @property
+    def runs(self) -> list[dict[str, Any]]:
+        """The summaries of the session's runs."""
+        self.note(self.interrupted)
+        return list(self._runs.values())
+
+    def workflow_commands(self) -> list[str]:
+        """What CI shows at the tests' lines."""
+        from . import plugin_outputs
+
+        return plugin_outputs.workflow_commands(self.runs, self.config.rootpath)
+
+    def write_outputs(self) -> list[str]:
+        """Write what the session has to say of all its runs; returns what went wrong."""
+        if not self.active or self.config.getoption("collectonly"):
+            return []
+        from . import plugin_outputs
+
+        given = precedence.merge([self.ini, self.command_line])
+        output_dir = given.get("output_dir", settings.BY_NAME["output_dir"].default)
+        return plugin_outputs.write(self.runs, self.own, self.directory, self.directory / output_dir)
 
     def for_workers(self) -> dict[str, Any]:
         return {"seed": self.seed, "directory": str(self.directory)}
@@ -174,7 +226,7 @@ class StressSession:
         """Raise ``CollectError`` for a stress marker that is wrong."""
         try:
             values = self.levels(item, {})
-            settings.check_together(values)
+            precedence.check_together(values)
             self._check_active(values)
             tasks = [marker.kwargs["tasks"] for marker in item.iter_markers("stress") if "tasks" in marker.kwargs]
             if is_body and tasks:
@@ -190,12 +242,12 @@ class StressSession:
         run goes before all others. Raises ``SettingError``.
         """
         given = settings.check_all(run)
-        settings.check_level(given)
+        precedence.check_level(given)
         command_line = {name: value for name, value in self.command_line.items() if name != "scenario"}
-        values = settings.merge([self.ini, *_read_markers(item), command_line, given])
+        values = precedence.merge([self.ini, *_read_markers(item), command_line, given])
         values |= self._repeated(number)
         if values.get("scenario") is not None:
-            return {name: value for name, value in values.items() if name not in settings.OF_SCENARIO}
+            return {name: value for name, value in values.items() if name not in precedence.OF_SCENARIO}
         values.setdefault("seed", self.seed)
         if values["seed"] is None:
             values["seed"] = self.seed
@@ -229,9 +281,9 @@ class StressSession:
             return _ini_label(name) if name in self.ini else f"{settings.BY_NAME[name].flag} (default)"
 
         for level in (self.ini, self.command_line):
-            settings.check_level(level, label)
-        values = settings.merge([self.ini, self.command_line])
-        settings.check_together(values, label)
+            precedence.check_level(level, label)
+        values = precedence.merge([self.ini, self.command_line])
+        precedence.check_together(values, label)
         self._check_active(values, label)
 
     def _check_active(self, values: dict[str, Any], label: Callable[[str], str] = str) -> None:
@@ -261,21 +313,21 @@ def _ini_label(name: str) -> str:
     return f"{settings.BY_NAME[name].ini} (ini)"
 
 
-def _read_command_line(config: pytest.Config) -> dict[str, Any]:
+def _read_command_line(config: pytest.Config, of: Sequence[Setting]) -> dict[str, Any]:
     given = {}
-    for setting in SETTINGS:
+    for setting in of:
         raw = config.getoption(setting.dest) if setting.flag else None
         if raw is not None:
             given[setting.name] = setting.read(raw, str(setting.flag))
     return _with_parsed_thresholds(given, "--stress-threshold")
 
 
-def _read_ini(config: pytest.Config) -> dict[str, Any]:
+def _read_ini(config: pytest.Config, of: Sequence[Setting]) -> dict[str, Any]:
     given = {}
-    for setting in SETTINGS:
+    for setting in of:
         raw = _ini_value(config, setting.ini) if setting.flag and setting.ini else settings.UNSET
         if raw is not settings.UNSET:
-            given[setting.name] = setting.read(raw, _ini_label(setting.name))
+            given[setting.name] = setting.read(raw, f"{setting.ini} (ini)")
     return _with_parsed_thresholds(given, _ini_label("thresholds"))
 
 
@@ -323,9 +375,14 @@ def _read_markers(item: pytest.Item) -> list[dict[str, Any]]:
             values["thresholds"] = tuple(
                 parse(one) if isinstance(one, str) else one for one in values["thresholds"]
             )
-        settings.check_level(values)
+        precedence.check_level(values)
         levels.append(values)
     return levels
+
+
+def _width_of_line(config: pytest.Config) -> int:
+    """How much pytest has written on the terminal's current line."""
+    return int(config.get_terminal_writer().width_of_current_line)
 
 
 def uses_proxy(item: pytest.Item) -> bool:

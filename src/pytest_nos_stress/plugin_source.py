@@ -8,8 +8,8 @@ import textwrap
 
 import pytest
 
+from .precedence import OF_SCENARIO
 from .scenario import Scenario
-from .settings import OF_SCENARIO
 
 _INDENT = "    "
 

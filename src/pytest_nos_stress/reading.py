@@ -42,6 +42,14 @@ def read_tasks(text: Any) -> Any:
     return {name.strip(): float(weight or 1) for name, _, weight in pairs}
 
 
+def read_names(text: Any) -> Any:
+    return _split(text) if isinstance(text, (str, list, tuple)) else text
+
+
+def read_switch(text: Any) -> Any:
+    return {"true": True, "1": True, "false": False, "0": False}.get(str(text).strip().lower(), text)
+
+
 def read_number(text: Any) -> Any:
     return float(text) if isinstance(text, str) else text
 

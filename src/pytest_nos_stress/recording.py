@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, Protocol
 
@@ -28,6 +28,10 @@ _PATIENCE_NS: Final = 500_000_000
 _WOKEN_AT_ONCE: Final = 4
 _LAST_TURN: Final = 30
 _NEVER: Final = 1 << 62
+
+
+def _nothing(late: float) -> None:
+    """Where nobody looks."""
 
 
 class Log(Protocol):
@@ -49,6 +53,10 @@ class Recorder:
         self._log = log
         self._records = records
         self._turn = threading.Condition()
+        self._at_work = threading.Lock()
+        self._look: Callable[[float], None] = _nothing
+        self.waited_ns = 0
+        """How long agents have waited for the recorder, added up."""
         self._closing = threading.Event()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, name="stress recorder", daemon=True)
@@ -56,7 +64,9 @@ class Recorder:
         """What the recorder could not do; the run that it belongs to must not pass."""
 
     @contextmanager
-    def recording(self, agents: Sequence[Agent]) -> Iterator[None]:
+    def recording(self, agents: Sequence[Agent], look: Callable[[float], None] = _nothing) -> Iterator[None]:
+        """Record what the agents note; ``look`` is called after each turn, with the seconds that it was late."""
+        self._look = look
         self.collector.attach(agents)
         self._let_go()
         try:
@@ -69,6 +79,12 @@ class Recorder:
     @property
     def is_at_work(self) -> bool:
         return self._thread.ident is not None and not self._ended.is_set()
+
+    def up_to_date(self, judge: Callable[[], bool]) -> bool:
+        """What a judge says of the records, with all in them that agents have noted by now. From their threads."""
+        with self._at_work:
+            self._take_in()
+            return judge()
 
     def _finish(self) -> None:
         """Wait for the last turn. Ctrl-C meanwhile waits too: without that turn the files would not be whole."""
@@ -93,6 +109,7 @@ class Recorder:
         Returns when to look again. Each agent that goes on wakes the next: agents that use the processor then
         wake one at a time, as it comes free, and the recorder is soon in turn again; others wake at once.
         """
+        began = time.perf_counter_ns()
         with self._turn:
             while (late := time.perf_counter_ns() - self.horizon) >= 0:
                 if late > _PATIENCE_NS:
@@ -100,14 +117,19 @@ class Recorder:
                     break
                 self._turn.wait(_PATIENCE_NS / 1e9)
             self._turn.notify()
+            self.waited_ns += time.perf_counter_ns() - began
             return min(self.horizon, now + _HORIZON_NS)
 
     def _work(self) -> None:
         ident = threading.get_ident()
         OURS.add(ident)
         try:
+            due = time.perf_counter() + _INTERVAL
             while not self._closing.wait(_INTERVAL):
+                late = max(0.0, time.perf_counter() - due)
                 self._take_turn()
+                self._look(late)
+                due = time.perf_counter() + _INTERVAL
             self._take_turn()
         except BaseException as error:
             self.failure = error
@@ -117,12 +139,16 @@ class Recorder:
             OURS.discard(ident)
 
     def _take_turn(self) -> None:
+        with self._at_work:
+            self._take_in()
+        self._let_go()
+
+    def _take_in(self) -> None:
         """Take what the agents noted, keep it and log it."""
         batch = self.collector.take()
         if batch is not None:
             self._records.append(batch)
             self._log.write(batch)
-        self._let_go()
 
     def _let_go(self, horizon: int | None = None) -> None:
         """Let the agents that wait go on, up to the next horizon."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -48,6 +48,10 @@ class _GrowingColumn:
         self._open = np.empty(_CHUNK_ROWS, self._narrow)
         self._used = 0
 
+    @property
+    def itemsize(self) -> int:
+        return self._narrow.itemsize
+
     def extend(self, values: Column) -> None:
         while values.size:
             if self._open.dtype.itemsize == 4 and int(values.max()) >> 32:
@@ -71,6 +75,62 @@ class _GrowingColumn:
         return np.concatenate(self.chunks())
 
 
+class Rows(Protocol):
+    """Operations as columns: all of a run's, or some of them."""
+
+    agents: tuple[str, ...]
+    tasks: tuple[str, ...]
+    kinds: Kinds
+    total: int
+
+    def column(self, name: str) -> Column: ...
+
+    def chunks(self, *names: str) -> list[tuple[Column, ...]]: ...
+
+    def task(self) -> Column:
+        """The task number of each operation."""
+
+    def called(self) -> Column:
+        """Whether the target was called for each operation: only those have a latency."""
+
+
+class SomeRows:
+    """Some operations of others; a column is read once, when it is first asked for."""
+
+    def __init__(self, rows: Rows, chosen: Column | slice, total: int) -> None:
+        self.agents, self.tasks, self.kinds = rows.agents, rows.tasks, rows.kinds
+        self.total = total
+        self._rows = rows
+        self._chosen = chosen
+        self._columns: dict[str, Column] = {}
+
+    @classmethod
+    def where(cls, rows: Rows, condition: Column) -> SomeRows:
+        return cls(rows, condition, int(np.count_nonzero(condition)))
+
+    @classmethod
+    def in_order_of_end(cls, rows: Rows) -> SomeRows:
+        return cls(rows, np.argsort(rows.column("end"), kind="stable"), rows.total)
+
+    def between(self, first: int, past: int) -> SomeRows:
+        return SomeRows(self, slice(first, past), past - first)
+
+    def column(self, name: str) -> Column:
+        if name not in self._columns:
+            column = self._rows.called() if name == "called" else self._rows.column(name)
+            self._columns[name] = column[self._chosen]
+        return self._columns[name]
+
+    def chunks(self, *names: str) -> list[tuple[Column, ...]]:
+        return [tuple(map(self.column, names))]
+
+    def task(self) -> Column:
+        return self.column("code") // np.uint16(self.kinds.width)
+
+    def called(self) -> Column:
+        return self.column("called")
+
+
 class Records:
     """Every operation of a run, in the order in which the recorder met them (nearly that of their ends)."""
 
@@ -89,6 +149,7 @@ class Records:
             "latency": _GrowingColumn(np.uint32),
             "response_time": _GrowingColumn(np.uint32),
         }
+        self._row_bytes = sum(column.itemsize for column in self._columns.values())
         self._called = called_codes(tasks, kinds)
         self._wall_offset_ns = wall_offset_ns
         self.total = 0
@@ -100,6 +161,11 @@ class Records:
         self.total += batch.end.size
         counts = np.bincount(batch.outcome, minlength=3).tolist()
         self.outcome_totals = [a + b for a, b in zip(self.outcome_totals, counts, strict=True)]
+
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes that the rows take, as if no duration were above 4.29 s."""
+        return self.total * self._row_bytes
 
     def column(self, name: str) -> Column:
         """A whole column, as one array."""

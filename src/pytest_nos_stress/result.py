@@ -4,14 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from .checks import BROKEN, CheckFunction, CheckVerdict, Question
 from .errors import CheckFailed
-from .records import Column
+from .evidence import Evidence
+from .records import Records
 from .scenario import Scenario
 from .statistics import Measurements, aggregate
 from .verdict import Verdict
+from .vitals import Samples
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
+
+    from .record_array import RecordArray
 
 
 class Durations:
@@ -56,7 +64,9 @@ class StressResult:
         files: Sequence[Path],
         verdicts: Sequence[Verdict],
         checks: Sequence[CheckVerdict],
-        measured: Measurements,
+        evidence: Evidence,
+        records: Records,
+        fault_spans: Sequence[tuple[float, float]] = (),
     ) -> None:
         self.stats = stats
         self.scenario = scenario
@@ -65,11 +75,21 @@ class StressResult:
         self.verdicts = tuple(verdicts)
         self.checks = tuple(checks)
         """What became of each check: ``name``, ``verdict`` (held, broken, not judged), ``looks``, ``finding``."""
+        self.measured = measured = evidence.measured
+        """What can be asked of the run's operations."""
+        self.phases = evidence.phases
+        """The parts of the run: ``name`` (ramp, warmup, steady), ``start`` and ``end`` in seconds."""
+        self.fault_spans = tuple(fault_spans)
+        """When fault windows were open, from and to in seconds since the start."""
+        self.vitals = Samples() if scenario.engine == "virtual" else evidence.vitals.samples
+        """What was seen of the process while the run went on; nothing in virtual time."""
         self.latency = Durations(measured, "latency")
         self.response_time = Durations(measured, "response_time")
+        self.summary: dict[str, Any] = {}
+        """What people and CI systems are told of the run, as builtin types."""
+        self._records = records
         self.first_faults: dict[tuple[str, int], str] = {}
         """What the first call of a flaky client met in an operation, by agent and index."""
-        self._measured = measured
 
     @property
     def operations(self) -> int:
@@ -123,7 +143,7 @@ class StressResult:
 
     @property
     def status(self) -> str:
-        """``completed``, ``stopped``, ``interrupted``, ``hung`` or ``deadlocked``."""
+        """``completed``, ``stopped``, ``interrupted``, ``aborted``, ``hung`` or ``deadlocked``."""
         return str(self.stats["status"])
 
     @property
@@ -144,14 +164,30 @@ class StressResult:
             raise CheckFailed(f"{broken} (seed {self.seed})", self) from error
 
     @property
-    def records(self) -> Column:
-        """A NumPy structured array, a row for each operation in order of their ends.
+    def records(self) -> RecordArray:
+        """A NumPy structured array, a row for each operation in order of their ends, made anew at each call.
 
-        Fields: ``agent`` and ``task`` (places in ``scenario.agents`` and ``scenario.tasks``), ``index``,
-        ``outcome`` (0 success, 1 failed, 2 missing_data), ``is_error``, ``called``, and in nanoseconds ``end``,
-        ``latency`` and ``response_time`` (``end`` since the epoch).
+        Fields: ``agent``, ``task`` and ``kind`` (numbers in the array's ``agents``, ``tasks`` and ``kinds``),
+        ``index``, ``outcome`` (0 success, 1 failed, 2 missing_data), ``is_error``, ``called``, and in nanoseconds
+        ``end`` (since the epoch), ``latency`` and ``response_time``.
         """
-        return self._measured.records.to_array()
+        from .record_array import RecordArray
+
+        records = self._records
+        return RecordArray.of(
+            records.to_array(),
+            agents=records.agents,
+            tasks=records.tasks,
+            kinds=[kind.shown for kind in records.kinds.all],
+        )
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """The records as a data frame of pandas. Raises ``ImportError`` where that is not installed."""
+        return self.records.to_pandas()
+
+    def to_polars(self) -> polars.DataFrame:
+        """The records as a data frame of Polars. Raises ``ImportError`` where that is not installed."""
+        return self.records.to_polars()
 
     def __repr__(self) -> str:
         return (

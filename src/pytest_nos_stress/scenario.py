@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
-from . import settings
+from . import precedence, settings
 from .faults.table import FAULTS, MOST_KINDS, Kinds
 from .options import plain
 from .settings import SettingError, shown
@@ -49,9 +49,9 @@ def _default(name: str) -> Any:
 class Scenario:
     """What agents do, what goes wrong, and the seed that decides the rest.
 
-    ``agents`` is a count or a list of names, ``tasks`` a list of names or a mapping of weights (above 0);
-    both are kept as tuples. Delays, ``duration`` and ``operation_timeout`` are in seconds, or text with a
-    unit. ``operations_per_agent`` is None where a ``duration`` is given.
+    ``agents`` is a count or a list of names, ``tasks`` a list of names or a mapping of weights (above 0); both
+    are kept as tuples. Delays, ``duration``, ``ramp``, ``warmup`` and ``operation_timeout`` are in seconds, or
+    text with a unit. ``operations_per_agent`` is None where a ``duration`` is given.
 
     ``operations`` is an explicit list in place of drawn ones: ``PlannedOperation`` or tuples of (agent, task,
     fault, delay), the last two as wanted. Each agent performs its own in their order; under the virtual
@@ -70,6 +70,8 @@ class Scenario:
     failure_prob: float = _default("failure_prob")
     operations_per_agent: int | None = None
     duration: float | None = _default("duration")
+    ramp: float = _default("ramp")
+    warmup: float = _default("warmup")
     min_delay: float = _default("min_delay")
     max_delay: float = _default("max_delay")
     failure_mode: str = _default("failure_mode")
@@ -104,8 +106,8 @@ class Scenario:
         if self.weights is not None and not isinstance(self.tasks, Mapping):
             given["tasks"] = _weighted(self.tasks, self.weights)
         values = settings.check_all(given)
-        settings.check_level(values)
-        settings.check_together(values)
+        precedence.check_level(values)
+        precedence.check_together(values)
         if values["seed"] is None:
             raise SettingError("seed=None: must be a whole number")
         weights: dict[str, float] = values["tasks"]
@@ -150,6 +152,17 @@ class Scenario:
         for place, operation in enumerate(self.planned or ()):
             places[operation.agent].append(place)
         return places
+
+    @cached_property
+    def starts_of(self) -> dict[str, float]:
+        """Seconds after the run's start at which each agent starts; empty where they start together.
+
+        The delays of an explicit list say it themselves.
+        """
+        if not self.ramp or self.planned is not None:
+            return {}
+        step = float(self.ramp) / len(self.agent_names)
+        return {agent: number * step for number, agent in enumerate(self.agent_names)}
 
     @property
     def number_of_operations(self) -> int | None:

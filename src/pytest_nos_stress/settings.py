@@ -10,7 +10,7 @@ Guarantees: a value that leaves ``Setting.check`` is valid and normalised; a val
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -170,6 +170,22 @@ SETTINGS: tuple[Setting, ...] = (
         metavar="TIME",
     ),
     Setting(
+        "ramp",
+        "DELAY",
+        0.0,
+        "time over which the agents start, one after another; left out of the gate",
+        "--stress-ramp",
+        metavar="TIME",
+    ),
+    Setting(
+        "warmup",
+        "DELAY",
+        0.0,
+        "time after the ramp in which the target may warm up; left out of the gate",
+        "--stress-warmup",
+        metavar="TIME",
+    ),
+    Setting(
         "min_delay",
         "DELAY",
         0.05,
@@ -304,6 +320,61 @@ SETTINGS: tuple[Setting, ...] = (
         several=True,
     ),
     Setting(
+        "report",
+        "REPORTS",
+        ("html",),
+        "what shows a run: html, and as pictures svg or png (extra [pictures]), comma-separated; none for nothing",
+        "--stress-report",
+        metavar="KINDS",
+        several=True,
+    ),
+    Setting(
+        "records",
+        "RECORD_FORMATS",
+        (),
+        "files with a row for each operation: csv, jsonl or parquet (extra [parquet]), comma-separated",
+        "--stress-records",
+        metavar="FORMATS",
+        several=True,
+    ),
+    Setting(
+        "save_baseline",
+        "BASELINE_NAME",
+        None,
+        "keep what the run measured under this name, to compare later runs with",
+        "--stress-save-baseline",
+        metavar="NAME",
+    ),
+    Setting(
+        "compare",
+        "COMPARED",
+        None,
+        "compare the run with the baseline of this name (extra [compare]); a run that is worse beyond noise fails",
+        "--stress-compare",
+        metavar="NAME",
+    ),
+    Setting(
+        "baseline_dir",
+        "DIRECTORY",
+        ".stress-baselines",
+        "directory for baselines; under pytest relative to the root directory",
+        "--stress-baseline-dir",
+        metavar="DIR",
+    ),
+    Setting(
+        "label",
+        "LABEL",
+        "stress_test",
+        "what a run is called in baselines and reports (under pytest the test's id)",
+    ),
+    Setting(
+        "otel",
+        "OTEL",
+        False,
+        "export spans and metrics by OpenTelemetry (extra [otel]) to where its standard variables say",
+        "--stress-otel",
+    ),
+    Setting(
         "expected_errors",
         "EXCEPTION_TYPES",
         (),
@@ -351,30 +422,35 @@ SETTINGS: tuple[Setting, ...] = (
     ),
 )
 
-BY_NAME: dict[str, Setting] = {setting.name: setting for setting in SETTINGS}
-
-OF_SCENARIO = (
-    "agents",
-    "tasks",
-    "missing_data_prob",
-    "failure_prob",
-    "operations_per_agent",
-    "duration",
-    "min_delay",
-    "max_delay",
-    "failure_mode",
-    "missing_data",
-    "faults",
-    "fault_windows",
-    "retries",
-    "network",
-    "market",
-    "seed",
-    "engine",
-    "own_threads",
-    "operation_timeout",
+SESSION_SETTINGS: tuple[Setting, ...] = (
+    Setting(
+        "live",
+        "LIVE",
+        "auto",
+        "how a run that goes on is shown: auto (a line on a terminal), plain (a line every few seconds) or off",
+        "--stress-live",
+        metavar="auto|plain|off",
+    ),
+    Setting(
+        "openmetrics",
+        "FILE",
+        None,
+        "file for the session's figures as OpenMetrics text, which GitLab's metrics reports and Prometheus read",
+        "--stress-openmetrics",
+        metavar="FILE",
+    ),
+    Setting(
+        "benchmark",
+        "FILE",
+        None,
+        "file for the session's figures as benchmarks, which github-action-benchmark and Bencher read",
+        "--stress-benchmark",
+        metavar="FILE",
+    ),
 )
-"""The settings in whose place a scenario stands."""
+"""Settings of a whole session of pytest, which no marker and no ``run()`` has."""
+
+BY_NAME: dict[str, Setting] = {setting.name: setting for setting in SETTINGS}
 
 
 def check_all(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -386,65 +462,10 @@ def find(name: str) -> Setting:
     """The setting of that name. Raises ``UnknownSetting``, with the nearest name there is."""
     if name in BY_NAME:
         return BY_NAME[name]
+    if any(setting.name == name for setting in SESSION_SETTINGS):
+        raise UnknownSetting(f"{name}: is of the whole session; allowed on the command line and in ini files")
     import difflib
 
     near = difflib.get_close_matches(name, BY_NAME, 1)
     hint = f"did you mean {near[0]!r}?" if near else f"allowed: {', '.join(BY_NAME)}"
     raise UnknownSetting(f"{shown(name)[1:-1]}: no such setting; {hint}")
-
-
-def merge(levels: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """The levels' settings, a later level before an earlier one.
-
-    Thresholds and checks add up. A level that gives a duration takes the place of a number of operations
-    below it, and the other way round.
-    """
-    merged: dict[str, Any] = {}
-    for level in levels:
-        if level.get("duration") is not None:
-            merged.pop("operations_per_agent", None)
-        if "operations_per_agent" in level:
-            merged.pop("duration", None)
-        added = {
-            name: (*merged.get(name, ()), *level.get(name, ()))
-            for name in ("thresholds", "checks")
-            if name == "thresholds" or name in merged or name in level
-        }
-        merged |= {**level, **added}
-    return merged
-
-
-def refuse_beside_scenario(names: Iterable[str]) -> None:
-    """Raise ``SettingError`` for settings that a scenario given in the same place decides."""
-    for name in names:
-        raise SettingError(f"{name}: decided by the scenario given with it; give one or the other")
-
-
-def check_level(values: Mapping[str, Any], label: Callable[[str], str] = str) -> None:
-    """Raise ``SettingError`` where settings given in one place exclude each other."""
-    if values.get("scenario") is not None:
-        refuse_beside_scenario(label(name) for name in OF_SCENARIO if name in values)
-    if values.get("duration") is not None and "operations_per_agent" in values:
-        raise SettingError(
-            f"{label('duration')}={values['duration']:g} and "
-            f"{label('operations_per_agent')}={values['operations_per_agent']}: give one or the other"
-        )
-
-
-def check_together(values: Mapping[str, Any], label: Callable[[str], str] = str) -> None:
-    """Raise ``SettingError`` where settings that hold alone do not hold together, from wherever they are."""
-    shortest = values.get("min_delay", BY_NAME["min_delay"].default)
-    longest = values.get("max_delay", BY_NAME["max_delay"].default)
-    if shortest > longest:
-        raise SettingError(
-            f"{label('min_delay')}={shortest:g}: must not be above {label('max_delay')}={longest:g}"
-        )
-    if values.get("faults") is not None and values.get("failure_mode", "lost_request") != "lost_request":
-        raise SettingError(
-            f"{label('failure_mode')}={values['failure_mode']!r} and {label('faults')}: give one or the other"
-        )
-    if values.get("duration") is not None and values.get("engine") == "virtual" and longest < 1e-9:
-        raise SettingError(
-            f"{label('duration')}={values['duration']:g}: in virtual time only delays take time; must have "
-            f"{label('max_delay')} above 0, or a number of operations"
-        )

@@ -17,16 +17,19 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
 
-from . import engines, settings, thresholds
+from . import engines, precedence, settings, thresholds
 from .artifacts import files
 from .artifacts.log import OperationLog
 from .checks import CheckFunction, Checks
+from .comparing import Baselines
 from .conclusion import conclude
 from .performance import Performance, Progress
 from .result import StressResult
 from .scenario import Scenario
+from .summary import About
 from .target import Task, bind, default_tasks, is_async
 from .threaded import in_thread
+from .writing import Outputs
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -52,13 +55,14 @@ _NO_ENGINE = _DefaultName(settings.BY_NAME["engine"].default)
 class MultiAgentSimulator:
     """Puts many concurrent agents on a target.
 
-    Parameters and defaults are the seed document's, then by keyword: ``target`` (default: an embedded
-    exchange), ``seed`` (default: drawn for each run), ``engine``, ``duration`` (in place of
-    ``operations_per_agent``), ``failure_mode``, ``missing_data``, ``faults``, ``fault_windows``, ``retries``,
+    Parameters and defaults are the seed document's, then by keyword: ``target`` (default: an embedded exchange),
+    ``seed`` (default: drawn for each run), ``engine``, ``duration`` (in place of ``operations_per_agent``),
+    ``ramp``, ``warmup``, ``failure_mode``, ``missing_data``, ``faults``, ``fault_windows``, ``retries``,
     ``network``, ``market``, ``clients``, ``proxies``, ``operation_timeout``, ``own_threads``, ``per_agent``,
-    ``thresholds``, ``checks``, ``every``, ``expected_errors``, ``gate``. Times are in seconds, or text with a
-    unit. A ``scenario`` takes the place of all that decides the plan. Raises ``SettingError`` (a
-    ``ValueError``) for what is not allowed. A simulator can run more than once; each run starts from zero.
+    ``thresholds``, ``checks``, ``every``, ``expected_errors``, ``gate``, ``report``, ``records``,
+    ``save_baseline``, ``compare``, ``baseline_dir``, ``label``, ``otel``. Times are in seconds, or text with a
+    unit. A ``scenario`` takes the place of all that decides the plan. Raises ``SettingError`` (a ``ValueError``)
+    for what is not allowed. A simulator can run more than once; each run starts from zero.
     """
 
     def __init__(
@@ -76,6 +80,8 @@ class MultiAgentSimulator:
         seed: int | None = None,
         engine: str = _NO_ENGINE,
         duration: float | str | None = None,
+        ramp: float | str = 0.0,
+        warmup: float | str = 0.0,
         failure_mode: str = "lost_request",
         missing_data: Mapping[str, Any] | str | None = None,
         faults: Mapping[str, Any] | str | None = None,
@@ -94,6 +100,13 @@ class MultiAgentSimulator:
         gate: bool = True,
         clients: Sequence[Any] = (),
         proxies: Sequence[Any] = (),
+        report: str | Sequence[str] = ("html",),
+        records: str | Sequence[str] = (),
+        save_baseline: str | None = None,
+        compare: str | None = None,
+        baseline_dir: str | Path = ".stress-baselines",
+        label: str = "stress_test",
+        otel: bool = False,
         **unknown: object,
     ) -> None:
         for name in unknown:
@@ -108,6 +121,8 @@ class MultiAgentSimulator:
             "max_delay": max_delay,
             "engine": engine,
             "duration": duration,
+            "ramp": ramp,
+            "warmup": warmup,
             "failure_mode": failure_mode,
             "missing_data": missing_data,
             "faults": faults,
@@ -132,6 +147,18 @@ class MultiAgentSimulator:
         self._every = settings.BY_NAME["every"].check(every)
         self._proxies = settings.BY_NAME["proxies"].check(proxies)
         self._clients = settings.BY_NAME["clients"].check(clients)
+        self._reports = settings.BY_NAME["report"].check(report)
+        self._records = settings.BY_NAME["records"].check(records)
+        self._exports: bool = settings.BY_NAME["otel"].check(otel)
+        self._baselines = Baselines(
+            Path(settings.BY_NAME["baseline_dir"].check(baseline_dir)).absolute(),
+            save=settings.BY_NAME["save_baseline"].check(save_baseline),
+            compare=settings.BY_NAME["compare"].check(compare),
+            label=settings.BY_NAME["label"].check(label),
+        )
+        self._thresholds += self._baselines.thresholds(self._thresholds)
+        self.about = About(label)
+        """Which run its reports say it is."""
         self._performance: Performance | None = None
         self._is_to_be_interrupted = False
         self._target = target
@@ -142,7 +169,7 @@ class MultiAgentSimulator:
                 "tasks": default_tasks(target)
             }
             given = {**plan, "seed": seed}
-            settings.refuse_beside_scenario(name for name, value in given.items() if value != defaults[name])
+            precedence.refuse_beside_scenario(name for name, value in given.items() if value != defaults[name])
         if (
             engine is _NO_ENGINE
             and scenario is None
@@ -187,6 +214,7 @@ class MultiAgentSimulator:
         agents = len(scenario.agent_names)
         checks = Checks(self._checks, target, agents=agents, every=every, after_the_run=audits)
         directory = self._output_dir.absolute()
+        outputs = Outputs(directory, self.about, self._reports, self._records, self._exports)
         files.prepare(directory)
         log = OperationLog(directory / files.LOG_NAME)
         performance = Performance(
@@ -200,6 +228,7 @@ class MultiAgentSimulator:
             clients=self._clients,
             proxies=() if scenario.engine == "virtual" else self._proxies,
             loop=loop,
+            thresholds=self._thresholds,
         )
         self._performance = performance
         if self._is_to_be_interrupted:
@@ -207,10 +236,10 @@ class MultiAgentSimulator:
         performance.run(progress)
         self._is_to_be_interrupted, self._performance = False, None
         try:
-            self.result, ending = conclude(performance, self._thresholds, directory, gate=self._gate)
+            self.result, ending = self._conclude(performance, outputs)
         except KeyboardInterrupt as interrupt:
             performance.interrupted_by(interrupt)
-            self.result, ending = conclude(performance, self._thresholds, directory, gate=self._gate)
+            self.result, ending = self._conclude(performance, outputs)
         if ending is not None:
             raise ending
         return self.result
@@ -236,6 +265,9 @@ class MultiAgentSimulator:
         self._is_to_be_interrupted = True
         if self._performance is not None:
             self._performance.interrupt_soon()
+
+    def _conclude(self, performance: Performance, outputs: Outputs) -> tuple[StressResult, BaseException | None]:
+        return conclude(performance, self._thresholds, outputs, self._baselines, gate=self._gate)
 
     def _drawn_scenario(self) -> Scenario:
         seed = random.SystemRandom().getrandbits(32) if self._seed is None else self._seed

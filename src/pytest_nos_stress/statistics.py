@@ -7,15 +7,18 @@ between 0 and 1. Percentiles are exact: linear interpolation between the two nea
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
+from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
 from .faults.table import Kinds
+from .metrics import DURATIONS
 from .outcome import FAILED, MISSING, SUCCESS
-from .records import Column, Records
+from .phases import Phase
+from .records import Column, Rows, SomeRows
 
 SCHEMA_VERSION: Final = 1
 FAULTS: Final = ("on", "off")
@@ -45,30 +48,88 @@ class Counts(NamedTuple):
         }
 
 
-class Measurements:
-    """What can be asked of a run's records: counts and durations, for all or for one agent and task."""
+class Selection(NamedTuple):
+    """Operations of an agent, a task, a state of faults, and up to a time on the engine's clock; None is any."""
 
-    def __init__(self, records: Records, started_ns: int, *, modelled_time: bool = False) -> None:
+    agent: str | None = None
+    task: str | None = None
+    faults: str | None = None
+    until_ns: int | None = None
+
+
+class Measurements:
+    """What can be asked of operations: counts and durations, for all or for one agent and task.
+
+    ``started_ns`` and ``ended_ns`` are the time in which the operations ended, on the engine's clock (default:
+    to the last one's end).
+    """
+
+    def __init__(
+        self, records: Rows, started_ns: int, ended_ns: int | None = None, *, modelled_time: bool = False
+    ) -> None:
         self.records = records
+        self.started_ns = started_ns
         self._modelled_time = modelled_time
-        self._cube = _count_cube(records)
         self._samples: dict[str, Column] = {}
         self._agents = {name: number for number, name in enumerate(records.agents)}
         self._tasks = {name: number for number, name in enumerate(records.tasks)}
-        last_end = max((int(end.max()) for (end,) in records.chunks("end") if end.size), default=started_ns)
-        self.elapsed = (last_end - started_ns) / 1e9
+        if ended_ns is None:
+            ended_ns = max((int(end.max()) for (end,) in records.chunks("end") if end.size), default=started_ns)
+        self.ended_ns = ended_ns
+        self.elapsed = (ended_ns - started_ns) / 1e9
+
+    def begun_between(self, start: float, end: float) -> Measurements:
+        """Those of the operations that began in this time, in seconds since the start."""
+        first, past = (self.started_ns + round(one * 1e9) for one in (start, end))
+        begun = self.records.column("end") - self.records.column("latency").astype(np.int64)
+        is_last = past >= self.ended_ns
+        chosen = (begun >= first) if is_last else (begun >= first) & (begun < past)
+        rows = SomeRows.where(self.records, chosen)
+        return Measurements(rows, first, max(first, past), modelled_time=self._modelled_time)
+
+    def windows(self, length: float) -> Iterator[Measurements]:
+        """Those of the operations that ended in each successive window of so many seconds.
+
+        A last window shorter than half the length is left out; where all is shorter than a window, it is one.
+        """
+        edges = _window_edges(self.started_ns, self.ended_ns, round(length * 1e9))
+        rows = SomeRows.in_order_of_end(self.records)
+        places = np.searchsorted(rows.column("end"), edges, side="left").tolist()
+        if edges[-1] == self.ended_ns:
+            places[-1] = rows.total
+        untimed = self._modelled_time and not any(self.durations(metric).size for metric in DURATIONS)
+        for first, past, start, end in zip(places, places[1:], edges, edges[1:], strict=False):
+            yield Measurements(rows.between(first, past), start, end, modelled_time=untimed)
+
+    @cached_property
+    def _cube(self) -> Column:
+        return _count_cube(self.records)
+
+    def successes_by_agent(self, task: str | None = None, faults: str | None = None) -> Column:
+        """How many operations of each agent were successful."""
+        counts: Column = self._cube[self._cells(None, task, faults)][..., SUCCESS].sum(axis=(1, 2))
+        return counts
 
     def counts(self, agent: str | None = None, task: str | None = None, faults: str | None = None) -> Counts:
         outcomes = self._cube[self._cells(agent, task, faults)].sum(axis=(0, 1, 2)).tolist()
         return Counts(sum(outcomes[:3]), outcomes[SUCCESS], outcomes[FAILED], outcomes[MISSING], outcomes[_ERRORS])
 
-    def errors_outside(self, selections: Sequence[tuple[str | None, str | None, str | None]]) -> int:
-        """Errors of operations that are in none of the selections, each of an agent, a task, a state of faults."""
-        errors = self._cube[..., _ERRORS].copy()
-        for agent, task, faults in selections:
-            if agent in (None, *self.records.agents) and task in (None, *self.records.tasks):
-                errors[self._cells(agent, task, faults)] = 0
-        return int(errors.sum())
+    def errors_outside(self, selections: Sequence[Selection]) -> int:
+        """Errors of operations that are in none of the selections."""
+        rows = SomeRows.where(self.records, self.records.column("is_error"))
+        unseen = np.ones(rows.total, np.bool_)
+        for one in selections:
+            seen = np.ones(rows.total, np.bool_)
+            if one.agent is not None:
+                seen &= rows.column("agent") == self._agents.get(one.agent, -1)
+            if one.task is not None:
+                seen &= rows.task() == self._tasks.get(one.task, -1)
+            if one.faults is not None:
+                seen &= _faults_are_off(rows.column("code"), rows.kinds) == FAULTS.index(one.faults)
+            if one.until_ns is not None:
+                seen &= rows.column("end") <= one.until_ns
+            unseen &= ~seen
+        return int(unseen.sum())
 
     def _cells(self, agent: str | None, task: str | None, faults: str | None) -> tuple[slice, slice, slice]:
         return (
@@ -118,6 +179,11 @@ class Measurements:
             keep &= self._column("faults") == FAULTS.index(faults)
         return chosen[keep]
 
+    @property
+    def lags(self) -> Column:
+        """Nanoseconds from when each operation was due to when it began."""
+        return self.records.column("response_time").astype(np.int64) - self.records.column("latency")
+
     def forget_samples(self) -> None:
         """Give back the memory of the columns read so far; they are read again when they are asked for."""
         self._samples.clear()
@@ -145,7 +211,17 @@ def _only(number: int) -> slice:
     return slice(number, number + 1)
 
 
-def _count_cube(records: Records) -> Column:
+def _window_edges(started: int, ended: int, length: int) -> list[int]:
+    """Where windows begin, and where the last one ends."""
+    length = max(length, 1)
+    edges = list(range(started, ended + 1, length))
+    left = ended - edges[-1]
+    if left * 2 >= length or len(edges) == 1:
+        edges.append(ended)
+    return edges
+
+
+def _count_cube(records: Rows) -> Column:
     """Counts by agent, task, whether faults were off, and outcome or error."""
     agents, tasks, width = len(records.agents), len(records.tasks), records.kinds.width
     cube = np.zeros(agents * tasks * len(FAULTS) * _CELLS, np.int64)
@@ -201,10 +277,20 @@ def iso_utc(nanoseconds: int) -> str:
     return moment.isoformat("T", "microseconds")
 
 
-def compute(measured: Measurements, started_ns: int, wall_offset_ns: int) -> dict[str, Any]:
+def fairness(successes: Column) -> float | None:
+    """Jain's index over the agents' successes: 1 where all have as many, 1/n where one has all; None without any.
+
+    Source: Jain, Chiu and Hawe 1984, "A quantitative measure of fairness and discrimination".
+    """
+    shares = successes.astype(np.float64)
+    squares = float((shares * shares).sum()) * shares.size
+    return float(shares.sum()) ** 2 / squares if squares else None
+
+
+def compute(measured: Measurements, wall_offset_ns: int) -> dict[str, Any]:
     """The statistics that come from records alone."""
     everything = measured.counts()
-    start = started_ns + wall_offset_ns
+    start = measured.started_ns + wall_offset_ns
     records = measured.records
     return {
         **everything.as_dict(),
@@ -223,6 +309,20 @@ def compute(measured: Measurements, started_ns: int, wall_offset_ns: int) -> dic
         "tasks": {task: _task_statistics(measured, task) for task in records.tasks},
         "errors": everything.errors,
         "calls": measured.calls,
+        "fairness": fairness(measured.successes_by_agent()),
+    }
+
+
+def of_phase(phase: Phase, measured: Measurements) -> dict[str, Any]:
+    """The statistics of one phase of a run."""
+    counts = measured.counts()
+    return {
+        **phase._asdict(),
+        **counts.as_dict(),
+        "errors": counts.errors,
+        "throughput": counts.total / measured.elapsed if measured.elapsed else 0.0,
+        "latency": summarise_durations(measured.durations("latency")),
+        "response_time": summarise_durations(measured.durations("response_time")),
     }
 
 

@@ -1,130 +1,120 @@
-"""What people see of runs in the terminal: the live line, and the summary's table."""
+"""The summary that a session's terminal ends with: what a person needs first.
+
+A table with a row for each run, those that did not pass first; below a row why it did not pass, how latency and
+failures went over time, what else is to be known, and where to look further.
+"""
 
 from __future__ import annotations
 
-import contextlib
-import os
-import time
 from collections import Counter
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any, Final
+from collections.abc import Sequence
+from typing import Final
 
-from .checks import BROKEN
 from .failure import table
-from .performance import COMPLETED, Progress
-from .result import StressResult
+from .summary import Summary, shown
 from .text import one_line
-from .verdict import NOT_APPLICABLE, show_seconds
+from .verdict import show_seconds
 
-_INTERVAL: Final = 0.5
-_NARROWEST: Final = 20
-_SAVE, _RESTORE, _CLEAR = "\x1b7", "\x1b8", "\x1b[K"
-
-
-class LiveLine:
-    """A line about a run that goes on, behind what pytest has written on the terminal's current line.
-
-    It is written to the terminal itself, past pytest's capture, and wiped before pytest writes again.
-    """
-
-    def __init__(self, terminal: int, room: Callable[[], int]) -> None:
-        self._terminal = terminal
-        self._room = room
-        self._last = time.monotonic()
-        self._shown = False
-
-    def __call__(self, progress: Progress) -> None:
-        now = time.monotonic()
-        if now - self._last < _INTERVAL:
-            return
-        self._last = now
-        room = self._room()
-        if room >= _NARROWEST:
-            self._shown = True
-            self._write(f"{_SAVE} {live_text(progress)[:room]}{_CLEAR}{_RESTORE}")
-
-    def clear(self) -> None:
-        if self._shown:
-            self._write(_CLEAR)
-
-    def _write(self, text: str) -> None:
-        with contextlib.suppress(OSError):
-            os.write(self._terminal, text.encode())
+_BARS: Final = "▁▂▃▄▅▆▇█"
+_PLAIN_BARS: Final = "_.-=+*#@"
+_BLANK: Final = " "
+_COARSER: Final = 3
 
 
-def live_text(progress: Progress) -> str:
-    """Operations done, rate, failures and time left."""
-    rate = progress.operations / progress.elapsed if progress.elapsed else 0.0
-    parts = [f"{progress.operations} ops", f"{rate:.0f}/s", f"{progress.failures} failed"]
-    if progress.done > 0:
-        left = progress.elapsed * (1 - progress.done) / progress.done
-        parts.append(f"{left:.0f} s left")
-    return ", ".join(parts)
+def summary(runs: Sequence[Summary], *, encoding: str = "utf-8") -> list[str]:
+    """The summary's lines. Where the terminal's encoding has no block elements, sparklines are of ASCII."""
+    bars = _BARS if _can_show(encoding) else _PLAIN_BARS
+    ordered = sorted(runs, key=lambda run: bool(run["passed"]))
+    heading, *lines = table([_HEADINGS, *map(_row, ordered)], indent="")
+    told = [heading]
+    for line, run in zip(lines, ordered, strict=True):
+        told += [line, *(f"  {one_line(part)}" for part in _below(run, bars))]
+    return told
 
 
-def describe_run(result: StressResult) -> dict[str, Any]:
-    """The main figures of a run as built-in types, under the names that JUnit XML shows."""
-    stats = result.stats
-    described = {
-        "seed": result.seed,
-        "operations": result.operations,
-        "successful": result.successes,
-        "failed": result.failures,
-        "missing_data": result.missing_data,
-        "errors": result.errors,
-        **{name: stats[name] for name in ("success_rate", "failure_rate", "error_rate", "missing_data_rate")},
-        "throughput": stats["throughput"],
-    }
-    for metric in ("latency", "response_time"):
-        for figure in ("p50", "p95", "p99", "max"):
-            described[f"{metric}_{figure}"] = stats[metric][figure]
-    described |= {"verdict": stats["verdict"], "status": stats["status"]}
-    return described | {_file_key(path): str(path) for path in result.files}
+def details(run: Summary) -> list[str]:
+    """One run, a line for each thing that is to be known of it."""
+    row = dict(zip(_HEADINGS, _row(run), strict=True))
+    return [one_line(line) for line in (*(f"{name}: {text}" for name, text in row.items()), *_below(run, _BARS))]
 
 
-_FILE_KEYS: Final = {
-    "stress_test_results": "log",
-    "agent_memory_snapshot": "snapshot",
-    "scenario": "scenario",
-}
+_HEADINGS: Final = (
+    "verdict",
+    "operations",
+    "success/failed/missing",
+    "errors",
+    "p50",
+    "p99",
+    "seed",
+    "test",
+)
 
 
-def _file_key(path: Path) -> str:
-    return _FILE_KEYS.get(path.stem, "statistics")
+def _row(run: Summary) -> tuple[str, ...]:
+    texts = shown(run)
+    return (
+        run["verdict"],
+        texts["operations"],
+        "/".join(texts[name] for name in ("successes", "failures", "missing_data")),
+        texts["errors"],
+        texts["latency p50"],
+        texts["latency p99"],
+        str(run["seed"]),
+        one_line(f"{run['test']}{run['note']}"),
+    )
 
 
-def summary_row(test: str, result: StressResult, directory: Path) -> dict[str, str | int]:
-    """What the summary shows of a run, as built-in types: it crosses from xdist's workers to the controller."""
-    stats = result.stats
-    is_judged = stats["status"] == COMPLETED or any(one.verdict == BROKEN for one in result.checks)
-    return {
-        "verdict": stats["verdict"] if is_judged else stats["status"],
-        "operations": result.operations,
-        "success/failed/missing": f"{result.successes}/{result.failures}/{result.missing_data}",
-        "p50": _seconds_or_dash(stats["latency"]["p50"]),
-        "p99": _seconds_or_dash(stats["latency"]["p99"]),
-        "seed": result.seed,
-        "test": test,
-        "files": _relative(result.output_dir, directory),
-        "not applicable": ", ".join(
-            one.threshold.text for one in result.verdicts if one.verdict == NOT_APPLICABLE
-        ),
-    }
+def _below(run: Summary, bars: str) -> list[str]:
+    """What follows a run's row: why it did not pass, and what there is to look at."""
+    told = [] if run["passed"] or not run["failure"] else [f"why: {run['failure']}"]
+    if run["operations"] > 1:
+        told += filter(None, [_over_time(run, bars)])
+    if run["harness"]:
+        told.append(f"harness: {run['harness']}")
+    if run["not_applicable"]:
+        told.append(f"not applicable: {', '.join(run['not_applicable'])}")
+    told += [*run["notes"], f"files: {run['directory']}"]
+    if not run["passed"] and "report" in run["files"]:
+        told.append(f"report: {run['files']['report']}")
+    return told
 
 
-def summary(runs: Sequence[dict[str, str | int]]) -> list[str]:
-    """The summary's table, and below each run where its files are."""
-    columns = [name for name in runs[0] if name not in ("files", "not applicable")]
-    rows = [columns, *([one_line(str(run[name])) for name in columns] for run in runs)]
-    heading, *lines = table(rows, indent="")
-    shown = [heading]
-    for line, run in zip(lines, runs, strict=True):
-        shown += [
-            line,
-            *(f"  {name}: {one_line(str(run[name]))}" for name in ("files", "not applicable") if run.get(name)),
-        ]
-    return shown
+def _over_time(run: Summary, bars: str) -> str:
+    """Latency, and errors or else failures, over the run; empty where there is nothing to see."""
+    history = run["history"]
+    p99: list[float | None] = history["p99"]
+    worst = max((one for one in p99 if one is not None), default=0.0)
+    told = [f"p99 {sparkline(_coarser(p99), bars)} up to {show_seconds(worst)}"] if worst else []
+    name = "errors" if run["errors"] else "failures"
+    counts: list[int] = history[name]
+    if any(counts):
+        begins = f"{history['seconds'][counts.index(max(counts))]:.3g} s"
+        told.append(f"{name} {sparkline(_coarser(counts), bars)} most at {begins}")
+    return ", ".join(told)
+
+
+def _coarser(values: Sequence[float | None]) -> list[float | None]:
+    """The largest of each three, so that a line of them fits."""
+    starts = range(0, len(values), _COARSER)
+    parts = [[one for one in values[at : at + _COARSER] if one is not None] for at in starts]
+    return [max(part, default=None) for part in parts]
+
+
+def sparkline(values: Sequence[float | None], bars: str = _BARS) -> str:
+    """Values as a line of bars, from 0 to the largest; a blank where there is none."""
+    largest = max((one for one in values if one is not None), default=0.0)
+    if not largest:
+        return "".join(_BLANK if one is None else bars[0] for one in values)
+    steps = len(bars) - 1
+    return "".join(_BLANK if one is None else bars[round(one / largest * steps)] for one in values)
+
+
+def _can_show(encoding: str) -> bool:
+    try:
+        _BARS.encode(encoding)
+    except (UnicodeEncodeError, LookupError):
+        return False
+    return True
 
 
 def replay_summary(replayed: Sequence[str]) -> str:
@@ -133,12 +123,3 @@ def replay_summary(replayed: Sequence[str]) -> str:
     return "; ".join(
         f"{count} {'test' if count == 1 else 'tests'} {what}" for what, count in sorted(counts.items())
     )
-
-
-def _seconds_or_dash(value: float | None) -> str:
-    return "-" if value is None else show_seconds(value)
-
-
-def _relative(path: Path, directory: Path) -> str:
-    relative = os.path.relpath(path, directory)
-    return str(path) if relative.startswith("..") else relative

@@ -6,11 +6,13 @@ import re
 import shlex
 import traceback
 from collections.abc import Iterable
+from hashlib import blake2b
 from types import TracebackType
 from typing import Final
 
 # C0 and C1 controls, DEL, the Unicode line separators, the bidirectional overrides and lone surrogates.
 _UNSAFE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+_LONGEST_NAME: Final = 150
 _LONGEST_MESSAGE: Final = 2_000
 _LONGEST_TRACEBACK: Final = 10_000
 _CALLERS: Final = (
@@ -84,3 +86,21 @@ def error_traceback(error: BaseException) -> str:
         return text
     half = _LONGEST_TRACEBACK // 2
     return f"{text[:half]}\n[...]\n{text[-half:]}"
+
+
+def safe_name(test_id: str) -> str:
+    """A test id as the name of one directory: readable, and different for different ids.
+
+    Ids of plain names map one to one (``tests/test_a.py::test_b`` to ``tests-test_a.py--test_b``); an id with
+    other characters, or a long one, carries a hash.
+    """
+    mapped = test_id.replace("::", "--").replace("/", "-").lstrip(".")
+    safe = "".join(character if _is_safe(character) else "_" for character in mapped)[:_LONGEST_NAME]
+    if safe == mapped and re.fullmatch(r"(?!\.)([\w.]+/)*[\w.]+(::\w+)*(\[\w*\])?", test_id):
+        return safe
+    digest = blake2b(test_id.encode("utf-8", "surrogatepass"), digest_size=4).hexdigest()
+    return f"{safe}-{digest}"
+
+
+def _is_safe(character: str) -> bool:
+    return character.isascii() and (character.isalnum() or character in "_.-[]")

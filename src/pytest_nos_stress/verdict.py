@@ -1,7 +1,8 @@
-"""Verdicts: what thresholds say of a run's measurements.
+"""Verdicts: what thresholds say of a run's evidence.
 
 A threshold is ``held``, ``broken``, or has ``not enough data``; only ``held`` passes. One that comes from the
-command line or an ini file and names an agent or task that the run does not have is ``not applicable``.
+command line or an ini file and names an agent, task or phase that the run does not have is ``not applicable``.
+Where a threshold is to hold ``over`` windows, each is judged alone, and the worst of them is what was measured.
 """
 
 from __future__ import annotations
@@ -10,13 +11,25 @@ import math
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from .statistics import Counts, Measurements, aggregate
-from .thresholds import COUNTS, DURATIONS, Threshold, parse
+from .evidence import Evidence
+from .metrics import COUNTS, DURATIONS, FAIRNESS, MEMORY, RATES, THROUGHPUT
+from .phases import STEADY
+from .statistics import Counts, Measurements, Selection, aggregate, fairness
+from .thresholds import Threshold, parse
 
 HELD: Final = "held"
 BROKEN: Final = "broken"
 NOT_ENOUGH_DATA: Final = "not enough data"
 NOT_APPLICABLE: Final = "not applicable"
+
+
+class Window(NamedTuple):
+    """What was measured in one window of a threshold; ``start`` and ``end`` in seconds since the run's start."""
+
+    start: float
+    end: float
+    measured: float | None
+    verdict: str
 
 
 class Verdict(NamedTuple):
@@ -27,18 +40,25 @@ class Verdict(NamedTuple):
     measured: float | None
     samples: int
     note: str = ""
+    windows: tuple[Window, ...] = ()
 
     @property
     def passes(self) -> bool:
         return self.verdict in (HELD, NOT_APPLICABLE)
 
     def as_dict(self) -> dict[str, Any]:
+        """As JSON types."""
         return {
             "threshold": self.threshold.text,
             "verdict": self.verdict,
             "measured": self.measured,
             "limit": self.threshold.limit,
             "samples": self.samples,
+            "note": self.note,
+            "windows": {
+                "total": len(self.windows),
+                "broken": [[one.start, one.end] for one in self.windows if one.verdict == BROKEN],
+            },
         }
 
     def row(self) -> tuple[str, str, str]:
@@ -46,68 +66,184 @@ class Verdict(NamedTuple):
         return self.threshold.text, self._measured(), self.verdict
 
     def _measured(self) -> str:
-        if self.note:
-            return self.note
-        if self.measured is None:
-            return "no samples"
-        shown = show(self.threshold.metric, self.measured)
-        return shown if self.threshold.metric in COUNTS else f"{shown} of {self.samples} operations"
+        if self.measured is None or self.verdict == NOT_ENOUGH_DATA:
+            return self.note or "no samples"
+        metric = self.threshold.metric
+        shown = show(metric, self.measured)
+        counted = metric in COUNTS or metric == MEMORY or not self.samples
+        told = shown if counted else f"{shown} of {self.samples} operations"
+        return f"{told} ({self.note})" if self.note else told
 
 
 def show(metric: str, value: float) -> str:
     """A measured value with the unit people read."""
     if metric in DURATIONS:
         return show_seconds(value)
-    if metric == "throughput":
-        return f"{value:.4g}/s"
-    return f"{value:g}" if metric in COUNTS else f"{100 * value:.4g} %"
+    if metric == MEMORY:
+        return show_bytes(value)
+    if metric == THROUGHPUT:
+        return f"{_four_digits(value)}/s"
+    return f"{100 * value:.4g} %" if metric in RATES else f"{value:.4g}" if metric == FAIRNESS else f"{value:.0f}"
 
 
 def show_seconds(value: float) -> str:
     """Seconds with the unit in which they are easy to read."""
     for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
         if value >= size:
-            return f"{value / size:.4g} {unit}"
+            return f"{_four_digits(value / size)} {unit}"
     return f"{value * 1e9:.4g} ns"
 
 
-def judge(thresholds: Sequence[Threshold], measured: Measurements) -> list[Verdict]:
+def show_bytes(value: float) -> str:
+    """Bytes with the unit in which they are easy to read."""
+    for unit, size in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
+        if abs(value) >= size:
+            return f"{_four_digits(value / size)} {unit}"
+    return f"{value:g} B"
+
+
+def _four_digits(value: float) -> str:
+    """Four digits, or as many as the whole part has."""
+    return f"{value:.4g}" if abs(value) < 9999.5 else f"{value:.0f}"
+
+
+def judge(thresholds: Sequence[Threshold], evidence: Evidence) -> list[Verdict]:
     """The verdict on each threshold, in order, and on ``errors == 0`` for the errors that none of them judges."""
-    verdicts = [_judge(threshold, measured) for threshold in thresholds]
-    applicable = [
-        one.threshold
+    verdicts = [judge_one(threshold, evidence) for threshold in thresholds]
+    on_errors = [
+        one
         for one in verdicts
-        if one.threshold.metric in ("errors", "error_rate") and one.verdict != NOT_APPLICABLE
+        if one.threshold.metric in ("errors", "error_rate")
+        and one.threshold.phase in (None, STEADY)
+        and one.threshold.baseline is None
+        and one.verdict != NOT_APPLICABLE
     ]
-    if not applicable:
-        return [*verdicts, _judge(parse("errors == 0"), measured)]
-    unseen = measured.errors_outside([(one.agent, one.task, one.faults) for one in applicable])
+    if not on_errors:
+        return [*verdicts, judge_one(parse("errors == 0"), evidence)]
+    phase = evidence.phase(STEADY)
+    if phase is None:
+        return verdicts
+    measured = evidence.of(phase)
+    unseen = measured.errors_outside([_judged(one, measured) for one in on_errors])
     if not unseen:
         return verdicts
     return [*verdicts, _compare(parse("errors == 0"), unseen, measured.counts().total)]
 
 
-def _judge(threshold: Threshold, measured: Measurements) -> Verdict:
-    records = measured.records
+def judge_one(threshold: Threshold, evidence: Evidence) -> Verdict:
+    """The verdict on one threshold."""
+    problem = _not_there(threshold, evidence)
+    if problem:
+        verdict = NOT_APPLICABLE if threshold.session_wide else NOT_ENOUGH_DATA
+        return Verdict(threshold, verdict, None, 0, problem)
+    if threshold.baseline is not None:
+        return _against_baseline(threshold, evidence)
+    phase = evidence.phase(threshold.phase)
+    if phase is None:
+        return Verdict(threshold, NOT_ENOUGH_DATA, None, 0, "the run ended before its steady phase")
+    measured = evidence.of(phase)
+    if threshold.faults is not None and not measured.counts(faults=threshold.faults).total:
+        verdict = NOT_APPLICABLE if threshold.session_wide else NOT_ENOUGH_DATA
+        return Verdict(threshold, verdict, None, 0, f"no operation was performed with faults {threshold.faults}")
+    if threshold.over is not None:
+        return _judge_windows(threshold, measured, evidence, phase.start)
+    return _judge_part(threshold, measured, evidence)
+
+
+def _not_there(threshold: Threshold, evidence: Evidence) -> str:
+    """What the threshold names and the run does not have; empty if it has everything."""
+    records = evidence.measured.records
     for what, name, names in (
         ("agent", threshold.agent, records.agents),
         ("task", threshold.task, records.tasks),
     ):
         if name is not None and name not in names:
-            verdict = NOT_APPLICABLE if threshold.session_wide else NOT_ENOUGH_DATA
-            return Verdict(threshold, verdict, None, 0, f"the run has no {what} {name!r}")
-    if threshold.faults is not None and not measured.counts(faults=threshold.faults).total:
-        verdict = NOT_APPLICABLE if threshold.session_wide else NOT_ENOUGH_DATA
-        return Verdict(threshold, verdict, None, 0, f"no operation was performed with faults {threshold.faults}")
+            return f"the run has no {what} {name!r}"
+    if threshold.phase not in (None, STEADY) and evidence.phase(threshold.phase) is None:
+        return f"the run has no phase {threshold.phase!r}"
+    return ""
+
+
+def _against_baseline(threshold: Threshold, evidence: Evidence) -> Verdict:
+    if evidence.comparison is None:
+        return Verdict(threshold, NOT_ENOUGH_DATA, None, 0, "no baseline: name one with --stress-compare")
+    verdict = evidence.comparison.judge(threshold)
+    phase = evidence.phase(STEADY)
+    if phase is None or verdict.measured is None:
+        return verdict
+    # A baseline keeps histograms; what is shown of this run is exact.
+    return verdict._replace(
+        measured=_judge_part(threshold._replace(limit=0.0), evidence.of(phase), evidence).measured
+    )
+
+
+def _judge_windows(threshold: Threshold, measured: Measurements, evidence: Evidence, start: float) -> Verdict:
+    """The worst of the windows: a broken one, else one without enough data, else the nearest to the limit."""
+    if threshold.metric != MEMORY and not _counts(threshold, measured).total:
+        return Verdict(threshold, NOT_ENOUGH_DATA, None, 0, "no operations")
+    verdicts, spans = [], []
+    for one in measured.windows(threshold.over or 0.0):
+        verdicts.append(_judge_part(threshold, one, evidence, is_window=True))
+        spans.append([start + (at - measured.started_ns) / 1e9 for at in (one.started_ns, one.ended_ns)])
+    windows = tuple(
+        Window(begin, end, one.measured, one.verdict) for (begin, end), one in zip(spans, verdicts, strict=True)
+    )
+    worst = max(range(len(verdicts)), key=lambda place: _badness(threshold, verdicts[place]))
+    broken = sum(one.verdict == BROKEN for one in windows)
+    of_all = f"in {broken} of {len(windows)} windows, " if broken > 1 else ""
+    begin, end = spans[worst]
+    note = f"{of_all}{'worst' if of_all else 'at'} {begin:.4g}s-{end:.4g}s"
+    if verdicts[worst].note:
+        note = f"{verdicts[worst].note}, {note}"
+    return verdicts[worst]._replace(note=note, windows=windows)
+
+
+def _judged(verdict: Verdict, measured: Measurements) -> Selection:
+    """Which operations a verdict has judged: with windows, those up to the end of the last one."""
+    threshold = verdict.threshold
+    lasts = measured.started_ns + round(_whole_windows(verdict) * 1e9) if verdict.windows else None
+    return Selection(threshold.agent, threshold.task, threshold.faults, lasts)
+
+
+def _whole_windows(verdict: Verdict) -> float:
+    """Seconds from the first window's start to the last one's end."""
+    return verdict.windows[-1].end - verdict.windows[0].start
+
+
+def _counts(threshold: Threshold, measured: Measurements) -> Counts:
+    return measured.counts(threshold.agent, threshold.task, threshold.faults)
+
+
+def _badness(threshold: Threshold, verdict: Verdict) -> tuple[int, float]:
+    rank = (HELD, NOT_ENOUGH_DATA, BROKEN).index(verdict.verdict)
+    if verdict.measured is None:
+        return rank, -math.inf
+    return rank, verdict.measured if threshold.wants_less else -verdict.measured
+
+
+def _judge_part(
+    threshold: Threshold, measured: Measurements, evidence: Evidence, *, is_window: bool = False
+) -> Verdict:
+    """The verdict on the operations of a phase, or of one window of it."""
     if threshold.metric in DURATIONS:
         return _judge_duration(threshold, measured)
-    counts = measured.counts(threshold.agent, threshold.task, threshold.faults)
-    if not counts.total:
+    if threshold.metric == MEMORY:
+        value, samples = evidence.memory(threshold.aggregation or "", measured)
+        if value is None:
+            return Verdict(threshold, NOT_ENOUGH_DATA, None, samples, f"memory was looked at {samples} times")
+        return _compare(threshold, value, samples)
+    counts = _counts(threshold, measured)
+    is_defined = is_window and (threshold.metric in COUNTS or threshold.metric == THROUGHPUT)
+    if not counts.total and not is_defined:
         return Verdict(threshold, NOT_ENOUGH_DATA, None, 0, "no operations")
-    if threshold.metric == "throughput" and not measured.elapsed:
+    if threshold.metric == THROUGHPUT and not measured.elapsed:
         return Verdict(threshold, NOT_ENOUGH_DATA, None, 0, "the run took no time")
-    value = _value(threshold.metric, counts, measured.elapsed)
-    return _compare(threshold, value, counts.total)
+    if threshold.metric == FAIRNESS:
+        index = fairness(measured.successes_by_agent(threshold.task, threshold.faults))
+        if index is None:
+            return Verdict(threshold, NOT_ENOUGH_DATA, None, counts.total, "no successes")
+        return _compare(threshold, index, counts.total)
+    return _compare(threshold, _value(threshold.metric, counts, measured.elapsed), counts.total)
 
 
 def _judge_duration(threshold: Threshold, measured: Measurements) -> Verdict:
@@ -115,18 +251,18 @@ def _judge_duration(threshold: Threshold, measured: Measurements) -> Verdict:
     if not samples.size:
         return Verdict(threshold, NOT_ENOUGH_DATA, None, 0)
     value = aggregate(samples, threshold.aggregation or "")
-    needed = _samples_needed(threshold)
+    needed = samples_needed(threshold.percentile)
     if samples.size < needed:
         note = f"{samples.size} samples, {threshold.aggregation} needs {needed}"
         return Verdict(threshold, NOT_ENOUGH_DATA, value, samples.size, note)
     return _compare(threshold, value, samples.size)
 
 
-def _samples_needed(threshold: Threshold) -> int:
+def samples_needed(percentile: float | None) -> int:
     """1/(1-p): with fewer samples a percentile is the maximum under another name."""
-    if threshold.percentile is None:
+    if percentile is None:
         return 1
-    above = (100 - threshold.percentile) / 100
+    above = (100 - percentile) / 100
     return math.ceil(round(1 / above, 6))
 
 
@@ -135,7 +271,7 @@ def _compare(threshold: Threshold, value: float, samples: int) -> Verdict:
 
 
 def _value(metric: str, counts: Counts, elapsed: float) -> float:
-    if metric == "throughput":
+    if metric == THROUGHPUT:
         return counts.total / elapsed
     of_metric = {
         "operations": counts.total,

@@ -17,7 +17,13 @@ from pytest_nos_stress import MultiAgentSimulator, Operation, RunFailed, Setting
 from pytest_nos_stress.artifacts.files import write_whole
 
 SOURCE = str(Path(str(pytest_nos_stress.__file__)).parents[1])
-NAMES = ["agent_memory_snapshot.json", "scenario.json", "simulation_statistics.json", "stress_test_results.log"]
+NAMES = [
+    "agent_memory_snapshot.json",
+    "scenario.json",
+    "simulation_statistics.json",
+    "stress_test_report.html",
+    "stress_test_results.log",
+]
 
 
 def simulator(directory: Any, target: Any = lambda: None, **given: Any) -> MultiAgentSimulator:
@@ -43,7 +49,7 @@ def listing(directory: Path) -> list[str]:
     return sorted(path.name for path in directory.iterdir())
 
 
-def test_a_run_writes_four_files_and_leaves_no_other(tmp_path: Path) -> None:
+def test_a_run_writes_its_files_and_leaves_no_other(tmp_path: Path) -> None:
     run(tmp_path)
     assert listing(tmp_path) == NAMES
 

@@ -67,14 +67,14 @@ def test_a_run_that_takes_turns_of_seconds_is_stamped_right(tmp_path: Path) -> N
         tmp_path,
         agents=1,
         operations_per_agent=4,
-        min_delay=0.4,
-        max_delay=0.4,
+        min_delay=0.3,
+        max_delay=0.3,
         missing_data_prob=0,
         failure_prob=0,
     )
     stamps = [datetime.fromisoformat(row["timestamp"]).timestamp() for row in snapshot(tmp_path)]
     start = datetime.fromisoformat(result.stats["start_time"]).timestamp()
-    assert all(stamp - start >= 0.4 * number - 0.001 for number, stamp in enumerate(stamps, 1))
+    assert all(stamp - start >= 0.3 * number - 0.001 for number, stamp in enumerate(stamps, 1))
 
 
 def test_without_a_success_the_snapshot_is_an_empty_list(tmp_path: Path) -> None:

@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import json
-import os
 import re
-import signal
-import subprocess
-import sys
-import time
+from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 # Before pytester, which forgets what is imported in its own runs: NumPy cannot be imported a second time.
 import pytest_nos_stress.plugin_fixture  # noqa: F401
-
-MARGIN = 6.0  # A run must end within 2 s; the rest is for the end of pytest on a busy machine.
 
 PREAMBLE = """
 import asyncio, gc, pathlib, threading, time
@@ -370,7 +364,7 @@ WAITING = {
     ],
 )
 def test_ctrl_c_ends_a_run_keeps_its_files_and_ends_the_session(
-    pytester: pytest.Pytester, how: str, plugin: str
+    pytester: pytest.Pytester, interrupt: Callable[..., list[Any]], how: str, plugin: str
 ) -> None:
     test = {
         "asyncio": "@pytest.mark.asyncio\nasync def test_it(service, stress_simulator):\n    await ",
@@ -397,37 +391,7 @@ async def waits(operation):
         {{"buy": waits}}, agents=["Ann", "Bob"], operations_per_agent=1000, operation_timeout="1h", **CALM)
 """,
     )
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "pytest", "--stress"],
-        cwd=pytester.path,
-        env=environment,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
-    try:
-        deadline = time.monotonic() + 40
-        while not (pytester.path / "started").exists():
-            assert process.poll() is None, process.communicate()[0]
-            assert time.monotonic() < deadline, "the run never started"
-            time.sleep(0.02)
-        time.sleep(0.2)
-        process.send_signal(signal.SIGINT)
-        try:
-            output, _ = process.communicate(timeout=MARGIN)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            output, _ = process.communicate()
-            pytest.fail(f"Ctrl-C did not end the session:\n{output}")
-    finally:
-        process.kill()
-        process.wait()
-    assert process.returncode == pytest.ExitCode.INTERRUPTED, output
-    (file,) = pytester.path.rglob("simulation_statistics.json")
-    stats = json.loads(file.read_text())
-    assert (stats["status"], stats["interrupted"]) == ("interrupted", True), output
-    assert stats["successful_operations"] >= 3
-    assert "INTERNALERROR" not in output
-    assert "never awaited" not in output
-    assert "was destroyed" not in output
+    (ended,) = interrupt(pytester.path)
+    assert ended.stats["successful_operations"] >= 3
+    assert "never awaited" not in ended.output
+    assert "was destroyed" not in ended.output

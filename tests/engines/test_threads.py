@@ -179,6 +179,7 @@ def test_the_watch_is_called_while_agents_perform() -> None:
     assert actor.performed == 1
 
 
+@pytest.mark.usefixtures("short_grace")
 def test_an_agent_that_does_not_end_is_named_with_its_stack_and_its_thread_is_a_daemon() -> None:
     release = threading.Event()
 

@@ -35,19 +35,26 @@ def seen(tmp_path: Path, engine: str = "virtual") -> dict[str | None, Any]:
     return found
 
 
-@pytest.mark.parametrize("engine", ["virtual", "asyncio"])
-def test_an_operation_names_its_fault(tmp_path: Path, engine: str) -> None:
+@pytest.fixture(scope="module", params=["virtual", "asyncio"])
+def engine(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+@pytest.fixture(scope="module")
+def operations(engine: str, tmp_path_factory: pytest.TempPathFactory) -> dict[str | None, Any]:
+    return seen(tmp_path_factory.mktemp(engine), engine)
+
+
+def test_an_operation_names_its_fault(engine: str, operations: dict[str | None, Any]) -> None:
     slow = SLOW if engine == "asyncio" else ()
-    assert set(seen(tmp_path, engine)) == {None, *FAULTS} - {*NOT_CALLED, *slow}
+    assert set(operations) == {None, *FAULTS} - {*NOT_CALLED, *slow}
 
 
-@pytest.mark.parametrize("engine", ["virtual", "asyncio"])
-def test_every_operation_is_an_operation_with_its_own_id(tmp_path: Path, engine: str) -> None:
-    operations = list(seen(tmp_path, engine).values())
-    assert all(isinstance(one, Operation) for one in operations)
-    assert len({one.id for one in operations}) == len(operations)
-    assert all((one.agent, one.task) == ("Ann", "buy") for one in operations)
-    sleeps = {asyncio.iscoroutinefunction(one.sleep) for one in operations}
+def test_every_operation_is_an_operation_with_its_own_id(engine: str, operations: dict[str | None, Any]) -> None:
+    assert all(isinstance(one, Operation) for one in operations.values())
+    assert len({one.id for one in operations.values()}) == len(operations)
+    assert all((one.agent, one.task) == ("Ann", "buy") for one in operations.values())
+    sleeps = {asyncio.iscoroutinefunction(one.sleep) for one in operations.values()}
     assert sleeps == {engine == "asyncio"}
 
 

@@ -1,4 +1,8 @@
-"""Modelled prices have the statistics of real ones, and random walks do not: a hundred fixed seeds of each."""
+"""Modelled prices have the statistics of real ones, and random walks do not.
+
+The seeds are fixed: sixty for the model, of which 56 must pass a statistic, and a hundred for each random walk. A
+model that passed it with four seeds in five would come through with a probability of 0.4 %.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +20,8 @@ from pytest_nos_stress.market.draws import Floats, normals
 from pytest_nos_stress.market.stylised_facts import BOUNDS, StylisedFacts, broken, stylised_facts
 from pytest_nos_stress.plan import agent_key
 
-SEEDS = 100
+SEEDS = 60
+WALKS = 100
 RETURNS = 5_000
 SESSION = 23_400.0
 MINUTES = 390
@@ -58,16 +63,17 @@ def of_garch_with_normal_shocks(seed: int) -> Floats:
 
 
 @cache
-def failures(returns: Callable[[int], Floats]) -> Counter[str]:
+def failures(returns: Callable[[int], Floats], seeds: int) -> Counter[str]:
     """How many of the seeds fail each statistic."""
-    return Counter(name for seed in range(SEEDS) for name in broken(stylised_facts(returns(seed))))
+    return Counter(name for seed in range(seeds) for name in broken(stylised_facts(returns(seed))))
 
 
 @pytest.mark.parametrize("name", BOUNDS)
 @pytest.mark.parametrize("returns", [of_sessions, of_minutes])
 def test_the_default_model_is_like_a_real_market(returns: Callable[[int], Floats], name: str) -> None:
-    needed = 80 if name == "aggregational_gaussianity" else 90
-    assert SEEDS - failures(returns)[name] >= needed
+    # Fifty would be reached with a probability of 1.4 % by a model that passed with seven seeds in ten.
+    needed = 50 if name == "aggregational_gaussianity" else 56
+    assert SEEDS - failures(returns, SEEDS)[name] >= needed
 
 
 @pytest.mark.parametrize(
@@ -82,12 +88,13 @@ def test_the_default_model_is_like_a_real_market(returns: Callable[[int], Floats
     ],
 )
 def test_random_walks_are_told_from_real_markets(returns: Callable[[int], Floats], names: str) -> None:
-    assert {name: failures(returns)[name] for name in names.split() if failures(returns)[name] < 80} == {}
+    failed = failures(returns, WALKS)
+    assert {name: failed[name] for name in names.split() if failed[name] < 80} == {}
 
 
 @pytest.mark.parametrize("returns", [of_independent_normals, of_independent_student_t4])
 def test_no_random_walk_passes_for_a_market(returns: Callable[[int], Floats]) -> None:
-    assert all(broken(stylised_facts(returns(seed))) for seed in range(SEEDS))
+    assert all(broken(stylised_facts(returns(seed))) for seed in range(WALKS))
 
 
 def test_the_other_models_have_fat_tails_clusters_and_the_leverage_effect() -> None:

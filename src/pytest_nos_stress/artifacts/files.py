@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from pytest_nos_stress.kinds import RECORD_FORMATS_THERE_ARE, REPORTS_THERE_ARE
 from pytest_nos_stress.settings import SettingError
 
 LOG_NAME: Final = "stress_test_results.log"
@@ -15,6 +16,24 @@ SNAPSHOT_NAME: Final = "agent_memory_snapshot.json"
 STATISTICS_NAME: Final = "simulation_statistics.json"
 SCENARIO_NAME: Final = "scenario.json"
 NAMES: Final = (LOG_NAME, SNAPSHOT_NAME, STATISTICS_NAME, SCENARIO_NAME)
+"""What every run writes."""
+
+
+def report_name(kind: str) -> str:
+    """The name of a run's report: ``html``, ``svg`` or ``png``."""
+    return f"stress_test_report.{kind}"
+
+
+def records_name(kind: str) -> str:
+    """The name of a run's records: ``csv``, ``jsonl`` or ``parquet``."""
+    return f"stress_test_records.{kind}"
+
+
+_ALL_NAMES: Final = (
+    *NAMES,
+    *map(report_name, REPORTS_THERE_ARE),
+    *map(records_name, RECORD_FORMATS_THERE_ARE),
+)
 
 # One call with more than a megabyte was measured to take ten times as long as several with less.
 _PIECE: Final = 1 << 20
@@ -27,7 +46,7 @@ def prepare(directory: Path) -> None:
     """
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        for name in (*NAMES, *map(_unfinished, NAMES)):
+        for name in (*_ALL_NAMES, *map(_unfinished, _ALL_NAMES)):
             (directory / name).unlink(missing_ok=True)
     except OSError as error:
         reason = error.strerror or type(error).__name__

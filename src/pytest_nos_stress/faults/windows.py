@@ -128,6 +128,10 @@ class OpenWindows:
         now = self._elapsed()
         return any(begin <= now < end for begin, end in self._spans)
 
+    def spans_until(self, end: float) -> tuple[tuple[float, float], ...]:
+        """When faults took place, up to the run's end: from and to, in seconds since its start."""
+        return tuple((begin, min(past, end)) for begin, past in sorted(self._spans) if begin < end)
+
 
 def _end(seconds: float | None) -> float:
     return float("inf") if seconds is None else seconds

@@ -1,0 +1,59 @@
+"""An outage at the end of a run, which the average over the run would pass and a gate over windows does not.
+
+The venue of this desk refuses half of its orders in the last tenth of a trading day of ten minutes. That is one
+order in twenty: ``failure_rate < 10%`` holds. ``over 30s`` asks the same of every half minute. The day is in
+virtual time, so it takes a second; the report that the failure names shows where and for whom.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from pytest_nos_stress import Operation, StressSimulator, ThresholdsNotMet
+
+DAY = 600.0
+OUTAGE = 540.0
+
+
+class VenueDown(Exception):
+    """What the venue answers while it is down."""
+
+
+class Desk:
+    """Sends orders to a venue that goes down before the day ends."""
+
+    def __init__(self) -> None:
+        self.opened: float | None = None
+
+    def buy(self, operation: Operation) -> None:
+        self.opened = operation.now() if self.opened is None else self.opened
+        operation.sleep(operation.random.uniform(0.005, 0.02))
+        if operation.now() - self.opened > OUTAGE and operation.random.random() < 0.5:
+            raise VenueDown("503 from the venue")
+
+
+def trade_for_a_day(stress_simulator: StressSimulator, *thresholds: str) -> None:
+    stress_simulator.run(
+        Desk(),
+        tasks=["buy"],
+        agents=4,
+        engine="virtual",
+        duration=DAY,
+        min_delay=0.1,
+        max_delay=0.3,
+        missing_data_prob=0,
+        failure_prob=0,
+        expected_errors=VenueDown,
+        thresholds=thresholds,
+    )
+
+
+def test_the_average_of_the_day_hides_the_outage(stress_simulator: StressSimulator) -> None:
+    trade_for_a_day(stress_simulator, "failure_rate < 10%")
+
+
+def test_a_gate_over_windows_sees_it(stress_simulator: StressSimulator) -> None:
+    with pytest.raises(ThresholdsNotMet, match=r"in 2 of 20 windows, worst 5[47]0s-") as failure:
+        trade_for_a_day(stress_simulator, "failure_rate < 10% over 30s")
+    broken = [one.start for one in failure.value.result.verdicts[0].windows if one.verdict == "broken"]
+    assert broken == [540.0, 570.0]

@@ -1,0 +1,241 @@
+"""RecordArray: a run's operations as a NumPy structured array that knows the names behind its numbers.
+
+It is an ordinary array (a row for each operation, numbers in the fields) with the names of agents, tasks and
+kinds beside it, so that it becomes a data frame of pandas or Polars in one call. Its parts stay what they are:
+rows of it (a slice, a mask, a copy, a pickle) are a RecordArray with the same names; a field, and whatever is
+computed from it, is a plain array; ``numpy.save`` writes the numbers alone.
+
+A data frame has the columns of the file that ``records=`` writes (``COLUMNS``), so code written for the one reads
+the other. Durations are float seconds there, as everywhere else in results: ``frame["latency_s"].quantile(0.99)``
+is ``result.latency.p99``. Up to 48 days they round to the very nanosecond: a ``float64`` is that fine.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
+
+import numpy as np
+
+from .records import Column
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
+
+OUTCOMES: Final = ("success", "failed", "missing_data")
+"""The names of outcomes, by number."""
+FIELDS: Final = (
+    "agent",
+    "task",
+    "index",
+    "outcome",
+    "kind",
+    "is_error",
+    "called",
+    "end",
+    "latency",
+    "response_time",
+)
+"""The fields of the array."""
+COLUMNS: Final = (
+    "agent",
+    "task",
+    "index",
+    "outcome",
+    "fault",
+    "error",
+    "called",
+    "time",
+    "latency_s",
+    "response_time_s",
+)
+"""The columns of a data frame and of a file."""
+
+
+class Names(NamedTuple):
+    """A column of names: the names that there are, each once, and each row's place among them (-1: none)."""
+
+    there_are: list[str]
+    places: Column
+
+
+class RecordArray(np.ndarray[tuple[Any, ...], np.dtype[Any]]):
+    """The operations of a run, a row for each, in order of their ends.
+
+    Fields: ``agent``, ``task`` and ``kind`` (numbers in ``agents``, ``tasks`` and ``kinds``), ``index`` (the
+    operation's number within its agent, from 0), ``outcome`` (a number in ``outcomes``), ``is_error``, ``called``
+    (whether the target was called), and in nanoseconds ``end`` (since the epoch), ``latency`` and
+    ``response_time``. The last two say something of the target only where it was called.
+    """
+
+    agents: tuple[str, ...] = ()
+    """The names of the agents, by number."""
+    tasks: tuple[str, ...] = ()
+    """The names of the tasks, by number."""
+    kinds: tuple[str | None, ...] = ()
+    """The names of the planned faults, by number; None for a kind of plan without a fault."""
+    outcomes: tuple[str, ...] = OUTCOMES
+    """The names of the outcomes, by number."""
+
+    @classmethod
+    def of(
+        cls, array: Column, *, agents: Sequence[str], tasks: Sequence[str], kinds: Sequence[str | None]
+    ) -> Self:
+        """The array with its names, without a copy.
+
+        Raises ``ValueError`` where fields are missing, or a number in the array has no name.
+        """
+        missing = [name for name in FIELDS if name not in (array.dtype.names or ())]
+        if missing:
+            raise ValueError(f"array: has no field {', '.join(missing)}; must have {', '.join(FIELDS)}")
+        for field, names in (("agent", agents), ("task", tasks), ("kind", kinds), ("outcome", OUTCOMES)):
+            greatest = int(array[field].max()) if array.size else -1
+            if greatest >= len(names):
+                raise ValueError(f"{field}={greatest}: no such name; there are {len(names)}")
+        records = array.view(cls)
+        records.agents, records.tasks, records.kinds = tuple(agents), tuple(tasks), tuple(kinds)
+        return records
+
+    def __array_finalize__(self, source: Any) -> None:
+        for name in ("agents", "tasks", "kinds"):
+            setattr(self, name, getattr(source, name, ()))
+
+    def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
+        """What a function of NumPy makes of records is a plain array, or a scalar where it would be one."""
+        plain = np.asarray(array)
+        return plain[()] if return_scalar else plain
+
+    def __getitem__(self, key: Any) -> Any:
+        part = super().__getitem__(key)
+        if isinstance(part, np.ndarray) and (part.dtype.names is None or part.dtype != self.dtype):
+            return part.view(np.ndarray)
+        return part
+
+    def __eq__(self, other: object) -> Any:
+        return self.view(np.ndarray) == _plain(other)
+
+    def __ne__(self, other: object) -> Any:
+        return self.view(np.ndarray) != _plain(other)
+
+    __hash__ = None
+
+    def __reduce_ex__(self, protocol: Any) -> Any:
+        return _rebuilt, (self.view(np.ndarray), self.agents, self.tasks, self.kinds)
+
+    def __deepcopy__(self, memo: dict[int, Any] | None) -> Self:
+        return self.copy()
+
+    def names(self, column: str) -> Names:
+        """The names of a column (``agent``, ``task``, ``outcome`` or ``fault``), ready for a data frame or file.
+
+        A lone surrogate, which UTF-8 has no bytes for, is escaped as Python would write it.
+        """
+        field = "kind" if column == "fault" else column
+        of_number: dict[str, Sequence[str | None]] = {
+            "agent": self.agents,
+            "task": self.tasks,
+            "outcome": self.outcomes,
+            "fault": self.kinds,
+        }
+        written = [None if name is None else encodable(name) for name in of_number[column]]
+        there_are = list(dict.fromkeys(name for name in written if name is not None))
+        place = {name: number for number, name in enumerate(there_are)}
+        place_of_number = np.array([-1 if name is None else place[name] for name in written], np.int32)
+        return Names(there_are, place_of_number[self[field]])
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """A ``pandas.DataFrame`` with a row for each operation.
+
+        ``agent``, ``task``, ``outcome`` and ``fault`` (missing where none was planned) are categories, ``index`` a
+        whole number, ``error`` and ``called`` booleans, ``time`` (the operation's end) a timestamp in UTC to the
+        nanosecond, ``latency_s`` and ``response_time_s`` seconds as floats, NaN where the target was not called.
+
+        Raises ``ImportError`` where pandas is not installed.
+        """
+        library = _module("pandas", "to_pandas")
+        columns: dict[str, Any] = {}
+        for name in COLUMNS:
+            if name in ("agent", "task", "outcome", "fault"):
+                there_are, places = self.names(name)
+                columns[name] = library.Categorical.from_codes(places, library.Index(there_are, dtype=str))
+            elif name == "time":
+                columns[name] = library.DatetimeIndex(self._flat("end").view("M8[ns]"), tz="UTC")
+            else:
+                columns[name] = self.plain(name)
+        frame: pandas.DataFrame = library.DataFrame(columns)
+        return frame
+
+    def to_polars(self) -> polars.DataFrame:
+        """A ``polars.DataFrame`` with a row for each operation.
+
+        ``agent``, ``task``, ``outcome`` and ``fault`` (null where none was planned) are of type ``Enum``,
+        ``index`` a whole number, ``error`` and ``called`` booleans, ``time`` (the operation's end) a ``Datetime``
+        in UTC to the nanosecond, ``latency_s`` and ``response_time_s`` seconds as floats, null where the target
+        was not called.
+
+        Raises ``ImportError`` where polars is not installed.
+        """
+        library = _module("polars", "to_polars")
+        columns: dict[str, Any] = {}
+        for name in COLUMNS:
+            if name in ("agent", "task", "outcome", "fault"):
+                there_are, places = self.names(name)
+                of_place = library.Series(name, [*there_are, None], dtype=library.Enum(there_are))
+                columns[name] = of_place.gather(np.where(places < 0, len(there_are), places))
+            elif name == "time":
+                columns[name] = library.Series(name, self._flat("end")).cast(library.Datetime("ns", "UTC"))
+            elif name.endswith("_s"):
+                column = library.Series(name, self.plain(name))
+                columns[name] = _null_unless(library, self._flat("called"), column)
+            else:
+                columns[name] = library.Series(name, self.plain(name))
+        frame: polars.DataFrame = library.DataFrame(columns)
+        return frame
+
+    def plain(self, column: str) -> Column:
+        """A column of numbers: ``index``, ``error``, ``called``, or seconds (``latency_s``, ``response_time_s``).
+
+        Seconds are NaN where the target was not called.
+        """
+        if not column.endswith("_s"):
+            return self._flat({"error": "is_error"}.get(column, column))
+        seconds = self._flat(column.removesuffix("_s")) / 1e9
+        seconds[~self._flat("called")] = np.nan
+        return seconds
+
+    def _flat(self, field: str) -> Column:
+        """A field in one piece of memory, which libraries ask for."""
+        return np.ascontiguousarray(self[field])
+
+
+def encodable(name: str) -> str:
+    """The name as UTF-8 can hold it."""
+    return name.encode("utf-8", "backslashreplace").decode()
+
+
+def _null_unless(polars: Any, keep: Column, column: Any) -> Any:
+    kept = polars.when(polars.Series(keep)).then(column)
+    return polars.select(kept.alias(column.name)).to_series()
+
+
+def _plain(other: object) -> Any:
+    return other.view(np.ndarray) if isinstance(other, RecordArray) else other
+
+
+def _rebuilt(
+    array: Column, agents: tuple[str, ...], tasks: tuple[str, ...], kinds: tuple[str | None, ...]
+) -> RecordArray:
+    records = array.view(RecordArray)
+    records.agents, records.tasks, records.kinds = agents, tasks, kinds
+    return records
+
+
+def _module(name: str, method: str) -> Any:
+    try:
+        return import_module(name)
+    except ImportError as error:
+        if error.name not in (None, name):
+            raise
+        raise ImportError(f"records.{method}() needs {name}: pip install {name}", name=name) from None

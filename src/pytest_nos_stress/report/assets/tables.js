@@ -1,0 +1,165 @@
+"use strict";
+/* What charts show, for those who do not see them: a sentence and a table for each, as pure functions of the data. */
+
+const plural = (count, noun, many = `${noun}s`) => `${format.count(count)} ${count === 1 ? noun : many}`;
+
+const largest = (values) =>
+  values.reduce((best, value, at) => ((value ?? -1) > (values[best] ?? -1) ? at : best), 0);
+
+const WRONG = ["error", "failed", "missing"];
+const wrongAt = (course, names = WRONG) =>
+  course.samples.map((_, step) => names.reduce((sum, name) => sum + course.counts[name][step], 0));
+const totalAt = (course, step) => OUTCOMES.reduce((sum, name) => sum + course.counts[name][step], 0);
+
+function outcomesSentence(data, { course, figures }) {
+  if (!figures.total) return "No operations.";
+  const parts = [
+    plural(figures.total, "operation"),
+    `${format.count(figures.failures)} failed, ${format.count(figures.error)} of them errors`,
+    `${format.count(figures.missing)} with missing data`,
+  ];
+  if (!figures.unsuccessful) return `${parts[0]}, all of them successful.`;
+  const [noun, of] = figures.error ? ["errors", wrongAt(course, ["error"])] : ["went wrong", wrongAt(course)];
+  const worst = largest(of);
+  return `${parts.join(", ")}. Most ${noun} from ${span(course, worst)}: ${of[worst]} of ${totalAt(course, worst)}.`;
+}
+
+function latencySentence(data, { course, figures }) {
+  const values = course.latency.p99;
+  const present = values.map((value, step) => (value === null ? null : step)).filter((step) => step !== null);
+  if (!present.length) return "No latency was measured: no operation called the target, or time was modelled and none passed.";
+  const top = largest(values);
+  const [first, last] = [values[present[0]], values[present[present.length - 1]]];
+  return (
+    `p99 was ${format.seconds(first, 3)} at the start and ${format.seconds(last, 3)} at the end, ` +
+    `highest at ${format.seconds(course.middle(top), 3)}: ${format.seconds(values[top], 3)}. ` +
+    `Over the whole run p50 ${format.seconds(figures.p50)}, p99 ${format.seconds(figures.p99)}, longest ${format.seconds(figures.max)}.`
+  );
+}
+
+function percentileSentence(data, { figures }) {
+  if (!figures.samples) return "No latency was measured.";
+  return (
+    `Half of ${plural(figures.samples, "call")} took at most ${format.seconds(figures.p50)}, 95 % at most ` +
+    `${format.seconds(figures.p95)}, 99 % at most ${format.seconds(figures.p99)}; the longest took ${format.seconds(figures.max)}.`
+  );
+}
+
+/* Every cell of the timeline that has operations. */
+const timelineCells = (rows) =>
+  rows.flatMap(({ name, course }) =>
+    wrongAt(course)
+      .map((wrong, step) => ({ name, wrong, total: totalAt(course, step), course, step }))
+      .filter(({ total }) => total));
+
+function timelineSentence(data, { rows }) {
+  const cells = timelineCells(rows);
+  if (!cells.length) return "No operations.";
+  const share = ({ wrong, total }) => wrong / total;
+  const worst = cells.reduce((best, one) =>
+    share(one) > share(best) || (share(one) === share(best) && one.wrong > best.wrong) ? one : best);
+  return worst.wrong
+    ? `Worst: ${worst.name} from ${span(worst.course, worst.step)}, ${worst.wrong} of ${worst.total} without success.`
+    : "Every operation was successful.";
+}
+
+function heatmapSentence(data, selection, measure) {
+  const cells = data.agents.flatMap((agent, row) =>
+    data.tasks.map((task, column) => ({
+      name: `${agent}, ${task}`,
+      value: measured(figuresOf(placeOf(data, row, column)), measure),
+    })),
+  );
+  const worst = cells.reduce((best, one) => ((one.value ?? -1) > (best.value ?? -1) ? one : best));
+  const left = data.agents.length > MOST_ROWS ? ` Shown are the ${MOST_ROWS} of ${data.agents.length} agents with the most.` : "";
+  return `The most (${MEASURES[measure]}): ${worst.name} with ${toldMeasure(worst.value, measure)}.${left}`;
+}
+
+function namesSentence(names, noun) {
+  if (!names.length) return "No operations.";
+  const { name, figures } = names[0];
+  const left = names.length > MOST_BARS ? ` Drawn are the worst ${MOST_BARS} of ${names.length}; the table has all.` : "";
+  if (!figures.unsuccessful) return `Every operation of every ${noun} was successful.${left}`;
+  return (
+    `Worst first: ${name} with ${plural(figures.error, "error")} and ` +
+    `${format.count(figures.unsuccessful)} of ${format.count(figures.total)} operations without success.${left}`
+  );
+}
+
+function memorySentence(data) {
+  const { memory, seconds } = data.vitals;
+  const top = largest(memory);
+  return (
+    `Memory was ${format.bytes(memory[0])} at the start and ${format.bytes(memory[memory.length - 1])} at the end, ` +
+    `highest at ${format.seconds(seconds[top], 3)}: ${format.bytes(memory[top])}. Our own records are left out.`
+  );
+}
+
+function harnessSentence(data) {
+  const { lag, cpu } = data.vitals;
+  return (
+    `The harness' wake-ups were at most ${format.seconds(Math.max(...lag), 3)} late; ` +
+    `the process used up to ${format.digits(Math.max(...cpu), 3)} processors.`
+  );
+}
+
+const stepTable = (course, heads, columns) => ({
+  heads: ["From", "To", ...heads],
+  rows: course.samples.map((_, step) => [
+    format.seconds(course.start(step)), format.seconds(course.start(step + 1)), ...columns.map((column) => column(step)),
+  ]),
+});
+
+function outcomesTable(data, { course }) {
+  const names = ["success", "missing", "failed", "error"];
+  return stepTable(course, names.map((name) => OUTCOME_NAMES[name]), names.map((name) => (step) =>
+    format.count(course.counts[name][step])));
+}
+
+function latencyTable(data, { course }) {
+  return stepTable(course, ["Samples", ...PERCENTILES], [
+    (step) => format.count(course.samples[step]),
+    ...PERCENTILES.map((name) => (step) => format.seconds(course.latency[name][step], 3)),
+  ]);
+}
+
+const percentileTable = (data, { curves }) => ({
+  heads: ["Percentile", "Of", "At most"],
+  rows: curves.flatMap(({ name, curve }) =>
+    curve.map(([x, seconds], at) => [
+      at === curve.length - 1 ? "100" : String(Number((100 * (1 - 10 ** -x)).toPrecision(6))), name, format.seconds(seconds),
+    ])),
+});
+
+const timelineTable = (data, { rows }) => ({
+  heads: ["Who", "From", "To", "Operations", "Without success"],
+  rows: timelineCells(rows).map(({ name, wrong, total, course, step }) => [
+    name, format.seconds(course.start(step)), format.seconds(course.start(step + 1)), format.count(total), format.count(wrong),
+  ]),
+});
+
+const figuresRow = (name, figures) => [
+  ...name, format.count(figures.total), format.count(figures.success), format.count(figures.missing),
+  format.count(figures.failures), format.count(figures.error), format.seconds(figures.p50), format.seconds(figures.p99),
+  format.seconds(figures.max),
+];
+const FIGURES_HEADS = ["Operations", "Successful", "Missing data", "Failed", "of them errors", "p50", "p99", "Longest"];
+
+const namesTable = (names, noun) => ({
+  heads: [noun, ...FIGURES_HEADS],
+  rows: names.map(({ name, figures }) => figuresRow([name], figures)),
+});
+
+const heatmapTable = (data) => ({
+  heads: ["Agent", "Task", ...FIGURES_HEADS],
+  rows: data.agents.flatMap((agent, row) =>
+    data.tasks.map((task, column) => figuresRow([agent, task], figuresOf(placeOf(data, row, column))))),
+});
+
+const vitalsTable = (data) => ({
+  heads: ["At", "Memory", "Wake-up lag", "Processors used"],
+  rows: data.vitals.seconds.map((at, row) => [
+    format.seconds(at), format.bytes(data.vitals.memory[row]), format.seconds(data.vitals.lag[row]),
+    format.digits(data.vitals.cpu[row], 3),
+  ]),
+});

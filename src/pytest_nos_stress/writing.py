@@ -1,0 +1,129 @@
+"""Writing what a run leaves behind: its files, and what is sent elsewhere.
+
+Guarantee: each file is written whole or not at all, and one that cannot be written is a problem of the run, which
+then does not pass; the statistics come last, so that they say so.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from .artifacts import files, snapshot
+from .performance import Performance
+from .result import StressResult
+from .settings import SettingError
+from .summary import About, summarise
+
+
+class Outputs(NamedTuple):
+    """What a run is to leave behind: which reports and records, in which directory, about which run.
+
+    ``exports`` is whether it is also sent by OpenTelemetry.
+    """
+
+    directory: Path
+    about: About
+    reports: Sequence[str] = ()
+    records: Sequence[str] = ()
+    exports: bool = False
+
+    @property
+    def paths(self) -> list[Path]:
+        """The files, those of the seed document first."""
+        names = [*files.NAMES, *map(files.report_name, self.reports), *map(files.records_name, self.records)]
+        return [self.directory / name for name in names]
+
+
+def write(
+    performance: Performance,
+    result: StressResult,
+    outputs: Outputs,
+    problems: list[str],
+    keep: Callable[[], list[str]],
+) -> None:
+    """Write the files of a result; what goes wrong is added to the problems, and noted in the result.
+
+    ``keep`` keeps the run as a baseline, if it is to be kept, and returns what is to be known of that.
+    """
+    _note(result, outputs, problems)
+    try:
+        result.summary["notes"] += keep()
+    except SettingError as error:
+        problems.append(str(error))
+    if performance.log.failure is not None:
+        problems.append(_not_written(outputs.directory / files.LOG_NAME, performance.log.failure))
+    _note(result, outputs, problems)
+    for name, write_to in _files(performance, result, outputs):
+        known = len(problems)
+        _try(outputs.directory / name, write_to, problems)
+        if len(problems) > known:
+            _note(result, outputs, problems)
+    if outputs.exports:
+        from . import telemetry
+
+        result.summary["notes"] += filter(None, [telemetry.export(result, result.summary)])
+    _note(result, outputs, problems)
+    _try(outputs.directory / files.STATISTICS_NAME, lambda path: _write_statistics(path, result), problems)
+    _note(result, outputs, problems)
+
+
+def _files(
+    performance: Performance, result: StressResult, outputs: Outputs
+) -> Iterator[tuple[str, Callable[[Path], None]]]:
+    """Each file's name, and what writes it. What a report shows is as it is when its turn comes."""
+    yield files.SCENARIO_NAME, lambda path: files.write_whole(path, [performance.scenario.to_json().encode()])
+    rows = snapshot.render(performance.records, performance.clock.wall_offset_ns)
+    yield files.SNAPSHOT_NAME, lambda path: files.write_whole(path, rows)
+    for kind in outputs.records:
+        yield files.records_name(kind), lambda path, kind=kind: _write_records(path, result, kind)  # type: ignore[misc]
+    for kind in outputs.reports:
+        yield files.report_name(kind), lambda path, kind=kind: files.write_whole(path, _report(kind, result))  # type: ignore[misc]
+
+
+def _write_records(path: Path, result: StressResult, kind: str) -> None:
+    from .artifacts import table
+
+    table.write(path, result.records, kind)
+
+
+def _report(kind: str, result: StressResult) -> Iterable[bytes]:
+    if kind == "html":
+        from .report import page
+
+        return page.render(result, result.summary)
+    from .report import pictures
+
+    if kind == "svg":
+        return [pictures.svg(result, result.summary).encode()]
+    return [pictures.png(result, result.summary)]
+
+
+def _write_statistics(path: Path, result: StressResult) -> None:
+    text = json.dumps(result.stats, indent=2, ensure_ascii=True, allow_nan=False)
+    files.write_whole(path, [text.encode(), b"\n"])
+
+
+def _try(path: Path, write_to: Callable[[Path], None], problems: list[str]) -> None:
+    try:
+        write_to(path)
+    except OSError as error:
+        problems.append(_not_written(path, error))
+    except SettingError as error:
+        problems.append(str(error))
+
+
+def _note(result: StressResult, outputs: Outputs, problems: Sequence[str]) -> None:
+    """Let statistics and summary say what went wrong so far."""
+    notes = result.summary.get("notes", [])
+    if problems:
+        result.stats["verdict"] = "failed"
+        result.stats["reason"] = problems[0].splitlines()[0]
+    result.summary = summarise(result, outputs.about)
+    result.summary["notes"] += notes
+
+
+def _not_written(path: Path, error: OSError) -> str:
+    return f"output_dir={str(path.parent)!r}: {path.name} could not be written ({error.strerror or error})"
