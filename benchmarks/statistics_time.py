@@ -1,4 +1,4 @@
-"""How long statistics, snapshot and HTML report of a run take once its agents have ended; and how large that is."""
+"""How long statistics, snapshot and HTML report of a run take once its agents have ended, and its size."""
 
 from __future__ import annotations
 

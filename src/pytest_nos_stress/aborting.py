@@ -20,7 +20,7 @@ from .verdict import BROKEN, Verdict, judge_one
 
 _SHORTEST_INTERVAL: Final = 0.25
 _SHARE_OF_TIME: Final = 0.05
-_COST: Final = 100
+_COST: Final = 50
 
 
 class Aborted(NamedTuple):
@@ -61,13 +61,13 @@ class AbortWatch:
 
     def look(self, elapsed: float, *, in_real_time: bool) -> bool:
         """Judge what there is so far; whether the run is to be ended."""
-        began = time.perf_counter()
+        began = time.thread_time()
         evidence = self._evidence()
         for after, threshold in self._waiting:
             verdict = judge_one(threshold, evidence) if elapsed >= after else None
             if verdict is not None and verdict.verdict == BROKEN:
                 self.aborted = Aborted(verdict, elapsed)
                 return True
-        cost = _COST * (time.perf_counter() - began) if in_real_time else _SHARE_OF_TIME * elapsed
+        cost = _COST * (time.thread_time() - began) if in_real_time else _SHARE_OF_TIME * elapsed
         self._next = elapsed + max(_SHORTEST_INTERVAL, cost)
         return False

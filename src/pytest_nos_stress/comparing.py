@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from .evidence import Evidence
 from .phases import STEADY
@@ -25,19 +25,26 @@ if TYPE_CHECKING:
 
 
 class Comparison:
-    """A run beside the baseline of a name. ``refusal`` says why they are not compared, where they are not."""
+    """A run beside the baseline of a name. Where they are not compared, ``refusal`` says why.
 
-    def __init__(self, new: Profile, baseline: Baseline | None, refusal: str = "") -> None:
+    ``is_to_become_it`` is whether there is nothing to compare with because the run is kept as the baseline itself.
+    """
+
+    def __init__(
+        self, new: Profile | None, baseline: Baseline | None, refusal: str = "", *, is_to_become_it: bool = False
+    ) -> None:
         self._new = new
         self._baseline = baseline
         self._refusal = refusal
+        self._is_to_become_it = is_to_become_it
 
     def judge(self, threshold: Threshold) -> Verdict:
         """What becomes of a threshold relative to the baseline: broken only if it is so beyond noise."""
         from .baselines.comparison import compare
 
-        if self._baseline is None or threshold.baseline is None:
-            return Verdict(threshold, NOT_ENOUGH_DATA, None, 0, self._refusal)
+        if self._new is None or self._baseline is None or threshold.baseline is None:
+            verdict = NOT_APPLICABLE if self._is_to_become_it else NOT_ENOUGH_DATA
+            return Verdict(threshold, verdict, None, 0, self._refusal)
         interval = compare(
             self._new,
             self._baseline.runs,
@@ -63,6 +70,9 @@ class Comparison:
         return f"{before}, between {interval.low:.3g}x and {interval.high:.3g}x of it"
 
 
+_NO_BASELINE: Final = "no baseline: name one with --stress-compare (under @given there is none)"
+
+
 class Baselines:
     """Which baseline a run is compared with, and under which name it is kept itself."""
 
@@ -80,10 +90,12 @@ class Baselines:
 
         return [parse(text, session_wide=True) for text in default_expressions()]
 
-    def comparison(self, evidence: Evidence, scenario: Scenario) -> Comparison | None:
-        """The run beside its baseline; None where it is not to be compared."""
+    def comparison(self, evidence: Evidence, scenario: Scenario) -> Comparison:
+        """The run beside its baseline."""
+        if self._compare is None and self._save is not None:
+            return Comparison(None, None, "the run is to become the baseline itself", is_to_become_it=True)
         if self._compare is None:
-            return None
+            return Comparison(None, None, _NO_BASELINE)
         from .baselines.identity import Identity
         from .baselines.store import BaselineUnusable, load
 
@@ -95,7 +107,7 @@ class Baselines:
         return Comparison(new, baseline)
 
     def save(self, evidence: Evidence, scenario: Scenario, *, passed: bool) -> list[str]:
-        """Keep the run, if it is to be kept; returns what is to be known of that.
+        """Keep the run, if it is to be kept and its gate has held; returns what is to be known of that.
 
         Raises ``SettingError`` where it cannot be written.
         """

@@ -9,19 +9,10 @@ from .checks import CheckVerdict
 from .metrics import TIMED
 from .performance import Performance
 from .phases import STEADY
-from .text import error_message, error_name, lines, one_line
+from .text import error_message, error_name, lines, one_line, table
 from .verdict import BROKEN, Verdict
 
 _MOST_ERROR_TYPES = 5
-
-
-def table(rows: Sequence[Sequence[str]], indent: str = "  ") -> list[str]:
-    """Rows as lines with aligned columns; the first row is the heading."""
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    return [
-        (indent + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))).rstrip()
-        for row in rows
-    ]
 
 
 def thresholds_message(verdicts: Sequence[Verdict], stats: dict[str, Any]) -> str:
@@ -52,16 +43,19 @@ def _notes(verdicts: Sequence[Verdict], stats: dict[str, Any]) -> list[str]:
     notes = []
     if stats["aborted"]:
         notes.append(f"aborted after {stats['aborted']['at']:.4g} s by {stats['aborted']['threshold']}")
-    left_out = [one for one in stats["phases"] if one["name"] != STEADY and one["total_operations"]]
-    notes += [
-        f"{one['name']} until {one['end']:.4g} s is left out: {one['total_operations']} operations, "
-        f"{one['failed_operations']} failed, {one['errors']} errors"
-        for one in left_out
-    ]
+    notes += [left_out(one) for one in stats["phases"] if one["name"] != STEADY and one["total_operations"]]
     of_time = any(one.verdict == BROKEN and one.threshold.metric in TIMED for one in verdicts)
     if of_time and stats["harness"]["words"]:
         notes.append(f"the harness was a bottleneck: {stats['harness']['words']}")
     return notes
+
+
+def left_out(phase: dict[str, Any]) -> str:
+    """What a phase that no gate judges had."""
+    return (
+        f"{phase['name']} until {phase['end']:.4g} s is left out: {phase['total_operations']} operations, "
+        f"{phase['failed_operations']} failed, {phase['errors']} errors"
+    )
 
 
 def _of_proxies(stats: dict[str, Any]) -> list[str]:

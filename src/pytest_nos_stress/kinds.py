@@ -233,37 +233,40 @@ def _some_of(names: Sequence[str]) -> Callable[[Any], tuple[str, ...]]:
 
 def _record_formats(value: Any) -> tuple[str, ...]:
     formats = _some_of(RECORD_FORMATS_THERE_ARE)(value)
-    if not formats:
-        return ()
-    from .artifacts.table import check_available
-
-    for one in formats:
-        check_available(one)
+    if "parquet" in formats:
+        _require("pyarrow", "parquet")
     return formats
 
 
 def _reports(value: Any) -> tuple[str, ...]:
     reports = _some_of(REPORTS_THERE_ARE)(value)
-    if reports not in ((), ("html",)):
-        from .report.pictures import check_available
-
-        check_available()
+    if "svg" in reports or "png" in reports:
+        _require("py_mini_racer", "pictures")
+    if "png" in reports:
+        _require("resvg_py", "pictures")
     return reports
 
 
 def _compared(value: Any) -> str:
     name = _baseline_name(value)
-    if importlib.util.find_spec("scipy") is None:
-        raise Refused("a comparison needs SciPy: pip install 'pytest-nos-stress[compare]'")
+    _require("scipy", "compare")
     return name
 
 
 def _otel(value: Any) -> bool:
     if _flag(value):
-        from .telemetry import check_available
-
-        check_available()
+        _require("opentelemetry.sdk", "otel")
     return bool(value)
+
+
+def _require(module: str, extra: str) -> None:
+    """Refuse a value for which a package is missing, without importing it."""
+    try:
+        is_there = importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        is_there = False
+    if not is_there:
+        raise Refused(f"needs a package that is not installed: pip install 'pytest-nos-stress[{extra}]'")
 
 
 def _baseline_name(value: Any) -> str:

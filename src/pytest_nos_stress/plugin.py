@@ -221,6 +221,8 @@ class _Reports:
         """Before the summary: what the session writes of all its runs. A file that cannot be written fails it."""
         stress = _session(self._config)
         stress.problems = stress.write_outputs()
+        if not self._config.pluginmanager.hasplugin("terminalreporter"):
+            print(*stress.problems, sep="\n", end="\n" * bool(stress.problems), file=sys.stderr)
         if stress.problems and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
 

@@ -160,6 +160,10 @@ class StressSimulator:
         """Put the runs on a report as built-in types, for the summary, and as extras for pytest-html."""
         for result in self.results:
             result.summary["outcome"] = report.outcome
+        passed = all(result.passed for result in self.results)
+        if self.results and passed == report.failed:
+            why = "the test failed of something of its own" if passed else "the test took the run as it was"
+            self.results[-1].summary["notes"].append(why)
         self._told = len(self.results)
         report.stress_runs = [result.summary for result in self.results]  # type: ignore[attr-defined]
         if self._item.config.pluginmanager.hasplugin("html"):

@@ -19,7 +19,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from . import precedence, settings
-from .settings import SESSION_SETTINGS, SETTINGS, Setting, SettingError, shown
+from .plugin_settings import ini_label, read_command_line, read_ini, read_markers
+from .settings import SESSION_SETTINGS, SETTINGS, SettingError, shown
 from .text import one_line
 
 if TYPE_CHECKING:
@@ -37,20 +38,20 @@ class StressSession:
         self._writable: set[Path] = set()
         self.interrupted: list[dict[str, Any]] = []
         """The summary's rows of runs that Ctrl-C ended: their tests have no report."""
-        self._runs: dict[tuple[str, int], dict[str, Any]] = {}
+        self._runs: dict[str, list[dict[str, Any]]] = {}
         self.problems: list[str] = []
         """What of the session's own files could not be written."""
         from_controller = getattr(config, "workerinput", {}).get("nos_stress", {})
         self.directory = Path(from_controller.get("directory", config.invocation_params.dir))
         try:
-            self.ini = _read_ini(config, SETTINGS)
-            self.command_line = _read_command_line(config, SETTINGS)
+            self.ini = read_ini(config, SETTINGS)
+            self.command_line = read_command_line(config, SETTINGS)
             self._check()
             own = precedence.merge(
                 [
                     {setting.name: setting.default for setting in SESSION_SETTINGS},
-                    _read_ini(config, SESSION_SETTINGS),
-                    _read_command_line(config, SESSION_SETTINGS),
+                    read_ini(config, SESSION_SETTINGS),
+                    read_command_line(config, SESSION_SETTINGS),
                 ]
             )
         except SettingError as error:
@@ -179,24 +180,24 @@ class StressSession:
         if not self.active or self.own["live"] == "off":
             return None
         if self.own["live"] == "plain":
-            return os.dup(2 if is_worker else 1)
+            return _open_again(2 if is_worker else 1)
         quiet = config.get_verbosity() < 0 or config.getoption("capture", "no") == "no"
         distributed = is_worker or config.getoption("numprocesses", None)
         dumb = os.environ.get("CI") or os.environ.get("TERM") == "dumb"
         if quiet or distributed or dumb or not os.isatty(1):
             return None
-        return os.dup(1)
+        return _open_again(1)
 
     def note(self, runs: Sequence[dict[str, Any]]) -> None:
-        """Runs of a test that has ended; of one that is run again, those of the last time count."""
-        for run in runs:
-            self._runs[run["test"], run["run"]] = run
+        """All runs of a test that has ended; of one that is run again, those of the last time count."""
+        for test in {run["test"] for run in runs}:
+            self._runs[test] = [run for run in runs if run["test"] == test]
 
     @property
     def runs(self) -> list[dict[str, Any]]:
-        """The summaries of the session's runs."""
-        self.note(self.interrupted)
-        return list(self._runs.values())
+        """The summaries of the session's runs, with those of a test that Ctrl-C ended."""
+        noted = [run for of_test in self._runs.values() for run in of_test]
+        return noted + [run for run in self.interrupted if run["test"] not in self._runs]
 
     def workflow_commands(self) -> list[str]:
         """What CI shows at the tests' lines."""
@@ -244,7 +245,7 @@ class StressSession:
         given = settings.check_all(run)
         precedence.check_level(given)
         command_line = {name: value for name, value in self.command_line.items() if name != "scenario"}
-        values = precedence.merge([self.ini, *_read_markers(item), command_line, given])
+        values = precedence.merge([self.ini, *read_markers(item), command_line, given])
         values |= self._repeated(number)
         if values.get("scenario") is not None:
             return {name: value for name, value in values.items() if name not in precedence.OF_SCENARIO}
@@ -278,7 +279,11 @@ class StressSession:
         def label(name: str) -> str:
             if name in self.command_line:
                 return str(settings.BY_NAME[name].flag)
-            return _ini_label(name) if name in self.ini else f"{settings.BY_NAME[name].flag} (default)"
+            return (
+                ini_label(settings.BY_NAME[name])
+                if name in self.ini
+                else f"{settings.BY_NAME[name].flag} (default)"
+            )
 
         for level in (self.ini, self.command_line):
             precedence.check_level(level, label)
@@ -309,75 +314,12 @@ class StressSession:
         self._writable.add(directory)
 
 
-def _ini_label(name: str) -> str:
-    return f"{settings.BY_NAME[name].ini} (ini)"
-
-
-def _read_command_line(config: pytest.Config, of: Sequence[Setting]) -> dict[str, Any]:
-    given = {}
-    for setting in of:
-        raw = config.getoption(setting.dest) if setting.flag else None
-        if raw is not None:
-            given[setting.name] = setting.read(raw, str(setting.flag))
-    return _with_parsed_thresholds(given, "--stress-threshold")
-
-
-def _read_ini(config: pytest.Config, of: Sequence[Setting]) -> dict[str, Any]:
-    given = {}
-    for setting in of:
-        raw = _ini_value(config, setting.ini) if setting.flag and setting.ini else settings.UNSET
-        if raw is not settings.UNSET:
-            given[setting.name] = setting.read(raw, f"{setting.ini} (ini)")
-    return _with_parsed_thresholds(given, _ini_label("thresholds"))
-
-
-def _ini_value(config: pytest.Config, key: str) -> Any:
-    """The value of an ini key; in native TOML, where pytest wants the one type declared, whatever type it has."""
+def _open_again(file: int) -> int | None:
+    """Another descriptor of a file; None where it is closed."""
     try:
-        return config.getini(key)
-    except (TypeError, pytest.UsageError):
-        return _native_toml(config)[key]
-
-
-def _native_toml(config: pytest.Config) -> dict[str, Any]:
-    import tomllib
-
-    path = config.inipath
-    if path is None:
-        raise pytest.UsageError("the ini file of a stress setting is gone")
-    content = tomllib.loads(path.read_text(encoding="utf-8"))
-    table: dict[str, Any] = content.get("tool", content).get("pytest", {})
-    return table
-
-
-def _with_parsed_thresholds(given: dict[str, Any], label: str) -> dict[str, Any]:
-    if given.get("thresholds"):
-        from .thresholds import parse
-
-        given["thresholds"] = tuple(parse(text, session_wide=True, label=label) for text in given["thresholds"])
-    return given
-
-
-def _read_markers(item: pytest.Item) -> list[dict[str, Any]]:
-    """The keywords of the item's stress markers, the closest last."""
-    levels = []
-    for marker in reversed(list(item.iter_markers("stress"))):
-        if marker.args:
-            raise SettingError(f"{marker.args[0]!r}: takes keywords only, for instance agents=8")
-        values = settings.check_all(marker.kwargs)
-        if "gate" in values:
-            raise SettingError(
-                f"gate={values['gate']!r}: allowed in run() only, where the test can judge the result"
-            )
-        if values.get("thresholds"):
-            from .thresholds import parse
-
-            values["thresholds"] = tuple(
-                parse(one) if isinstance(one, str) else one for one in values["thresholds"]
-            )
-        precedence.check_level(values)
-        levels.append(values)
-    return levels
+        return os.dup(file)
+    except OSError:
+        return None
 
 
 def _width_of_line(config: pytest.Config) -> int:

@@ -55,6 +55,7 @@ class Recorder:
         self._turn = threading.Condition()
         self._at_work = threading.Lock()
         self._look: Callable[[float], None] = _nothing
+        self._is_looking = False
         self.waited_ns = 0
         """How long agents have waited for the recorder, added up."""
         self._closing = threading.Event()
@@ -112,7 +113,7 @@ class Recorder:
         began = time.perf_counter_ns()
         with self._turn:
             while (late := time.perf_counter_ns() - self.horizon) >= 0:
-                if late > _PATIENCE_NS:
+                if late > _PATIENCE_NS and not self._is_looking:
                     self.horizon = _NEVER
                     break
                 self._turn.wait(_PATIENCE_NS / 1e9)
@@ -127,10 +128,9 @@ class Recorder:
             due = time.perf_counter() + _INTERVAL
             while not self._closing.wait(_INTERVAL):
                 late = max(0.0, time.perf_counter() - due)
-                self._take_turn()
-                self._look(late)
+                self._take_turn(late)
                 due = time.perf_counter() + _INTERVAL
-            self._take_turn()
+            self._take_turn(0.0)
         except BaseException as error:
             self.failure = error
         finally:
@@ -138,9 +138,18 @@ class Recorder:
             self._ended.set()
             OURS.discard(ident)
 
-    def _take_turn(self) -> None:
+    def _take_turn(self, late: float) -> None:
+        """Take in what the agents noted, and look at it while those that go on without a pause wait.
+
+        Otherwise a look would starve as the recorder would, and they would note more than is ever taken in.
+        """
         with self._at_work:
             self._take_in()
+        self._is_looking = True
+        try:
+            self._look(late)
+        finally:
+            self._is_looking = False
         self._let_go()
 
     def _take_in(self) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from .evidence import Evidence
 from .records import Records
 from .scenario import Scenario
 from .statistics import Measurements, aggregate
+from .timeline import history
 from .verdict import Verdict
 from .vitals import Samples
 
@@ -162,6 +164,11 @@ class StressResult:
         if finding:
             broken = CheckVerdict(question.name, BROKEN, 1, finding, error)
             raise CheckFailed(f"{broken} (seed {self.seed})", self) from error
+
+    @cached_property
+    def history(self) -> dict[str, list[Any]]:
+        """What was measured over time, in sixty parts: ``operations``, ``failures``, ``errors``, ``p99``."""
+        return history(self.measured)
 
     @property
     def records(self) -> RecordArray:

@@ -150,6 +150,10 @@ class MultiAgentSimulator:
         self._reports = settings.BY_NAME["report"].check(report)
         self._records = settings.BY_NAME["records"].check(records)
         self._exports: bool = settings.BY_NAME["otel"].check(otel)
+        if self._exports:
+            from .telemetry import check_available
+
+            check_available()
         self._baselines = Baselines(
             Path(settings.BY_NAME["baseline_dir"].check(baseline_dir)).absolute(),
             save=settings.BY_NAME["save_baseline"].check(save_baseline),

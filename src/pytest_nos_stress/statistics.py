@@ -71,8 +71,7 @@ class Measurements:
         self.started_ns = started_ns
         self._modelled_time = modelled_time
         self._samples: dict[str, Column] = {}
-        self._agents = {name: number for number, name in enumerate(records.agents)}
-        self._tasks = {name: number for number, name in enumerate(records.tasks)}
+        self._parts: dict[str, list[Column]] = {}
         if ended_ns is None:
             ended_ns = max((int(end.max()) for (end,) in records.chunks("end") if end.size), default=started_ns)
         self.ended_ns = ended_ns
@@ -93,13 +92,26 @@ class Measurements:
         A last window shorter than half the length is left out; where all is shorter than a window, it is one.
         """
         edges = _window_edges(self.started_ns, self.ended_ns, round(length * 1e9))
-        rows = SomeRows.in_order_of_end(self.records)
+        rows = self._in_order
         places = np.searchsorted(rows.column("end"), edges, side="left").tolist()
         if edges[-1] == self.ended_ns:
             places[-1] = rows.total
         untimed = self._modelled_time and not any(self.durations(metric).size for metric in DURATIONS)
         for first, past, start, end in zip(places, places[1:], edges, edges[1:], strict=False):
             yield Measurements(rows.between(first, past), start, end, modelled_time=untimed)
+
+    @cached_property
+    def _agents(self) -> dict[str, int]:
+        return {name: number for number, name in enumerate(self.records.agents)}
+
+    @cached_property
+    def _tasks(self) -> dict[str, int]:
+        return {name: number for number, name in enumerate(self.records.tasks)}
+
+    @cached_property
+    def _in_order(self) -> SomeRows:
+        """The operations in the order of their ends."""
+        return SomeRows.in_order_of_end(self.records)
 
     @cached_property
     def _cube(self) -> Column:
@@ -111,7 +123,10 @@ class Measurements:
         return counts
 
     def counts(self, agent: str | None = None, task: str | None = None, faults: str | None = None) -> Counts:
-        outcomes = self._cube[self._cells(agent, task, faults)].sum(axis=(0, 1, 2)).tolist()
+        if agent is None and task is None and faults is None:
+            outcomes = _count_outcomes(self.records)
+        else:
+            outcomes = self._cube[self._cells(agent, task, faults)].sum(axis=(0, 1, 2)).tolist()
         return Counts(sum(outcomes[:3]), outcomes[SUCCESS], outcomes[FAILED], outcomes[MISSING], outcomes[_ERRORS])
 
     def errors_outside(self, selections: Sequence[Selection]) -> int:
@@ -170,6 +185,8 @@ class Measurements:
         chosen = self._column(metric)
         if agent is None and task is None and faults is None:
             return chosen
+        if task is not None and agent is None and faults is None:
+            return self._by_task(metric)[self._tasks[task]]
         keep = np.ones(chosen.size, np.bool_)
         if agent is not None:
             keep &= self._column("agent") == self._agents[agent]
@@ -184,9 +201,20 @@ class Measurements:
         """Nanoseconds from when each operation was due to when it began."""
         return self.records.column("response_time").astype(np.int64) - self.records.column("latency")
 
+    def _by_task(self, metric: str) -> list[Column]:
+        """The durations of each task, from one sort for all of them."""
+        if metric not in self._parts:
+            task = self._column("task")
+            counts = np.bincount(task, minlength=len(self.records.tasks))
+            ordered = self._column(metric)[np.argsort(task, kind="stable")]
+            self._parts[metric] = np.split(ordered, np.cumsum(counts)[:-1])
+        return self._parts[metric]
+
     def forget_samples(self) -> None:
         """Give back the memory of the columns read so far; they are read again when they are asked for."""
         self._samples.clear()
+        self._parts.clear()
+        self.__dict__.pop("_in_order", None)
 
     def _column(self, name: str) -> Column:
         if name not in self._samples:
@@ -219,6 +247,16 @@ def _window_edges(started: int, ended: int, length: int) -> list[int]:
     if left * 2 >= length or len(edges) == 1:
         edges.append(ended)
     return edges
+
+
+def _count_outcomes(records: Rows) -> list[int]:
+    """Counts by outcome, and of errors: what there is no need of a cube for."""
+    counts = np.zeros(_CELLS, np.int64)
+    for outcome, is_error in records.chunks("outcome", "is_error"):
+        counts += np.bincount(outcome, minlength=_CELLS)
+        counts[_ERRORS] += np.count_nonzero(is_error)
+    totals: list[int] = counts.tolist()
+    return totals
 
 
 def _count_cube(records: Rows) -> Column:

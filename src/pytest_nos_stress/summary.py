@@ -13,10 +13,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from .checks import BROKEN
+from .failure import left_out
 from .metrics import COUNTS, DURATIONS, RATES
 from .performance import COMPLETED
+from .phases import STEADY
 from .text import one_line
-from .timeline import history
 from .verdict import NOT_APPLICABLE, show, show_bytes, show_seconds
 
 if TYPE_CHECKING:
@@ -98,12 +99,20 @@ def _summary(result: StressResult, about: About) -> Summary:
         "harness": stats["harness"]["words"],
         "phases": stats["phases"],
         "aborted": stats["aborted"],
-        "notes": [],
-        "history": history(result.measured),
+        "notes": [left_out(one) for one in stats["phases"] if one["name"] != STEADY and one["errors"]],
+        "history": result.history,
         "directory": _relative(result.output_dir, directory),
         "files": {_file_key(path): _relative(path, directory) for path in result.files},
         "repeat": about.repeat(result),
     }
+
+
+def is_failure(summary: Summary) -> bool:
+    """Whether a run, or its test for a reason of its own, is to be taken for failed.
+
+    A test may take a run that did not pass as it is (``gate=False``, ``pytest.raises``), and pass.
+    """
+    return summary["outcome"] == "failed" or (not summary["passed"] and not summary["outcome"])
 
 
 def shown(summary: Summary) -> dict[str, str]:
@@ -128,6 +137,7 @@ def properties(summary: Summary) -> dict[str, Any]:
         figures |= {f"{name}_{one}": summary[name][one] for one in ("p50", "p95", "p99", "max")}
     if summary["memory"] is not None:
         figures |= {f"memory_{one}": summary["memory"][one] for one in ("growth", "peak")}
+    figures = {name: value for name, value in figures.items() if value is not None}
     figures |= {"verdict": "passed" if summary["passed"] else "failed", "status": summary["status"]}
     figures |= {
         name: text for name, text in (("failure", summary["failure"]), ("harness", summary["harness"])) if text

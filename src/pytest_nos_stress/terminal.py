@@ -10,9 +10,8 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from .failure import table
-from .summary import Summary, shown
-from .text import one_line
+from .summary import Summary, is_failure, shown
+from .text import one_line, table
 from .verdict import show_seconds
 
 _BARS: Final = "▁▂▃▄▅▆▇█"
@@ -24,7 +23,7 @@ _COARSER: Final = 3
 def summary(runs: Sequence[Summary], *, encoding: str = "utf-8") -> list[str]:
     """The summary's lines. Where the terminal's encoding has no block elements, sparklines are of ASCII."""
     bars = _BARS if _can_show(encoding) else _PLAIN_BARS
-    ordered = sorted(runs, key=lambda run: bool(run["passed"]))
+    ordered = sorted(runs, key=lambda run: (not is_failure(run), bool(run["passed"])))
     heading, *lines = table([_HEADINGS, *map(_row, ordered)], indent="")
     told = [heading]
     for line, run in zip(lines, ordered, strict=True):

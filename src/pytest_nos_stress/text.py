@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from hashlib import blake2b
 from types import TracebackType
 from typing import Final
@@ -48,6 +48,15 @@ def shell_command(parts: Iterable[str]) -> str:
 def _ansi_c_quoted(word: str) -> str:
     quoted = word.replace("\\", "\\\\").replace("'", "\\'")
     return f"$'{one_line(quoted)}'"
+
+
+def table(rows: Sequence[Sequence[str]], indent: str = "  ") -> list[str]:
+    """Rows as lines with aligned columns; the first row is the heading."""
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return [
+        (indent + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))).rstrip()
+        for row in rows
+    ]
 
 
 def shorten(text: str, longest: int) -> str:

@@ -22,6 +22,10 @@ BROKEN: Final = "broken"
 NOT_ENOUGH_DATA: Final = "not enough data"
 NOT_APPLICABLE: Final = "not applicable"
 
+_FEWEST_AGENTS: Final = 2
+_FEWEST_FOR_A_SPREAD: Final = 2
+_MOST_WINDOWS: Final = 100_000
+
 
 class Window(NamedTuple):
     """What was measured in one window of a threshold; ``start`` and ``end`` in seconds since the run's start."""
@@ -166,7 +170,7 @@ def _not_there(threshold: Threshold, evidence: Evidence) -> str:
 
 def _against_baseline(threshold: Threshold, evidence: Evidence) -> Verdict:
     if evidence.comparison is None:
-        return Verdict(threshold, NOT_ENOUGH_DATA, None, 0, "no baseline: name one with --stress-compare")
+        return Verdict(threshold, NOT_ENOUGH_DATA, None, 0, "the run goes on")
     verdict = evidence.comparison.judge(threshold)
     phase = evidence.phase(STEADY)
     if phase is None or verdict.measured is None:
@@ -181,8 +185,12 @@ def _judge_windows(threshold: Threshold, measured: Measurements, evidence: Evide
     """The worst of the windows: a broken one, else one without enough data, else the nearest to the limit."""
     if threshold.metric != MEMORY and not _counts(threshold, measured).total:
         return Verdict(threshold, NOT_ENOUGH_DATA, None, 0, "no operations")
+    length = threshold.over or measured.elapsed
+    if measured.elapsed > _MOST_WINDOWS * length:
+        note = f"more than {_MOST_WINDOWS} windows: ask for longer ones"
+        return Verdict(threshold, NOT_ENOUGH_DATA, None, 0, note)
     verdicts, spans = [], []
-    for one in measured.windows(threshold.over or 0.0):
+    for one in measured.windows(length):
         verdicts.append(_judge_part(threshold, one, evidence, is_window=True))
         spans.append([start + (at - measured.started_ns) / 1e9 for at in (one.started_ns, one.ended_ns)])
     windows = tuple(
@@ -195,6 +203,9 @@ def _judge_windows(threshold: Threshold, measured: Measurements, evidence: Evide
     note = f"{of_all}{'worst' if of_all else 'at'} {begin:.4g}s-{end:.4g}s"
     if verdicts[worst].note:
         note = f"{verdicts[worst].note}, {note}"
+    left_out = start + measured.elapsed - spans[-1][1]
+    if left_out > 0:
+        note += f"; the last {left_out:.3g} s are in no window"
     return verdicts[worst]._replace(note=note, windows=windows)
 
 
@@ -239,6 +250,8 @@ def _judge_part(
     if threshold.metric == THROUGHPUT and not measured.elapsed:
         return Verdict(threshold, NOT_ENOUGH_DATA, None, 0, "the run took no time")
     if threshold.metric == FAIRNESS:
+        if len(measured.records.agents) < _FEWEST_AGENTS:
+            return Verdict(threshold, NOT_ENOUGH_DATA, None, counts.total, "there is one agent only")
         index = fairness(measured.successes_by_agent(threshold.task, threshold.faults))
         if index is None:
             return Verdict(threshold, NOT_ENOUGH_DATA, None, counts.total, "no successes")
@@ -251,7 +264,7 @@ def _judge_duration(threshold: Threshold, measured: Measurements) -> Verdict:
     if not samples.size:
         return Verdict(threshold, NOT_ENOUGH_DATA, None, 0)
     value = aggregate(samples, threshold.aggregation or "")
-    needed = samples_needed(threshold.percentile)
+    needed = _FEWEST_FOR_A_SPREAD if threshold.aggregation == "stddev" else samples_needed(threshold.percentile)
     if samples.size < needed:
         note = f"{samples.size} samples, {threshold.aggregation} needs {needed}"
         return Verdict(threshold, NOT_ENOUGH_DATA, value, samples.size, note)

@@ -9,6 +9,7 @@ like a leak of the target. It comes from psutil.
 
 from __future__ import annotations
 
+import contextlib
 import gc
 import threading
 import time
@@ -60,6 +61,9 @@ class Vitals:
         self._ended = self._began
         self.collections = Collections()
         self._lock = threading.Lock()
+        self._looks = 0
+        self._stride = 1
+        """Of how many looks one is kept."""
 
     @contextmanager
     def observed(self) -> Iterator[Callable[[float], None]]:
@@ -71,8 +75,10 @@ class Vitals:
         try:
             yield self._look
         finally:
-            gc.callbacks.remove(self._collected)
+            with contextlib.suppress(ValueError):  # a test may have emptied the list
+                gc.callbacks.remove(self._collected)
             self._ended = _Usage.now()
+            self._stride = 1
             self._look(0.0)
 
     @property
@@ -111,17 +117,26 @@ class Vitals:
             "cpu": (cpu - self._cpu_before) / passed if passed > 0 else 0.0,
         }
         self._cpu_before, self._real_before = cpu, real
+        self._looks += 1
         with self._lock:
+            if self._looks % self._stride:
+                self._add_to_last(sample)
+                return
             for name, value in sample.items():
                 self._columns[name].append(value)
             if len(self._columns["lag"]) >= _MOST_SAMPLES:
                 self._halve()
+                self._stride *= 2
+
+    def _add_to_last(self, sample: dict[str, float]) -> None:
+        """Between the looks that are kept, the worst counts; but growth begins with the first one as it was."""
+        for name, value in sample.items():
+            column = self._columns[name]
+            if len(column) > 1:
+                column[-1] = value if name == "nanoseconds" else max(column[-1], value)
 
     def _halve(self) -> None:
-        """Keep the worse of each two samples, so that a long run takes no more memory than a short one.
-
-        The first is kept as it is: growth begins there.
-        """
+        """Keep the worse of each two samples, so that a long run takes no more memory than a short one."""
         for name, column in self._columns.items():
             pairs = np.array(column).reshape(-1, 2)
             kept = pairs[:, 1] if name == "nanoseconds" else pairs.max(axis=1)

@@ -9,13 +9,16 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from .artifacts import files, snapshot
-from .performance import Performance
+from .failure import describe
+from .performance import INTERRUPTED, Performance
 from .result import StressResult
 from .settings import SettingError
 from .summary import About, summarise
+
+_MOST_DRAWN_AFTER_CTRL_C: Final = 500_000
 
 
 class Outputs(NamedTuple):
@@ -57,30 +60,33 @@ def write(
         problems.append(_not_written(outputs.directory / files.LOG_NAME, performance.log.failure))
     _note(result, outputs, problems)
     for name, write_to in _files(performance, result, outputs):
-        known = len(problems)
-        _try(outputs.directory / name, write_to, problems)
-        if len(problems) > known:
+        problem = _try(outputs.directory / name, write_to)
+        if problem:
+            problems.append(problem)
             _note(result, outputs, problems)
     if outputs.exports:
         from . import telemetry
 
         result.summary["notes"] += filter(None, [telemetry.export(result, result.summary)])
-    _note(result, outputs, problems)
-    _try(outputs.directory / files.STATISTICS_NAME, lambda path: _write_statistics(path, result), problems)
-    _note(result, outputs, problems)
 
 
 def _files(
     performance: Performance, result: StressResult, outputs: Outputs
 ) -> Iterator[tuple[str, Callable[[Path], None]]]:
-    """Each file's name, and what writes it. What a report shows is as it is when its turn comes."""
+    """Each file's name, and what writes it: each shows the result as it is when its turn comes."""
     yield files.SCENARIO_NAME, lambda path: files.write_whole(path, [performance.scenario.to_json().encode()])
     rows = snapshot.render(performance.records, performance.clock.wall_offset_ns)
     yield files.SNAPSHOT_NAME, lambda path: files.write_whole(path, rows)
     for kind in outputs.records:
         yield files.records_name(kind), lambda path, kind=kind: _write_records(path, result, kind)  # type: ignore[misc]
-    for kind in outputs.reports:
+    for kind in outputs.reports if _is_to_be_drawn(result) else ():
         yield files.report_name(kind), lambda path, kind=kind: files.write_whole(path, _report(kind, result))  # type: ignore[misc]
+    yield files.STATISTICS_NAME, lambda path: _write_statistics(path, result)
+
+
+def _is_to_be_drawn(result: StressResult) -> bool:
+    """After Ctrl-C nobody waits for the picture of a long run."""
+    return result.status != INTERRUPTED or result.operations <= _MOST_DRAWN_AFTER_CTRL_C
 
 
 def _write_records(path: Path, result: StressResult, kind: str) -> None:
@@ -106,13 +112,17 @@ def _write_statistics(path: Path, result: StressResult) -> None:
     files.write_whole(path, [text.encode(), b"\n"])
 
 
-def _try(path: Path, write_to: Callable[[Path], None], problems: list[str]) -> None:
+def _try(path: Path, write_to: Callable[[Path], None]) -> str:
+    """Write a file; returns what went wrong. A report that cannot be made takes no other file with it."""
     try:
         write_to(path)
     except OSError as error:
-        problems.append(_not_written(path, error))
+        return _not_written(path, error)
     except SettingError as error:
-        problems.append(str(error))
+        return str(error)
+    except Exception as error:
+        return f"{path.name} could not be made ({describe(error)})"
+    return ""
 
 
 def _note(result: StressResult, outputs: Outputs, problems: Sequence[str]) -> None:
@@ -122,7 +132,7 @@ def _note(result: StressResult, outputs: Outputs, problems: Sequence[str]) -> No
         result.stats["verdict"] = "failed"
         result.stats["reason"] = problems[0].splitlines()[0]
     result.summary = summarise(result, outputs.about)
-    result.summary["notes"] += notes
+    result.summary["notes"] += [one for one in notes if one not in result.summary["notes"]]
 
 
 def _not_written(path: Path, error: OSError) -> str:

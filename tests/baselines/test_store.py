@@ -232,7 +232,6 @@ def test_a_name_of_letters_digits_and_some_marks_is_allowed(name: str) -> None:
         "a\n",
         "\x1b[31m",
         "x" * 101,
-        None,
         7,
         "\ud800",
     ],

@@ -38,6 +38,7 @@ def _summary(**changes: Any) -> dict[str, Any]:
         "verdict": "passed",
         "passed": True,
         "outcome": "passed",
+        "notes": [],
         "status": "completed",
         "seed": 7,
         "engine": "threads",
@@ -94,6 +95,7 @@ def _everywhere(text: str) -> dict[str, Any]:
     judged = {"wanted": text, "measured": text, "verdict": "broken"}
     return _failed(
         test=text,
+        notes=[text],
         file=text,
         failure=text,
         harness=text,

@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from pytest_nos_stress.artifacts.files import write_whole
-from pytest_nos_stress.settings import SettingError, shown
+from pytest_nos_stress.settings import BY_NAME, SettingError, shown
 from pytest_nos_stress.text import one_line, shorten
 
 from . import encoding
@@ -33,8 +33,6 @@ DIRECTORY: Final = ".stress-baselines"
 MOST_RUNS: Final = 10
 MOST_PLACES: Final = 20
 _MOST_BYTES: Final = 64 << 20
-_LONGEST_NAME: Final = 100
-_NAME: Final = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9._-]*")
 
 
 class BaselineUnusable(Exception):
@@ -66,10 +64,8 @@ class _Later(ValueError):
 
 def check_name(name: Any, label: str = "save_baseline") -> str:
     """The name of a baseline. Raises ``SettingError`` under the label for one that is not allowed."""
-    if not isinstance(name, str) or not _NAME.fullmatch(name) or len(name) > _LONGEST_NAME:
-        allowed = f"letters, digits, '.', '_' and '-', not beginning with '.', at most {_LONGEST_NAME}"
-        raise SettingError(f"{label}={shown(name)}: must be a name of {allowed}")
-    return str.__str__(name)
+    checked: str = BY_NAME["save_baseline"].check(name, label)
+    return checked
 
 
 def path_of(directory: Path, name: str, label: str) -> Path:

@@ -16,7 +16,7 @@ from html import escape
 from typing import Any, Final
 
 from pytest_nos_stress.checks import NOT_JUDGED
-from pytest_nos_stress.summary import Summary, shown
+from pytest_nos_stress.summary import Summary, is_failure, shown
 from pytest_nos_stress.text import one_line, shorten
 from pytest_nos_stress.verdict import HELD, NOT_APPLICABLE
 
@@ -40,8 +40,8 @@ def step_summary(runs: Sequence[Summary]) -> str:
     The session's verdict, a table of the runs, then each run: those that did not pass first, the others folded.
     What does not fit is left out in whole sections and counted.
     """
-    failed = [run for run in runs if not run["passed"]]
-    passed = [run for run in runs if run["passed"]]
+    failed = [run for run in runs if is_failure(run)]
+    passed = [run for run in runs if not is_failure(run)]
     heading = f"## {_headline(len(failed), len(runs))}\n"
     overview, rows_left = _overview([*failed, *passed], SUMMARY_LIMIT // 2)
     room = SUMMARY_LIMIT - len(f"{heading}\n{overview}".encode()) - 2 * _ROOM_FOR_NOTE
@@ -82,9 +82,11 @@ def annotations(runs: Sequence[Summary], directory: str = "") -> list[str]:
             file from there.
     """
     errors = [
-        _command("error", run, directory, f"Stress test {run['verdict']}: {run_name(run)}", _failure_lines(run))
+        _command(
+            "error", run, directory, f"Stress test {_verdict_in_words(run)}: {run_name(run)}", _failure_lines(run)
+        )
         for run in runs
-        if not run["passed"] and run["outcome"] in ("", "failed")
+        if is_failure(run)
     ]
     warnings = [
         _command(
@@ -176,7 +178,7 @@ def _row(cells: Iterable[str]) -> str:
 
 
 def _verdict(run: Summary) -> str:
-    return f"{'✅' if run['passed'] else '❌'} {escape(one_line(run['verdict']))}"
+    return f"{'❌' if is_failure(run) else '✅'} {escape(one_line(_verdict_in_words(run)))}"
 
 
 def _code(text: Any) -> str:
@@ -224,7 +226,7 @@ def _counted(count: int, one: str, many: str) -> str:
 
 def _failure_lines(run: Summary) -> list[str]:
     """Why a run did not pass, what else speaks against it, and how to repeat it."""
-    reason = run["failure"] or f"the run's verdict is {run['verdict']}"
+    reason = run["failure"] or "; ".join(run["notes"]) or f"the run's verdict is {run['verdict']}"
     judged = [(one["wanted"], one["measured"], one["verdict"]) for one in _not_held(run["thresholds"])]
     judged += [(one["name"], one["finding"], one["verdict"]) for one in _not_held(run["checks"])]
     others = [f"{wanted} is {verdict}: {found}" for wanted, found, verdict in judged if wanted not in reason]
@@ -233,6 +235,11 @@ def _failure_lines(run: Summary) -> list[str]:
 
 def _not_held(judged: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return [one for one in judged if one["verdict"] not in _NOT_AGAINST_A_RUN]
+
+
+def _verdict_in_words(run: Summary) -> str:
+    """The run's verdict, or that of its test where that failed for a reason of its own."""
+    return "test failed" if run["passed"] and is_failure(run) else str(run["verdict"])
 
 
 def _command(kind: str, run: Summary, directory: str, title: str, lines: Sequence[str]) -> str:
