@@ -103,3 +103,17 @@ def _press(project: Path, session: subprocess.Popen[str]) -> Interrupted:
     assert stats["interrupted"] is True
     assert stats["verdict"] == "failed"
     return Interrupted(session.returncode, output, stats, file.parent)
+
+
+@pytest.fixture
+def live_clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
+    """The time that the what is shown of a run that goes on sees: one number to set."""
+
+    class Time:
+        @staticmethod
+        def monotonic() -> float:
+            return now[0]
+
+    now = [100.0]
+    monkeypatch.setattr("pytest_nos_stress.live.time", Time)
+    return now

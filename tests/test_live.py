@@ -37,30 +37,16 @@ def log() -> Iterator[Log]:
     pipe.close()
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time that the lines see: one number to set."""
-
-    class Time:
-        @staticmethod
-        def monotonic() -> float:
-            return now[0]
-
-    now = [100.0]
-    monkeypatch.setattr("pytest_nos_stress.live.time", Time)
-    return now
-
-
 def progress(elapsed: float) -> Progress:
     return Progress(operations=int(50 * elapsed), failures=3, missing_data=1, elapsed=elapsed, done=elapsed / 20)
 
 
 def test_a_line_is_written_every_three_seconds_and_says_which_test_and_how_far(
-    clock: list[float], log: Log
+    live_clock: list[float], log: Log
 ) -> None:
     live = PlainLines(log.file, "test_a.py::test_b", lambda: True)
     for tenth in range(1, 101):
-        clock[0] = 100 + tenth / 10
+        live_clock[0] = 100 + tenth / 10
         live(progress(tenth / 10))
     live.clear()
     assert log.read().splitlines() == [
@@ -70,9 +56,9 @@ def test_a_line_is_written_every_three_seconds_and_says_which_test_and_how_far(
     ]
 
 
-def test_a_short_run_writes_nothing(clock: list[float], log: Log) -> None:
+def test_a_short_run_writes_nothing(live_clock: list[float], log: Log) -> None:
     live = PlainLines(log.file, "test_a.py::test_b", lambda: True)
-    clock[0] += 2.9
+    live_clock[0] += 2.9
     live(progress(2.9))
     live.clear()
     assert log.read() == ""
@@ -80,30 +66,30 @@ def test_a_short_run_writes_nothing(clock: list[float], log: Log) -> None:
 
 @pytest.mark.parametrize("begins_line", [True, False])
 def test_the_first_line_ends_the_one_that_pytest_has_begun(
-    clock: list[float], log: Log, begins_line: bool
+    live_clock: list[float], log: Log, begins_line: bool
 ) -> None:
     live = PlainLines(log.file, "test_it", lambda: begins_line)
     written = []
     for _ in range(2):
-        clock[0] += 4
+        live_clock[0] += 4
         live(progress(4))
         written.append(log.read())
     assert [text.startswith("\n") for text in written] == [not begins_line, False]
     assert [text.endswith("\n") for text in written] == [True, True]
 
 
-def test_a_test_id_is_one_line_without_what_a_terminal_would_obey(clock: list[float], log: Log) -> None:
+def test_a_test_id_is_one_line_without_what_a_terminal_would_obey(live_clock: list[float], log: Log) -> None:
     live = PlainLines(log.file, "test_a[\x1b[31m\n::error::forged\ud800]", lambda: True)
-    clock[0] += 4
+    live_clock[0] += 4
     live(progress(4))
     (line,) = log.read().splitlines()
     assert line.isprintable()
     assert line.startswith("stress: test_a[")
 
 
-def test_a_log_that_is_gone_ends_no_run(clock: list[float], log: Log) -> None:
+def test_a_log_that_is_gone_ends_no_run(live_clock: list[float], log: Log) -> None:
     live = PlainLines(-1, "test_it", lambda: True)
-    clock[0] += 4
+    live_clock[0] += 4
     live(progress(4))
     live.clear()
     assert log.read() == ""

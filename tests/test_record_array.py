@@ -13,22 +13,12 @@ import numpy as np
 import pytest
 
 from pytest_nos_stress.record_array import COLUMNS, FIELDS, RecordArray
+from pytest_nos_stress.records import record_dtype
 
 AGENTS = ("Ann", "Bob")
 TASKS = ("buy", "sell")
 KINDS = (None, "missing_data", "lost_request", None)
-DTYPE = [
-    ("agent", "u2"),
-    ("task", "u2"),
-    ("index", "u4"),
-    ("outcome", "u1"),
-    ("kind", "u1"),
-    ("is_error", "?"),
-    ("called", "?"),
-    ("end", "i8"),
-    ("latency", "u8"),
-    ("response_time", "u8"),
-]
+DTYPE = record_dtype(np.uint16)
 END = 1_795_412_507_123_456_789
 ROWS = [
     (0, 0, 0, 0, 0, False, True, END, 1_500_000_001, 2_000_000_000),

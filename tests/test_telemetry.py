@@ -19,6 +19,7 @@ import pytest
 
 from pytest_nos_stress import MultiAgentSimulator
 from pytest_nos_stress.record_array import RecordArray
+from pytest_nos_stress.records import record_dtype
 from pytest_nos_stress.telemetry import check_available, export
 from pytest_nos_stress.telemetry.spans import MOST_OPERATIONS, sampled
 
@@ -59,21 +60,7 @@ SUMMARY: dict[str, Any] = {
 def made_records(size: int, errors: int = 3, agents: tuple[str, ...] = ("Ann", "Bob")) -> RecordArray:
     """Operations of 10 s: row ``n`` takes ``n + 1`` ms; the first ones are errors, the last was not called."""
     numbers = np.arange(size)
-    array = np.zeros(
-        size,
-        [
-            ("agent", "u2"),
-            ("task", "u2"),
-            ("index", "u4"),
-            ("outcome", "u1"),
-            ("kind", "u1"),
-            ("is_error", "?"),
-            ("called", "?"),
-            ("end", "i8"),
-            ("latency", "u8"),
-            ("response_time", "u8"),
-        ],
-    )
+    array = np.zeros(size, record_dtype(np.uint16))
     array["agent"] = numbers % len(agents)
     array["task"] = numbers // 2 % 2
     array["index"] = numbers // 2

@@ -233,55 +233,41 @@ def test_the_live_text_at_the_start_promises_nothing() -> None:
     assert live_text(Progress(0, 0, 0, 0.0, 0.0)) == "0 ops, 0/s, 0 failed"
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time that the live line sees: one number to set."""
-
-    class Time:
-        @staticmethod
-        def monotonic() -> float:
-            return now[0]
-
-    now = [100.0]
-    monkeypatch.setattr("pytest_nos_stress.live.time", Time)
-    return now
-
-
 def live_line(terminal: Terminal, room: int = 80) -> LiveLine:
     return LiveLine(terminal.file, lambda: room)
 
 
-def test_a_short_run_shows_no_live_line(clock: list[float], terminal: Terminal) -> None:
+def test_a_short_run_shows_no_live_line(live_clock: list[float], terminal: Terminal) -> None:
     live = live_line(terminal)
-    clock[0] += 0.3
+    live_clock[0] += 0.3
     live(HALF_WAY)
     live.clear()
     assert terminal.text == ""
 
 
-def test_the_live_line_is_renewed_at_most_twice_a_second(clock: list[float], terminal: Terminal) -> None:
+def test_the_live_line_is_renewed_at_most_twice_a_second(live_clock: list[float], terminal: Terminal) -> None:
     live = live_line(terminal)
     for _ in range(40):
-        clock[0] += 0.1
+        live_clock[0] += 0.1
         live(HALF_WAY)
     assert 6 <= terminal.text.count("500 ops") <= 8
 
 
-def test_the_live_line_keeps_within_the_room_there_is(clock: list[float], terminal: Terminal) -> None:
+def test_the_live_line_keeps_within_the_room_there_is(live_clock: list[float], terminal: Terminal) -> None:
     for room in range(120):
         before = len(terminal.text)
         live = live_line(terminal, room)
-        clock[0] += 1
+        live_clock[0] += 1
         live(HALF_WAY)
         visible = re.sub(r"\x1b(7|8|\[K)", "", terminal.text[before:])
         assert len(visible) <= room + 1
         assert bool(visible) == (room >= 20)
 
 
-def test_clearing_wipes_the_live_line(clock: list[float], terminal: Terminal) -> None:
+def test_clearing_wipes_the_live_line(live_clock: list[float], terminal: Terminal) -> None:
     screen = Screen(80)
     live = live_line(terminal)
-    clock[0] += 1
+    live_clock[0] += 1
     live(HALF_WAY)
     screen.feed("test_it.py ." + terminal.text)
     assert screen.shown() == ["test_it.py . 500 ops, 50/s, 3 failed, 10 s left"]

@@ -193,21 +193,7 @@ class Records:
         ``response_time``.
         """
         agent = self.column("agent")
-        rows = np.empty(
-            self.total,
-            [
-                ("agent", agent.dtype),
-                ("task", np.uint16),
-                ("index", np.uint32),
-                ("outcome", np.uint8),
-                ("kind", np.uint8),
-                ("is_error", np.bool_),
-                ("called", np.bool_),
-                ("end", np.int64),
-                ("latency", np.uint64),
-                ("response_time", np.uint64),
-            ],
-        )
+        rows = np.empty(self.total, record_dtype(agent.dtype))
         rows["agent"] = agent
         rows["task"] = self.task()
         rows["index"] = _running_number(agent)
@@ -218,6 +204,24 @@ class Records:
         rows["end"] += self._wall_offset_ns
         in_order: Column = rows[np.argsort(rows["end"], kind="stable")]
         return in_order
+
+
+def record_dtype(agent: npt.DTypeLike) -> np.dtype[Any]:
+    """The fields of a record, where agents are numbers of this type."""
+    return np.dtype(
+        [
+            ("agent", agent),
+            ("task", np.uint16),
+            ("index", np.uint32),
+            ("outcome", np.uint8),
+            ("kind", np.uint8),
+            ("is_error", np.bool_),
+            ("called", np.bool_),
+            ("end", np.int64),
+            ("latency", np.uint64),
+            ("response_time", np.uint64),
+        ]
+    )
 
 
 def called_codes(tasks: Sequence[Task], kinds: Kinds) -> Column:

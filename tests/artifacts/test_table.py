@@ -15,20 +15,10 @@ import pytest
 from pytest_nos_stress.artifacts import table
 from pytest_nos_stress.artifacts.files import records_name
 from pytest_nos_stress.record_array import COLUMNS, RecordArray
+from pytest_nos_stress.records import record_dtype
 from pytest_nos_stress.settings import SettingError
 
-DTYPE = [
-    ("agent", "u2"),
-    ("task", "u2"),
-    ("index", "u4"),
-    ("outcome", "u1"),
-    ("kind", "u1"),
-    ("is_error", "?"),
-    ("called", "?"),
-    ("end", "i8"),
-    ("latency", "u8"),
-    ("response_time", "u8"),
-]
+DTYPE = record_dtype(np.uint16)
 END = 1_795_412_507_123_456_789
 ROWS = [
     (0, 0, 0, 0, 0, False, True, END, 1_500_000_001, 12_345_678_000_000_009),
