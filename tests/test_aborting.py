@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,9 @@ from pytest_nos_stress import (
     StressResult,
     ThresholdsNotMet,
 )
-from pytest_nos_stress.thresholds import parse
+from pytest_nos_stress.evidence import Evidence
+from pytest_nos_stress.thresholds import Threshold, parse
+from pytest_nos_stress.verdict import Verdict, judge_one
 
 
 def breaks_down(operation: Operation) -> None:
@@ -247,3 +250,43 @@ def test_an_aborted_run_is_repeated_from_its_scenario(tmp_path: Path) -> None:
         output_dir=tmp_path / "2",
     ).run()
     assert np.array_equal(first.records, again.records)
+
+
+def test_agents_wait_while_a_look_is_taken_however_long_it_takes_and_nothing_is_lost(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The first two looks take longer than agents wait for a recorder that does not come to its turn."""
+    performed: Counter[str] = Counter()
+    not_taken_in: list[int] = []
+
+    def judge_slowly(threshold: Threshold, evidence: Evidence) -> Verdict:
+        if len(not_taken_in) < 2:
+            time.sleep(0.7)  # Not for a race: so long does the look take.
+            not_taken_in.append(performed.total() - evidence.measured.records.total)
+        return judge_one(threshold, evidence)
+
+    def works_without_a_pause(operation: Operation) -> None:
+        performed[operation.agent] += 1
+        sum(range(10_000))
+
+    monkeypatch.setattr("pytest_nos_stress.aborting.judge_one", judge_slowly)
+    result = MultiAgentSimulator(
+        target=works_without_a_pause,
+        thresholds=["errors == 0 abort after 0s"],
+        agents=2,
+        duration=1.75,
+        min_delay=0,
+        max_delay=0,
+        missing_data_prob=0,
+        failure_prob=0,
+        report="none",
+        output_dir=tmp_path,
+    ).run()
+    assert not_taken_in
+    # One operation of each agent on its way and one noted; the better look, for a machine that stands still.
+    assert min(not_taken_in) <= 2 * 2
+    assert result.passed
+    assert result.operations == len(result.records) == performed.total()
+    by_agent = {name: one["total_operations"] for name, one in result.stats["agent_stats"].items()}
+    assert by_agent == dict(performed)
+    assert len((tmp_path / "stress_test_results.log").read_text().splitlines()) == performed.total()

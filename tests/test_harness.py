@@ -178,3 +178,28 @@ def test_a_run_whose_tasks_block_the_event_loop_says_so_where_a_threshold_of_tim
 def test_a_run_in_virtual_time_says_nothing_of_its_harness(tmp_path: Path) -> None:
     result = MultiAgentSimulator(engine="virtual", report="none", output_dir=tmp_path).run()
     assert (result.stats["harness"]["bottleneck"], result.stats["harness"]["words"]) == (None, "")
+
+
+def test_a_run_whose_agents_are_held_for_slow_checks_says_so(tmp_path: Path) -> None:
+    async def awaits() -> None:
+        await asyncio.sleep(0)
+
+    result = MultiAgentSimulator(
+        target=awaits,
+        agents=2,
+        operations_per_agent=15,
+        min_delay=0,
+        max_delay=0,
+        missing_data_prob=0,
+        failure_prob=0,
+        engine="asyncio",
+        checks=[lambda: time.sleep(0.06)],
+        every=3,
+        report="none",
+        output_dir=tmp_path,
+    ).run()
+    found = result.stats["harness"]
+    assert result.passed
+    assert found["held_for_checks"] >= 10 * 0.06
+    assert found["bottleneck"] == "checks"
+    assert "every=" in result.summary["harness"] == found["words"]

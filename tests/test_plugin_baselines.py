@@ -279,3 +279,22 @@ def test_given(stress_simulator, seed):
     )
     ended = run(pytester)
     assert [line for line in ended.lines if line.startswith("  ") and "compare" in line and "example" in line]
+
+
+def test_the_first_run_that_is_kept_has_nothing_to_be_compared_with_and_passes(pytester: pytest.Pytester) -> None:
+    write_project(pytester.path)
+    relative = "latency.p50 <= 1.2x baseline"
+    source = (pytester.path / "test_it.py").read_text()
+    marker = f"@pytest.mark.stress(**SCENARIO, thresholds=[{relative!r}])"
+    (pytester.path / "test_it.py").write_text(source.replace("@pytest.mark.stress(**SCENARIO)", marker, 1))
+    first = run(pytester, SAVE, "-k", "test_quote")
+    assert first.status == pytest.ExitCode.OK, first.lines
+    assert dict(first.thresholds["test_it.py--test_quote"])[relative] == "not applicable"
+    assert f"  not applicable: {relative}" in first.lines
+    assert len(kept(pytester.path / ".stress-baselines" / "main")) == 1
+    (file,) = pytester.path.rglob("simulation_statistics.json")
+    assert "the run is to become the baseline itself" in file.read_text()
+    assert run(pytester, COMPARE, "-k", "test_quote").thresholds["test_it.py--test_quote"][0] == (relative, "held")
+    without = run(pytester, "-k", "test_quote")
+    assert without.status == pytest.ExitCode.TESTS_FAILED
+    assert without.thresholds["test_it.py--test_quote"][0] == (relative, "not enough data")

@@ -112,3 +112,29 @@ def test_importing_the_package_or_the_plugin_imports_nothing_heavy(module: str) 
     code = f"import sys, {module}; print([one for one in {heavy!r} if one in sys.modules])"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_settings_that_need_extras_import_none_of_them_where_the_test_is_skipped(
+    pytester: pytest.Pytester,
+) -> None:
+    asked = {
+        "pyarrow": "records='parquet'",
+        "py_mini_racer": "report='svg'",
+        "opentelemetry": "otel=True",
+        "scipy": "compare='x'",
+    }
+    there = [given for name, given in asked.items() if importlib.util.find_spec(name)]
+    pytester.makeconftest(CONFTEST)
+    pytester.makepyfile(
+        f"""
+        import pytest
+
+        @pytest.mark.stress({", ".join(there)})
+        def test_it():
+            pass
+        """
+    )
+    result = pytester.runpytest_subprocess("-p", "no:hypothesispytest")
+    result.assert_outcomes(skipped=1)
+    found = set((pytester.path / "imported").read_text().split())
+    assert found <= {"opentelemetry"}, "a namespace: there is no code in it"

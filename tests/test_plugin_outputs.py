@@ -459,10 +459,12 @@ def test_without_the_terminals_reporter_a_file_that_cannot_be_written_fails_the_
     pytester: pytest.Pytester,
 ) -> None:
     pytester.makepyfile(PASSING)
-    options = ["-p", "no:terminalreporter", f"--stress-openmetrics={pytester.path}", "--stress-benchmark=b.json"]
+    options = ["-p", "no:terminalreporter", f"--stress-benchmark={pytester.path}", "--stress-openmetrics=m.txt"]
     result = pytester.runpytest_subprocess("--stress", *options)
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    assert json.loads((pytester.path / "b.json").read_text())["benchmarks"]
+    (said,) = [line for line in result.errlines if "cannot be written" in line]
+    assert said.startswith(f"--stress-benchmark='{pytester.path}': ")
+    assert families_of(pytester.path / "m.txt")["stress_passed"]
     assert (pytester.path / "stress_test_output" / "stress_test_index.html").is_file()
 
 
@@ -499,7 +501,147 @@ def test_a_directory_in_the_place_of_a_report_is_said_before_anything_runs(pytes
     assert [line for line in result.outlines if line.startswith("E") and "cannot be written" in line]
 
 
+# Tests that end otherwise than their runs, or that are run again.
+
+OF_ITS_OWN = f"""
+def test_own_assert(stress_simulator):
+    result = stress_simulator.run({{'buy': lambda: None}}, {QUICK})
+    assert result.operations == 7
+
+def test_takes_it(stress_simulator):
+    result = stress_simulator.run({{'buy': lambda: None}}, {QUICK}, thresholds=["operations > 1000"], gate=False)
+    assert not result.passed
+
+def test_plain(stress_simulator):
+    stress_simulator.run({{'buy': lambda: None}}, {QUICK})
+"""
+
+
+def test_what_ci_shows_of_a_run_says_what_became_of_its_test(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(pytester.path / "summary.md"))
+    pytester.makepyfile(test_it=OF_ITS_OWN)
+    result = pytester.runpytest_inprocess("--stress", "--stress-report=none")
+    result.assert_outcomes(passed=2, failed=1)
+    (command,) = [line for line in result.outlines if line.startswith("::error ")]
+    assert "title=Stress test failed (the run passed)%3A test_it.py%3A%3Atest_own_assert" in command
+    assert "the test failed of something of its own" in command
+    text = (pytester.path / "summary.md").read_text()
+    verdicts = {row[1]: row[0].split(maxsplit=1) for row in rows(text) if len(row) == 7 and row[0] != "verdict"}
+    assert verdicts == {
+        "test_it.py::test_own_assert": ["❌", "failed (the run passed)"],
+        "test_it.py::test_takes_it": ["✅", "failed"],
+        "test_it.py::test_plain": ["✅", "passed"],
+    }
+    assert "1 of 3" in text.splitlines()[0]
+    said = [line.strip() for line in result.outlines if line.startswith("  the test ")]
+    assert said == ["the test failed of something of its own", "the test took the run as it was"]
+
+
+OTHERWISE = {
+    "a later run failed": f"""
+        def test_it(stress_simulator):
+            stress_simulator.run({{'buy': lambda: None}}, {QUICK})
+            stress_simulator.run({{'buy': lambda: None}}, {QUICK}, thresholds=["operations > 1000"])
+    """,
+    "a fixture runs after it": f"""
+        import pytest
+
+        @pytest.fixture
+        def after(stress_simulator):
+            yield
+            stress_simulator.run({{'buy': lambda: None}}, {QUICK})
+
+        def test_it(stress_simulator, after):
+            stress_simulator.run({{'buy': lambda: None}}, {QUICK})
+            assert False
+    """,
+    "a fixture fails after it": f"""
+        import pytest
+
+        @pytest.fixture
+        def after():
+            yield
+            assert False
+
+        def test_it(stress_simulator, after):
+            stress_simulator.run({{'buy': lambda: None}}, {QUICK})
+    """,
+}
+
+
+@pytest.mark.parametrize(
+    ("case", "failed"),
+    [
+        ("a later run failed", "run 2"),
+        ("a fixture runs after it", "test_it"),
+        ("a fixture fails after it", "test_it"),
+    ],
+)
+def test_ci_shows_an_error_for_each_run_that_failed_or_whose_test_did_and_for_no_other(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, case: str, failed: str
+) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(pytester.path / "summary.md"))
+    pytester.makepyfile(test_it=OTHERWISE[case])
+    result = pytester.runpytest_inprocess("--stress", "--stress-report=none")
+    assert result.ret == pytest.ExitCode.TESTS_FAILED
+    (command,) = [line for line in result.outlines if line.startswith("::error ")]
+    assert failed in command.partition(",file=")[0]
+    heading = (pytester.path / "summary.md").read_text().splitlines()[0]
+    assert "❌" in heading
+
+
+RUN_AGAIN = """
+from _pytest.runner import runtestprotocol
+
+def pytest_runtest_protocol(item, nextitem):
+    for attempt in ("first", "last"):
+        item.config.attempt = attempt
+        item._initrequest()
+        for report in runtestprotocol(item, nextitem=nextitem, log=False):
+            if attempt == "first" and report.failed:
+                report.outcome = "rerun"
+            item.ihook.pytest_runtest_logreport(report=report)
+    return True
+"""
+FLAKY = f"""
+def test_it(stress_simulator, request):
+    is_first = request.config.attempt == "first"
+    for _ in range(3 if is_first else 2):
+        stress_simulator.run({{'buy': lambda: None}}, {QUICK}, seed=1 if is_first else 2)
+    assert not is_first
+"""
+
+
+def test_of_a_test_that_is_run_again_the_runs_of_the_last_time_count(pytester: pytest.Pytester) -> None:
+    """As by pytest-rerunfailures."""
+    pytester.makeconftest(RUN_AGAIN)
+    pytester.makepyfile(test_it=FLAKY)
+    result = pytester.runpytest_inprocess("--stress", "--stress-report=none", "--stress-openmetrics=metrics.txt")
+    assert result.ret == pytest.ExitCode.OK
+    shown = [re.split(r" {2,}", line) for line in result.outlines if line.startswith(("passed  ", "failed  "))]
+    assert [(cells[0], cells[-2], cells[-1].split()[0]) for cells in shown] == [
+        ("passed", "2", "test_it.py::test_it")
+    ] * 2
+    assert [line for line in result.outlines if "something of its own" in line] == []
+    passed = families_of(pytester.path / "metrics.txt")["stress_passed"]
+    assert [(one.labels["run"], one.value) for one in passed] == [("1", 1), ("2", 1)]
+
+
 # Where there is little to write, or nobody to show it to.
+
+
+def test_live_lines_for_a_standard_output_that_is_closed_do_no_harm(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(PASSING)
+    options = ["--stress", "--stress-live=plain", "-s", "-p", "no:terminalreporter", "--stress-report=none"]
+    code = f"import os, pytest, sys; os.close(1); sys.exit(pytest.main({options!r}))"
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=pytester.path, env=environment(), timeout=60, check=False
+    )
+    assert done.returncode == pytest.ExitCode.OK
+    (stats,) = pytester.path.rglob("simulation_statistics.json")
+    assert json.loads(stats.read_text())["verdict"] == "passed"
 
 
 def test_a_session_without_a_run_leaves_no_index(pytester: pytest.Pytester) -> None:

@@ -407,3 +407,46 @@ def test_figures_of_time_in_which_nothing_ended_are_empty() -> None:
     (window,) = measured.windows(1.0)
     assert window.counts().total == 0
     assert [one.elapsed for one in measurements([], 25).windows(1.0)] == [1, 1, 0.5]
+
+
+def test_the_figures_of_many_tasks_are_those_of_their_own_operations() -> None:
+    numbers = np.random.default_rng(5)
+    scenario = Scenario(agents=["Ann", "Bob", "Cy"], tasks=[f"task {at}" for at in range(60)])
+    bound = bind(lambda: None, scenario.task_names, "threads")
+    records = Records(scenario.agent_names, bound, scenario.kinds)
+    for batch, size in enumerate((400, 0, 1, 700)):
+        outcome = numbers.integers(0, 3, size).astype(np.uint8)
+        task = numbers.integers(0, 59, size)  # nobody performs the last one
+        latency = numbers.integers(1, 2**33, size)
+        records.append(
+            Batch(
+                agent=numbers.integers(0, 3, size),
+                code=(task * scenario.kinds.width + numbers.integers(0, scenario.kinds.width, size)).astype(
+                    np.uint16
+                ),
+                outcome=outcome,
+                is_error=(outcome == 1) & (numbers.random(size) < 0.5),
+                end=STARTED + np.arange(size) + 1_000 * batch,
+                latency=latency,
+                response_time=latency + 1,
+                errors={},
+            )
+        )
+    whole = Measurements(records, STARTED)
+    for measured in (whole, whole.begun_between(-10, 0), next(whole.windows(1e-6))):
+        rows = measured.records
+        assert rows.total > 0
+        called, task = rows.called(), rows.task()
+        assert 0 < called.sum() < rows.total
+        for at, name in enumerate(rows.tasks):
+            for metric in ("latency", "response_time"):
+                expected = rows.column(metric)[called & (task == at)].tolist()
+                assert measured.durations(metric, task=name).tolist() == expected
+        measured.forget_samples()
+        first = rows.column("latency")[called & (task == 0)].tolist()
+        assert measured.durations("latency", task="task 0").tolist() == first
+        parts = [measured.counts(agent, name) for agent in rows.agents for name in rows.tasks]
+        assert measured.counts() == Counts(*(sum(column) for column in zip(*parts, strict=True)))
+        assert measured.counts().errors == int(rows.column("is_error").sum()) > 0
+    assert whole.counts().total == 1_101
+    assert whole.durations("latency", task="task 59").size == 0

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from pytest_nos_stress import MultiAgentSimulator, StressResult
+from pytest_nos_stress import MultiAgentSimulator, StressResult, terminal
 from pytest_nos_stress.summary import About, Summary, properties, shown, summarise
 
 HOSTILE = "\x1b[31m<b>\n::error::\ud800|"
@@ -140,3 +140,28 @@ def test_a_run_that_is_judged_is_passed_or_failed_and_so_is_its_summary(tmp_path
 def test_the_memory_of_a_run_in_virtual_time_is_nobodys(result: StressResult) -> None:
     assert result.summary["memory"] is None
     assert "memory_peak" not in properties(result.summary)
+
+
+def test_errors_while_a_run_warms_up_are_told_although_it_passes(tmp_path: Path) -> None:
+    def first_fails(operation: Any) -> None:
+        operation.sleep(0.01)
+        if operation.index == 0:
+            raise ConnectionError("not there yet")
+
+    given: dict[str, Any] = {"agents": 2, "missing_data_prob": 0, "failure_prob": 0}
+    given |= {"min_delay": 0, "max_delay": 0, "warmup": 0.1, "thresholds": ["failure_rate < 1%"]}
+    result = perform(tmp_path, target={"buy": first_fails}, **given)
+    assert result.passed
+    (note,) = result.summary["notes"]
+    assert note == "warmup until 0.1 s is left out: 20 operations, 2 failed, 2 errors"
+    assert f"  {note}" in terminal.summary([result.summary])
+    calm = perform(tmp_path, target={"buy": lambda operation: operation.sleep(0.01)}, **given)
+    assert (calm.passed, calm.summary["notes"]) == (True, [])
+
+
+def test_figures_for_junit_that_were_not_measured_are_left_out(tmp_path: Path) -> None:
+    uncalled = perform(tmp_path, target=lambda: None, missing_data_prob=0, failure_prob=1)
+    described = properties(uncalled.summary)
+    assert None not in described.values()
+    assert [name for name in described if name.startswith(("latency", "response_time", "fairness"))] == []
+    assert (described["failed"], described["failure_rate"], described["success_rate"]) == (100, 1, 0)

@@ -519,3 +519,53 @@ def test_a_limit_relative_to_a_baseline_is_not_enough_data_where_there_is_none(t
     result = run(tmp_path, thresholds=["throughput >= 90% of baseline"], gate=False)
     assert (result.verdicts[0].verdict, result.passed) == ("not enough data", False)
     assert "--stress-compare" in result.verdicts[0].note
+
+
+def test_one_sample_has_no_spread(tmp_path: Path) -> None:
+    given: dict[str, Any] = {"agents": 1, "engine": "virtual", "report": "none", "gate": False}
+
+    def takes_some_time(operation: Operation) -> None:
+        operation.sleep(0.1)
+
+    for operations, verdict, note in ((1, "not enough data", "1 samples, stddev needs 2"), (2, "held", "")):
+        result = run(tmp_path, takes_some_time, operations_per_agent=operations, **given)
+        for metric in ("latency", "response_time"):
+            found = judged(result, f"{metric}.stddev < 1h")
+            assert (found.verdict, found.note) == (verdict, note)
+
+
+def test_there_is_no_fairness_of_one_agent(tmp_path: Path) -> None:
+    result = run(tmp_path, agents=1, thresholds=["fairness > 0.1"], engine="virtual", report="none", gate=False)
+    found = result.verdicts[0]
+    assert (found.verdict, found.measured, found.note) == ("not enough data", None, "there is one agent only")
+    assert not result.passed
+
+
+def test_more_windows_than_anybody_can_want_are_refused_with_a_word_why(tmp_path: Path) -> None:
+    """A run of two minutes, in windows of a millisecond."""
+    given: dict[str, Any] = {"engine": "virtual", "report": "none", "gate": False, "operations_per_agent": 3}
+    result = run(tmp_path, lambda operation: operation.sleep(0.1), min_delay=40, max_delay=40, **given)
+    for expression in ("errors == 0", "throughput < 1000", "latency.max < 1h"):
+        found = judged(result, f"{expression} over 1ms")
+        assert (found.verdict, found.measured, found.windows) == ("not enough data", None, ())
+        assert found.note == "more than 100000 windows: ask for longer ones"
+        assert judged(result, f"{expression} over 60s").verdict != "broken"
+
+
+@pytest.mark.parametrize(
+    ("over", "left_out"), [("7s", "3 s"), ("4.1s", "1.8 s"), ("6s", ""), ("5s", ""), ("1h", "")]
+)
+def test_a_verdict_on_windows_says_how_much_of_the_end_is_in_none(
+    degrading: StressResult, over: str, left_out: str
+) -> None:
+    found = judged(degrading, f"operations > 0 over {over}")
+    assert found.verdict == "held"
+    said = f"; the last {left_out} are in no window"
+    assert found.note.endswith(said) if left_out else "in no window" not in found.note
+    assert ("in no window" in found.row()[1]) == bool(left_out)
+
+
+def test_what_windows_leave_out_counts_from_the_end_of_the_phase(tmp_path: Path) -> None:
+    result = over_time(tmp_path, warmup=0.7)
+    assert "; the last 2.3 s are in no window" in judged(result, "operations > 0 over 7s").note
+    assert "in no window" not in judged(result, "operations{phase=warmup} > 0 over 200ms").note

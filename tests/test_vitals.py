@@ -14,7 +14,7 @@ import pytest
 from pytest_nos_stress import MultiAgentSimulator, Operation, Scenario, StressResult
 from pytest_nos_stress.records import Batch, Records
 from pytest_nos_stress.target import bind
-from pytest_nos_stress.vitals import Vitals
+from pytest_nos_stress.vitals import Samples, Vitals
 
 MEGABYTE = 1_000_000
 
@@ -181,3 +181,53 @@ def test_nothing_is_left_behind_by_a_run_that_fails() -> None:
     with pytest.raises(KeyError), vitals_with_memory([10]).observed():
         raise KeyError
     assert gc.callbacks == callbacks
+
+
+LOOKS = 50_000
+PEAKS = (1_000, 4_095, 7_777, 20_001, 33_333, LOOKS - 2)
+
+
+@pytest.fixture(scope="module")
+def long_run() -> Samples:
+    """An hour and a half of looks, ten a second, with peaks of memory far apart."""
+    memory = [1_000] * LOOKS
+    memory[0] = 900
+    for peak in PEAKS:
+        memory[peak] = 1_000_000 + peak
+    vitals = vitals_with_memory(memory)
+    with vitals.observed() as look:
+        for _ in range(LOOKS - 2):
+            look(0.0)
+    return vitals.samples
+
+
+def test_the_looks_that_are_kept_of_a_long_run_are_about_as_far_apart_at_its_start_as_at_its_end(
+    long_run: Samples,
+) -> None:
+    gaps = np.diff(long_run.seconds)[:-1]  # the last look is at the end, whenever that is
+    usual = float(np.median(gaps))
+    assert usual / 2 <= gaps.min()
+    assert gaps.max() <= 2 * usual
+
+
+def test_the_peaks_of_a_long_run_are_kept_and_its_first_look_as_it_was(long_run: Samples) -> None:
+    assert {1_000_000 + peak for peak in PEAKS} <= set(long_run.memory.tolist())
+    assert (long_run.seconds[0], long_run.memory[0]) == (0, 900)
+
+
+def test_a_peak_right_after_the_start_of_a_long_run_is_kept() -> None:
+    vitals = vitals_with_memory([900, 1_000_000, 1_000])
+    with vitals.observed() as look:
+        for _ in range(5_000):
+            look(0.0)
+    assert vitals.samples.memory.max() == 1_000_000
+
+
+def test_a_test_that_empties_the_list_of_those_who_are_told_of_collections_does_no_harm(tmp_path: Path) -> None:
+    callbacks = list(gc.callbacks)
+    try:
+        result = run(tmp_path, gc.callbacks.clear, thresholds=["operations == 80"])
+        assert gc.callbacks == []
+    finally:
+        gc.callbacks[:] = callbacks
+    assert (result.passed, result.status) == (True, "completed")

@@ -120,3 +120,22 @@ def test_a_directory_that_cannot_be_written_is_refused_before_anything_runs(tmp_
     (tmp_path / "stress_test_report.html").mkdir()
     with pytest.raises(SettingError, match=r"output_dir=.* cannot be written"):
         perform(tmp_path, lambda: pytest.fail("it ran"))
+
+
+def test_a_report_that_cannot_be_made_fails_the_run_in_one_line_and_the_other_files_are_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def render(*_: object) -> None:
+        raise KeyError("no such\nfigure")
+
+    monkeypatch.setattr("pytest_nos_stress.report.page.render", render)
+    with pytest.raises(RunFailed) as failed:
+        perform(tmp_path, records="csv")
+    (line,) = str(failed.value).splitlines()
+    assert "stress_test_report.html could not be made (KeyError: " in line
+    assert names(tmp_path) == sorted([*CORE, "stress_test_records.csv"])
+    stats = json.loads((tmp_path / "simulation_statistics.json").read_text())
+    assert stats == failed.value.result.stats
+    assert (stats["verdict"], stats["total_operations"]) == ("failed", 10)
+    assert stats["reason"].startswith("stress_test_report.html could not be made (KeyError: ")
+    assert failed.value.result.summary["failure"] == stats["reason"]

@@ -72,6 +72,7 @@ class StressSimulator:
         self._example: object = None
         self._examples = 0
         self._told = 0
+        self._has_failed = False
         self._noted_before = (0, 0, 0)
         self.results: list[StressResult] = []
         """The results of the test's runs so far, also of those that did not pass."""
@@ -158,12 +159,18 @@ class StressSimulator:
 
     def add_to(self, report: pytest.TestReport) -> None:
         """Put the runs on a report as built-in types, for the summary, and as extras for pytest-html."""
+        self._has_failed = self._has_failed or report.failed
+        missed = [result for result in self.results if not result.passed]
         for result in self.results:
-            result.summary["outcome"] = report.outcome
-        passed = all(result.passed for result in self.results)
-        if self.results and passed == report.failed:
-            why = "the test failed of something of its own" if passed else "the test took the run as it was"
-            self.results[-1].summary["notes"].append(why)
+            result.summary["outcome"] = "passed" if self._has_failed else report.outcome
+        if self._has_failed:
+            for result in missed or self.results[-1:]:
+                result.summary["outcome"] = "failed"
+        if self._has_failed and not missed and self.results:
+            _note(self.results[-1], "the test failed of something of its own")
+        if not self._has_failed:
+            for result in missed:
+                _note(result, "the test took the run as it was")
         self._told = len(self.results)
         report.stress_runs = [result.summary for result in self.results]  # type: ignore[attr-defined]
         if self._item.config.pluginmanager.hasplugin("html"):
@@ -334,6 +341,11 @@ class StressSimulator:
         test_file = os.path.relpath(self._item.path, self._session.directory)
         _, separator, rest = self._item.nodeid.partition("::")
         return shell_command([*parts, f"{test_file}{separator}{rest}"])
+
+
+def _note(result: StressResult, note: str) -> None:
+    if note not in result.summary["notes"]:
+        result.summary["notes"].append(note)
 
 
 def current_example() -> object:

@@ -129,7 +129,8 @@ class StressSession:
         if call.when == "call" and call.excinfo is not None:
             self.failure = self._simulator.failure_behind(call.excinfo)
         ran = self._simulator.has_run and (call.when == "call" or (call.when == "setup" and report.failed))
-        if ran or (call.when == "teardown" and self._simulator.has_news):
+        has_news = self._simulator.has_news or (report.failed and self._simulator.has_run)
+        if ran or (call.when == "teardown" and has_news):
             self._simulator.add_to(report)
 
     def check_selection(self, stress_tests: Sequence[pytest.Item]) -> None:

@@ -56,7 +56,8 @@ class About(NamedTuple):
 def summarise(result: StressResult, about: About) -> Summary:
     """The summary of a run. Every text in it is one line, without control characters.
 
-    ``outcome`` is that of its test, once that has ended: passed, failed or skipped.
+    ``outcome`` is that of its test, once that has ended: passed, failed or skipped. Where a test failed, it is the
+    runs that did not pass that failed, and if all did, the last one.
     """
     return {name: _plain(value) for name, value in _summary(result, about).items()}
 

@@ -140,6 +140,8 @@ class Vitals:
         for name, column in self._columns.items():
             pairs = np.array(column).reshape(-1, 2)
             kept = pairs[:, 1] if name == "nanoseconds" else pairs.max(axis=1)
+            if name != "nanoseconds":
+                kept[1] = max(kept[1], pairs[0, 1])
             kept[0] = pairs[0, 0]
             self._columns[name] = array("d", kept)
 

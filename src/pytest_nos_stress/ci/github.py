@@ -239,7 +239,7 @@ def _not_held(judged: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 def _verdict_in_words(run: Summary) -> str:
     """The run's verdict, or that of its test where that failed for a reason of its own."""
-    return "test failed" if run["passed"] and is_failure(run) else str(run["verdict"])
+    return "failed (the run passed)" if run["passed"] and is_failure(run) else str(run["verdict"])
 
 
 def _command(kind: str, run: Summary, directory: str, title: str, lines: Sequence[str]) -> str:
