@@ -304,6 +304,7 @@ def row(**changed: Any) -> Summary:
         "note": "",
         "notes": [],
         "harness": "",
+        "finding": "",
         "not_applicable": [],
         "history": {"seconds": [0.0, 1.0], "operations": [50, 50], "failures": [0, 0], "p99": [None, None]},
         "directory": "out/test_a.py--test_b",

@@ -569,3 +569,29 @@ def test_what_windows_leave_out_counts_from_the_end_of_the_phase(tmp_path: Path)
     result = over_time(tmp_path, warmup=0.7)
     assert "; the last 2.3 s are in no window" in judged(result, "operations > 0 over 7s").note
     assert "in no window" not in judged(result, "operations{phase=warmup} > 0 over 200ms").note
+
+
+def test_an_end_that_is_in_no_window_and_would_have_broken_the_threshold_is_a_warning(tmp_path: Path) -> None:
+    def buy(operation: Operation) -> None:
+        operation.sleep(0.5 if operation.index >= 24 else 0.001)
+
+    result = MultiAgentSimulator(
+        agents=2,
+        tasks=["buy"],
+        operations_per_agent=26,
+        min_delay=0.5,
+        max_delay=0.5,
+        missing_data_prob=0,
+        failure_prob=0,
+        engine="virtual",
+        target={"buy": buy},
+        thresholds=["latency.max < 100ms over 10s"],
+        output_dir=tmp_path,
+        report="none",
+        gate=False,
+    ).run()
+    (held, _) = result.verdicts
+    assert held.verdict == "held"
+    assert held.warning == "the last 4.02 s are in no window, and there it is 500 ms"
+    assert result.summary["notes"] == [f"latency.max < 100ms over 10s holds, but {held.warning}"]
+    assert held.row()[1].endswith(f"; {held.warning})")

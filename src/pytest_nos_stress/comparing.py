@@ -70,7 +70,7 @@ class Comparison:
         return f"{before}, between {interval.low:.3g}x and {interval.high:.3g}x of it"
 
 
-_NO_BASELINE: Final = "no baseline: name one with --stress-compare (under @given there is none)"
+_NO_BASELINE: Final = "no baseline is named: --stress-compare NAME"
 
 
 class Baselines:

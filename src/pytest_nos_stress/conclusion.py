@@ -74,7 +74,9 @@ def _reason(
     if missed is None:
         return ""
     aborted = "" if performance.aborted is None else f", aborted after {performance.aborted.at:.4g} s"
-    return one_line(f"{failure.first_sentence(missed)}{aborted}")
+    number = sum(not one.passes for one in verdicts)
+    others = f"; {number} of {len(verdicts)} thresholds not met" if number > 1 else ""
+    return one_line(f"{failure.first_sentence(missed)}{aborted}{others}")
 
 
 def _with_abort(verdicts: list[verdict.Verdict], performance: Performance) -> list[verdict.Verdict]:

@@ -97,7 +97,10 @@ def _bottleneck(
     if _matters(late, measured):
         part, words = _used_up(figures, vitals, engine)
         if part is not None:
-            return part, f"{words}, and {lateness}: latencies contain that wait. {_REMEDIES[part]}"
+            return (
+                part,
+                f"{words}, and {lateness}: response times contain that wait, latencies may. {_REMEDIES[part]}",
+            )
     if waited >= _MOST_WAITING:
         return RECORDER, (
             f"the agents waited {waited:.0%} of the time for the recorder: they perform operations faster than "

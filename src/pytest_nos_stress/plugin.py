@@ -232,10 +232,16 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     session = _session(config) if config.getoption("stress") else None
     if session is not None and session.runs:
         from .terminal import summary
+        from .text import one_line
 
         terminalreporter.write_sep("=", "stress tests")
         for line in summary(session.runs, encoding=_encoding(terminalreporter)):
             terminalreporter.write_line(line)
+        for text in session.nowhere_applicable():
+            line = (
+                f"threshold {one_line(text)}: applies to none of the runs; is there such an agent, task or phase?"
+            )
+            terminalreporter.write_line(line, yellow=True)
         for line in session.workflow_commands():
             terminalreporter.write_line(line)
     for line in session.problems if session is not None else ():

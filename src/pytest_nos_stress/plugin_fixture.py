@@ -168,9 +168,6 @@ class StressSimulator:
                 result.summary["outcome"] = "failed"
         if self._has_failed and not missed and self.results:
             _note(self.results[-1], "the test failed of something of its own")
-        if not self._has_failed:
-            for result in missed:
-                _note(result, "the test took the run as it was")
         self._told = len(self.results)
         report.stress_runs = [result.summary for result in self.results]  # type: ignore[attr-defined]
         if self._item.config.pluginmanager.hasplugin("html"):

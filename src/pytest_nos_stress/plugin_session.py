@@ -200,6 +200,11 @@ class StressSession:
         noted = [run for of_test in self._runs.values() for run in of_test]
         return noted + [run for run in self.interrupted if run["test"] not in self._runs]
 
+    def nowhere_applicable(self) -> list[str]:
+        """Thresholds of command line and ini that none of the session's runs was judged by."""
+        asked = [set(run["not_applicable"]) for run in self.runs]
+        return sorted(set.intersection(*asked)) if asked else []
+
     def workflow_commands(self) -> list[str]:
         """What CI shows at the tests' lines."""
         from . import plugin_outputs

@@ -170,6 +170,15 @@ class StressResult:
         """What was measured over time, in sixty parts: ``operations``, ``failures``, ``errors``, ``p99``."""
         return history(self.measured)
 
+    @cached_property
+    def finding(self) -> str:
+        """What happened, when and to whom, in a sentence, where the run did not pass and its figures show it."""
+        if self.passed or not self.operations:
+            return ""
+        from .report import findings, series
+
+        return next(iter(findings.find(series.read(self)).sentences), "")
+
     @property
     def records(self) -> RecordArray:
         """A NumPy structured array, a row for each operation in order of their ends, made anew at each call.

@@ -86,6 +86,12 @@ class Measurements:
         rows = SomeRows.where(self.records, chosen)
         return Measurements(rows, first, max(first, past), modelled_time=self._modelled_time)
 
+    def ended_after(self, seconds: float) -> Measurements:
+        """Those of the operations that ended later than so many seconds after the start."""
+        first = self.started_ns + round(seconds * 1e9)
+        rows = SomeRows.where(self.records, self.records.column("end") >= first)
+        return Measurements(rows, first, self.ended_ns, modelled_time=self._modelled_time)
+
     def windows(self, length: float) -> Iterator[Measurements]:
         """Those of the operations that ended in each successive window of so many seconds.
 
@@ -99,6 +105,11 @@ class Measurements:
         untimed = self._modelled_time and not any(self.durations(metric).size for metric in DURATIONS)
         for first, past, start, end in zip(places, places[1:], edges, edges[1:], strict=False):
             yield Measurements(rows.between(first, past), start, end, modelled_time=untimed)
+
+    @property
+    def is_modelled(self) -> bool:
+        """Whether time is virtual."""
+        return self._modelled_time
 
     @cached_property
     def _agents(self) -> dict[str, int]:

@@ -100,7 +100,15 @@ def _summary(result: StressResult, about: About) -> Summary:
         "harness": stats["harness"]["words"],
         "phases": stats["phases"],
         "aborted": stats["aborted"],
-        "notes": [left_out(one) for one in stats["phases"] if one["name"] != STEADY and one["errors"]],
+        "notes": [
+            *(left_out(one) for one in stats["phases"] if one["name"] != STEADY and one["errors"]),
+            *(
+                f"{one.threshold.text} holds, but {one.warning}"
+                for one in result.verdicts
+                if one.warning and one.passes
+            ),
+        ],
+        "finding": result.finding,
         "history": result.history,
         "directory": _relative(result.output_dir, directory),
         "files": {_file_key(path): _relative(path, directory) for path in result.files},
@@ -114,6 +122,13 @@ def is_failure(summary: Summary) -> bool:
     A test may take a run that did not pass as it is (``gate=False``, ``pytest.raises``), and pass.
     """
     return summary["outcome"] == "failed" or (not summary["passed"] and not summary["outcome"])
+
+
+def verdict_in_words(summary: Summary) -> str:
+    """The run's verdict, with what its test made of it where that is something else."""
+    if is_failure(summary):
+        return "failed (the run passed)" if summary["passed"] else str(summary["verdict"])
+    return str(summary["verdict"]) if summary["passed"] else f"{summary['verdict']} (taken as it was)"
 
 
 def shown(summary: Summary) -> dict[str, str]:
@@ -140,9 +155,7 @@ def properties(summary: Summary) -> dict[str, Any]:
         figures |= {f"memory_{one}": summary["memory"][one] for one in ("growth", "peak")}
     figures = {name: value for name, value in figures.items() if value is not None}
     figures |= {"verdict": "passed" if summary["passed"] else "failed", "status": summary["status"]}
-    figures |= {
-        name: text for name, text in (("failure", summary["failure"]), ("harness", summary["harness"])) if text
-    }
+    figures |= {name: summary[name] for name in ("failure", "finding", "harness") if summary[name]}
     for number, one in enumerate(summary["thresholds"], 1):
         figures[f"threshold_{number}"] = f"{one['wanted']} is {one['verdict']}: {one['measured']}"
     return figures

@@ -10,7 +10,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from .summary import Summary, is_failure, shown
+from .summary import Summary, is_failure, shown, verdict_in_words
 from .text import one_line, table
 from .verdict import show_seconds
 
@@ -52,7 +52,7 @@ _HEADINGS: Final = (
 def _row(run: Summary) -> tuple[str, ...]:
     texts = shown(run)
     return (
-        run["verdict"],
+        verdict_in_words(run),
         texts["operations"],
         "/".join(texts[name] for name in ("successes", "failures", "missing_data")),
         texts["errors"],
@@ -66,6 +66,8 @@ def _row(run: Summary) -> tuple[str, ...]:
 def _below(run: Summary, bars: str) -> list[str]:
     """What follows a run's row: why it did not pass, and what there is to look at."""
     told = [] if run["passed"] or not run["failure"] else [f"why: {run['failure']}"]
+    if run["finding"]:
+        told.append(f"what: {run['finding']}")
     if run["operations"] > 1:
         told += filter(None, [_over_time(run, bars)])
     if run["harness"]:
@@ -87,7 +89,7 @@ def _over_time(run: Summary, bars: str) -> str:
     name = "errors" if run["errors"] else "failures"
     counts: list[int] = history[name]
     if any(counts):
-        begins = f"{history['seconds'][counts.index(max(counts))]:.3g} s"
+        begins = show_seconds(history["seconds"][counts.index(max(counts))] or 0.0)
         told.append(f"{name} {sparkline(_coarser(counts), bars)} most at {begins}")
     return ", ".join(told)
 

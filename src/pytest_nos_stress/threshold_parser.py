@@ -8,6 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Sequence
+from difflib import get_close_matches
 from typing import Final, NoReturn
 from unicodedata import combining, east_asian_width
 
@@ -254,7 +255,9 @@ class Parser:
         at = self._skip_space()
         name: str = self._expect(pattern, f"a {what} ({', '.join(choices)})")[0]
         if name not in choices:
-            self._fail(f"unknown {what} {name!r}; there are {', '.join(choices)}", at)
+            near = get_close_matches(name, choices, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(choices)}"
+            self._fail(f"unknown {what} {name!r}; {hint}", at)
         return name
 
     def _expect(self, pattern: re.Pattern[str], what: str) -> re.Match[str]:
@@ -288,7 +291,7 @@ class Parser:
         after = self._text[at : first + _MOST_SHOWN]
         more = "..." if at + len(after) < len(self._text) else ""
         raise ThresholdError(
-            f"{self._label}: {one_line(shorten(reason, _MOST_SHOWN))}\n"
+            f"{self._label}: {one_line(shorten(reason, 2 * _MOST_SHOWN))}\n"
             f"  {before}{one_line(after)}{more}\n  {' ' * _columns(before)}^"
         )
 

@@ -45,6 +45,8 @@ class Verdict(NamedTuple):
     samples: int
     note: str = ""
     windows: tuple[Window, ...] = ()
+    warning: str = ""
+    """What would have broken it, and was not judged."""
 
     @property
     def passes(self) -> bool:
@@ -76,7 +78,8 @@ class Verdict(NamedTuple):
         shown = show(metric, self.measured)
         counted = metric in COUNTS or metric == MEMORY or not self.samples
         told = shown if counted else f"{shown} of {self.samples} operations"
-        return f"{told} ({self.note})" if self.note else told
+        notes = "; ".join(filter(None, [self.note, self.warning]))
+        return f"{told} ({notes})" if notes else told
 
 
 def show(metric: str, value: float) -> str:
@@ -131,7 +134,8 @@ def judge(thresholds: Sequence[Threshold], evidence: Evidence) -> list[Verdict]:
     unseen = measured.errors_outside([_judged(one, measured) for one in on_errors])
     if not unseen:
         return verdicts
-    return [*verdicts, _compare(parse("errors == 0"), unseen, measured.counts().total)]
+    rest = _compare(parse("errors == 0"), unseen, measured.counts().total)
+    return [*verdicts, rest._replace(note="errors that no threshold judges")]
 
 
 def judge_one(threshold: Threshold, evidence: Evidence) -> Verdict:
@@ -203,10 +207,16 @@ def _judge_windows(threshold: Threshold, measured: Measurements, evidence: Evide
     note = f"{of_all}{'worst' if of_all else 'at'} {begin:.4g}s-{end:.4g}s"
     if verdicts[worst].note:
         note = f"{verdicts[worst].note}, {note}"
-    left_out = start + measured.elapsed - spans[-1][1]
-    if left_out > 0:
-        note += f"; the last {left_out:.3g} s are in no window"
-    return verdicts[worst]._replace(note=note, windows=windows)
+    warning = ""
+    if spans[-1][1] < start + measured.elapsed:
+        tail = measured.ended_after(spans[-1][1] - start)
+        left_out = f"the last {tail.elapsed:.3g} s are in no window"
+        verdict = _judge_part(threshold, tail, evidence, is_window=True)
+        if verdict.verdict == BROKEN and verdict.measured is not None:
+            warning = f"{left_out}, and there it is {show(threshold.metric, verdict.measured)}"
+        else:
+            note += f"; {left_out}"
+    return verdicts[worst]._replace(note=note, windows=windows, warning=warning)
 
 
 def _judged(verdict: Verdict, measured: Measurements) -> Selection:
@@ -262,7 +272,8 @@ def _judge_part(
 def _judge_duration(threshold: Threshold, measured: Measurements) -> Verdict:
     samples = measured.durations(threshold.metric, threshold.agent, threshold.task, threshold.faults)
     if not samples.size:
-        return Verdict(threshold, NOT_ENOUGH_DATA, None, 0)
+        note = "no samples: in virtual time only what is modelled takes time" if measured.is_modelled else ""
+        return Verdict(threshold, NOT_ENOUGH_DATA, None, 0, note)
     value = aggregate(samples, threshold.aggregation or "")
     needed = _FEWEST_FOR_A_SPREAD if threshold.aggregation == "stddev" else samples_needed(threshold.percentile)
     if samples.size < needed:

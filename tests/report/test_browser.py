@@ -6,12 +6,15 @@ import os
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, NoReturn
 
+import numpy as np
 import pytest
 
 from pytest_nos_stress.report import index, page
 from pytest_nos_stress.text import one_line
+from pytest_nos_stress.thresholds import parse
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -181,6 +184,34 @@ def test_a_threshold_of_a_task_is_drawn_where_the_task_is_chosen(report: Page) -
     assert "task=buy" not in drawn_text(report, "latency")
     report.select_option("#task", label="buy")
     assert "latency{task=buy}.p95 < 1s" in drawn_text(report, "latency")
+
+
+def test_a_threshold_above_the_data_has_a_line_or_is_named_at_the_edge(
+    look: Look, make_run: Callable[..., Any], make_summary: Callable[..., Any]
+) -> None:
+    number = np.arange(200)
+    wanted = ["latency.p99 < 4ms", "latency.p99 < 50ms", "throughput > 400/s"]
+    run = make_run(
+        number % 2,
+        number % 2,
+        np.where(number == 7, 1, 0),
+        (number + 1) / 100,
+        1e-3 + number * 1e-6,
+        agents=["long" * 75, "B"],
+        tasks=["buy", "sell"],
+        verdicts=[SimpleNamespace(threshold=parse(one), verdict="held", windows=()) for one in wanted],
+        vitals=SimpleNamespace(
+            seconds=np.arange(4) / 2, memory=169_000_000 + np.arange(4), lag=np.zeros(4), cpu=np.full(4, 0.975)
+        ),
+    )
+    report = look(run, make_summary(run, thresholds=[]), viewport={"width": 1280, "height": 900}).drawn()
+    latency = drawn_text(report, "latency").splitlines()
+    assert {"5 ms", "latency.p99 < 4ms", "latency.p99 < 50ms: above"} <= set(latency)
+    assert "throughput > 400/s" in drawn_text(report, "outcomes").splitlines()
+    assert {"155 MiB", "160 MiB", "165 MiB"} <= set(drawn_text(report, "memory").splitlines())
+    captions = report.locator(".caption").all_inner_texts()
+    assert not any("long" * 11 in one or "Most went wrong" in one for one in captions)
+    assert "No agent stands out" in report.inner_text("#chart-timeline .caption")
 
 
 def test_zoom_works_by_keyboard_and_for_all_charts_over_time(report: Page) -> None:

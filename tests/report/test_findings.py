@@ -103,6 +103,16 @@ def test_an_agent_that_performs_nearly_everything_is_not_blamed(make_run: MakeRu
     assert "agent" not in data["findings"][0]
 
 
+def test_a_long_name_is_shortened_in_a_sentence(make_run: MakeRun) -> None:
+    number = np.arange(400)
+    agents = ["a" * 300, "b", "c", "d"]
+    outcome = np.where((number >= 300) & (number % 4 == 0), ERROR, SUCCESS)
+    run = make_run(
+        number % 4, number // 4 % 2, outcome, number / 10, np.full(400, 1e-3), agents=agents, tasks=TASKS
+    )
+    assert f"agent {'a' * 39}…." in chart_data(run)["findings"][0]
+
+
 def test_a_run_without_a_success_says_so_first(make_run: MakeRun) -> None:
     outcome = np.where(np.arange(6000) % 3 == 0, MISSING, FAILED)
     assert (
@@ -119,6 +129,19 @@ def test_a_latency_that_rose_is_told_with_both_levels_and_the_moment(make_run: M
     assert sentence.startswith("Latency rose: its p95 went from ")
     assert sentence.endswith(" at 42 s.")
     assert data["marks"] == [{"at": pytest.approx(42, abs=1.0), "text": "p95 rose", "chart": "latency"}]
+
+
+@pytest.mark.parametrize("rises", [True, False])
+def test_a_latency_changes_at_the_operation_that_was_first_different_or_last_slow(
+    make_run: MakeRun, rises: bool
+) -> None:
+    is_slow = (np.arange(6000) >= 4321) == rises
+    data = told(make_run, SUCCESS, latency=np.where(is_slow, 50e-3, 1e-3))
+    levels = "1 ms to 50 ms" if rises else "50 ms to 1 ms"
+    assert data["findings"] == [
+        f"Latency {'rose' if rises else 'fell'}: its p95 went from {levels} at 43.2 s."
+    ]
+    assert data["marks"][0]["at"] == pytest.approx(43.22 if rises else 43.21)
 
 
 def test_a_short_peak_of_latency_is_told_as_a_peak(make_run: MakeRun) -> None:

@@ -23,6 +23,15 @@ def test_failed_runs_come_first(summary: dict[str, Any]) -> None:
     assert written.index("test_bad") < written.index("test_good")
 
 
+def test_what_a_test_made_of_its_run_counts(summary: dict[str, Any]) -> None:
+    taken = {**summary, "test": "test_taken", "outcome": "passed"}
+    broken = {**summary, "test": "test_broken", "passed": True, "verdict": "passed", "outcome": "failed"}
+    written = index.render([taken, broken]).decode()
+    assert "1 of 2 runs failed" in written
+    assert written.index("failed (the run passed)") < written.index("failed (taken as it was)")
+    assert written.index("✕</span> failed (the") < written.index("✓</span> failed (taken")
+
+
 def test_every_figure_is_the_one_of_the_summary(summary: dict[str, Any]) -> None:
     written = index.render([summary]).decode()
     figures = shown(summary)

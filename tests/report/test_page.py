@@ -14,6 +14,7 @@ from typing import Any
 import pytest
 
 from pytest_nos_stress import MultiAgentSimulator
+from pytest_nos_stress.failure import left_out
 from pytest_nos_stress.report import page
 from pytest_nos_stress.report.markup import ASSETS
 from pytest_nos_stress.summary import About, shown, summarise
@@ -88,6 +89,18 @@ def test_broken_thresholds_stand_before_those_that_held(burst_page: str) -> None
     text = Reader(burst_page).shown
     gate = text[text.index("What was asked") : text.index("Repeat this run")]
     assert gate.index("errors == 0") < gate.index("memory.growth")
+
+
+def test_ramp_and_warm_up_are_both_named_as_left_out(burst: Burst) -> None:
+    phases = [
+        {"name": name, "end": end, "total_operations": 250, "failed_operations": errors, "errors": errors}
+        for name, end, errors in (("ramp", 5.0, 1), ("warmup", 10.0, 0), ("steady", 60.0, 0))
+    ]
+    summary = {**burst[1], "phases": phases, "notes": [left_out(phases[0])]}
+    text = Reader(rendered(burst[0], summary)).shown
+    assert text.count("ramp until 5 s is left out: 250 operations") == 1
+    assert text.count("warmup until 10 s is left out: 250 operations") == 1
+    assert "steady until" not in text
 
 
 def test_a_page_refers_to_nothing_outside_of_itself(burst_page: str) -> None:

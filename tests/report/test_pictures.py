@@ -25,6 +25,8 @@ def test_a_picture_has_the_verdict_the_findings_and_the_main_charts(burst: tuple
         "99.9 %",
         "latency.p99 < 20ms over 10s",
         "warm-up",
+        "latency of buy",
+        "latency of sell",
     ):
         assert text in told
 

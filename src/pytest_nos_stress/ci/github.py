@@ -16,7 +16,7 @@ from html import escape
 from typing import Any, Final
 
 from pytest_nos_stress.checks import NOT_JUDGED
-from pytest_nos_stress.summary import Summary, is_failure, shown
+from pytest_nos_stress.summary import Summary, is_failure, shown, verdict_in_words
 from pytest_nos_stress.text import one_line, shorten
 from pytest_nos_stress.verdict import HELD, NOT_APPLICABLE
 
@@ -83,7 +83,7 @@ def annotations(runs: Sequence[Summary], directory: str = "") -> list[str]:
     """
     errors = [
         _command(
-            "error", run, directory, f"Stress test {_verdict_in_words(run)}: {run_name(run)}", _failure_lines(run)
+            "error", run, directory, f"Stress test {verdict_in_words(run)}: {run_name(run)}", _failure_lines(run)
         )
         for run in runs
         if is_failure(run)
@@ -178,7 +178,7 @@ def _row(cells: Iterable[str]) -> str:
 
 
 def _verdict(run: Summary) -> str:
-    return f"{'❌' if is_failure(run) else '✅'} {escape(one_line(_verdict_in_words(run)))}"
+    return f"{'❌' if is_failure(run) else '✅'} {escape(one_line(verdict_in_words(run)))}"
 
 
 def _code(text: Any) -> str:
@@ -235,11 +235,6 @@ def _failure_lines(run: Summary) -> list[str]:
 
 def _not_held(judged: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
     return [one for one in judged if one["verdict"] not in _NOT_AGAINST_A_RUN]
-
-
-def _verdict_in_words(run: Summary) -> str:
-    """The run's verdict, or that of its test where that failed for a reason of its own."""
-    return "failed (the run passed)" if run["passed"] and is_failure(run) else str(run["verdict"])
 
 
 def _command(kind: str, run: Summary, directory: str, title: str, lines: Sequence[str]) -> str:

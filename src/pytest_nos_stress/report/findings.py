@@ -4,7 +4,8 @@ A sentence is written only where it is true of the operations counted: errors th
 are of one agent or task; a latency that rose, fell or peaked. A percentile of a stretch of time is looked at
 only with as many samples as a threshold on it would need. A rise is the split of the run in two that leaves the
 least absolute deviation of the logarithms from the medians of both parts (least absolute deviations, one change
-point).
+point). Its moment is that of the first operation beyond half-way between both levels: the beginning of a stretch
+of time would lie before its cause.
 """
 
 from __future__ import annotations
@@ -42,6 +43,7 @@ _SPARE: Final = 3
 _RISE: Final = 2.0
 _PEAK: Final = 5.0
 _EXPLAINED: Final = 0.8
+_LONGEST_NAME: Final = 40
 
 
 class Mark(NamedTuple):
@@ -197,7 +199,9 @@ def _owner(what: str, names: tuple[str, ...], column: Column, rows: Column) -> t
     if counts[most] < _NEARLY_ALL * rows.size or usual > _USUAL_SHARE:
         return None
     share = "all" if counts[most] == rows.size else f"{counts[most]:,}"
-    return share, f"{what} {names[most]}"
+    name = names[most]
+    short = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+    return share, f"{what} {short}"
 
 
 def _latency(run: Run) -> _Found | None:
@@ -217,23 +221,34 @@ def _course_of(run: Run, name: str, share: float, needed: int, steps: int) -> _F
     values = durations.percentile(share)[enough] / 1e9
     if enough.size < _FEWEST_STEPS or values.min() <= 0:
         return None
-    starts = enough * (_duration(run) / steps)
     split = _change(np.log(values))
     if split is not None:
         before, after = float(np.median(values[:split])), float(np.median(values[split:]))
         if max(before, after) >= _RISE * min(before, after):
             verb = "rose" if after > before else "fell"
-            at = float(starts[split])
+            at = _moment(run, step, enough, split, (before, after))
             told = f"Latency {verb}: its {name} went from {_told(before)} to {_told(after)} at {_told(at)}."
             return _Found(told, Mark(at, f"{name} {verb}", "latency"))
     peak, usual = int(values.argmax()), float(np.median(values))
     if values[peak] < _PEAK * usual:
         return None
-    at = float(starts[peak])
+    at = _moment(run, step, enough, peak, (usual, float(values[peak])))
     told = (
         f"Latency peaked at {_told(at)}: a {name} of {_told(float(values[peak]))}, where {_told(usual)} is usual."
     )
     return _Found(told, Mark(at, f"{name} peaked", "latency"))
+
+
+def _moment(run: Run, step: Column, enough: Column, place: int, levels: tuple[float, float]) -> float:
+    """When the latency left one level for another: its first operation beyond half-way, or before a fall the last."""
+    before, after = levels
+    rises = after > before
+    beyond = run.samples.rows[run.samples.latency > (before + after) / 2 * 1e9]
+    inside = run.operations.at[beyond[step[beyond] == enough[place if rises else place - 1]]]
+    if not inside.size:
+        inside = run.operations.at[step == enough[place]]
+        rises = True
+    return float(inside.min() if rises else inside.max()) / 1e9
 
 
 def _change(values: Column) -> int | None:

@@ -22,8 +22,8 @@ _WIDTH, _HEIGHT = 120, 26
 
 def render(runs: Sequence[Summary], directory: str = "") -> bytes:
     """The index as one HTML file, UTF-8; ``directory``: where it lies, relative to where pytest started."""
-    ordered = sorted(runs, key=lambda one: bool(one["passed"]))
-    failed = sum(not one["passed"] for one in ordered)
+    ordered = sorted(runs, key=lambda one: not summaries.is_failure(one))
+    failed = sum(map(summaries.is_failure, ordered))
     told = f"{failed} of {len(ordered)} runs failed" if failed else f"All {len(ordered)} runs passed"
     if not ordered:
         told = "No runs"
@@ -52,12 +52,12 @@ def _row(summary: Summary, directory: str) -> str:
         ("p99", text(shown["latency p99"])),
         ("Seed", text(summary["seed"])),
     ]
-    kind, sign = ("held", "✓") if summary["passed"] else ("broken", "✕")
+    kind, sign = ("broken", "✕") if summaries.is_failure(summary) else ("held", "✓")
     reason = f'<br><span class="note">{text(summary["failure"])}</span>' if summary["failure"] else ""
     cells = "".join(f'<td class="number" data-name="{name}">{value}</td>' for name, value in figures)
     return (
         f'<tr><td><span class="tag {kind}"><span aria-hidden="true">{sign}</span> '
-        f"{text(summary['verdict'])}</span></td>"
+        f"{text(summaries.verdict_in_words(summary))}</span></td>"
         f'<th scope="row" class="wide">{_link(summary, directory)}{reason}</th>'
         f'<td class="wide">{_sparkline(summary)}</td>{cells}</tr>'
     )

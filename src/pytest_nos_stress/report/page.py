@@ -17,6 +17,8 @@ from urllib.parse import quote
 
 from pytest_nos_stress import summary as summaries
 from pytest_nos_stress.artifacts.files import report_name
+from pytest_nos_stress.failure import left_out
+from pytest_nos_stress.phases import STEADY
 from pytest_nos_stress.result import StressResult
 from pytest_nos_stress.verdict import HELD, NOT_APPLICABLE, show_seconds
 
@@ -82,8 +84,16 @@ def _reasons(summary: summaries.Summary, findings: Sequence[str]) -> str:
     """Why, in a sentence; and what the records say, which the charts show."""
     reason = summary["failure"] or (_all_held(summary) if summary["passed"] else "")
     told = [f'<p class="finding">{text(one)}</p>' for one in findings]
-    told += [f'<p class="reason">{block(one)}</p>' for one in (reason, *summary["notes"]) if one]
+    told += [f'<p class="reason">{block(one)}</p>' for one in (reason, *_notes(summary)) if one]
     return "\n".join(told)
+
+
+def _notes(summary: summaries.Summary) -> list[str]:
+    """Each phase that no gate judges is named, if one is; what the reason says already is not said again."""
+    phases = [left_out(one) for one in summary["phases"] if one["name"] != STEADY and one["total_operations"]]
+    are_named = any(one in phases for one in summary["notes"])
+    told = [*(phases if are_named else ()), *(one for one in summary["notes"] if one not in phases)]
+    return [one for one in told if one not in summary["failure"]]
 
 
 def _all_held(summary: summaries.Summary) -> str:

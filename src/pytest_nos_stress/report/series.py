@@ -252,7 +252,7 @@ def _vitals(result: StressResult, duration: float) -> dict[str, list[float]]:
     starts = np.arange(0, seconds.size, stretch)
     sizes = np.diff(np.append(starts, seconds.size))
     return {
-        "seconds": np.round(np.minimum(seconds[starts], duration), 6).tolist(),
+        "seconds": np.minimum(np.round(seconds[starts], 6), duration).tolist(),
         "memory": np.maximum.reduceat(np.asarray(vitals.memory, np.int64), starts).tolist(),
         "lag": np.round(np.maximum.reduceat(np.asarray(vitals.lag, np.float64), starts), 7).tolist(),
         "cpu": np.round(np.add.reduceat(np.asarray(vitals.cpu, np.float64), starts) / sizes, 3).tolist(),

@@ -14,14 +14,17 @@ function outcomesOption(data, selection, theme, settings) {
   const lines = thresholds
     .filter((one) => one.limit !== null && drawn.includes(one.metric))
     .map((one) => ({ at: one.limit, text: one.text }));
+  const most = settings.shares ? 1 : Math.max(...course.samples.map((_, step) => total(step))) / course.width;
+  const { near, far } = reached(lines, most);
   const hatch = { symbol: "rect", dashArrayX: [1, 0], dashArrayY: [2, 4], rotation: -Math.PI / 4, color: theme.surface };
   return {
     ...common(theme),
     grid: margins(settings),
+    graphic: namedAbove(far, theme, settings),
     legend: legend(theme, settings, STACK.map((name) => OUTCOME_NAMES[name])),
     xAxis: timeAxis(data, theme),
     yAxis: valueAxis(theme, {
-      max: settings.shares ? 1 : undefined,
+      ...(settings.shares ? { max: 1 } : reaching(near, most)),
       axisLabel: { formatter: (value) => (settings.shares ? `${Math.round(value * 100)} %` : format.tick(value)) },
     }),
     dataZoom: zoom(settings),
@@ -52,7 +55,7 @@ function outcomesOption(data, selection, theme, settings) {
         emphasis: { disabled: true },
         data: course.counts[name].map((_, step) => [course.middle(step), height(name, step)]),
       })),
-      annotations(data, theme, { lines, windows: windowsOf(thresholds), chart: selection.isAll ? "outcomes" : "" }),
+      annotations(data, theme, { lines: near, windows: windowsOf(thresholds), chart: selection.isAll ? "outcomes" : "" }),
     ],
   };
 }
@@ -63,20 +66,23 @@ function needsLogarithm(values) {
   return positive.length > 0 && positive.length === values.length && Math.max(...positive) / Math.min(...positive) > 15;
 }
 
-/* The next 1, 2 or 5 times a power of ten. */
-const rounds = (value) => [1, 2, 5, 10].map((one) => one * 10 ** Math.floor(Math.log10(value) + 1e-9));
-const below = (value) => Math.max(...rounds(value).filter((one) => one <= value * 1.000001));
-const above = (value) => Math.min(...rounds(value).filter((one) => one >= value * 0.999999));
+/* An axis from 0 that the lines of thresholds are on too, where one lies above the data. */
+const reaching = (lines, largest) => {
+  const highest = Math.max(largest, ...lines.map(({ at }) => at));
+  return highest > largest ? evenAxis(0, highest * 1.04) : {};
+};
 
-function durationAxis(values, theme, scale) {
+const isLogarithmic = (known, scale) =>
+  scale === "log" ? known.every((value) => value > 0) : scale === "auto" && needsLogarithm(known);
+
+function durationAxis(values, theme, logarithmic, near = []) {
   const known = values.filter((value) => value !== null);
-  const logarithmic = scale === "log" ? known.every((value) => value > 0) : scale === "auto" && needsLogarithm(known);
   const axisLabel = { formatter: (value) => format.seconds(value, 3) };
-  if (!logarithmic || !known.length) return valueAxis(theme, { min: 0, axisLabel });
+  if (!logarithmic || !known.length) return valueAxis(theme, { min: 0, ...reaching(near, Math.max(...known)), axisLabel });
   return valueAxis(theme, {
     type: "log",
-    min: below(Math.min(...known)),
-    max: above(Math.max(...known)),
+    min: below(Math.min(...known, ...near.map(({ at }) => at))),
+    max: above(Math.max(...known, ...near.map(({ at }) => at))),
     axisLabel,
   });
 }
@@ -90,7 +96,9 @@ function latencyOption(data, selection, theme, settings) {
   const lines = thresholds
     .filter((one) => one.limit !== null)
     .map((one) => ({ at: one.limit, text: one.text }));
-  const values = [...PERCENTILES.flatMap((name) => course.latency[name]), ...lines.map(({ at }) => at)];
+  const values = PERCENTILES.flatMap((name) => course.latency[name]).filter((value) => value !== null);
+  const logarithmic = isLogarithmic(values, settings.scale || "auto");
+  const { near, far } = reached(lines, Math.max(0, ...values), logarithmic ? FARTHEST_LINE ** 2 : FARTHEST_LINE);
   const alone = course.samples.map((_, step) => {
     const has = (one) => course.latency.p50[one] !== null && course.latency.p50[one] !== undefined;
     return has(step) && !has(step - 1) && !has(step + 1);
@@ -98,9 +106,10 @@ function latencyOption(data, selection, theme, settings) {
   return {
     ...common(theme),
     grid: margins(settings),
+    graphic: namedAbove(far, theme, settings),
     legend: legend(theme, settings, PERCENTILES),
     xAxis: timeAxis(data, theme),
-    yAxis: durationAxis(values, theme, settings.scale || "auto"),
+    yAxis: durationAxis(values, theme, logarithmic, near),
     dataZoom: zoom(settings),
     tooltip: {
       ...common(theme).tooltip,
@@ -126,7 +135,7 @@ function latencyOption(data, selection, theme, settings) {
         emphasis: { disabled: true },
         data: course.latency[name].map((value, step) => [course.middle(step), value]),
       })),
-      annotations(data, theme, { lines, windows: windowsOf(thresholds), chart: selection.isAll ? "latency" : "" }),
+      annotations(data, theme, { lines: near, windows: windowsOf(thresholds), chart: selection.isAll ? "latency" : "" }),
     ],
   };
 }
@@ -137,7 +146,7 @@ const PERCENTILE_TICKS = [[0, "0 %"], [Math.log10(2), "50 %"], ...[..."123456"].
 
 /* The distribution of latency as HdrHistogram plots it: each nine takes as much room as the one before. */
 function percentileOption(data, selection, theme, settings) {
-  const named = selection.curves.slice(0, settings.still ? 3 : undefined).map((one, number) => ({ ...one, color: theme.series[number % theme.series.length] }));
+  const named = selection.curves.slice(0, settings.still ? 5 : undefined).map((one, number) => ({ ...one, color: theme.series[number % theme.series.length] }));
   const points = selection.thresholds
     .filter((one) => one.metric === "latency" && one.percentile !== null && one.limit !== null && one.percentile < 1)
     .map((one) => ({ value: [-Math.log10(1 - one.percentile), one.limit], text: one.text, verdict: one.verdict }));
@@ -147,7 +156,7 @@ function percentileOption(data, selection, theme, settings) {
   const percentile = (x) => (100 * (1 - 10 ** -x)).toFixed(x < 1 ? 0 : Math.ceil(x) - 1 || 1);
   return {
     ...common(theme),
-    grid: { ...margins(settings), top: settings.still ? 60 : 16, right: settings.narrow ? 20 : 32 },
+    grid: { ...margins(settings), top: settings.still ? (named.length > 3 ? 78 : 60) : 16, right: settings.narrow ? 20 : 32 },
     legend: {
       ...legend(theme, settings, named.map(({ name }) => name)),
       top: 26, right: "auto", left: 60, formatter: (name) => format.shortened(name, 22),
@@ -163,7 +172,7 @@ function percentileOption(data, selection, theme, settings) {
         hideOverlap: true,
       },
     },
-    yAxis: durationAxis(all, theme, settings.scale || "auto"),
+    yAxis: durationAxis(all, theme, isLogarithmic(all, settings.scale || "auto")),
     tooltip: {
       ...common(theme).tooltip,
       trigger: "axis",
@@ -223,6 +232,14 @@ const categories = (names, theme, more = {}) => ({
   axisLabel: { ...label(theme), formatter: (name) => format.shortened(name, more.longest || 14), ...more.axisLabel },
 });
 
+/* Names beside a chart: as much of each as fits beside it, from its beginning. */
+const namesAxis = (names, theme, room, more = {}) =>
+  categories(names, theme, {
+    inverse: true,
+    longest: LONGEST_NAME,
+    axisLabel: { width: room - 12, overflow: "truncate", ellipsis: "…", ...more },
+  });
+
 const worstShare = (cells) => Math.max(...cells.map(([, , share]) => share), 0.05);
 
 /* Timeline: a row for an agent, a cell for a step of time, coloured by the share that was not successful. */
@@ -233,42 +250,42 @@ function timelineOption(data, selection, theme, settings) {
     Array.from({ length: steps }, (_, step) => {
       const counted = STACK.map((name) => course.counts[name][step]);
       const total = counted.reduce((sum, one) => sum + one);
-      return total ? [step, row, 1 - counted[3] / total] : null;
+      return total ? [course.middle(step), row, 1 - counted[3] / total, step] : null;
     }).filter(Boolean),
   );
-  const visible = (settings.to - settings.from) / 100;
-  const every = above((data.duration * visible) / (settings.narrow ? 3 : 9));
-  const tickOf = (step) => Math.ceil((step * data.duration) / steps / every - 1e-9) * every;
-  const isTick = (step) => tickOf(Number(step)) < ((Number(step) + 1) * data.duration) / steps - 1e-9;
+  const width = data.duration / steps;
+  const drawCell = (_, api) => {
+    const [row, step] = [api.value(1), api.value(3)];
+    const [left, middle] = api.coord([step * width, row]).map(Math.round);
+    const right = Math.round(api.coord([(step + 1) * width, row])[0]);
+    const height = Math.max(api.size([0, 1])[1], 1);
+    const shape = { x: left, y: middle - Math.round(height / 2), width: Math.max(right - left, 1), height: Math.ceil(height) };
+    return { type: "rect", shape, style: { fill: api.visual("color") } };
+  };
   return {
     ...common(theme),
     grid: { ...margins(settings), top: 6 },
-    visualMap: colorScale(theme, "scale", worstShare(cells)),
-    xAxis: {
-      ...categories(Array.from({ length: steps }, (_, step) => step), theme),
-      axisLabel: {
-        ...label(theme),
-        formatter: (step) => format.seconds(tickOf(Number(step)), 3),
-        hideOverlap: true,
-        interval: (index) => isTick(index),
-      },
-    },
-    yAxis: categories(rows.map(({ name }) => name), theme, {
-      inverse: true,
-      longest: settings.narrow ? 7 : 10,
-      axisLabel: { interval: Math.ceil(rows.length / MOST_NAMES) - 1 },
+    visualMap: { ...colorScale(theme, "scale", worstShare(cells)), dimension: 2 },
+    xAxis: timeAxis(data, theme),
+    yAxis: namesAxis(rows.map(({ name }) => name), theme, margins(settings).left, {
+      interval: Math.ceil(rows.length / MOST_NAMES) - 1,
     }),
-    dataZoom: [{ type: "inside", disabled: true }],
+    dataZoom: [{ type: "inside", disabled: true, filterMode: "none" }],
     tooltip: {
       ...common(theme).tooltip,
-      formatter: ({ value: [step, row] }) => {
+      formatter: ({ value: [, row, , step] }) => {
         const { name, course } = rows[row];
         return tip(`${name}, ${span(course, step)}`, [...STACK].reverse().map((one) => [
           OUTCOME_NAMES[one], format.count(course.counts[one][step]), one,
         ]));
       },
     },
-    series: [{ name: "timeline", type: "heatmap", data: cells, emphasis: { disabled: true }, progressive: 0 }],
+    series: [
+      {
+        name: "timeline", type: "custom", data: cells, renderItem: drawCell, clip: true, encode: { x: 0, y: 1 },
+        emphasis: { disabled: true }, progressive: 0,
+      },
+    ],
   };
 }
 
@@ -329,7 +346,7 @@ function heatmapOption(data, selection, theme, settings) {
     xAxis: categories(data.tasks, theme, {
       longest: 12, axisLabel: { rotate: data.tasks.length > 6 ? 40 : 0, interval: 0, hideOverlap: false },
     }),
-    yAxis: categories(agents.map(({ name }) => name), theme, { inverse: true, longest: settings.narrow ? 9 : 14 }),
+    yAxis: namesAxis(agents.map(({ name }) => name), theme, settings.narrow ? 64 : 96),
     tooltip: {
       ...common(theme).tooltip,
       formatter: ({ value: [task, row] }) => {
@@ -366,7 +383,7 @@ function namesOption(data, names, theme, settings) {
     grid: { left: settings.narrow ? 76 : 108, right: 20, top: 4, bottom: 26, outerBoundsMode: "none" },
     legend: legend(theme, settings, STACK.map((name) => OUTCOME_NAMES[name])),
     xAxis: valueAxis(theme, { minInterval: 1, axisLabel: { formatter: format.tick, hideOverlap: true } }),
-    yAxis: categories(rows.map(({ name }) => name), theme, { inverse: true, longest: settings.narrow ? 10 : 15 }),
+    yAxis: namesAxis(rows.map(({ name }) => name), theme, settings.narrow ? 76 : 108),
     tooltip: {
       ...common(theme).tooltip,
       trigger: "axis",
@@ -400,6 +417,9 @@ const vitalsLine = (name, color, points, more = {}) => ({
   lineStyle: { color, width: 1.8 }, itemStyle: { color }, data: points, ...more,
 });
 
+/* The noise of an allocator is not to fill the chart. */
+const LEAST_SPAN_OF_MEMORY = 0.1;
+
 function memoryOption(data, selection, theme, settings) {
   const { seconds, memory } = data.vitals;
   const unit = Math.max(...memory) >= 2 ** 30 ? 2 ** 30 : 2 ** 20;
@@ -407,16 +427,18 @@ function memoryOption(data, selection, theme, settings) {
   const lines = data.thresholds
     .filter((one) => one.metric === "memory" && one.limit !== null)
     .map((one) => ({ at: (one.limit + (one.aggregation === "growth" ? memory[0] : 0)) / unit, text: one.text }));
-  const highest = Math.max(...memory) / unit;
-  const near = lines.filter(({ at }) => at < 3 * highest);
+  const [lowest, highest] = [Math.min(...memory) / unit, Math.max(...memory) / unit];
+  const { near, far } = reached(lines, highest);
+  const top = Math.max(highest, ...near.map(({ at }) => at * 1.01));
+  const spare = Math.max(LEAST_SPAN_OF_MEMORY * highest, 2 ** 20 / unit, top - lowest) - (top - lowest);
   return {
     ...common(theme),
     grid: { ...margins(settings), left: settings.narrow ? 64 : 76 },
+    graphic: namedAbove(far, theme, settings),
     xAxis: timeAxis(data, theme),
     yAxis: valueAxis(theme, {
-      scale: true,
-      max: near.length ? Math.max(highest, ...near.map(({ at }) => at)) * 1.02 : null,
-      axisLabel: { formatter: (value) => `${format.digits(value, 4)} ${name}`, showMaxLabel: !near.length },
+      ...evenAxis(Math.max(lowest - spare / 2, 0), top + spare / 2),
+      axisLabel: { formatter: (value) => `${format.digits(value, 6)} ${name}` },
     }),
     dataZoom: zoom(settings),
     tooltip: {
@@ -441,11 +463,12 @@ function harnessOption(data, selection, theme, settings) {
     xAxis: timeAxis(data, theme),
     yAxis: [
       valueAxis(theme, {
-        min: 0,
-        max: Math.max(...lag) ? null : 0.001,
+        ...evenAxis(0, Math.max(...lag) || 0.001),
         axisLabel: { formatter: (value) => format.seconds(value, 3) },
       }),
-      valueAxis(theme, { min: 0, splitLine: { show: false }, axisLabel: { formatter: format.tick } }),
+      valueAxis(theme, {
+        ...evenAxis(0, Math.max(...cpu) || 1), splitLine: { show: false }, axisLabel: { formatter: format.tick },
+      }),
     ],
     dataZoom: zoom(settings),
     tooltip: {

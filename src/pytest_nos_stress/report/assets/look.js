@@ -35,6 +35,39 @@ const FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Ar
 const MOST_BARS = 20;
 const MOST_NAMES = 32;
 const MOST_ROWS = 20;
+const FARTHEST_LINE = 5;
+const LONGEST_NAME = 40;
+
+/* The next 1, 2 or 5 times a power of ten. */
+const rounds = (value) => [1, 2, 5, 10].map((one) => one * 10 ** Math.floor(Math.log10(value) + 1e-9));
+const below = (value) => Math.max(...rounds(value).filter((one) => one <= value * 1.000001));
+const above = (value) => Math.min(...rounds(value).filter((one) => one >= value * 0.999999));
+
+/* Ends and steps of an axis from one value to another: 1, 2 or 5 times a power of ten. */
+function evenAxis(low, high) {
+  const interval = above((high - low || Math.abs(high) || 1) / 5);
+  const steps = (value, round) => Number((round(value / interval) * interval).toPrecision(12));
+  return {
+    min: steps(low, (one) => Math.floor(one + 1e-9)), max: steps(high, (one) => Math.ceil(one - 1e-9)), interval,
+  };
+}
+
+/* The lines of thresholds that the axis is made to reach, and those so far above the data that they are only named. */
+function reached(lines, largest, times = FARTHEST_LINE) {
+  const isNear = ({ at }) => at <= times * largest || !largest;
+  const near = lines.filter(isNear).map((one) => ({ ...one, isHighest: one.at > largest }));
+  return { near, far: lines.filter((one) => !isNear(one)) };
+}
+
+/* At the top edge: thresholds that lie above what is drawn. */
+const namedAbove = (far, theme, settings) =>
+  far.slice(0, 3).map(({ text }, number) => ({
+    type: "text", silent: true, z: 90, right: margins(settings).right + (settings.still ? 20 : 6), top: margins(settings).top + 3 + 17 * number,
+    style: {
+      text: `${format.shortened(text, 48)}: above`, fill: theme.text, font: `11px ${FONT}`,
+      backgroundColor: theme.surface, padding: [2, 5], borderRadius: 3,
+    },
+  }));
 
 /* Where time is drawn: charts below one another have their axes in line. `narrow` is a phone. */
 const margins = (settings) => ({
@@ -155,11 +188,12 @@ function annotations(data, theme, { lines = [], windows = [], chart = "" }) {
       padding: at > data.duration * 0.5 ? [0, 6, 0, 0] : [0, 0, 0, 6], backgroundColor: "transparent",
     },
   }));
-  const limits = lines.map(({ at, text }) => ({
+  const limits = lines.map(({ at, text, isHighest }) => ({
     yAxis: at,
     lineStyle: { color: theme.text, type: [6, 3], width: 1.2 },
     label: {
-      formatter: format.shortened(text, 48), position: "insideStartTop", color: theme.text, fontSize: 11,
+      formatter: format.shortened(text, 48), color: theme.text, fontSize: 11,
+      position: isHighest ? "insideStartBottom" : "insideStartTop",
       backgroundColor: theme.surface, padding: [2, 9, 2, 5], borderRadius: 3,
     },
   }));

@@ -164,8 +164,9 @@
       ...keys.map(({ name, kind }) => {
         const button = make(
           "button", { type: "button", class: "legend", "aria-pressed": String(!plot.hidden.has(name)) },
-          make("span", { class: `key ${kind}`, "aria-hidden": "true" }), name,
+          make("span", { class: `key ${kind}`, "aria-hidden": "true" }), format.shortened(name, LONGEST_NAME),
         );
+        if (name.length > LONGEST_NAME) button.title = name;
         button.addEventListener("click", () => {
           if (!plot.hidden.delete(name)) plot.hidden.add(name);
           button.setAttribute("aria-pressed", String(!plot.hidden.has(name)));

@@ -6,6 +6,14 @@ const plural = (count, noun, many = `${noun}s`) => `${format.count(count)} ${cou
 const largest = (values) =>
   values.reduce((best, value, at) => ((value ?? -1) > (values[best] ?? -1) ? at : best), 0);
 
+/* Below these a figure of one stretch of time or one cell is chance, and no sentence speaks of it. */
+const FEWEST_WRONG = 5;
+const FEWEST_SAMPLES = 10;
+const FEWEST_IN_A_CELL = 5;
+const FEWEST_WRONG_IN_A_CELL = 3;
+
+const inSentence = (name) => format.shortened(name, LONGEST_NAME);
+
 const WRONG = ["error", "failed", "missing"];
 const wrongAt = (course, names = WRONG) =>
   course.samples.map((_, step) => names.reduce((sum, name) => sum + course.counts[name][step], 0));
@@ -21,19 +29,25 @@ function outcomesSentence(data, { course, figures }) {
   if (!figures.unsuccessful) return `${parts[0]}, all of them successful.`;
   const [noun, of] = figures.error ? ["errors", wrongAt(course, ["error"])] : ["went wrong", wrongAt(course)];
   const worst = largest(of);
-  return `${parts.join(", ")}. Most ${noun} from ${span(course, worst)}: ${of[worst]} of ${totalAt(course, worst)}.`;
+  const share = of[worst] / totalAt(course, worst);
+  const usual = of.reduce((sum, one) => sum + one) / figures.total;
+  const standsOut = of[worst] >= FEWEST_WRONG && share > 1.5 * usual;
+  const most = ` Most ${noun} from ${span(course, worst)}: ${of[worst]} of ${totalAt(course, worst)}.`;
+  return `${parts.join(", ")}.${standsOut ? most : ""}`;
 }
 
 function latencySentence(data, { course, figures }) {
-  const values = course.latency.p99;
-  const present = values.map((value, step) => (value === null ? null : step)).filter((step) => step !== null);
-  if (!present.length) return "No latency was measured: no operation called the target, or time was modelled and none passed.";
+  if (!figures.samples) return "No latency was measured: no operation called the target, or time was modelled and none passed.";
+  const fewest = Math.max(FEWEST_SAMPLES, figures.samples / course.steps / 2);
+  const values = course.latency.p99.map((value, step) => (course.samples[step] < fewest ? null : value));
+  const present = values.filter((value) => value !== null);
   const top = largest(values);
-  const [first, last] = [values[present[0]], values[present[present.length - 1]]];
+  const lasting = present.length < 3 ? "" :
+    `p99 was ${format.seconds(present[0], 3)} at the start and ${format.seconds(present[present.length - 1], 3)} at the end, ` +
+    `highest at ${format.seconds(course.middle(top), 3)}: ${format.seconds(values[top], 3)}. `;
   return (
-    `p99 was ${format.seconds(first, 3)} at the start and ${format.seconds(last, 3)} at the end, ` +
-    `highest at ${format.seconds(course.middle(top), 3)}: ${format.seconds(values[top], 3)}. ` +
-    `Over the whole run p50 ${format.seconds(figures.p50)}, p99 ${format.seconds(figures.p99)}, longest ${format.seconds(figures.max)}.`
+    `${lasting}Over the whole run p50 ${format.seconds(figures.p50)}, p99 ${format.seconds(figures.p99)}, ` +
+    `longest ${format.seconds(figures.max)}.`
   );
 }
 
@@ -56,22 +70,32 @@ function timelineSentence(data, { rows }) {
   const cells = timelineCells(rows);
   if (!cells.length) return "No operations.";
   const share = ({ wrong, total }) => wrong / total;
-  const worst = cells.reduce((best, one) =>
+  if (!cells.some(({ wrong }) => wrong)) return "Every operation was successful.";
+  const telling = cells.filter(({ wrong, total }) => total >= FEWEST_IN_A_CELL && wrong >= FEWEST_WRONG_IN_A_CELL);
+  if (!telling.length) return "No agent stands out at any time: operations without success are few in each cell.";
+  const worst = telling.reduce((best, one) =>
     share(one) > share(best) || (share(one) === share(best) && one.wrong > best.wrong) ? one : best);
-  return worst.wrong
-    ? `Worst: ${worst.name} from ${span(worst.course, worst.step)}, ${worst.wrong} of ${worst.total} without success.`
-    : "Every operation was successful.";
+  return (
+    `Worst: ${inSentence(worst.name)} from ${span(worst.course, worst.step)}, ` +
+    `${worst.wrong} of ${worst.total} without success.`
+  );
 }
+
+const NOTHING = {
+  unsuccessful: "Every operation was successful.", error: "No errors.", p99: "No latency was measured.", total: "No operations.",
+};
 
 function heatmapSentence(data, selection, measure) {
   const cells = data.agents.flatMap((agent, row) =>
     data.tasks.map((task, column) => ({
-      name: `${agent}, ${task}`,
-      value: measured(figuresOf(placeOf(data, row, column)), measure),
-    })),
+      name: `${inSentence(agent)}, ${inSentence(task)}`,
+      figures: figuresOf(placeOf(data, row, column)),
+    })).map(({ name, figures }) => ({ name, total: figures.total, value: measured(figures, measure) })),
   );
-  const worst = cells.reduce((best, one) => ((one.value ?? -1) > (best.value ?? -1) ? one : best));
+  const enough = cells.filter(({ total }) => total >= FEWEST_IN_A_CELL);
+  const worst = (enough.length ? enough : cells).reduce((best, one) => ((one.value ?? -1) > (best.value ?? -1) ? one : best));
   const left = data.agents.length > MOST_ROWS ? ` Shown are the ${MOST_ROWS} of ${data.agents.length} agents with the most.` : "";
+  if (!worst.value) return `${NOTHING[measure]}${left}`;
   return `The most (${MEASURES[measure]}): ${worst.name} with ${toldMeasure(worst.value, measure)}.${left}`;
 }
 
@@ -81,7 +105,7 @@ function namesSentence(names, noun) {
   const left = names.length > MOST_BARS ? ` Drawn are the worst ${MOST_BARS} of ${names.length}; the table has all.` : "";
   if (!figures.unsuccessful) return `Every operation of every ${noun} was successful.${left}`;
   return (
-    `Worst first: ${name} with ${plural(figures.error, "error")} and ` +
+    `Worst first: ${inSentence(name)} with ${plural(figures.error, "error")} and ` +
     `${format.count(figures.unsuccessful)} of ${format.count(figures.total)} operations without success.${left}`
   );
 }
