@@ -199,12 +199,15 @@ def test_a_threshold_above_the_data_has_a_line_or_is_named_at_the_edge(
         1e-3 + number * 1e-6,
         agents=["long" * 75, "B"],
         tasks=["buy", "sell"],
-        verdicts=[SimpleNamespace(threshold=parse(one), verdict="held", windows=()) for one in wanted],
+        verdicts=[
+            SimpleNamespace(threshold=parse(one), verdict="held", windows=(), row=lambda: ("", "", "held"))
+            for one in wanted
+        ],
         vitals=SimpleNamespace(
             seconds=np.arange(4) / 2, memory=169_000_000 + np.arange(4), lag=np.zeros(4), cpu=np.full(4, 0.975)
         ),
     )
-    report = look(run, make_summary(run, thresholds=[]), viewport={"width": 1280, "height": 900}).drawn()
+    report = look(run, make_summary(run), viewport={"width": 1280, "height": 900}).drawn()
     latency = drawn_text(report, "latency").splitlines()
     assert {"5 ms", "latency.p99 < 4ms", "latency.p99 < 50ms: above"} <= set(latency)
     assert "throughput > 400/s" in drawn_text(report, "outcomes").splitlines()

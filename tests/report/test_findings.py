@@ -138,9 +138,7 @@ def test_a_latency_changes_at_the_operation_that_was_first_different_or_last_slo
     is_slow = (np.arange(6000) >= 4321) == rises
     data = told(make_run, SUCCESS, latency=np.where(is_slow, 50e-3, 1e-3))
     levels = "1 ms to 50 ms" if rises else "50 ms to 1 ms"
-    assert data["findings"] == [
-        f"Latency {'rose' if rises else 'fell'}: its p95 went from {levels} at 43.2 s."
-    ]
+    assert data["findings"] == [f"Latency {'rose' if rises else 'fell'}: its p95 went from {levels} at 43.2 s."]
     assert data["marks"][0]["at"] == pytest.approx(43.22 if rises else 43.21)
 
 
