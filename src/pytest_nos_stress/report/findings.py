@@ -240,7 +240,7 @@ def _course_of(run: Run, name: str, share: float, needed: int, steps: int) -> _F
 
 
 def _moment(run: Run, step: Column, enough: Column, place: int, levels: tuple[float, float]) -> float:
-    """When the latency left one level for another: its first operation beyond half-way, or before a fall the last."""
+    """When latency left a level for another: the first operation beyond half-way, or before a fall the last."""
     before, after = levels
     rises = after > before
     beyond = run.samples.rows[run.samples.latency > (before + after) / 2 * 1e9]

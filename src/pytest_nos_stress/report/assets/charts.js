@@ -147,16 +147,20 @@ const PERCENTILE_TICKS = [[0, "0 %"], [Math.log10(2), "50 %"], ...[..."123456"].
 /* The distribution of latency as HdrHistogram plots it: each nine takes as much room as the one before. */
 function percentileOption(data, selection, theme, settings) {
   const named = selection.curves.slice(0, settings.still ? 5 : undefined).map((one, number) => ({ ...one, color: theme.series[number % theme.series.length] }));
-  const points = selection.thresholds
+  const limits = selection.thresholds
     .filter((one) => one.metric === "latency" && one.percentile !== null && one.limit !== null && one.percentile < 1)
-    .map((one) => ({ value: [-Math.log10(1 - one.percentile), one.limit], text: one.text, verdict: one.verdict }));
-  const all = [...named.flatMap(({ curve }) => curve.map(([, value]) => value)), ...points.map(({ value }) => value[1])];
+    .map((one) => ({ value: [-Math.log10(1 - one.percentile), one.limit], at: one.limit, text: one.text }));
+  const values = named.flatMap(({ curve }) => curve.map(([, value]) => value));
+  const logarithmic = isLogarithmic(values, settings.scale || "auto");
+  const { near: points, far } = reached(limits, Math.max(0, ...values), logarithmic ? FARTHEST_LINE ** 2 : FARTHEST_LINE);
+  const top = settings.still ? (named.length > 3 ? 78 : 60) : 16;
   const end = Math.max(0.5, ...named.flatMap(({ curve }) => curve.map(([x]) => x)), ...points.map(({ value }) => value[0]));
   const ticks = PERCENTILE_TICKS.filter(([x]) => x <= end + 0.01);
   const percentile = (x) => (100 * (1 - 10 ** -x)).toFixed(x < 1 ? 0 : Math.ceil(x) - 1 || 1);
   return {
     ...common(theme),
-    grid: { ...margins(settings), top: settings.still ? (named.length > 3 ? 78 : 60) : 16, right: settings.narrow ? 20 : 32 },
+    grid: { ...margins(settings), top, right: settings.narrow ? 20 : 32 },
+    graphic: namedAbove(far, theme, settings, top),
     legend: {
       ...legend(theme, settings, named.map(({ name }) => name)),
       top: 26, right: "auto", left: 60, formatter: (name) => format.shortened(name, 22),
@@ -172,7 +176,7 @@ function percentileOption(data, selection, theme, settings) {
         hideOverlap: true,
       },
     },
-    yAxis: durationAxis(all, theme, isLogarithmic(all, settings.scale || "auto")),
+    yAxis: durationAxis(values, theme, logarithmic, points),
     tooltip: {
       ...common(theme).tooltip,
       trigger: "axis",

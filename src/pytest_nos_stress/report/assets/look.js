@@ -60,11 +60,11 @@ function reached(lines, largest, times = FARTHEST_LINE) {
 }
 
 /* At the top edge: thresholds that lie above what is drawn. */
-const namedAbove = (far, theme, settings) =>
+const namedAbove = (far, theme, settings, edge = margins(settings).top) =>
   far.slice(0, 3).map(({ text }, number) => ({
-    type: "text", silent: true, z: 90, right: margins(settings).right + (settings.still ? 20 : 6), top: margins(settings).top + 3 + 17 * number,
+    type: "text", silent: true, z: 90, right: margins(settings).right + (settings.still ? 20 : 6), top: edge + 3 + 17 * number,
     style: {
-      text: `${format.shortened(text, 48)}: above`, fill: theme.text, font: `11px ${FONT}`,
+      text: `${format.shortened(text, settings.narrow ? 30 : 48)}: above`, fill: theme.text, font: `11px ${FONT}`,
       backgroundColor: theme.surface, padding: [2, 5], borderRadius: 3,
     },
   }));
