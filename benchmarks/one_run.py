@@ -1,4 +1,4 @@
-"""One timed run with zero delays and all files written, of the library or of the plain loop.
+"""One timed run with zero delays, of the library or of the plain loop, with the files that the seed document has.
 
 A program: ``python -m benchmarks.one_run ours 4 250000 noop`` runs 4 agents with 250,000 operations each and
 prints operations per second as JSON. The time is everything between making the simulator and having its files;
@@ -20,7 +20,7 @@ from pytest_nos_stress import MultiAgentSimulator
 _WARM_UP = 50
 
 
-def run_ours(agents: int, operations: int, target: str, directory: Path) -> None:
+def run_ours(agents: int, operations: int, target: str, directory: Path, report: str = "none") -> None:
     MultiAgentSimulator(
         agents=agents,
         operations_per_agent=operations,
@@ -28,7 +28,13 @@ def run_ours(agents: int, operations: int, target: str, directory: Path) -> None
         max_delay=0,
         output_dir=directory,
         target=targets.create(target),
+        report=report,
     ).run()
+
+
+def run_ours_and_report(agents: int, operations: int, target: str, directory: Path) -> None:
+    """The same, and the HTML report, for which the loop has nothing to compare."""
+    run_ours(agents, operations, target, directory, report="html")
 
 
 def run_loop(
@@ -50,6 +56,7 @@ def run_loop_without_sleep(agents: int, operations: int, target: str, directory:
 
 _RUNNERS: Mapping[str, Callable[[int, int, str, Path], None]] = {
     "ours": run_ours,
+    "ours-and-report": run_ours_and_report,
     "loop": run_loop,
     "loop-without-sleep": run_loop_without_sleep,
 }

@@ -225,7 +225,8 @@ class Measurements:
         """Give back the memory of the columns read so far; they are read again when they are asked for."""
         self._samples.clear()
         self._parts.clear()
-        self.__dict__.pop("_in_order", None)
+        for name in ("_in_order", "_cube"):
+            self.__dict__.pop(name, None)
 
     def _column(self, name: str) -> Column:
         if name not in self._samples:

@@ -223,13 +223,13 @@ def _course_of(run: Run, name: str, share: float, needed: int, steps: int) -> _F
         return None
     split = _change(np.log(values))
     if split is not None:
-        before, after = float(np.median(values[:split])), float(np.median(values[split:]))
+        before, after = _median(values[:split]), _median(values[split:])
         if max(before, after) >= _RISE * min(before, after):
             verb = "rose" if after > before else "fell"
             at = _moment(run, step, enough, split, (before, after))
             told = f"Latency {verb}: its {name} went from {_told(before)} to {_told(after)} at {_told(at)}."
             return _Found(told, Mark(at, f"{name} {verb}", "latency"))
-    peak, usual = int(values.argmax()), float(np.median(values))
+    peak, usual = int(values.argmax()), _median(values)
     if values[peak] < _PEAK * usual:
         return None
     at = _moment(run, step, enough, peak, (usual, float(values[peak])))
@@ -260,7 +260,7 @@ def _change(values: Column) -> int | None:
 
 
 def _spread(values: Column) -> float:
-    return float(np.abs(values - np.median(values)).sum())
+    return float(np.abs(values - _median(values)).sum())
 
 
 def _duration(run: Run) -> float:
@@ -278,3 +278,9 @@ def _between(start: float, end: float) -> str:
 
 def _number(count: int, noun: str) -> str:
     return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def _median(values: Column) -> float:
+    """As ``numpy.median``, which would import masked arrays for it."""
+    ordered = np.sort(values)
+    return float(ordered[(ordered.size - 1) // 2] + ordered[ordered.size // 2]) / 2

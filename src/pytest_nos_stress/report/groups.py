@@ -67,7 +67,7 @@ class Durations:
         if not kept.all():
             of_sample, latency = of_sample[kept], latency[kept]
         keys = of_sample.astype(np.uint16) if groups <= _NARROW else of_sample
-        self._ordered = latency[np.argsort(keys, kind="stable")].astype(np.float64)
+        self._ordered = latency[np.argsort(keys, kind="stable")]
         self.counts: Column = np.bincount(of_sample, minlength=groups)
         self._starts = np.cumsum(self.counts) - self.counts
 
@@ -83,8 +83,9 @@ class Durations:
         place = np.maximum(counts - 1, 0) * shares
         below = place.astype(np.int64)
         last = self._ordered.size - 1
-        low = self._ordered[np.minimum(starts + below, last)]
-        high = self._ordered[np.minimum(starts + np.minimum(below + 1, np.maximum(counts - 1, 0)), last)]
+        above = np.minimum(below + 1, np.maximum(counts - 1, 0))
+        low = self._ordered[np.minimum(starts + below, last)].astype(np.float64)
+        high = self._ordered[np.minimum(starts + above, last)].astype(np.float64)
         return np.where(counts > 0, low + (high - low) * (place - below), np.nan)
 
     def mean(self) -> Column:

@@ -49,6 +49,7 @@ _MOST_BANDS: Final = 100
 _DIGITS: Final = 4
 _DIGITS_IN_CHARTS: Final = 3
 _PERCENTILES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
+_MOST_OF_32_BITS: Final = 1 << 31
 _POINTS_A_DECADE: Final = {"all": 40, "task": 24, "agent": 8, "pair": 4}
 
 
@@ -69,9 +70,9 @@ def read(result: StressResult) -> Run:
     measured = result.measured
     records = measured.records
     at = records.column("end") - measured.started_ns
-    outcome = records.column("outcome").astype(np.int64)
+    outcome = records.column("outcome").astype(np.int32)
     outcome[records.column("is_error")] = ERROR
-    operations = Operations(records.column("agent").astype(np.int64), records.task().astype(np.int64), outcome, at)
+    operations = Operations(records.column("agent").astype(np.int32), records.task().astype(np.int32), outcome, at)
     return Run(
         operations,
         _samples(result, records, "latency"),
@@ -87,7 +88,8 @@ def _samples(result: StressResult, records: Rows, metric: str) -> Samples:
     """In virtual time an operation may take none at all: then there is nothing to show."""
     has_samples = bool(result.stats[metric]["count"])
     rows = np.flatnonzero(records.called()) if has_samples else np.empty(0, np.int64)
-    return samples_in_order(records.column(metric), rows)
+    narrow = np.int32 if records.total < _MOST_OF_32_BITS else np.int64
+    return samples_in_order(records.column(metric), rows.astype(narrow))
 
 
 def _shown(names: tuple[str, ...]) -> tuple[str, ...]:
@@ -101,13 +103,18 @@ def chart_data(result: StressResult) -> dict[str, Any]:
     listed = _listed_agents(run)
     agent = _places(listed, agents)[run.operations.agent]
     task = run.operations.task
-    pair = np.where(agent < 0, -1, agent * tasks + task)
     everything = np.zeros_like(task)
     levels = {
         "all": _level("all", run, everything, 1),
         "task": _level("task", run, task, tasks, has_course=tasks > 1),
         "agent": _level("agent", run, agent, listed.size),
-        "pair": _level("pair", run, pair, listed.size * tasks, has_course=min(listed.size, tasks) > 1),
+        "pair": _level(
+            "pair",
+            run,
+            np.where(agent < 0, -1, agent * tasks + task),
+            listed.size * tasks,
+            has_course=min(listed.size, tasks) > 1,
+        ),
     }
     response_times = Durations(run.response_times, everything, 1)
     found = findings.find(run)
@@ -145,8 +152,8 @@ def _listed_agents(run: Run) -> Column:
 
 def _places(listed: Column, number: int) -> Column:
     """For each of a number of things its place among the listed ones; -1 where it is not among them."""
-    places = np.full(number, -1)
-    places[listed] = np.arange(listed.size)
+    places = np.full(number, -1, np.int32)
+    places[listed] = np.arange(listed.size, dtype=np.int32)
     return places
 
 
@@ -176,7 +183,7 @@ def _steps(wanted_in_all: int, groups: int) -> int:
 
 def _course(run: Run, group: Column, groups: int, steps: int) -> dict[str, Any]:
     """Counts and percentiles of each group in each step of time, a row for each group."""
-    step = np.clip(run.operations.at * steps // run.nanoseconds, 0, steps - 1)
+    step = np.clip(run.operations.at * steps // run.nanoseconds, 0, steps - 1).astype(np.int32)
     cell = np.where(group < 0, -1, group * steps + step)
     durations = Durations(run.samples, cell, groups * steps)
     return {
