@@ -59,7 +59,7 @@ def summarise(result: StressResult, about: About) -> Summary:
     ``outcome`` is that of its test, once that has ended: passed, failed or skipped. Where a test failed, it is the
     runs that did not pass that failed, and if all did, the last one.
     """
-    return {name: _plain(value) for name, value in _summary(result, about).items()}
+    return {**{name: _plain(value) for name, value in _summary(result, about).items()}, "history": result.history}
 
 
 def _summary(result: StressResult, about: About) -> Summary:
@@ -109,7 +109,6 @@ def _summary(result: StressResult, about: About) -> Summary:
             ),
         ],
         "finding": result.finding,
-        "history": result.history,
         "directory": _relative(result.output_dir, directory),
         "files": {_file_key(path): _relative(path, directory) for path in result.files},
         "repeat": about.repeat(result),

@@ -51,19 +51,20 @@ def write(
 
     ``keep`` keeps the run as a baseline, if it is to be kept, and returns what is to be known of that.
     """
-    _note(result, outputs, problems)
-    try:
-        result.summary["notes"] += keep()
-    except SettingError as error:
-        problems.append(str(error))
+    notes: list[str] = []
     if performance.log.failure is not None:
         problems.append(_not_written(outputs.directory / files.LOG_NAME, performance.log.failure))
-    _note(result, outputs, problems)
+    _fail_over(problems, result)
+    try:
+        notes += keep()
+    except SettingError as error:
+        problems.append(str(error))
+    _note(result, outputs, problems, notes)
     for name, write_to in _files(performance, result, outputs):
         problem = _try(outputs.directory / name, write_to)
         if problem:
             problems.append(problem)
-            _note(result, outputs, problems)
+            _note(result, outputs, problems, notes)
     if outputs.exports:
         from . import telemetry
 
@@ -125,14 +126,18 @@ def _try(path: Path, write_to: Callable[[Path], None]) -> str:
     return ""
 
 
-def _note(result: StressResult, outputs: Outputs, problems: Sequence[str]) -> None:
-    """Let statistics and summary say what went wrong so far."""
-    notes = result.summary.get("notes", [])
+def _note(result: StressResult, outputs: Outputs, problems: Sequence[str], notes: Sequence[str]) -> None:
+    """Let statistics and summary say what went wrong so far, and what else is to be known."""
+    _fail_over(problems, result)
+    result.summary = summarise(result, outputs.about)
+    result.summary["notes"] += notes
+
+
+def _fail_over(problems: Sequence[str], result: StressResult) -> None:
+    """A run that has a problem does not pass, and the first one is why."""
     if problems:
         result.stats["verdict"] = "failed"
         result.stats["reason"] = problems[0].splitlines()[0]
-    result.summary = summarise(result, outputs.about)
-    result.summary["notes"] += [one for one in notes if one not in result.summary["notes"]]
 
 
 def _not_written(path: Path, error: OSError) -> str:
