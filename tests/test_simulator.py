@@ -197,8 +197,9 @@ def test_the_last_operation_of_a_run_by_duration_is_not_cut_short(tmp_path: Path
         slept.append(time.perf_counter() - started)
 
     result = run(tmp_path, trade, agents=2, duration=0.2, **NO_FAULTS)
-    assert len(slept) == result.operations == 4
+    assert len(slept) == result.operations
     assert min(slept) >= 0.149
+    assert result.stats["duration"] > 0.2
 
 
 def test_a_run_without_an_operation_does_not_pass(tmp_path: Path) -> None:
