@@ -16,8 +16,6 @@ Synthetic runs are a control in which the noise is known: log-normal latencies w
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import sys
 import tempfile
 import time
@@ -30,6 +28,7 @@ _ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(_ROOT), str(_ROOT / "src")]
 
 import numpy as np  # noqa: E402
+from benchmarks import measuring  # noqa: E402
 
 from pytest_nos_stress import MultiAgentSimulator, Operation  # noqa: E402
 from pytest_nos_stress.baselines import store  # noqa: E402
@@ -58,7 +57,7 @@ class Case(NamedTuple):
 
 def main() -> None:
     options = _parser().parse_args()
-    print(_machine())
+    print(measuring.machine())
     print(*(f"  {one.text}" for one in _THRESHOLDS), sep="\n")
     for case in _synthetic():
         _measure(case, options.runs)
@@ -67,7 +66,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(prefix="nos-stress-baselines-") as directory:
         for case in _real(Path(directory)):
             _measure(case, options.runs)
-    print(_machine())
+    print(measuring.machine())
 
 
 def _measure(case: Case, runs: int) -> None:
@@ -223,12 +222,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--runs", type=int, default=100, help="runs of the same code, and of the slower one")
     parser.add_argument("--synthetic", action="store_true", help="synthetic runs only")
     return parser
-
-
-def _machine() -> str:
-    load = f"load {os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else "load unknown"
-    python = f"{platform.python_implementation()} {platform.python_version()}"
-    return f"{time.strftime('%Y-%m-%d %H:%M')}, {python}, {platform.system()}, {os.cpu_count()} cores, {load}"
 
 
 if __name__ == "__main__":

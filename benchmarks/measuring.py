@@ -9,10 +9,12 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import platform
 import statistics
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final, NamedTuple
@@ -97,3 +99,10 @@ def at_least(what: str, ratios: Sequence[float], bound: float) -> Figure:
 
 def at_most(what: str, measured: float, text: str, bound: float, unit: str) -> Figure:
     return Figure(what, text, f"at most {bound:g} {unit}", measured <= bound)
+
+
+def machine() -> str:
+    """When and where a benchmark runs, in a line."""
+    load = f"load {os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else "load unknown"
+    python = f"{platform.python_implementation()} {platform.python_version()}"
+    return f"{time.strftime('%Y-%m-%d %H:%M')}, {python}, {platform.system()}, {os.cpu_count()} cores, {load}"

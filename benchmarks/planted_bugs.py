@@ -11,8 +11,6 @@ is no larger than the smallest one known, in any of the four, has reached it.
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import sys
 import tempfile
 import time
@@ -23,6 +21,7 @@ from typing import Final
 _ROOT = Path(__file__).resolve().parent.parent
 sys.path[:0] = [str(_ROOT), str(_ROOT / "src")]
 
+from benchmarks import measuring  # noqa: E402
 from benchmarks.planted import BUGS, Bug  # noqa: E402
 from benchmarks.planted.searching import (  # noqa: E402
     EVERY_PHASE,
@@ -43,7 +42,7 @@ def main() -> None:
     options = _parser().parse_args()
     bugs = [bug for bug in BUGS if bug.name in (options.only or bug.name)]
     phases = EVERY_PHASE if options.explain else WITHOUT_EXPLAIN
-    print(_machine())
+    print(measuring.machine())
     print(f"phases: {', '.join(phase.name for phase in phases)}; {options.examples} examples")
     _check_known(bugs)
     for seed in range(options.first_seed, options.first_seed + options.seeds):
@@ -113,12 +112,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--explain", action="store_true", help="with Hypothesis' explain phase")
     parser.add_argument("--show", action="store_true", help="print the scenarios that were found")
     return parser
-
-
-def _machine() -> str:
-    load = f"load {os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else "load unknown"
-    python = f"{platform.python_implementation()} {platform.python_version()}"
-    return f"{time.strftime('%Y-%m-%d %H:%M')}, {python}, {platform.system()}, {os.cpu_count()} cores, {load}"
 
 
 if __name__ == "__main__":

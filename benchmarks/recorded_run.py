@@ -19,8 +19,9 @@ from benchmarks import targets
 
 from pytest_nos_stress import MultiAgentSimulator, StressResult
 from pytest_nos_stress.artifacts import snapshot
+from pytest_nos_stress.measurements import Measurements
 from pytest_nos_stress.report import page
-from pytest_nos_stress.statistics import Measurements, compute
+from pytest_nos_stress.statistics import compute
 
 _REPETITIONS = 5
 

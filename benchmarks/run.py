@@ -11,10 +11,7 @@ comparison with Locust, name a Python that has it: ``--locust-python /path/to/ve
 from __future__ import annotations
 
 import argparse
-import os
-import platform
 import sys
-import time
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
@@ -25,6 +22,7 @@ from benchmarks import (  # noqa: E402
     async_agents,
     import_cost,
     log_lag,
+    measuring,
     memory,
     statistics_time,
     throughput,
@@ -49,7 +47,7 @@ _VERDICTS = {True: "met", False: "MISSED", None: ""}
 def main() -> None:
     options = _parser().parse_args()
     effort = _effort(quick=options.quick, locust_python=options.locust_python)
-    print(_machine())
+    print(measuring.machine())
     missed = 0
     for name in options.sections or _SECTIONS:
         print(f"\n{name}: {_first_line_of_module(_SECTIONS[name])}", flush=True)
@@ -73,13 +71,6 @@ def _effort(*, quick: bool, locust_python: str) -> Effort:
     if quick:
         return Effort(1, 5, 100_000, 4_096, 1.0, locust_python)
     return Effort(5, 31, 1_000_000, 40_960, 6.0, locust_python)
-
-
-def _machine() -> str:
-    cores = os.cpu_count()
-    load = f"load {os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else "load unknown"
-    python = f"{platform.python_implementation()} {platform.python_version()}"
-    return f"{time.strftime('%Y-%m-%d %H:%M')}, {python}, {platform.system()}, {cores} cores, {load}"
 
 
 def _first_line_of_module(function: Callable[..., object]) -> str:

@@ -16,8 +16,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_nos_stress import MultiAgentSimulator, Operation, Scenario, StressResult
+from pytest_nos_stress.measurements import Counts, Measurements
 from pytest_nos_stress.records import Batch, Records
-from pytest_nos_stress.statistics import Counts, Measurements, aggregate, fairness, iso_utc, summarise_durations
+from pytest_nos_stress.statistics import aggregate, fairness, iso_utc, summarise_durations
 from pytest_nos_stress.target import bind
 
 KEYS = {"total_operations", "successful_operations", "failed_operations", "missing_data_events"}

@@ -595,3 +595,31 @@ def test_an_end_that_is_in_no_window_and_would_have_broken_the_threshold_is_a_wa
     assert held.warning == "the last 4.02 s are in no window, and there it is 500 ms"
     assert result.summary["notes"] == [f"latency.max < 100ms over 10s holds, but {held.warning}"]
     assert held.row()[1].endswith(f"; {held.warning})")
+
+
+def test_an_error_exactly_at_the_end_of_the_last_window_is_not_taken_for_judged(tmp_path: Path) -> None:
+    """At 10 s sharp the second window would begin, which the run is too short for."""
+
+    def buy(operation: Operation) -> None:
+        if operation.index == 9:
+            raise ValueError("at ten seconds")
+
+    result = MultiAgentSimulator(
+        agents=1,
+        tasks=["buy"],
+        operations_per_agent=12,
+        min_delay=1,
+        max_delay=1,
+        missing_data_prob=0,
+        failure_prob=0,
+        engine="virtual",
+        target={"buy": buy},
+        thresholds=["errors == 0 over 10s"],
+        output_dir=tmp_path,
+        report="none",
+        gate=False,
+    ).run()
+    windows, rest = result.verdicts
+    assert windows.verdict == "held"
+    assert (rest.verdict, rest.measured) == ("broken", 1)
+    assert not result.passed

@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from .evidence import Evidence
+from .measurements import Measurements
 from .phases import STEADY
 from .scenario import Scenario
-from .statistics import Measurements
 from .text import safe_name
 from .thresholds import Threshold, parse
 from .verdict import BROKEN, HELD, NOT_APPLICABLE, NOT_ENOUGH_DATA, Verdict, show

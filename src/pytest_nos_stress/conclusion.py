@@ -10,9 +10,9 @@ from . import checks, failure, harness, statistics, verdict, writing
 from .comparing import Baselines
 from .errors import CheckFailed, Deadlock, RunFailed, ThresholdsNotMet
 from .evidence import Evidence
+from .measurements import Measurements
 from .performance import COMPLETED, DEADLOCKED, HUNG, Performance
 from .result import StressResult
-from .statistics import Measurements
 from .text import from_target_on, one_line
 from .thresholds import Threshold
 from .writing import Outputs

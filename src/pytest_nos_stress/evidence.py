@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from .measurements import Measurements
 from .phases import STEADY, Phase, phases_of
 from .scenario import Scenario
-from .statistics import Measurements
 from .vitals import Vitals
 
 if TYPE_CHECKING:

@@ -10,11 +10,11 @@ The lag is exact and needs no probe: every operation knows when it was due and w
 
 from __future__ import annotations
 
-import os
-import sys
 from typing import Any, Final
 
-from .statistics import Measurements, summarise_durations
+from .machine import has_gil, processors
+from .measurements import Measurements
+from .statistics import summarise_durations
 from .vitals import Vitals
 
 PROCESSOR: Final = "processor"
@@ -63,18 +63,6 @@ def assess(
         share = waited_ns / 1e9 / (agents * vitals.real_seconds)
         part, words = _bottleneck(figures, vitals, measured, engine, share)
     return {"bottleneck": part, "words": words, **figures}
-
-
-def processors() -> int:
-    """How many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def has_gil() -> bool:
-    """Whether threads of this interpreter take turns."""
-    return bool(getattr(sys, "_is_gil_enabled", lambda: True)())
 
 
 def _bottleneck(

@@ -23,11 +23,11 @@ from .faults import catalogue
 from .faults.clients import wire_of
 from .faults.suspension import suspended
 from .faults.wire import connected
+from .measurements import Measurements
 from .outcome import FAILED, MISSING
 from .recording import Recorder
 from .records import Records
 from .scenario import Scenario
-from .statistics import Measurements
 from .target import Task
 from .thresholds import Threshold
 from .vitals import Vitals
@@ -112,7 +112,6 @@ class Performance:
         self.hung: dict[str, str] = {}
         self._late: dict[Agent, int] = {}
         self._every = checks.every
-        self._looks_at_checks = self._every is not None
         if one_at_a_time and self._abort.watches:
             self._every = self._every or _LOOKS_IN_VIRTUAL_TIME
         self.has_performed_everything = False
@@ -241,20 +240,14 @@ class Performance:
         """Which threshold ended the run early, if one did."""
         return self._abort.aborted
 
-    def measured(self) -> Measurements:
-        """What the records say so far."""
+    def measured(self, until_ns: int | None = None) -> Measurements:
+        """What the records say so far: until a time on the engine's clock, or until the last operation's end."""
         in_virtual_time = self.engine.sequence is not None
-        return Measurements(self.records, self.clock.started_ns, modelled_time=in_virtual_time)
+        return Measurements(self.records, self.clock.started_ns, until_ns, modelled_time=in_virtual_time)
 
     def _evidence_so_far(self) -> Evidence:
         """Up to now, and not to the last operation's end: a target that stands still shows in that."""
-        so_far = Measurements(
-            self.records,
-            self.clock.started_ns,
-            self.clock.now_ns(),
-            modelled_time=self.engine.sequence is not None,
-        )
-        return Evidence(so_far, self.scenario, self.vitals)
+        return Evidence(self.measured(self.clock.now_ns()), self.scenario, self.vitals)
 
     def _at_each_turn(self, look_at_process: Callable[[float], None]) -> Callable[[float], None]:
         """What the recorder does after each turn, when its records are up to date."""
@@ -281,7 +274,7 @@ class Performance:
         """Called by an agent after an operation, while no other one performs anything."""
         if self.engine.sequence is not None:
             self._look_whether_to_abort()
-        if self._looks_at_checks and self.aborted is None:
+        if self.checks.every and self.aborted is None:
             self._look_at_checks(agent)
 
     def _look_at_checks(self, agent: engines.EngineAgent) -> None:

@@ -6,19 +6,20 @@ import os
 import sys
 from collections.abc import Collection, Iterable
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import pytest
 
 from . import precedence, settings, terminal
 from .artifacts.files import SCENARIO_NAME
-from .checks import BROKEN, eventually, sometimes
+from .checks import eventually, sometimes
 from .engines import virtual  # noqa: F401 - its import is no part of a test's first run
-from .errors import CheckFailed, RunFailed, ThresholdsNotMet
+from .errors import RunFailed
 from .faults.clients import flaky
 from .faults.wire import a_run_goes_on
 from .live import Live
 from .performance import INTERRUPTED
+from .plugin_failure import Failure, kind_of
 from .plugin_session import StressSession, body_arguments, uses_proxy
 from .result import StressResult
 from .settings import SETTINGS, SettingError
@@ -34,20 +35,6 @@ class BodyFailed(pytest.fail.Exception, AssertionError):  # type: ignore[name-de
     """A body's run did not pass: shown without a traceback, an ``AssertionError`` to ``xfail(raises=...)``."""
 
     __module__ = "builtins"  # as pytest's own outcomes, so that a summary shows the message, not the module
-
-
-class Failure(NamedTuple):
-    """What a test failed of, so that another failure can be told from the same one again."""
-
-    error: BaseException
-    kind: tuple[str, ...]
-    error_types: frozenset[str] = frozenset()
-    """The types of the target's errors."""
-
-    def is_like(self, other: Failure) -> bool:
-        """Whether it is the same again, perhaps with fewer types of errors."""
-        types_agree = not other.error_types or bool(self.error_types & other.error_types)
-        return self.kind == other.kind and types_agree
 
 
 class StressSimulator:
@@ -180,7 +167,7 @@ class StressSimulator:
         error = excinfo.value
         if self._problem is not None and (error is self._problem or isinstance(error, BodyFailed)):
             types = self._problem.result.error_types if isinstance(self._problem, RunFailed) else []
-            return Failure(self._problem, _kind_of(self._problem), frozenset(one["type"] for one in types))
+            return Failure(self._problem, kind_of(self._problem), frozenset(one["type"] for one in types))
         crash = excinfo.traceback[-1]
         return Failure(error, (error_name(error), f"{crash.path}:{crash.lineno}"))
 
@@ -349,12 +336,3 @@ def current_example() -> object:
     """The example that Hypothesis is running; None outside of ``@given``."""
     control = sys.modules.get("hypothesis.control")
     return getattr(getattr(control, "_current_build_context", None), "value", None)
-
-
-def _kind_of(problem: BaseException) -> tuple[str, ...]:
-    """Exceptions of two runs are of one kind if the same checks or thresholds did not hold."""
-    if isinstance(problem, CheckFailed):
-        return (error_name(problem), *(one.name for one in problem.result.checks if one.verdict == BROKEN))
-    if isinstance(problem, ThresholdsNotMet):
-        return (error_name(problem), *(one.threshold.text for one in problem.result.verdicts if not one.passes))
-    return (error_name(problem),)

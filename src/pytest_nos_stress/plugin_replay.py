@@ -18,7 +18,7 @@ from .checks import BROKEN, NEVER_SEEN
 from .errors import CheckFailed, RunFailed, ThresholdsNotMet
 from .failure import describe
 from .metrics import COUNTS
-from .plugin_fixture import Failure
+from .plugin_failure import Failure
 from .plugin_session import StressSession, is_under_given
 from .plugin_source import ready_made_test
 from .result import StressResult

@@ -25,7 +25,8 @@ from .text import one_line
 
 if TYPE_CHECKING:
     from .live import Live
-    from .plugin_fixture import Failure, StressSimulator
+    from .plugin_failure import Failure
+    from .plugin_fixture import StressSimulator
     from .plugin_proxies import StressProxy
     from .plugin_replay import Replay
 

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 from .checks import BROKEN, CheckFunction, CheckVerdict, Question
 from .errors import CheckFailed
 from .evidence import Evidence
+from .measurements import Measurements
 from .records import Records
 from .scenario import Scenario
-from .statistics import Measurements, aggregate
+from .statistics import aggregate
 from .timeline import history
 from .verdict import Verdict
 from .vitals import Samples

@@ -10,8 +10,8 @@ from typing import Any, Final
 
 import numpy as np
 
+from .measurements import Measurements
 from .outcome import FAILED
-from .statistics import Measurements
 
 PARTS: Final = 60
 

@@ -12,9 +12,10 @@ from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
 from .evidence import Evidence
+from .measurements import Counts, Measurements, Selection
 from .metrics import COUNTS, DURATIONS, FAIRNESS, MEMORY, RATES, THROUGHPUT
 from .phases import STEADY
-from .statistics import Counts, Measurements, Selection, aggregate, fairness
+from .statistics import aggregate, fairness
 from .thresholds import Threshold, parse
 
 HELD: Final = "held"
@@ -220,15 +221,13 @@ def _judge_windows(threshold: Threshold, measured: Measurements, evidence: Evide
 
 
 def _judged(verdict: Verdict, measured: Measurements) -> Selection:
-    """Which operations a verdict has judged: with windows, those up to the end of the last one."""
-    threshold = verdict.threshold
-    lasts = measured.started_ns + round(_whole_windows(verdict) * 1e9) if verdict.windows else None
-    return Selection(threshold.agent, threshold.task, threshold.faults, lasts)
-
-
-def _whole_windows(verdict: Verdict) -> float:
-    """Seconds from the first window's start to the last one's end."""
-    return verdict.windows[-1].end - verdict.windows[0].start
+    """Which operations a verdict has judged: with windows that do not reach the end, those before that."""
+    threshold, before_ns = verdict.threshold, None
+    if verdict.windows:
+        lasted = verdict.windows[-1].end - verdict.windows[0].start
+        end = measured.started_ns + round(lasted * 1e9)
+        before_ns = end if end < measured.ended_ns else None
+    return Selection(threshold.agent, threshold.task, threshold.faults, before_ns)
 
 
 def _counts(threshold: Threshold, measured: Measurements) -> Counts:

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from pytest_nos_stress import Scenario, statistics
+from pytest_nos_stress.measurements import Measurements
 from pytest_nos_stress.phases import Phase
 from pytest_nos_stress.records import Batch, Column, Records
-from pytest_nos_stress.statistics import Measurements
 from pytest_nos_stress.target import Task
 from pytest_nos_stress.thresholds import parse
 from pytest_nos_stress.timeline import history

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import platform
 import re
 import sys
@@ -22,6 +21,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from pytest_nos_stress import __version__
+from pytest_nos_stress.machine import has_gil, processors
 from pytest_nos_stress.scenario import Scenario
 from pytest_nos_stress.text import one_line, shorten
 
@@ -151,7 +151,7 @@ def _machine() -> dict[str, Any]:
     return {
         "architecture": platform.machine(),
         "processor": _processor(),
-        "processors": _processors(),
+        "processors": processors(),
         "system": platform.system(),
     }
 
@@ -168,17 +168,9 @@ def _processor() -> str:
     return " ".join(found[1].split()) if found else ""
 
 
-def _processors() -> int:
-    """How many processors this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
 def _python() -> dict[str, Any]:
-    has_gil = getattr(sys, "_is_gil_enabled", lambda: True)
     return {
-        "gil": bool(has_gil()),
+        "gil": has_gil(),
         "implementation": platform.python_implementation(),
         "version": f"{sys.version_info.major}.{sys.version_info.minor}",
     }

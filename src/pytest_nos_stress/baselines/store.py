@@ -29,7 +29,6 @@ from .identity import Identity, in_words, is_modelled
 from .profile import Profile
 
 SCHEMA_VERSION: Final = 1
-DIRECTORY: Final = ".stress-baselines"
 MOST_RUNS: Final = 10
 MOST_PLACES: Final = 20
 _MOST_BYTES: Final = 64 << 20
