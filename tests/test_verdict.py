@@ -623,3 +623,33 @@ def test_an_error_exactly_at_the_end_of_the_last_window_is_not_taken_for_judged(
     assert windows.verdict == "held"
     assert (rest.verdict, rest.measured) == ("broken", 1)
     assert not result.passed
+
+
+def test_the_last_operation_of_a_run_by_duration_is_no_end_to_warn_of(tmp_path: Path) -> None:
+    """An operation takes 202 ms with its pause: the 50th ends at 10.1 s, 5 ms after the only window."""
+
+    def buy(operation: Operation) -> None:
+        operation.sleep(0.102)
+        if operation.index == 49:
+            raise ConnectionError("late")
+
+    result = MultiAgentSimulator(
+        agents=1,
+        tasks=["buy"],
+        duration=10.05,
+        min_delay=0.1,
+        max_delay=0.1,
+        missing_data_prob=0,
+        failure_prob=0,
+        engine="virtual",
+        target={"buy": buy},
+        expected_errors=ConnectionError,
+        thresholds=["failure_rate < 10% over 10.095s"],
+        output_dir=tmp_path,
+        report="none",
+        gate=False,
+    ).run()
+    (held, _) = result.verdicts
+    assert result.failures == 1
+    assert (held.verdict, held.warning, held.note) == ("held", "", "at 0s-10.1s")
+    assert result.summary["notes"] == []

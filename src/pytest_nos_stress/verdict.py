@@ -26,6 +26,8 @@ NOT_APPLICABLE: Final = "not applicable"
 _FEWEST_AGENTS: Final = 2
 _FEWEST_FOR_A_SPREAD: Final = 2
 _MOST_WINDOWS: Final = 100_000
+_SHORTEST_TOLD: Final = 0.01
+"""Of a window: a run by duration ends with a last operation or two, of which a rate says nothing."""
 
 
 class Window(NamedTuple):
@@ -209,7 +211,7 @@ def _judge_windows(threshold: Threshold, measured: Measurements, evidence: Evide
     if verdicts[worst].note:
         note = f"{verdicts[worst].note}, {note}"
     warning = ""
-    if spans[-1][1] < start + measured.elapsed:
+    if start + measured.elapsed - spans[-1][1] >= _SHORTEST_TOLD * length:
         tail = measured.ended_after(spans[-1][1] - start)
         left_out = f"the last {tail.elapsed:.3g} s are in no window"
         verdict = _judge_part(threshold, tail, evidence, is_window=True)
