@@ -18,9 +18,6 @@ from typing import Any, NamedTuple
 import hypothesis  # noqa: F401
 import pytest
 
-import pytest_nos_stress.plugin_fixture
-import pytest_nos_stress.plugin_reports  # noqa: F401
-
 pytest_plugins = ["pytester"]
 
 MARGIN = 6.0  # A run must end within 2 s; the rest is for the end of pytest on a busy machine.
@@ -36,7 +33,7 @@ def pytest_collection_finish() -> None:
 @pytest.fixture
 def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     """What hangs is given up after a moment, and not after the seconds that agents on a busy machine are given."""
-    for engine in ("asynchronous", "threads", "virtual"):
+    for engine in ("asyncio_engine", "threads", "virtual.engine"):
         monkeypatch.setattr(f"pytest_nos_stress.engines.{engine}._GRACE", 0.3)
 
 
@@ -115,5 +112,5 @@ def live_clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
             return now[0]
 
     now = [100.0]
-    monkeypatch.setattr("pytest_nos_stress.live.time", Time)
+    monkeypatch.setattr("pytest_nos_stress.reporting.progress.time", Time)
     return now

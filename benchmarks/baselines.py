@@ -31,11 +31,11 @@ import numpy as np  # noqa: E402
 from benchmarks import measuring  # noqa: E402
 
 from pytest_nos_stress import MultiAgentSimulator, Operation  # noqa: E402
-from pytest_nos_stress.baselines import store  # noqa: E402
-from pytest_nos_stress.baselines.comparison import compare, default_expressions  # noqa: E402
-from pytest_nos_stress.baselines.identity import Identity  # noqa: E402
-from pytest_nos_stress.baselines.profile import Profile  # noqa: E402
-from pytest_nos_stress.thresholds import Threshold, parse  # noqa: E402
+from pytest_nos_stress.results.baselines import store  # noqa: E402
+from pytest_nos_stress.results.baselines.comparison import compare, default_expressions  # noqa: E402
+from pytest_nos_stress.results.baselines.fingerprint import Identity  # noqa: E402
+from pytest_nos_stress.results.baselines.sketch import Profile  # noqa: E402
+from pytest_nos_stress.results.thresholds import Threshold, parse  # noqa: E402
 
 _SLOWDOWN: Final = 1.3
 _AGENTS: Final = 4

@@ -35,9 +35,9 @@ sys.path[:0] = [str(_ROOT), str(_ROOT / "src")]
 
 from benchmarks.measuring import ask, median_and_range  # noqa: E402
 
-from pytest_nos_stress.market.book import Order, OrderBook, Side  # noqa: E402
-from pytest_nos_stress.market.embedded import EmbeddedExchange  # noqa: E402
-from pytest_nos_stress.market.exchange import Exchange  # noqa: E402
+from pytest_nos_stress.market.exchange.book import Order, OrderBook, Side  # noqa: E402
+from pytest_nos_stress.market.exchange.embedded import EmbeddedExchange  # noqa: E402
+from pytest_nos_stress.market.exchange.exchange import Exchange  # noqa: E402
 from pytest_nos_stress.market.lock import ExchangeLock  # noqa: E402
 from pytest_nos_stress.market.quotes import Quote  # noqa: E402
 

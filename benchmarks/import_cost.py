@@ -18,8 +18,8 @@ from typing import Final
 from . import measuring
 from .measuring import Effort, Figure
 
-PLUGIN: Final = "pytest_nos_stress.plugin"
-_MUST_STAY_OUT: Final = ("numpy", "hypothesis", "pytest_nos_stress.simulator")
+PLUGIN: Final = "pytest_nos_stress.plugin.hooks"
+_MUST_STAY_OUT: Final = ("numpy", "hypothesis", "pytest_nos_stress.run.simulator")
 _BUDGET_MS: Final = 1.0
 
 _TIMED_IMPORT: Final = f"""

@@ -18,10 +18,10 @@ from pathlib import Path
 from benchmarks import targets
 
 from pytest_nos_stress import MultiAgentSimulator, StressResult
-from pytest_nos_stress.artifacts import snapshot
-from pytest_nos_stress.measurements import Measurements
-from pytest_nos_stress.report import page
-from pytest_nos_stress.statistics import compute
+from pytest_nos_stress.reporting.files import snapshot
+from pytest_nos_stress.reporting.html import page
+from pytest_nos_stress.results.measurements import Measurements
+from pytest_nos_stress.results.stats import compute
 
 _REPETITIONS = 5
 

@@ -33,7 +33,7 @@ from benchmarks.planted import BUGS, Bug  # noqa: E402
 from benchmarks.planted.searching import Search, search  # noqa: E402
 
 from pytest_nos_stress import PlannedOperation, Scenario  # noqa: E402
-from pytest_nos_stress.strategies import DELAYS, SEED_FAULTS, scenarios  # noqa: E402
+from pytest_nos_stress.search.strategies import DELAYS, SEED_FAULTS, scenarios  # noqa: E402
 
 _Strategy = st.SearchStrategy[Scenario]
 _SEEDS: Final = st.integers(0, 0xFFFF)

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_nos_stress import MultiAgentSimulator, Operation, Scenario
-from pytest_nos_stress.plan import AgentPlan
+from pytest_nos_stress.scenario.schedule import AgentPlan
 
 _WARM_UP = 50
 _DELAYS = {"none": (0.0, 0.0), "drawn": (0.05, 0.15)}

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from pytest_nos_stress.settings import SESSION_SETTINGS, SETTINGS, Setting
+from pytest_nos_stress.config.options import SESSION_SETTINGS, SETTINGS, Setting
 
 ROOT = Path(__file__).resolve().parent.parent
 _START, _END = "<!-- options -->\n", "<!-- /options -->"

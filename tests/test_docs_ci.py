@@ -22,7 +22,7 @@ GITHUB, GITLAB, AZURE, JENKINS = "GitHub Actions", "GitLab CI", "Azure Pipelines
 SCHEMAS = {GITHUB: "github-workflows", GITLAB: "gitlab-ci", AZURE: "azure-pipelines"}
 ONLY_NEEDED_PLUGINS = {
     "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
-    "PYTEST_PLUGINS": "xdist.plugin,xdist.looponfail,pytest_nos_stress.plugin",
+    "PYTEST_PLUGINS": "xdist.plugin,xdist.looponfail,pytest_nos_stress.plugin.hooks",
 }
 PROJECT = """
 import pytest

@@ -48,7 +48,7 @@ def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
 
 def test_a_star_import_gives_the_public_names(tmp_path: Path) -> None:
     printed = python("from pytest_nos_stress import *\nprint(Scenario, run_stress_test.__name__)", tmp_path)
-    assert printed == "<class 'pytest_nos_stress.scenario.Scenario'> run_stress_test\n"
+    assert printed == "<class 'pytest_nos_stress.scenario.scenario.Scenario'> run_stress_test\n"
 
 
 def test_importing_the_package_imports_nothing_heavy(tmp_path: Path) -> None:
@@ -66,8 +66,8 @@ print(sorted(name for name in new if name.startswith("pytest_nos_stress")))
 def test_the_settings_can_be_read_without_anything_heavy(tmp_path: Path) -> None:
     code = """
 import sys
-import pytest_nos_stress.settings
-print("numpy" in sys.modules, "pytest_nos_stress.simulator" in sys.modules)
+import pytest_nos_stress.config.options
+print("numpy" in sys.modules, "pytest_nos_stress.run.simulator" in sys.modules)
 """
     assert python(code, tmp_path) == "False False\n"
 

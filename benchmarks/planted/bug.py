@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from pytest_nos_stress import Scenario
-from pytest_nos_stress.plan import AgentPlan
+from pytest_nos_stress.scenario.schedule import AgentPlan
 
 Row = tuple[str, str] | tuple[str, str, str | None] | tuple[str, str, str | None, float]
 

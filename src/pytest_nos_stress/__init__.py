@@ -10,19 +10,20 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .checks import eventually, sometimes
-    from .engines.locks import cooperating_locks
+    from pytest_nos_stress.config.options import SettingError
+    from pytest_nos_stress.engines.virtual.locks import cooperating_locks
+    from pytest_nos_stress.faults.clients import flaky
+    from pytest_nos_stress.faults.errors import InjectedFault
+    from pytest_nos_stress.faults.network import Network
+    from pytest_nos_stress.plugin.proxy_fixture import StressProxy
+    from pytest_nos_stress.plugin.simulator_fixture import StressSimulator
+    from pytest_nos_stress.results.result import StressResult
+    from pytest_nos_stress.run.checks import eventually, sometimes
+    from pytest_nos_stress.run.simulator import MultiAgentSimulator, run_stress_test
+    from pytest_nos_stress.scenario.operation import AsyncOperation, Operation
+    from pytest_nos_stress.scenario.scenario import PlannedOperation, Scenario
+
     from .errors import CheckFailed, Deadlock, MissingDataError, RunFailed, ThresholdsNotMet
-    from .faults.clients import flaky
-    from .faults.errors import InjectedFault
-    from .faults.network import Network
-    from .operation import AsyncOperation, Operation
-    from .plugin_fixture import StressSimulator
-    from .plugin_proxies import StressProxy
-    from .result import StressResult
-    from .scenario import PlannedOperation, Scenario
-    from .settings import SettingError
-    from .simulator import MultiAgentSimulator, run_stress_test
 
 __version__ = "0.1.0"
 
@@ -51,27 +52,27 @@ __all__ = [
 ]
 
 _MODULES = {
-    "AsyncOperation": "operation",
+    "AsyncOperation": "scenario.operation",
     "InjectedFault": "faults.errors",
     "Network": "faults.network",
     "flaky": "faults.clients",
     "CheckFailed": "errors",
     "Deadlock": "errors",
-    "PlannedOperation": "scenario",
-    "cooperating_locks": "engines.locks",
-    "eventually": "checks",
-    "sometimes": "checks",
+    "PlannedOperation": "scenario.scenario",
+    "cooperating_locks": "engines.virtual.locks",
+    "eventually": "run.checks",
+    "sometimes": "run.checks",
     "MissingDataError": "errors",
-    "MultiAgentSimulator": "simulator",
-    "Operation": "operation",
+    "MultiAgentSimulator": "run.simulator",
+    "Operation": "scenario.operation",
     "RunFailed": "errors",
-    "Scenario": "scenario",
-    "SettingError": "settings",
-    "StressResult": "result",
-    "StressProxy": "plugin_proxies",
-    "StressSimulator": "plugin_fixture",
+    "Scenario": "scenario.scenario",
+    "SettingError": "config.options",
+    "StressResult": "results.result",
+    "StressProxy": "plugin.proxy_fixture",
+    "StressSimulator": "plugin.simulator_fixture",
     "ThresholdsNotMet": "errors",
-    "run_stress_test": "simulator",
+    "run_stress_test": "run.simulator",
 }
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .result import StressResult
+    from pytest_nos_stress.results.result import StressResult
 
 
 class MissingDataError(Exception):

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 # Before pytester, which forgets what is imported in its own runs: NumPy cannot be imported a second time.
-import pytest_nos_stress.plugin_fixture  # noqa: F401
+import pytest_nos_stress.plugin.simulator_fixture  # noqa: F401
 
 PREAMBLE = """
 import asyncio, gc, pathlib, threading, time

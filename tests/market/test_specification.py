@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 
 from pytest_nos_stress import MultiAgentSimulator, Operation, Scenario, SettingError
-from pytest_nos_stress.market.events import EVENTS
+from pytest_nos_stress.market.prices.events import EVENTS
+from pytest_nos_stress.market.prices.volatility import MODELS
 from pytest_nos_stress.market.specification import check_market
-from pytest_nos_stress.market.volatility import MODELS
 
 BARS = """timestamp,open,high,low,close,volume
 2026-01-05T14:30:00Z,{0},{0},{0},{0},9

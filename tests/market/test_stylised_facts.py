@@ -16,9 +16,9 @@ import numpy as np
 import pytest
 
 from pytest_nos_stress.market import Market
-from pytest_nos_stress.market.draws import Floats, normals
+from pytest_nos_stress.market.prices.rng import Floats, normals
 from pytest_nos_stress.market.stylised_facts import BOUNDS, StylisedFacts, broken, stylised_facts
-from pytest_nos_stress.plan import agent_key
+from pytest_nos_stress.scenario.schedule import agent_key
 
 SEEDS = 60
 WALKS = 100

@@ -14,7 +14,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
 
-from pytest_nos_stress.settings import SettingError
+from pytest_nos_stress.config.options import SettingError
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -146,11 +146,11 @@ def create(
 
         return ThreadsEngine()
     if name == "virtual":
-        from .virtual import VirtualEngine
+        from pytest_nos_stress.engines.virtual.engine import VirtualEngine
 
         return VirtualEngine(own_threads=own_threads, patience=patience)
     if name == "asyncio":
-        from .asynchronous import AsyncioEngine
+        from .asyncio_engine import AsyncioEngine
 
         return AsyncioEngine(loop)
     raise SettingError(f"{label}={name!r}: does not exist yet; allowed: 'threads', 'asyncio', 'virtual'")

@@ -13,11 +13,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from pytest_nos_stress.settings import SettingError
+from pytest_nos_stress._internal.stacks import stack_of
+from pytest_nos_stress.config.options import SettingError
 
 from . import A, After, EngineAgent, LostAgent, Standstill, Unfinished
 from .safepoint import Safepoint
-from .stacks import stack_of
 
 _WATCH_INTERVAL: Final = 0.1
 _GRACE: Final = 1.5

@@ -11,7 +11,7 @@ from .errors import (
     RequestRejected,
     RequestTimeout,
 )
-from .table import FAULTS
+from .mix import FAULTS
 
 __all__ = [
     "FAULTS",

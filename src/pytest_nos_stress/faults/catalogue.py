@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterable, Mapping
 from numbers import Number
 from typing import Any, Final, NamedTuple
 
-from pytest_nos_stress.kinds import LONGEST_SECONDS, Refused
-from pytest_nos_stress.kinds import seconds as seconds_of
-from pytest_nos_stress.options import Options
+from pytest_nos_stress._internal.frozen import Options
+from pytest_nos_stress.config.validators import LONGEST_SECONDS, Refused
+from pytest_nos_stress.config.validators import seconds as seconds_of
 
 Parameters = Mapping[str, Any]
 

@@ -21,10 +21,10 @@ from pathlib import PurePath
 from types import AsyncGeneratorType, BuiltinFunctionType, FunctionType, GeneratorType, MethodType
 from typing import Any, Final, cast
 
-from pytest_nos_stress.callables import code_of_call, is_coroutine_function
-from pytest_nos_stress.settings import SettingError, shown
+from pytest_nos_stress._internal.callables import code_of_call, is_coroutine_function
+from pytest_nos_stress.config.options import SettingError, shown
 
-from .wire import Wire
+from .client_faults import Wire
 
 _FUNCTIONS: Final = (FunctionType, MethodType, BuiltinFunctionType, functools.partial)
 _VALUES: Final = (str, bytes, int, float, complex, bool, type(None), dict, list, tuple, set, frozenset)

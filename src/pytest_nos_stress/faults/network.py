@@ -19,11 +19,11 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from pytest_nos_stress.kinds import COUNT, DELAY, SPAN, Kind
-from pytest_nos_stress.settings import SettingError, shown
+from pytest_nos_stress.config.options import SettingError, shown
+from pytest_nos_stress.config.validators import COUNT, DELAY, SPAN, Kind
 
 if TYPE_CHECKING:
-    from .network_draws import NetworkDraws
+    from .network_sampling import NetworkDraws
 
 DISTRIBUTIONS: Final = ("lognormal", "uniform", "normal", "pareto", "paretonormal", "constant")
 STRONGEST_CORRELATION: Final = 0.99
@@ -219,7 +219,7 @@ class Network:
 
     def draws(self, seed: int, agent: str) -> NetworkDraws:
         """What the network does to the agent's operations, from the first one on."""
-        from .network_draws import NetworkDraws
+        from .network_sampling import NetworkDraws
 
         return NetworkDraws(self, seed, agent)
 

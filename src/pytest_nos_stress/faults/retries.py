@@ -6,9 +6,9 @@ import operator
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from pytest_nos_stress.kinds import Refused
-from pytest_nos_stress.kinds import seconds as seconds_of
-from pytest_nos_stress.options import Options
+from pytest_nos_stress._internal.frozen import Options
+from pytest_nos_stress.config.validators import Refused
+from pytest_nos_stress.config.validators import seconds as seconds_of
 
 LONGEST_BACKOFF = 60.0
 

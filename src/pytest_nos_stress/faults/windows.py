@@ -11,8 +11,8 @@ import _thread
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from pytest_nos_stress.kinds import Refused
-from pytest_nos_stress.kinds import seconds as seconds_of
+from pytest_nos_stress.config.validators import Refused
+from pytest_nos_stress.config.validators import seconds as seconds_of
 
 _ALLOWED = "(from, to)", "{'after': event, 'lasts': seconds}"
 

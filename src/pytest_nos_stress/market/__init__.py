@@ -5,10 +5,13 @@ joins them into something that agents can trade on when there is no system of on
 plain Python: importing this package imports nothing outside the standard library.
 """
 
-from pytest_nos_stress.market.accounts import Balance
-from pytest_nos_stress.market.book import Depth, Order, OrderBook, Side, Status, Trade
-from pytest_nos_stress.market.embedded import Analysis, EmbeddedExchange, MarketView, TradingOperation
-from pytest_nos_stress.market.errors import (
+from pytest_nos_stress.market.exchange.accounts import Balance
+from pytest_nos_stress.market.exchange.book import Depth, Order, OrderBook, Side, Status, Trade
+from pytest_nos_stress.market.exchange.embedded import Analysis, EmbeddedExchange, MarketView, TradingOperation
+from pytest_nos_stress.market.exchange.exchange import Counts, Exchange
+from pytest_nos_stress.market.recorded.replay import Replay, replay
+
+from .errors import (
     AccountExists,
     BadQuote,
     IllegalStatusChange,
@@ -21,9 +24,7 @@ from pytest_nos_stress.market.errors import (
     UnknownOrder,
     UnknownSymbol,
 )
-from pytest_nos_stress.market.exchange import Counts, Exchange
-from pytest_nos_stress.market.quotes import DEFAULT_SYMBOLS, Bar, Market, MarketTrade, Quote
-from pytest_nos_stress.market.replay import Replay, replay
+from .quotes import DEFAULT_SYMBOLS, Bar, Market, MarketTrade, Quote
 
 __all__ = [
     "DEFAULT_SYMBOLS",

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from pytest_nos_stress.errors import MissingDataError
 
 if TYPE_CHECKING:
-    from pytest_nos_stress.market.book import Order
+    from pytest_nos_stress.market.exchange.book import Order
 
 _SHOWN = 10
 

@@ -17,10 +17,11 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, cast
 
-from pytest_nos_stress.market.errors import UnknownSymbol, what_there_is
-from pytest_nos_stress.market.source import TICKS_PER_UNIT as TICKS_PER_UNIT
-from pytest_nos_stress.market.source import PriceSource
-from pytest_nos_stress.settings import SettingError
+from pytest_nos_stress.config.options import SettingError
+
+from .errors import UnknownSymbol, what_there_is
+from .source import TICKS_PER_UNIT as TICKS_PER_UNIT
+from .source import PriceSource
 
 DEFAULT_SYMBOLS = ("AAPL", "AMZN", "GOOG", "MSFT", "TSLA")
 
@@ -191,7 +192,7 @@ def _source_of(
         if events:
             raise SettingError(f"events={events!r}: only a model has events, recorded prices are as they were")
         return model
-    from pytest_nos_stress.market.model import ModelSource
+    from pytest_nos_stress.market.prices.model import ModelSource
 
     return ModelSource(_checked(symbols), cast(str, model), seed, events)
 

@@ -12,9 +12,9 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from pytest_nos_stress.kinds import Refused
-from pytest_nos_stress.options import Options, plain
-from pytest_nos_stress.settings import shown
+from pytest_nos_stress._internal.frozen import Options, plain
+from pytest_nos_stress.config.options import shown
+from pytest_nos_stress.config.validators import Refused
 
 if TYPE_CHECKING:
     from .quotes import Market
@@ -90,7 +90,7 @@ def _builtin(value: Any) -> Any:
 @functools.lru_cache(maxsize=8)
 def _recorded(options: Options, _state: Any) -> PriceSource:
     """Recorded prices, read once for all runs of a session."""
-    from .replay import replay
+    from pytest_nos_stress.market.recorded.replay import replay
 
     given = {name: plain(one) for name, one in options.items()}
     return replay(given.pop("replay"), **given)

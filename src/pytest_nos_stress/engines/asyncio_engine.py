@@ -1,0 +1,339 @@
+"""The ``asyncio`` engine: ``async def`` tasks of many agents on one event loop, in real time.
+
+Choice: the run itself stays where it is, in a thread that watches; the agents are coroutines on a loop, which
+is the user's where one is given (the loop that their fixtures live on), and otherwise one in a thread of its
+own. So a task that blocks the loop is seen from outside, and Ctrl-C does not wait for it.
+
+Guarantees: as those of ``threads``. No agent performs anything before every agent's session is entered; what
+leaves an agent is kept for the run, whatever its type; after ``stop()`` pauses and sleeps end at once,
+operations have a second and a half to end by themselves and are cancelled then; what does not even end so is
+named with its stack.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import inspect
+import threading
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+from pytest_nos_stress._internal.stacks import stack_of, stack_of_awaiting
+from pytest_nos_stress.errors import Abandoned
+
+from . import A, After, AsyncAgent, EngineAgent, LostAgent, Standstill, Unfinished
+
+_WATCH_INTERVAL: Final = 0.1
+_GRACE: Final = 1.3
+_GRACE_OF_CANCELLED: Final = 0.3
+_PATIENCE: Final = 0.5
+_MOST_IN_A_ROW: Final = 8
+"""Operations of an agent without think time, before others have their turn where none of these waits."""
+_ENDED: Final = object()
+
+
+class LoopClock:
+    """The machine's monotonic clock, and sleeps on a loop that the end of a run cuts short."""
+
+    def __init__(self) -> None:
+        self.now_ns: Callable[[], int] = time.perf_counter_ns
+        self.wall_offset_ns = time.time_ns() - self.now_ns()
+        self.started_ns = self.now_ns()
+        self._sleeping: set[asyncio.Future[None]] = set()
+        self._stopped = False
+
+    async def sleep(self, seconds: float) -> None:
+        if self._stopped:
+            await asyncio.sleep(0)  # who waits again and again must let the loop go on
+            return
+        loop = asyncio.get_running_loop()
+        waking: asyncio.Future[None] = loop.create_future()
+        timer = loop.call_later(max(0.0, seconds), _wake, waking)
+        self._sleeping.add(waking)
+        try:
+            await waking
+        finally:
+            timer.cancel()
+            self._sleeping.discard(waking)
+
+    def end_sleeps(self) -> None:
+        """On the loop: nobody sleeps any more."""
+        self._stopped = True
+        for waking in list(self._sleeping):
+            _wake(waking)
+
+
+def _wake(waking: asyncio.Future[None]) -> None:
+    if not waking.done():
+        waking.set_result(None)
+
+
+class AsyncioEngine:
+    """Runs agents as coroutines. ``loop``: a running one to use; None starts one in a thread of its own."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+        self.clock = LoopClock()
+        self.lost: list[LostAgent] = []
+        self.unfinished: list[Unfinished] = []
+        self.overdue: list[Unfinished] = []
+        self.cut_short: list[Unfinished] = []
+        self.deadlock: Standstill | None = None
+        self.sequence: list[int] | None = None
+        self._loop = loop
+        self._loop_thread: int | None = None
+        self._stopping = False
+        self._has_begun = False
+        self._cancelled = False
+        self._ended = threading.Event()
+        self._tasks: dict[asyncio.Task[None], AsyncAgent] = {}
+        self._awaited = 0
+        self._running = 0
+        self._gate: asyncio.Event
+        self._rest: _Rest
+
+    def run(
+        self, agents: Sequence[AsyncAgent], watch: Callable[[], None], after: After | None = None, every: int = 1
+    ) -> None:
+        own = None if self._loop is not None else _OwnLoop()
+        loop = self._loop = self._loop or own.loop  # type: ignore[union-attr]
+        try:
+            loop.call_soon_threadsafe(self._begin, agents, after, every)
+            while not self._ended.wait(_WATCH_INTERVAL) and not self._stopping:
+                watch()
+        except BaseException:
+            self.stop()
+            raise
+        finally:
+            self._join()
+            if own is not None:
+                own.close(is_held=not self._ended.is_set())
+
+    def stop(self) -> None:
+        if not self._stopping and self._loop is not None:
+            self._stopping = True
+            self._loop.call_soon_threadsafe(self._wake_all)
+
+    def late(self, agents: Sequence[A], timeout_ns: int) -> dict[A, int]:
+        latest = self.clock.now_ns() - timeout_ns
+        return {one: since for one in agents if (since := one.busy_since()) is not None and since < latest}
+
+    # On the loop.
+
+    def _begin(self, agents: Sequence[AsyncAgent], after: After | None, every: int) -> None:
+        self._loop_thread = threading.get_ident()
+        self._awaited = self._running = len(agents)
+        self._gate = asyncio.Event()
+        self._rest = _Rest(after, every)
+        loop = asyncio.get_running_loop()
+        for agent in agents:
+            task = loop.create_task(self._live(agent))
+            self._tasks[task] = agent
+        for task in list(self._tasks):
+            task.add_done_callback(self._leave)
+
+    async def _live(self, agent: AsyncAgent) -> None:
+        """One agent's whole life."""
+        try:
+            async with agent.async_session():
+                await self._meet()
+                await self._perform(agent)
+        except asyncio.CancelledError as error:
+            if not self._cancelled:
+                self.lost.append(LostAgent(agent.name, error))
+                self.stop()
+        except BaseException as error:
+            self.lost.append(LostAgent(agent.name, error))
+            self.stop()
+
+    async def _perform(self, agent: AsyncAgent) -> None:
+        operations, rest = agent.operations(), self._rest
+        sleep = self.clock.sleep
+        in_a_row = 0
+        item: Any = None if self._stopping else next(operations, _ENDED)
+        while item is not _ENDED and not self._stopping:
+            if item is None:
+                await self._meet()
+                item = next(operations, _ENDED)
+                continue
+            if hasattr(type(item), "__await__"):
+                item = await self._awaited_by(operations, item)
+                continue
+            in_a_row = 0 if item else in_a_row + 1
+            if item:
+                await sleep(item)
+            elif in_a_row % _MOST_IN_A_ROW == 0:
+                await asyncio.sleep(0)
+            if rest.is_due:
+                await rest.wait()
+            if self._stopping:
+                return
+            rest.performing += 1
+            try:
+                item = next(operations, _ENDED)
+                while hasattr(type(item), "__await__"):
+                    item = await self._awaited_by(operations, item)
+            finally:
+                rest.performed(agent)
+        if inspect.iscoroutine(item):
+            item.close()
+
+    async def _awaited_by(self, operations: Any, answer: Any) -> Any:
+        """Await what an operation has given, hand it what came of that, and take what it gives next."""
+        try:
+            value = await answer
+        except BaseException as error:
+            if self._cancelled and isinstance(error, asyncio.CancelledError):
+                error = Abandoned("the run has ended")
+            return _next(operations.throw, error)
+        return _next(operations.send, value)
+
+    async def _meet(self) -> None:
+        """Wait until every agent that has not ended has come as far."""
+        gate = self._gate
+        self._awaited -= 1
+        if not self._awaited:
+            self._let_go()
+        await gate.wait()
+
+    def _let_go(self) -> None:
+        gate, self._gate = self._gate, asyncio.Event()
+        self._awaited = self._running
+        if self._stopping:
+            self._gate.set()
+        if not self._has_begun:
+            self._has_begun = True
+            self.clock.started_ns = self.clock.now_ns()
+        gate.set()
+
+    def _leave(self, task: asyncio.Task[None]) -> None:
+        self._tasks.pop(task, None)
+        self._running -= 1
+        self._awaited -= 1
+        if not self._running:
+            self._ended.set()
+        elif not self._awaited:
+            self._let_go()
+
+    def _wake_all(self) -> None:
+        self.clock.end_sleeps()
+        self._rest.release()
+        self._gate.set()
+
+    def _cancel_all(self) -> None:
+        self._cancelled = True
+        for task, agent in list(self._tasks.items()):
+            if agent.busy_since() is not None:
+                self.cut_short.append(Unfinished(agent.name, stack_of_awaiting(task.get_coro())))
+            task.cancel()
+
+    def _name_unfinished(self, named: threading.Event) -> None:
+        for task, agent in list(self._tasks.items()):
+            self.unfinished.append(Unfinished(agent.name, stack_of_awaiting(task.get_coro())))
+        names = {one.agent for one in self.unfinished}
+        self.cut_short = [one for one in self.cut_short if one.agent not in names]
+        named.set()
+
+    # In the thread of the run.
+
+    def _join(self) -> None:
+        loop = self._loop
+        if loop is None or self._ended.wait(_GRACE if self._stopping else None):
+            return
+        loop.call_soon_threadsafe(self._cancel_all)
+        if self._ended.wait(_GRACE_OF_CANCELLED):
+            return
+        named = threading.Event()
+        loop.call_soon_threadsafe(self._name_unfinished, named)
+        if not named.wait(_WATCH_INTERVAL):
+            self.unfinished.append(Unfinished(self._who_blocks(), stack_of(self._loop_thread)))
+
+    def _who_blocks(self) -> str:
+        return next((agent.name for agent in self._tasks.values() if agent.busy_since() is not None), "no agent")
+
+
+class _Rest:
+    """Once in so many operations all agents rest between two of theirs, and a function is called."""
+
+    def __init__(self, after: After | None, every: int) -> None:
+        self._after = after
+        self._every = every
+        self._count = 0
+        self._over = asyncio.Event()
+        self._given_up: asyncio.TimerHandle | None = None
+        self.performing = 0
+        self.is_due = False
+
+    async def wait(self) -> None:
+        while self.is_due:
+            await self._over.wait()
+
+    def performed(self, agent: EngineAgent) -> None:
+        self.performing -= 1
+        if self._after is None:
+            return
+        self._count += 1
+        if self._count % self._every == 0 and not self.is_due:
+            self.is_due = True
+            self._given_up = asyncio.get_running_loop().call_later(_PATIENCE, self.release)
+        if self.is_due and not self.performing:
+            try:
+                self._after(agent)
+            finally:
+                self.release()
+
+    def release(self) -> None:
+        """Let all go on: those that wait for each other's next operations cannot all rest."""
+        if self._given_up is not None:
+            self._given_up.cancel()
+        self.is_due = False
+        over, self._over = self._over, asyncio.Event()
+        over.set()
+
+
+class _OwnLoop:
+    """An event loop in a thread of its own."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._is_stopped = False
+        self._thread = threading.Thread(target=self._run, name="stress agents", daemon=True)
+        self._thread.start()
+
+    def close(self, *, is_held: bool) -> None:
+        """End loop and thread; one that a task holds stays, as a daemon."""
+        self._is_stopped = True
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(_GRACE_OF_CANCELLED if is_held else None)
+
+    def _run(self) -> None:
+        loop = self.loop
+        asyncio.set_event_loop(loop)
+        try:
+            self._run_until_stopped()
+            left = asyncio.all_tasks(loop)
+            for task in left:
+                task.cancel()
+            if left:
+                loop.run_until_complete(asyncio.wait(left, timeout=_GRACE_OF_CANCELLED))
+            for task in left:
+                task._log_destroy_pending = False  # type: ignore[attr-defined]
+            with contextlib.suppress(TimeoutError):
+                loop.run_until_complete(asyncio.wait_for(loop.shutdown_asyncgens(), _GRACE_OF_CANCELLED))
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()
+
+    def _run_until_stopped(self) -> None:
+        """``SystemExit`` and ``KeyboardInterrupt`` of a task belong to the task, but leave the loop too."""
+        while not self._is_stopped:
+            with contextlib.suppress(SystemExit, KeyboardInterrupt):
+                self.loop.run_forever()
+
+
+def _next(advance: Callable[[Any], Any], value: Any) -> Any:
+    try:
+        return advance(value)
+    except StopIteration:
+        return _ENDED

@@ -1,0 +1,1 @@
+"""The virtual engine: one agent at a time, in virtual time."""

@@ -1,0 +1,10 @@
+"""A seeded TCP proxy on loopback that stands before a real server and makes its network bad.
+
+All proxies of a ``ProxyServer`` live in one asyncio thread. Nothing here knows pytest or the engine: a ``Proxy``
+is of use in any program.
+"""
+
+from .proxy import Proxy, Statistics, Toxic
+from .server import ProxyServer
+
+__all__ = ["Proxy", "ProxyServer", "Statistics", "Toxic"]

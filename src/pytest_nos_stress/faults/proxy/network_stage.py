@@ -1,0 +1,126 @@
+"""A ``Network`` on one connection: each message that passes meets the draws that a call in process would meet.
+
+A message is what one side sends until the other side answers, or until it has been silent for ``_SILENCE``. So
+the n-th request on a connection meets the request leg of the n-th draw, and its reply meets the reply leg, in
+however many pieces they come.
+
+Guarantees: connection number n of a proxy draws from (seed, proxy name, n) alone; data keeps its order within a
+stream; a lost message, or one within a partition, resets the connection ``network.timeout`` seconds later, as a
+call in process fails then, and nothing passes until then.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import functools
+import itertools
+from collections.abc import Callable
+from typing import Final
+
+from pytest_nos_stress.faults.link import Link
+from pytest_nos_stress.faults.network_sampling import REPLY_LOST, REQUEST_LOST, NetworkDraws
+
+from .pipeline import EOF, Delayed, Flow, Item, slices
+
+NextLegs = Callable[[], tuple[float, float, int]]
+"""Gives the next exchange's seconds of request and reply, and which of them is lost."""
+
+_SILENCE: Final = 0.05
+_BLOCK: Final = 64
+
+
+def drawn(draws: NetworkDraws) -> NextLegs:
+    """One exchange after another of a network's draws, which come in blocks."""
+    blocks = (draws.block(_BLOCK) for _ in itertools.count())
+    rows = (
+        row
+        for legs in blocks
+        for row in zip(legs.request.tolist(), legs.reply.tolist(), legs.lost.tolist(), strict=True)
+    )
+    return functools.partial(next, rows)
+
+
+class Exchange:
+    """The exchange of messages on one connection, which both of its streams share."""
+
+    def __init__(
+        self,
+        next_legs: NextLegs,
+        link: Link,
+        is_partitioned: Callable[[], bool],
+        loop: asyncio.AbstractEventLoop,
+        reset: Callable[[], None],
+    ) -> None:
+        self.link = link
+        self.is_partitioned = is_partitioned
+        self.is_lost = False
+        self.speaker: Messages | None = None
+        self._next = next_legs
+        self._loop, self._reset = loop, reset
+        self._current: tuple[float, float, int] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def request_leg(self) -> float | None:
+        """Seconds that the next request takes, None where it is lost."""
+        self._current = self._next()
+        request, _, lost = self._current
+        return None if lost == REQUEST_LOST else request
+
+    def reply_leg(self) -> float | None:
+        """The same for the reply; one that no request came before has a draw of its own."""
+        _, reply, lost = self._current or self._next()
+        self._current = None
+        return None if lost == REPLY_LOST else reply
+
+    def lose(self) -> None:
+        """Nothing passes any more, and the connection is reset when its client gives up."""
+        if self.is_lost:
+            return
+        self.is_lost = True
+        self._timer = self._loop.call_later(self.link.network.timeout, self._reset)
+
+    def end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+class Messages(Delayed):
+    """The network's part of one stream."""
+
+    def __init__(self, flow: Flow, exchange: Exchange, next_leg: Callable[[], float | None]) -> None:
+        super().__init__(flow)
+        self._exchange = exchange
+        self._next_leg = next_leg
+        self._leg: float | None = 0.0
+        self._silent_since = float("-inf")
+        self._bandwidth = exchange.link.network.bandwidth
+
+    def feed(self, item: Item) -> None:
+        exchange = self._exchange
+        if exchange.is_lost:
+            self.drop(item)
+        elif not isinstance(item, bytes) or item == EOF or not self.flow.is_active():
+            self.hold(item, 0.0)
+        else:
+            self._send(item)
+
+    def remove(self) -> None:
+        super().remove()
+        if self._exchange.is_lost:
+            self.flow.reset()
+
+    def end(self) -> None:
+        super().end()
+        self._exchange.end()
+
+    def _send(self, data: bytes) -> None:
+        exchange, now = self._exchange, self.flow.loop.time()
+        if exchange.speaker is not self or now - self._silent_since > _SILENCE:
+            self._leg = self._next_leg()
+        exchange.speaker, self._silent_since = self, now
+        if self._leg is None or exchange.is_partitioned():
+            self.drop(data)
+            exchange.lose()
+            return
+        for piece in slices(data, self._bandwidth) if self._bandwidth else (data,):
+            self.hold(piece, now + exchange.link.queueing(now, len(piece)) + self._leg)

@@ -1,0 +1,261 @@
+"""The toxics of Toxiproxy: their parameters and what each does to one stream of one connection.
+
+Guarantees: names, units and meanings are Toxiproxy's (https://github.com/Shopify/toxiproxy); every random choice
+comes from the generator that a stage is given (``Stage.random``). An unknown kind or parameter is one line that
+names those there are.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
+from types import MappingProxyType
+from typing import Any, Final, NamedTuple
+
+from pytest_nos_stress.config.options import SettingError, shown
+
+from .pipeline import CLOSE, EOF, Delayed, Flow, Item, Stage, slices
+
+STREAMS: Final = ("upstream", "downstream")
+
+_MS: Final = 1e-3
+_US: Final = 1e-6
+_BYTES_PER_KB: Final = 1000
+_LARGEST: Final = 1 << 53
+
+
+class Latency(Delayed):
+    """Every piece of data takes ``latency`` ms longer, give or take up to ``jitter`` ms."""
+
+    def __init__(self, flow: Flow, latency: float, jitter: float) -> None:
+        super().__init__(flow)
+        self._latency, self._jitter = latency * _MS, jitter * _MS
+
+    def feed(self, item: Item) -> None:
+        is_delayed = isinstance(item, bytes) and item != EOF and self.flow.is_active()
+        self.hold(item, self.flow.loop.time() + self._delay() if is_delayed else 0.0)
+
+    def _delay(self) -> float:
+        return max(0.0, self._latency + self._jitter * (2 * self.random.random() - 1))
+
+
+class Bandwidth(Delayed):
+    """At most ``rate`` KB pass in a second; a KB is 1000 bytes, as in Toxiproxy."""
+
+    def __init__(self, flow: Flow, rate: float) -> None:
+        super().__init__(flow)
+        self._rate = rate * _BYTES_PER_KB
+        self._free_at = 0.0
+
+    def feed(self, item: Item) -> None:
+        if not isinstance(item, bytes) or item == EOF or not self.flow.is_active():
+            self.hold(item, 0.0)
+            return
+        self._free_at = max(self._free_at, self.flow.loop.time())
+        for piece in slices(item, self._rate):
+            self._free_at += len(piece) / self._rate
+            self.hold(piece, self._free_at)
+
+
+class SlowClose(Delayed):
+    """The end of a stream comes ``delay`` ms later."""
+
+    def __init__(self, flow: Flow, delay: float) -> None:
+        super().__init__(flow)
+        self._delay = delay * _MS
+
+    def feed(self, item: Item) -> None:
+        is_end = not isinstance(item, bytes) or item == EOF
+        self.hold(item, self.flow.loop.time() + self._delay if is_end and self.flow.is_active() else 0.0)
+
+
+class Timeout(Stage):
+    """No data passes; after ``timeout`` ms the connection is closed, where that is 0 never.
+
+    As in Toxiproxy, a connection is closed when the toxic is taken away: a part of its data is missing.
+    """
+
+    def __init__(self, flow: Flow, timeout: float) -> None:
+        super().__init__(flow)
+        self._timeout = timeout * _MS
+        self._timer: asyncio.TimerHandle | None = None
+
+    def begin(self) -> None:
+        if self._timeout:
+            self._timer = self.flow.loop.call_later(self._timeout, self._is_over)
+
+    def feed(self, item: Item) -> None:
+        if isinstance(item, bytes) and item != EOF and self.flow.is_active():
+            self.drop(item)
+        else:
+            self.pass_on(item)
+
+    def remove(self) -> None:
+        self.end()
+        self.pass_on(CLOSE)
+
+    def end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _is_over(self) -> None:
+        if self.flow.is_active():
+            self.pass_on(CLOSE)
+        else:
+            self.begin()
+
+
+class ResetPeer(Stage):
+    """The first data that comes is lost, and ``timeout`` ms later both ends are reset (TCP RST)."""
+
+    def __init__(self, flow: Flow, timeout: float) -> None:
+        super().__init__(flow)
+        self._timeout = timeout * _MS
+        self._timer: asyncio.TimerHandle | None = None
+
+    def feed(self, item: Item) -> None:
+        if self._timer is None and not self.flow.is_active():
+            self.pass_on(item)
+            return
+        self.drop(item)
+        if self._timer is None:
+            self._timer = self.flow.loop.call_later(self._timeout, self.flow.reset)
+
+    def remove(self) -> None:
+        if self._timer is not None:
+            self.flow.reset()
+
+    def end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+
+class Slicer(Delayed):
+    """Data comes in pieces of ``average_size`` bytes, give or take ``size_variation``, ``delay`` us apart."""
+
+    def __init__(self, flow: Flow, average_size: int, size_variation: int, delay: float) -> None:
+        super().__init__(flow)
+        self._average, self._variation = average_size, size_variation
+        self._delay = delay * _US
+        self._free_at = 0.0
+
+    def feed(self, item: Item) -> None:
+        if not isinstance(item, bytes) or item == EOF or not self.flow.is_active():
+            self.hold(item, 0.0)
+            return
+        self._free_at = max(self._free_at, self.flow.loop.time())
+        for piece in self._pieces(item):
+            self.hold(piece, self._free_at)
+            self._free_at += self._delay
+
+    def _pieces(self, data: bytes) -> Iterator[bytes]:
+        start = 0
+        while start < len(data):
+            size = self._average - self._variation + int(self.random.random() * (2 * self._variation + 1))
+            yield data[start : start + size]
+            start += size
+
+
+class LimitData(Stage):
+    """The connection is closed once ``bytes`` bytes have passed."""
+
+    def __init__(self, flow: Flow, bytes: int) -> None:
+        super().__init__(flow)
+        self._left = bytes
+
+    def feed(self, item: Item) -> None:
+        if not isinstance(item, bytes) or item == EOF or not self.flow.is_active():
+            self.pass_on(item)
+            return
+        passes = item[: self._left]
+        self._left -= len(passes)
+        self.drop(item[len(passes) :])
+        if passes:
+            self.pass_on(passes)
+        if not self._left:
+            self.pass_on(CLOSE)
+
+
+class Parameter(NamedTuple):
+    """What a parameter may be; ``default`` is None where it has to be given."""
+
+    allowed: str
+    least: float
+    default: float | None = None
+    is_whole: bool = False
+
+
+class Kind(NamedTuple):
+    """A kind of toxic."""
+
+    stage: Callable[..., Stage]
+    parameters: Mapping[str, Parameter]
+
+
+_AT_LEAST_0_MS: Final = Parameter("milliseconds from 0 up", 0)
+_OR_0_MS: Final = Parameter("milliseconds from 0 up", 0, 0)
+
+KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
+    {
+        "latency": Kind(Latency, {"latency": _AT_LEAST_0_MS, "jitter": _OR_0_MS}),
+        "bandwidth": Kind(Bandwidth, {"rate": Parameter("KB in a second from 0.001 up", 0.001)}),
+        "slow_close": Kind(SlowClose, {"delay": _AT_LEAST_0_MS}),
+        "timeout": Kind(Timeout, {"timeout": _AT_LEAST_0_MS}),
+        "reset_peer": Kind(ResetPeer, {"timeout": _OR_0_MS}),
+        "slicer": Kind(
+            Slicer,
+            {
+                "average_size": Parameter("a whole number of bytes from 1 up", 1, None, True),
+                "size_variation": Parameter("a whole number of bytes below average_size", 0, 0, True),
+                "delay": Parameter("microseconds from 0 up", 0, 0),
+            },
+        ),
+        "limit_data": Kind(LimitData, {"bytes": Parameter("a whole number of bytes from 0 up", 0, None, True)}),
+    }
+)
+
+
+def check_stream(stream: Any) -> None:
+    """Raise ``SettingError`` for a stream that a connection does not have."""
+    if stream not in STREAMS:
+        raise SettingError(f"stream={shown(stream)}: no such stream; there are {' and '.join(STREAMS)}")
+
+
+def check_toxicity(toxicity: Any) -> float:
+    """The probability. Raises ``SettingError``."""
+    if isinstance(toxicity, (bool, str)) or not _is_number(toxicity) or not 0 <= toxicity <= 1:
+        raise SettingError(f"toxicity={shown(toxicity)}: must be a number from 0 to 1")
+    return float(toxicity)
+
+
+def checked(kind: Any, given: Mapping[str, Any]) -> Mapping[str, float]:
+    """The parameters of a toxic of that kind, with defaults. Raises ``SettingError``."""
+    if kind not in KINDS:
+        raise SettingError(f"toxic={shown(kind)}: no such toxic; there are {', '.join(KINDS)}, and down()")
+    known = KINDS[kind].parameters
+    unknown = next((name for name in given if name not in known), None)
+    if unknown is not None:
+        raise SettingError(f"toxic {kind}: {unknown}: no such parameter; there are {', '.join(known)}")
+    values = {name: _value(kind, name, one, given) for name, one in known.items()}
+    if kind == "slicer" and values["size_variation"] >= values["average_size"]:
+        raise _refused(kind, "size_variation", values["size_variation"], known["size_variation"])
+    return MappingProxyType(values)
+
+
+def _value(kind: str, name: str, parameter: Parameter, given: Mapping[str, Any]) -> float:
+    if name not in given and parameter.default is None:
+        raise SettingError(f"toxic {kind}: {name} is missing; must be {parameter.allowed}")
+    value: Any = given.get(name, parameter.default)
+    if not _is_number(value) or not parameter.least <= value <= _LARGEST:
+        raise _refused(kind, name, value, parameter)
+    if parameter.is_whole and value != int(value):
+        raise _refused(kind, name, value, parameter)
+    return int(value) if parameter.is_whole else float(value)
+
+
+def _is_number(value: Any) -> bool:
+    return not isinstance(value, (bool, str, bytes)) and hasattr(value, "__float__")
+
+
+def _refused(kind: str, name: str, value: Any, parameter: Parameter) -> SettingError:
+    return SettingError(f"toxic {kind}: {name}={shown(value)}: must be {parameter.allowed}")

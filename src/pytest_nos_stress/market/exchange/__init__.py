@@ -1,0 +1,1 @@
+"""The embedded exchange: order book, accounts, audit and market maker."""

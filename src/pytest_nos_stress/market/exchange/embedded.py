@@ -1,0 +1,349 @@
+"""The system that agents trade on when a stress run is given none of its own.
+
+Guaranteed: a task reads `operation.market` before it changes anything, so an operation without data leaves no
+trace; it takes its limit prices from that market; an operation performed again (same `operation.id`) trades
+nothing more; a hedge ends flat and a rebalance within one lot of what it set out to do; any number of threads
+may perform tasks, and `audit()` is empty whenever no call is under way or between any two of them.
+
+A house account keeps a bid and an ask at the prices of the last quote used, so there is always somebody to
+trade with. An agent's account is opened when it first trades, with as much cash as it can need and, in each
+symbol, with units worth `START_VALUE` ticks of its own and `LENT` more that are lent to it: it may sell what
+it does not own, as short sellers do, and no order of a realistic run is refused. What counts as the agent's
+holdings is without the loan.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from random import Random
+from typing import Final, NamedTuple, Protocol
+
+from pytest_nos_stress.market.errors import BadQuote, SymbolNotListed
+from pytest_nos_stress.market.quotes import TICKS_PER_UNIT, Market, Quote
+
+from .audit import Incidents
+from .book import Depth, Order, OrderBook, Side
+from .exchange import Counts, Exchange
+from .market_maker import House
+
+START_CASH: Final = 10**18
+START_VALUE: Final = 100_000_000
+LENT: Final = 10**12
+MOST_RESTING: Final = 5
+
+_LARGEST_ORDER = 10
+_MARKETABLE_SHARE = 0.5
+_FARTHEST_FROM_BEST = 5
+_HIGHEST_PRICE = 1e12
+
+
+class MarketView(Protocol):
+    """What an operation sees of a market."""
+
+    @property
+    def symbols(self) -> Sequence[str]:
+        """The names that have a quote."""
+
+    def quote(self, symbol: str, /) -> Quote:
+        """The symbol's prices now."""
+
+
+class TradingOperation(Protocol):
+    """What the embedded exchange needs of an operation."""
+
+    @property
+    def agent(self) -> str:
+        """Who trades."""
+
+    @property
+    def id(self) -> str:
+        """The client order id: unique, and the same where the operation is performed again."""
+
+    @property
+    def random(self) -> Random:
+        """Where every random choice comes from."""
+
+    @property
+    def market(self) -> MarketView:
+        """The prices; raises where there are no data."""
+
+
+class Analysis(NamedTuple):
+    """What `analyze` found.
+
+    Spreads are in units of money, the book's is None where a side is empty; the imbalance goes from -1 (all
+    sell) to 1 (all buy), and is 0 for an empty book.
+    """
+
+    symbol: str
+    quoted_spread: float
+    book_spread: float | None
+    imbalance: float
+
+
+class EmbeddedExchange:
+    """An exchange that performs the tasks `buy`, `sell`, `hedge`, `rebalance` and `analyze`.
+
+    `market`: decides which symbols are listed from the start; by default a `Market()`. Prices are always
+    those of the operation's own market, and symbols that only that one has are listed when first traded.
+    `fee`: ticks that each side pays for a unit traded; default 0. `journal`: how many trades
+    `exchange.recent_trades()` keeps; default 1000. `book`: makes the book of a symbol, as in `Exchange`.
+    """
+
+    def __init__(
+        self,
+        market: MarketView | None = None,
+        *,
+        fee: int = 0,
+        journal: int = 1000,
+        book: Callable[[str, Iterator[int]], OrderBook] = OrderBook,
+    ) -> None:
+        self.market: MarketView = Market() if market is None else market
+        self.exchange = Exchange(self.market.symbols, fee=fee, journal=journal, book=book)
+        self._house = House(self.exchange)
+        self._agents: dict[str, _Agent] = {}
+        self._incidents = Incidents()
+
+    def buy(self, operation: TradingOperation) -> Order:
+        """Buy 1 to 10 units of a random symbol: half of the time at once, else by waiting in the book.
+
+        An agent has at most `MOST_RESTING` orders waiting: the oldest makes room for a new one. Raises
+        `BadQuote`.
+        """
+        return self._trade_at_random(operation, "buy")
+
+    def sell(self, operation: TradingOperation) -> Order:
+        """As `buy`, on the other side."""
+        return self._trade_at_random(operation, "sell")
+
+    def hedge(self, operation: TradingOperation) -> Order | None:
+        """Trade the largest change of the agent's holdings back; None where nothing has changed.
+
+        Raises `BadQuote`.
+        """
+        market = operation.market
+        exposure = self.exposure(operation.agent)
+        symbol = max(exposure, key=lambda name: abs(exposure[name]), default=None)
+        if symbol is None or not exposure[symbol]:
+            return None
+        prices = _Prices.of(market.quote(symbol))
+        client_id = operation.id
+        with self.exchange.lock:
+            agent = self._agent(operation.agent, prices)
+            known = self.exchange.find(agent.name, client_id)
+            if known is not None:
+                return known
+            # Somebody may have traded with the agent's waiting orders since, so it is the change of this
+            # moment that counts.
+            change = self._holding(agent, symbol) - agent.start[symbol]
+            if not change:
+                return None
+            side: Side = "sell" if change > 0 else "buy"
+            order = self._trade_at_once(agent, prices, side, abs(change), client_id)
+            self._check_hedge(agent, symbol)
+            return order
+
+    def rebalance(self, operation: TradingOperation) -> tuple[Order, ...]:
+        """Bring the values of the agent's holdings closer to equal weights; return the orders: two, or none.
+
+        Sells of the symbol that is the farthest above the mean value and buys, for as much, of the one that
+        is the farthest below, until one of the two is within one unit of the mean. Does nothing where that
+        would be less than one unit of either. Raises `BadQuote`.
+        """
+        market = operation.market
+        all_prices = [_Prices.of(market.quote(symbol)) for symbol in market.symbols]
+        client_id = operation.id
+        selling_id, buying_id = f"{client_id}/sell", f"{client_id}/buy"
+        with self.exchange.lock:
+            agent = self._agent(operation.agent, *all_prices)
+            known = [self.exchange.find(agent.name, client_id) for client_id in (selling_id, buying_id)]
+            if any(known):
+                return tuple(order for order in known if order is not None)
+            values = [self._holding(agent, prices.symbol) * prices.middle for prices in all_prices]
+            mean = sum(values) / len(values)
+            most, least = values.index(max(values)), values.index(min(values))
+            amount = min(values[most] - mean, mean - values[least])
+            selling, buying = int(amount // all_prices[most].middle), int(amount // all_prices[least].middle)
+            if not selling or not buying:
+                return ()
+            orders = (
+                self._trade_at_once(agent, all_prices[most], "sell", selling, selling_id),
+                self._trade_at_once(agent, all_prices[least], "buy", buying, buying_id),
+            )
+            self._check_rebalance(agent, all_prices[most], values[most] - amount)
+            self._check_rebalance(agent, all_prices[least], values[least] + amount)
+            return orders
+
+    def analyze(self, operation: TradingOperation) -> Analysis:
+        """Compare the quote of a random symbol with the book; changes nothing. Raises `BadQuote`."""
+        market = operation.market
+        symbol = _any_of(market.symbols, operation.random)
+        quote = market.quote(symbol)
+        _Prices.of(quote)
+        bids, asks = self._depth(symbol)
+        spread = (asks[0][0] - bids[0][0]) / TICKS_PER_UNIT if bids and asks else None
+        return Analysis(symbol, quote.ask - quote.bid, spread, _imbalance(bids, asks))
+
+    def holdings(self, agent: str) -> dict[str, int]:
+        """Units of each symbol that the agent owns, the loan left out; negative where it is short."""
+        with self.exchange.lock:
+            known = self._agents.get(agent)
+            return {} if known is None else {symbol: self._holding(known, symbol) for symbol in known.start}
+
+    def exposure(self, agent: str) -> dict[str, int]:
+        """How far the agent's holdings are from where they began, in units of each symbol."""
+        with self.exchange.lock:
+            known = self._agents.get(agent)
+            if known is None:
+                return {}
+            return {symbol: self._holding(known, symbol) - start for symbol, start in known.start.items()}
+
+    @property
+    def counts(self) -> Counts:
+        """Numbers of orders, trades, cancellations and so on, the house's included."""
+        return self.exchange.counts
+
+    def audit(self) -> list[str]:
+        """Everything that is wrong with the exchange, a sentence each; empty when all is well.
+
+        Besides `Exchange.audit()`: whether agents and the house know of the orders that wait for them, and no
+        others, and whether a hedge or rebalance so far did not do what it promises.
+        """
+        with self.exchange.lock:
+            known = [problem for agent in self._agents.values() for problem in self._problems_of(agent)]
+            return [*self.exchange.audit(), *known, *self._house.problems(), *self._incidents.problems()]
+
+    def _trade_at_random(self, operation: TradingOperation, side: Side) -> Order:
+        market = operation.market
+        random = operation.random
+        prices = _Prices.of(market.quote(_any_of(market.symbols, random)))
+        quantity = 1 + int(random.random() * _LARGEST_ORDER)
+        if random.random() < _MARKETABLE_SHARE:
+            limit = prices.marketable(side)
+        else:
+            limit = prices.passive(side, int(random.random() * _FARTHEST_FROM_BEST))
+        client_id = operation.id
+        with self.exchange.lock:
+            agent = self._agent(operation.agent, prices)
+            known = self.exchange.find(agent.name, client_id)
+            if known is not None:
+                return known
+            self._make_room(agent)
+            self._house.make_market(prices.symbol, prices.bid, prices.ask, quantity)
+            order = self.exchange.submit(agent.name, prices.symbol, side, quantity, limit, client_id)
+            if order.is_open:
+                agent.resting.append(order)
+            return order
+
+    def _trade_at_once(self, agent: _Agent, prices: _Prices, side: Side, quantity: int, client_id: str) -> Order:
+        # Its own waiting orders go first, or the agent would trade with itself and end up where it was.
+        self._withdraw(agent, [order for order in agent.resting if order.symbol == prices.symbol])
+        self._house.make_market(prices.symbol, prices.bid, prices.ask, quantity)
+        return self.exchange.submit(agent.name, prices.symbol, side, quantity, prices.marketable(side), client_id)
+
+    def _check_hedge(self, agent: _Agent, symbol: str) -> None:
+        left = self._holding(agent, symbol) - agent.start[symbol]
+        if left:
+            self._incidents.note(f"{agent.name!r} hedged {symbol}, and a delta of {left} units was left, not 0")
+
+    def _check_rebalance(self, agent: _Agent, prices: _Prices, wanted: float) -> None:
+        value = self._holding(agent, prices.symbol) * prices.middle
+        if abs(value - wanted) > prices.middle:
+            self._incidents.note(
+                f"{agent.name!r} rebalanced {prices.symbol} to {wanted:.0f} ticks, and held {value}: "
+                f"more than one lot of {prices.middle} away"
+            )
+
+    def _problems_of(self, agent: _Agent) -> Iterator[str]:
+        waiting = set(self.exchange.open_orders(agent.name))
+        resting = [order for order in agent.resting if order.is_open]
+        if waiting != set(resting):
+            yield (
+                f"{agent.name!r} has {len(resting)} waiting orders in mind, on the exchange wait {len(waiting)}, "
+                "and they are not the same"
+            )
+        if len(waiting) > MOST_RESTING:
+            yield f"{agent.name!r} has {len(waiting)} waiting orders, more than {MOST_RESTING}"
+
+    def _make_room(self, agent: _Agent) -> None:
+        if len(agent.resting) == MOST_RESTING:
+            self._withdraw(agent, [agent.resting[0]])
+
+    def _withdraw(self, agent: _Agent, orders: list[Order]) -> None:
+        for order in orders:
+            agent.resting.remove(order)
+            if order.is_open:
+                self.exchange.cancel(agent.name, order.client_id)
+
+    def _agent(self, name: str, *all_prices: _Prices) -> _Agent:
+        """The agent, with an account funded for these symbols: opened where this is its first time."""
+        agent = self._agents.get(name)
+        if agent is None:
+            self.exchange.open_account(name, cash=START_CASH)
+            agent = self._agents[name] = _Agent(name)
+        for prices in all_prices:
+            if prices.symbol not in agent.start:
+                own = agent.start[prices.symbol] = max(1, START_VALUE // prices.middle)
+                self.exchange.deposit(name, positions={prices.symbol: own + LENT})
+        return agent
+
+    def _holding(self, agent: _Agent, symbol: str) -> int:
+        return self.exchange.position(agent.name, symbol) - LENT
+
+    def _depth(self, symbol: str) -> Depth:
+        try:
+            return self.exchange.depth(symbol)
+        except SymbolNotListed:
+            return Depth((), ())
+
+
+class _Agent:
+    """An agent: its first holdings, and the last orders that it left waiting, oldest first."""
+
+    __slots__ = ("name", "resting", "start")
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        self.start: dict[str, int] = {}
+        self.resting: list[Order] = []
+
+
+class _Prices(NamedTuple):
+    """A quote in whole ticks."""
+
+    symbol: str
+    bid: int
+    ask: int
+
+    @classmethod
+    def of(cls, quote: Quote) -> _Prices:
+        if not _is_tradable(quote):
+            raise BadQuote(f"nobody can trade {quote.symbol!r} at bid {quote.bid!r}, ask {quote.ask!r}")
+        bid = max(1, round(quote.bid * TICKS_PER_UNIT))
+        return cls(quote.symbol, bid, max(bid + 1, round(quote.ask * TICKS_PER_UNIT)))
+
+    @property
+    def middle(self) -> int:
+        return (self.bid + self.ask) // 2
+
+    def marketable(self, side: Side) -> int:
+        return self.ask if side == "buy" else self.bid
+
+    def passive(self, side: Side, ticks_away: int) -> int:
+        return max(1, self.bid - ticks_away) if side == "buy" else self.ask + ticks_away
+
+
+def _is_tradable(quote: Quote) -> bool:
+    try:
+        return 0 < quote.bid < quote.ask < _HIGHEST_PRICE
+    except TypeError:
+        return False
+
+
+def _any_of(symbols: Sequence[str], random: Random) -> str:
+    return symbols[int(random.random() * len(symbols))]
+
+
+def _imbalance(bids: tuple[tuple[int, int], ...], asks: tuple[tuple[int, int], ...]) -> float:
+    bought, sold = sum(quantity for _, quantity in bids), sum(quantity for _, quantity in asks)
+    return (bought - sold) / (bought + sold) if bought + sold else 0.0

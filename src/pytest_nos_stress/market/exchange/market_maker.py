@@ -1,0 +1,86 @@
+"""The house: the account that always trades, so that agents never wait for each other.
+
+It keeps one bid and one ask in each book, at the prices it is given. A quote that stands right is left alone
+and keeps its place in the queue; one at another price, or used up, is replaced. Agents' orders that a new
+quote meets trade with it.
+
+Not thread-safe: call it with the exchange's lock held.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import count
+from typing import Final
+
+from .book import Order, Side
+from .exchange import Exchange
+
+HOUSE_ACCOUNT: Final = "(house)"
+
+_QUOTE_SIZE = 1_000
+# So much that no run can use it up: whole numbers have no limit, and what the house holds means nothing.
+_CASH = 10**24
+_UNITS = 10**18
+
+
+class House:
+    """A market maker on `exchange`, with an account of its own, `HOUSE_ACCOUNT`."""
+
+    def __init__(self, exchange: Exchange) -> None:
+        self._exchange = exchange
+        self._numbers = count(1)
+        self._quotes: dict[str, dict[Side, Order]] = {}
+        exchange.open_account(HOUSE_ACCOUNT, cash=_CASH)
+
+    def make_market(self, symbol: str, bid: int, ask: int, size: int) -> None:
+        """See to it that the house buys at `bid` and sells at `ask` ticks, at least `size` units each."""
+        quotes = self._quotes.get(symbol) or self._enter(symbol)
+        bid_stands, ask_stands = _stands(quotes.get("buy"), bid, size), _stands(quotes.get("sell"), ask, size)
+        if bid_stands and ask_stands:
+            return
+        # Both wrong quotes go before a new one comes, or the house would meet itself when prices move far.
+        if not bid_stands:
+            self._withdraw(quotes.get("buy"))
+        if not ask_stands:
+            self._withdraw(quotes.get("sell"))
+        if not bid_stands:
+            quotes["buy"] = self._place(symbol, "buy", bid, size)
+        if not ask_stands:
+            quotes["sell"] = self._place(symbol, "sell", ask, size)
+
+    def problems(self) -> Iterator[str]:
+        """Where the quotes the house has in mind are not the orders that wait for it."""
+        quotes = {order for sides in self._quotes.values() for order in sides.values() if order.is_open}
+        waiting = set(self._exchange.open_orders(HOUSE_ACCOUNT))
+        for order in sorted(waiting - quotes, key=_number_of):
+            yield f"the house does not know of {order}, which waits"
+        for order in sorted(quotes - waiting, key=_number_of):
+            yield f"the house quotes by {order}, which does not wait"
+
+    def _enter(self, symbol: str) -> dict[Side, Order]:
+        self._exchange.list_symbol(symbol)
+        self._exchange.deposit(HOUSE_ACCOUNT, positions={symbol: _UNITS})
+        return self._quotes.setdefault(symbol, {})
+
+    def _place(self, symbol: str, side: Side, price: int, size: int) -> Order:
+        # Each round that falls short has consumed agents' orders at this price, so there are no more rounds
+        # than of those.
+        while True:
+            quantity = max(size, _QUOTE_SIZE)
+            order = self._exchange.submit(HOUSE_ACCOUNT, symbol, side, quantity, price, str(next(self._numbers)))
+            if order.remaining >= size:
+                return order
+            self._withdraw(order)
+
+    def _withdraw(self, order: Order | None) -> None:
+        if order is not None and order.is_open:
+            self._exchange.cancel(HOUSE_ACCOUNT, order.client_id)
+
+
+def _stands(order: Order | None, price: int, size: int) -> bool:
+    return order is not None and order.price == price and order.quantity - order.filled >= size
+
+
+def _number_of(order: Order) -> int:
+    return order.number

@@ -1,0 +1,41 @@
+"""Prices and volume of successive intervals, and how they make longer ones.
+
+Guarantees: bars made of bars are those made of what these were made of.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from .rng import Integers
+
+
+class Steps(NamedTuple):
+    """Columns of successive intervals: prices in ticks, volume in units."""
+
+    open: Integers
+    high: Integers
+    low: Integers
+    close: Integers
+    volume: Integers
+
+    @classmethod
+    def joined(cls, parts: list[Steps]) -> Steps:
+        return cls(*map(np.concatenate, zip(*parts, strict=True)))
+
+    def part(self, first: int, last: int) -> Steps:
+        return Steps(*(column[first:last] for column in self))
+
+    def merged(self, size: int) -> Steps:
+        """Every ``size`` intervals as one. Without trades, all its prices are the one before it."""
+        volume = self.volume.reshape(-1, size).sum(axis=1)
+        first, traded = self.open[::size], volume > 0
+        return Steps(
+            first,
+            np.where(traded, self.high.reshape(-1, size).max(axis=1), first),
+            np.where(traded, self.low.reshape(-1, size).min(axis=1), first),
+            np.where(traded, self.close[size - 1 :: size], first),
+            volume,
+        )

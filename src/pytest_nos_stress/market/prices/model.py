@@ -1,0 +1,102 @@
+"""A market that is a model: prices as a function of seed, symbol and time.
+
+Guarantees: the same answer to the same question in any process, in any order, from any thread, and whatever other
+symbols there are. Reading takes no lock; what is made stays for a while, in bounded memory.
+
+The choice made: sessions first (``sessions``), then a path of five-second points fitted into each
+(``intraday``), then four quotes a second between the points. So a year of sessions needs none of their seconds,
+and a quote needs no year.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+import numpy as np
+
+from pytest_nos_stress.config.options import SettingError
+from pytest_nos_stress.market.source import Prices, SourceBar, SourceTrade
+
+from .events import events_of
+from .intraday import MARK, STEP, STEPS_A_MINUTE
+from .rng import CommonFactor
+from .series import STEPS_A_SECOND, Series
+from .sessions import LAST_SESSION, SESSION
+from .volatility import MODELS, Model
+
+HISTORY: Final = 30 * SESSION + 3600.0
+"""Seconds of prices before the market's start: thirty sessions and the first hour of the next."""
+
+END: Final = (LAST_SESSION + 1) * SESSION
+"""Later times have the last prices."""
+
+
+class ModelSource:
+    """A ``PriceSource`` that is a model.
+
+    ``symbols``: names. ``model``: one of ``MODELS``, or a ``Model``. ``seed``: decides everything. ``events``:
+    names or mappings, as ``events_of`` reads them. Raises ``SettingError`` for a model or an event that is none.
+    """
+
+    history = HISTORY
+
+    def __init__(
+        self,
+        symbols: Iterable[str],
+        model: str | Model = "equity",
+        seed: int = 0,
+        events: Iterable[str | Mapping[str, Any]] = (),
+    ) -> None:
+        self.symbols = tuple(symbols)
+        self.events = events_of(events)
+        chosen, common = _model_of(model), CommonFactor(seed)
+        self._series = {symbol: Series(chosen, symbol, common, self.events, HISTORY) for symbol in self.symbols}
+
+    def prices(self, symbol: str, seconds: float) -> Prices:
+        """The symbol's prices at this moment."""
+        if not 0.0 <= seconds < END:
+            seconds = _within(seconds)
+        series = self._series[symbol]
+        minute, step = divmod(int(seconds * STEPS_A_SECOND), STEPS_A_MINUTE)
+        quotes = series.recent_quotes.get(minute)
+        return (quotes or series.quotes(minute))[step]
+
+    def updated(self, symbol: str, seconds: float) -> float:  # noqa: ARG002
+        """When these prices came to be: a quote stands for 0.25 s."""
+        return seconds - seconds % STEP
+
+    def trades(self, symbol: str, after: float, until: float) -> list[SourceTrade]:
+        """The trades with ``after < seconds <= until``, in order."""
+        return self._series[symbol].trades(max(after, -1.0), _within(until))
+
+    def bars(self, symbol: str, start: float, interval: float, count: int) -> list[SourceBar]:
+        """``count`` bars in order. Raises ``SettingError`` unless they begin and last a multiple of 0.25 s."""
+        if not interval > 0 or interval % STEP or start % STEP:
+            raise SettingError(f"interval={interval!r}: bars of a model last a multiple of {STEP} seconds")
+        if not 0.0 <= start <= start + interval * count <= END:
+            raise SettingError(f"start={start!r}: bars of a model lie between 0 and {END:.0f} seconds")
+        if count < 1:
+            return []
+        columns = self._series[symbol].bars(start, interval, count)
+        starts = start + interval * np.arange(count)
+        return list(map(SourceBar, starts.tolist(), *(column.tolist() for column in columns)))
+
+    def is_halted(self, symbol: str, seconds: float) -> bool:
+        """Whether trading is halted: limit up or limit down."""
+        session, within = divmod(_within(seconds), SESSION)
+        halts = self._series[symbol].session(int(session)).halts
+        return any(halt.first * MARK <= within < halt.last * MARK for halt in halts)
+
+
+def _within(seconds: float) -> float:
+    return min(max(seconds, 0.0), END - STEP)
+
+
+def _model_of(model: str | Model) -> Model:
+    if isinstance(model, Model):
+        return model
+    known = MODELS.get(model) if isinstance(model, str) else None
+    if known is None:
+        raise SettingError(f"model={model!r}: no such model; there are {', '.join(MODELS)}")
+    return known

@@ -1,0 +1,112 @@
+"""Random numbers for prices, each found by its place: nothing has to be drawn before it.
+
+Guarantees: a number depends on (seed, symbol, purpose, index) only. Symbols share a common factor, whose numbers
+have keys of their own, so adding a symbol changes no other. Any number of threads may draw.
+
+Source: counter-based random numbers (Salmon et al. 2011), as in ``pytest_nos_stress.scenario.schedule``; normal ones by Box and
+Muller (1958), from NumPy's raw stream, which stays the same for good.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Hashable
+from typing import Any, Final, Generic, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+
+from pytest_nos_stress.scenario.schedule import agent_key
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+Bools = npt.NDArray[np.bool_]
+Key = TypeVar("Key", bound=Hashable)
+Value = TypeVar("Value")
+
+_NOT_A_SYMBOL: Final = ""
+_VALUES: Final = float(1 << 53)
+_COUNTER_BITS_OF_INDEX: Final = 64
+
+
+class Recent(Generic[Key, Value]):
+    """The values made last. Reading takes no lock: two threads may make one value twice, both the same."""
+
+    __slots__ = ("_most", "made")
+
+    def __init__(self, most: int) -> None:
+        self.made: dict[Key, Value] = {}
+        self._most = most
+
+    def get(self, key: Key, make: Callable[[Key], Value]) -> Value:
+        value = self.made.get(key)
+        return self._keep(key, make(key)) if value is None else value
+
+    def _keep(self, key: Key, value: Value) -> Value:
+        self.made[key] = value
+        if len(self.made) > self._most:
+            for old in list(self.made)[: -self._most]:
+                self.made.pop(old, None)
+        return value
+
+
+def uniforms(key: int, index: int, count: int) -> Floats:
+    """``count`` numbers of the stream ``index`` under a key: at least 0, below 1."""
+    generator = np.random.Philox(key=key, counter=index << _COUNTER_BITS_OF_INDEX)
+    return (generator.random_raw(count) >> np.uint64(11)) / np.float64(_VALUES)
+
+
+def normals(key: int, index: int, shape: tuple[int, ...]) -> Floats:
+    """Standard normal numbers of the stream ``index`` under a key."""
+    count = math.prod(shape)
+    half = (count + 1) // 2
+    radius, angle = uniforms(key, index, 2 * half).reshape(2, half)
+    radius = np.sqrt(-2.0 * np.log1p(-radius))
+    angle = math.tau * angle
+    return np.concatenate((radius * np.cos(angle), radius * np.sin(angle)))[:count].reshape(shape)
+
+
+class CommonFactor:
+    """The numbers that all symbols of a market share."""
+
+    def __init__(self, seed: int) -> None:
+        self.seed = seed
+        self._recent: Recent[tuple[str, int, tuple[int, ...]], Floats] = Recent(16)
+
+    def normals(self, purpose: str, index: int, shape: tuple[int, ...]) -> Floats:
+        return self._recent.get((purpose, index, shape), self._draw)
+
+    def _draw(self, place: tuple[str, int, tuple[int, ...]]) -> Floats:
+        purpose, index, shape = place
+        return normals(agent_key(self.seed, _NOT_A_SYMBOL, f"market/{purpose}"), index, shape)
+
+
+class SymbolDraws:
+    """One symbol's numbers. ``loading``: their correlation with the common factor, 0 to 1."""
+
+    def __init__(self, common: CommonFactor, symbol: str, loading: float) -> None:
+        self._common = common
+        self._symbol = symbol
+        self._loading = loading
+        self._keys: dict[str, int] = {}
+
+    def normals(self, purpose: str, index: int, shape: tuple[int, ...]) -> Floats:
+        """Standard normal numbers, correlated with those of other symbols at the same place."""
+        common = self._common.normals(purpose, index, shape)
+        own = self.own_normals(purpose, index, shape)
+        mixed: Any = self._loading * common + math.sqrt(1.0 - self._loading**2) * own
+        return np.asarray(mixed, np.float64)
+
+    def own_normals(self, purpose: str, index: int, shape: tuple[int, ...]) -> Floats:
+        """Standard normal numbers of this symbol alone."""
+        return normals(self._key(purpose), index, shape)
+
+    def uniforms(self, purpose: str, index: int, count: int) -> Floats:
+        """Numbers of this symbol alone: at least 0, below 1."""
+        return uniforms(self._key(purpose), index, count)
+
+    def _key(self, purpose: str) -> int:
+        key = self._keys.get(purpose)
+        if key is None:
+            key = self._keys[purpose] = agent_key(self._common.seed, self._symbol, f"market/{purpose}")
+        return key

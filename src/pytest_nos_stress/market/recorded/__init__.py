@@ -1,0 +1,1 @@
+"""Recorded prices and their files."""

@@ -1,0 +1,284 @@
+"""Recorded order flow from LOBSTER files: the best prices after each message, executions and halts.
+
+Source of the format: https://lobsterdata.com/info/DataStructure.php. A message is a line of time (seconds after
+midnight), type, order id, size, price (times 10,000) and direction (1 buy, -1 sell). Types: 1 submission,
+2 partial cancellation, 3 deletion, 4 execution of a visible order, 5 of a hidden one, 6 cross trade, 7 trading
+halt, whose price is -1 where trading stops, 0 where quoting and 1 where trading goes on.
+
+Guarantees: the whole file is checked, and the first line that cannot be is named. Bid and ask come from the
+orderbook file beside it where there is one; otherwise they are rebuilt from the messages. The rebuilt book is an
+approximation: orders from before the file's beginning are unknown, and so are some that were outside of its
+levels. What a message contradicts is dropped, so the rebuilt book is never crossed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from datetime import datetime, tzinfo
+from heapq import heappop, heappush
+from pathlib import Path
+from typing import Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pytest_nos_stress.market.source import TICKS_PER_UNIT
+
+from .csv_reader import Array, fault, numbers, read_columns, read_header, whole_numbers
+from .timestamps import SECOND, Nanoseconds, Timestamps, shown
+
+Whole = npt.NDArray[np.int64]
+_Rule = tuple[npt.NDArray[np.bool_], Callable[[int], str]]
+"""Which messages break it, and what to say of one that does."""
+
+NAME: Final = re.compile(r"(?P<symbol>[^_]+)_(?P<date>\d{4}-\d\d-\d\d)_\d+_\d+_message_\d+\.csv", re.IGNORECASE)
+ZONE: Final = "America/New_York"
+
+_SUBMISSION, _CANCELLATION, _DELETION, _EXECUTION, _HIDDEN_EXECUTION, _, _HALT = range(1, 8)
+_FIELDS: Final = ("time", "type", "order_id", "size", "price", "direction")
+_BOOK_FIELDS: Final = ("ask", "ask_size", "bid", "bid_size")
+_PRICES_PER_TICK: Final = 10_000 // TICKS_PER_UNIT
+_EMPTY_LEVEL: Final = 9_999_999_999
+_TWO_DAYS: Final = 172_800
+
+
+class Messages(NamedTuple):
+    """A symbol's book over time: ``times`` in ns since 1970, prices in ticks, sizes in units."""
+
+    times: Nanoseconds
+    bids: Whole
+    asks: Whole
+    lasts: Whole
+    trade_times: Nanoseconds
+    trade_prices: Whole
+    quantities: Whole
+    halt_times: Nanoseconds
+    halts: Whole
+
+
+def read(path: str, zone: tzinfo, spread: int) -> Messages:
+    """What the message file records, and the orderbook file beside it where there is one.
+
+    ``zone``: of the exchange. ``spread``: ticks between bid and ask while one side of the book is empty.
+    Raises ``SettingError`` for any fault.
+    """
+    columns = _messages(path)
+    times = _times(path, columns["time"], zone)
+    _check(path, columns, times)
+    kinds = columns["type"]
+    prices = _in_ticks(columns["price"])
+    trade = (kinds == _EXECUTION) | (kinds == _HIDDEN_EXECUTION)
+    bids, asks = _best_prices(path, columns, prices, trade, spread)
+    halt = kinds == _HALT
+    return Messages(
+        times,
+        bids,
+        asks,
+        _last_prices(prices, trade, (bids + asks) // 2),
+        times[trade],
+        prices[trade],
+        columns["size"][trade],
+        times[halt],
+        # Where quoting goes on, trading does not yet.
+        (columns["price"][halt] != 1).astype(np.int64),
+    )
+
+
+def symbol_in(path: str) -> str | None:
+    """The symbol in a LOBSTER file's name; None where the name is another."""
+    match = NAME.fullmatch(Path(path).name)
+    return match and match["symbol"]
+
+
+def _messages(path: str) -> dict[str, Array]:
+    width = len(read_header(path))
+    if width not in (len(_FIELDS), len(_FIELDS) + 1):
+        raise fault(path, f"has {width} fields where a LOBSTER message has {len(_FIELDS)}", 1)
+    fields = {name: (place, numbers if name == "time" else whole_numbers) for place, name in enumerate(_FIELDS)}
+    return read_columns(path, fields, width, header=False)
+
+
+def _times(path: str, seconds: Array, zone: tzinfo) -> Nanoseconds:
+    within = (seconds >= 0) & (seconds < _TWO_DAYS)
+    if not within.all():
+        row = int(np.argmin(within))
+        raise fault(path, f"time {seconds[row]:g} is no time of a day", row + 1)
+    since_midnight: Nanoseconds = np.rint(seconds * SECOND).astype(np.int64)
+    return _midnight(path, zone) + since_midnight
+
+
+def _midnight(path: str, zone: tzinfo) -> int:
+    match = NAME.fullmatch(Path(path).name)
+    day = match["date"] if match else "1970-01-01"
+    try:
+        local = np.array([datetime.fromisoformat(day)], "datetime64[ns]").astype(np.int64)
+    except ValueError:
+        raise fault(path, f"{day!r} in the file's name is no date") from None
+    return int(Timestamps(zone).of_local_times(local)[0])
+
+
+def _check(path: str, columns: dict[str, Array], times: Nanoseconds) -> None:
+    """Raise for the first message that cannot be."""
+    kinds = columns["type"]
+    order = (kinds >= _SUBMISSION) & (kinds <= _HIDDEN_EXECUTION)
+    rules = [*_message_rules(kinds, columns["price"], times), *_order_rules(columns, order)]
+    broken = [(int(np.argmax(breaks)), text) for breaks, text in rules if breaks.any()]
+    if broken:
+        row, text = min(broken, key=lambda each: each[0])
+        raise fault(path, text(row), row + 1)
+    if not order.any():
+        raise fault(path, "holds no message with a price")
+
+
+def _message_rules(kinds: Array, prices: Array, times: Nanoseconds) -> Iterator[_Rule]:
+    def unsorted(row: int) -> str:
+        before, after = shown(int(times[row - 1])), shown(int(times[row]))
+        return f"not sorted: {after} comes after {before} (UTC)"
+
+    yield np.concatenate([[False], np.diff(times) < 0]), unsorted
+    yield (kinds < _SUBMISSION) | (kinds > _HALT), lambda row: f"type {kinds[row]} is none of 1 to 7"
+    unknown_halt = (kinds == _HALT) & (np.abs(prices) > 1)
+    yield unknown_halt, lambda row: f"price {prices[row]} of a halt is none of -1, 0, 1"
+
+
+def _order_rules(columns: dict[str, Array], order: npt.NDArray[np.bool_]) -> Iterator[_Rule]:
+    sizes, prices, directions = (columns[name] for name in ("size", "price", "direction"))
+    yield order & (sizes <= 0), lambda row: f"size {sizes[row]} is not above 0"
+    yield order & (prices <= 0), lambda row: f"price {prices[row]} is not above 0"
+    yield (
+        order & (_in_ticks(prices) == 0),
+        lambda row: f"price {prices[row]} (times 10,000) rounds to 0 ticks of 0.01; scale the prices",
+    )
+    yield order & (prices >= _EMPTY_LEVEL), lambda row: f"price {prices[row]} is above that of an empty level"
+    yield order & (np.abs(directions) != 1), lambda row: f"direction {directions[row]} is neither 1 nor -1"
+
+
+def _best_prices(
+    path: str, columns: dict[str, Array], prices: Whole, trade: npt.NDArray[np.bool_], spread: int
+) -> tuple[Whole, Whole]:
+    beside = _orderbook_beside(path)
+    bids, asks = _rebuilt(columns) if beside is None else _recorded(beside, path, len(prices))
+    bids, asks = _in_ticks(bids), _in_ticks(asks)
+    known = (bids > 0) | (asks > 0)
+    if not known.any():
+        # Nothing but hidden orders and orders from before: what they traded at is all there is.
+        bids, known = np.where(trade, prices - spread // 2, 0), trade
+    if not known.any():
+        raise fault(path, "holds neither an order that was submitted nor an execution")
+    bids = np.where(bids > 0, bids, asks - spread)
+    asks = np.where(asks > 0, asks, bids + spread)
+    place = np.maximum.accumulate(np.where(known, np.arange(len(known)), int(np.argmax(known))))
+    bids = np.maximum(bids[place], 1)
+    return bids, np.maximum(asks[place], bids + 1)
+
+
+def _last_prices(prices: Whole, trade: npt.NDArray[np.bool_], before: Whole) -> Whole:
+    """The price of the last execution; before the first one, the middle of bid and ask."""
+    place = np.maximum.accumulate(np.where(trade, np.arange(len(trade)), -1))
+    return np.where(place >= 0, prices[place], before)
+
+
+def _in_ticks(prices: Whole) -> Whole:
+    return np.rint(prices / _PRICES_PER_TICK).astype(np.int64)
+
+
+def _orderbook_beside(path: str) -> str | None:
+    file = Path(path)
+    beside = file.with_name(re.sub("message", "orderbook", file.name, flags=re.IGNORECASE))
+    return str(beside) if beside != file and beside.is_file() else None
+
+
+def _recorded(path: str, messages: str, count: int) -> tuple[Whole, Whole]:
+    """Bids and asks of an orderbook file, in its prices; 0 where that side is empty."""
+    width = len(read_header(path))
+    if width % len(_BOOK_FIELDS):
+        raise fault(path, f"has {width} fields, which is not four for each level of the book", 1)
+    fields = {name: (place, whole_numbers) for place, name in enumerate(_BOOK_FIELDS)}
+    columns = read_columns(path, fields, width, header=False)
+    if len(columns["bid"]) != count:
+        raise fault(path, f"has {len(columns['bid'])} lines, but {Path(messages).name} has {count}")
+    bids, asks = (np.where(np.abs(columns[side]) < _EMPTY_LEVEL, columns[side], 0) for side in ("bid", "ask"))
+    crossed = (bids > asks) & (bids > 0) & (asks > 0)
+    if crossed.any():
+        row = int(np.argmax(crossed))
+        raise fault(path, f"bid {bids[row]} is above ask {asks[row]}", row + 1)
+    return bids, asks
+
+
+def _rebuilt(columns: dict[str, Array]) -> tuple[Whole, Whole]:
+    """Bids and asks as far as the messages tell, in their prices; 0 where no order of that side is known."""
+    bids, asks = _Side(sign=1), _Side(sign=-1)
+    best_bids, best_asks = [], []
+    rows = zip(*(columns[name].tolist() for name in _FIELDS[1:]), strict=True)
+    for kind, order, size, price, direction in rows:
+        own, other = (bids, asks) if direction == 1 else (asks, bids)
+        if kind == _SUBMISSION:
+            other.forget_through(price)
+            own.add(order, price, size)
+        elif kind == _EXECUTION:
+            own.forget_better_than(price)
+            own.reduce(order, size)
+        elif kind == _CANCELLATION:
+            own.reduce(order, size)
+        elif kind == _DELETION:
+            own.remove(order)
+        best_bids.append(bids.best())
+        best_asks.append(asks.best())
+    return np.array(best_bids, np.int64), np.array(best_asks, np.int64)
+
+
+class _Side:
+    """One side of a book. ``sign``: 1 where a higher price is better, -1 where a lower one is."""
+
+    def __init__(self, sign: int) -> None:
+        self._sign = sign
+        self._orders: dict[int, tuple[int, int]] = {}
+        self._at: dict[int, set[int]] = {}
+        self._ranking: list[int] = []
+
+    def add(self, order: int, price: int, size: int) -> None:
+        self.remove(order)
+        self._orders[order] = (price, size)
+        if price not in self._at:
+            self._at[price] = set()
+            heappush(self._ranking, -self._sign * price)
+        self._at[price].add(order)
+
+    def reduce(self, order: int, size: int) -> None:
+        if order not in self._orders:
+            return
+        price, left = self._orders[order]
+        if left <= size:
+            self.remove(order)
+        else:
+            self._orders[order] = (price, left - size)
+
+    def remove(self, order: int) -> None:
+        if order in self._orders:
+            price, _ = self._orders.pop(order)
+            self._at[price].discard(order)
+
+    def best(self) -> int:
+        """The best price; 0 where there is none."""
+        while self._ranking:
+            price = -self._sign * self._ranking[0]
+            if self._at[price]:
+                return price
+            heappop(self._ranking)
+            del self._at[price]
+        return 0
+
+    def forget_better_than(self, price: int) -> None:
+        """An execution at this price shows that no better order is left."""
+        while (best := self.best()) and self._sign * best > self._sign * price:
+            self._forget(best)
+
+    def forget_through(self, price: int) -> None:
+        """An order of the other side that rests at this price shows that none is left that would match it."""
+        while (best := self.best()) and self._sign * best >= self._sign * price:
+            self._forget(best)
+
+    def _forget(self, price: int) -> None:
+        for order in tuple(self._at[price]):
+            self.remove(order)

@@ -1,0 +1,244 @@
+"""Recorded market data as a source of prices: what was traded once is traded again.
+
+    market = Market(model=replay("aapl.csv"))
+
+Guarantees: a file is read and checked whole before the first price is asked for, and every fault is a
+``SettingError`` of one line with file and line. Time 0 is the time of the first record; after the last one the
+prices stay as they are. A replay never changes, so any number of threads may ask it.
+
+The files' readers, and with them NumPy, are imported when the first file is read.
+"""
+
+from __future__ import annotations
+
+import os
+from array import array
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from pytest_nos_stress.config.options import SettingError, shown
+from pytest_nos_stress.market.errors import UnknownSymbol, what_there_is
+from pytest_nos_stress.market.source import Prices, SourceBar, SourceTrade
+
+from .recorded import Recorded, RecordedBars, RecordedBook
+
+if TYPE_CHECKING:
+    from .lobster import Messages
+    from .ohlcv import Bars
+    from .timestamps import Nanoseconds
+
+File = str | os.PathLike[str]
+
+_FORMATS: Final = {".csv": "csv", ".txt": "csv", ".parquet": "parquet", ".pq": "parquet"}
+_ALLOWED_FORMATS: Final = ("csv", "parquet", "lobster")
+_LARGEST_SPREAD: Final = 10_000
+
+
+def replay(
+    path: File | Mapping[str, File],
+    *,
+    timezone: str | None = None,
+    symbol: str | None = None,
+    format: str | None = None,
+    interval: float | None = None,
+    spread: int = 2,
+) -> Replay:
+    """Recorded prices as a market's model.
+
+    ``path``: a file of bars (CSV or Parquet: timestamp, open, high, low, close, volume, and a symbol where there
+    are several) or a LOBSTER message file; or a mapping of symbols to files, which must overlap in time.
+    ``timezone``: what timestamps without an offset are in, and what offsets must agree with. None: UTC
+    (LOBSTER: New York), and any offset that is the same in the whole file.
+    ``symbol``: the only one to take of a file of several, or the name of the one that a file does not name
+    (default: from the file's name). ``format``: "csv", "parquet" or "lobster"; None: as the file is named.
+    ``interval``: a bar's length in seconds; None: the shortest distance between two bars of a symbol.
+    ``spread``: ticks between bid and ask where the recording has none.
+
+    Raises ``SettingError``, a ``ValueError``, for a file or a setting that is not allowed.
+    """
+    _check_settings(format, interval, spread)
+    wanted = _wanted(path, symbol)
+    reader = _Reader(timezone, format, interval, spread)
+    files = [reader.read(file, name) for name, file in wanted]
+    _check_overlap(files)
+    origin = min(file.first for file in files)
+    recorded = {name: each for file in files for name, each in file.recorded(origin, spread).items()}
+    return Replay(recorded, ", ".join(file.path for file in files))
+
+
+class Replay:
+    """Recorded prices: a ``PriceSource``. Made by ``replay``.
+
+    ``symbols``: those recorded, in the order of the files.
+    """
+
+    def __init__(self, recorded: Mapping[str, Recorded], origin: str) -> None:
+        self.symbols: tuple[str, ...] = tuple(recorded)
+        self._recorded = dict(recorded)
+        self._origin = origin
+
+    def prices(self, symbol: str, seconds: float) -> Prices:
+        """The symbol's prices at this moment; before its first record the first ones, after its last the last."""
+        return self._of(symbol).prices(seconds)
+
+    def updated(self, symbol: str, seconds: float) -> float:
+        """When these prices came to be: now within a bar; after one, its end; in a book, its last change."""
+        return self._of(symbol).updated(seconds)
+
+    def trades(self, symbol: str, after: float, until: float) -> list[SourceTrade]:
+        """The executions recorded in that time; of bars, the four prints of each that have a quantity."""
+        return self._of(symbol).trades(after, until)
+
+    def bars(self, symbol: str, start: float, interval: float, count: int) -> list[SourceBar]:
+        """What was recorded, in bars of any length in seconds."""
+        return self._of(symbol).bars(start, interval, count)
+
+    def is_halted(self, symbol: str, seconds: float) -> bool:
+        """Whether a recorded halt lasts at this moment; bars know of none."""
+        return self._of(symbol).is_halted(seconds)
+
+    def __repr__(self) -> str:
+        return f"<Replay of {', '.join(self.symbols)} from {self._origin}>"
+
+    def _of(self, symbol: str) -> Recorded:
+        try:
+            return self._recorded[symbol]
+        except KeyError:
+            there_is = what_there_is(self.symbols, len(self.symbols))
+            raise UnknownSymbol(f"no symbol {symbol!r}; there are {there_is}") from None
+
+
+class _ReadFile(NamedTuple):
+    """A file's content before its times count from the first record of all files."""
+
+    path: str
+    first: int
+    last: int
+    content: Mapping[str, Bars | Messages]
+
+    def recorded(self, origin: int, spread: int) -> dict[str, Recorded]:
+        return {name: _recorded(each, origin, spread) for name, each in self.content.items()}
+
+
+class _Reader:
+    """Reads files of any format with one set of settings."""
+
+    def __init__(self, timezone: str | None, format: str | None, interval: float | None, spread: int) -> None:
+        from .timestamps import SECOND, zone_named
+
+        self._zone = zone_named(timezone)
+        self._format = format
+        self._length = None if interval is None else round(interval * SECOND)
+        self._spread = spread
+
+    def read(self, path: str, symbol: str | None) -> _ReadFile:
+        format = self._format or _format_of(path)
+        content = self._messages(path, symbol) if format == "lobster" else self._bars(path, symbol, format)
+        first = min(int(each.times[0]) for each in content.values())
+        last = max(int(each.times[-1]) for each in content.values())
+        return _ReadFile(path, first, last, content)
+
+    def _messages(self, path: str, symbol: str | None) -> Mapping[str, Messages]:
+        from . import lobster
+        from .timestamps import zone_of
+
+        name = symbol or lobster.symbol_in(path) or _name_of(path)
+        return {name: lobster.read(path, self._zone or zone_of(lobster.ZONE), self._spread)}
+
+    def _bars(self, path: str, symbol: str | None, format: str) -> Mapping[str, Bars]:
+        from . import ohlcv
+
+        read = ohlcv.read_parquet if format == "parquet" else ohlcv.read_csv
+        return read(path, symbol or _name_of(path), symbol, self._zone, self._length)
+
+
+def _check_settings(format: str | None, interval: float | None, spread: int) -> None:
+    if format is not None and format not in _ALLOWED_FORMATS:
+        raise SettingError(f"format={format!r}: allowed: {', '.join(_ALLOWED_FORMATS)}")
+    if interval is not None and not (isinstance(interval, int | float) and 1e-6 <= interval <= 1e9):
+        raise SettingError(f"interval={interval!r}: a bar's length in seconds, 1e-6 to 1e9")
+    if isinstance(spread, bool) or not isinstance(spread, int) or not 1 <= spread <= _LARGEST_SPREAD:
+        raise SettingError(f"spread={spread!r}: a whole number of ticks, 1 to {_LARGEST_SPREAD}")
+
+
+def _wanted(path: File | Mapping[str, File], symbol: str | None) -> list[tuple[str | None, str]]:
+    """The files to read, each with its symbol where one is given."""
+    if not isinstance(path, Mapping):
+        return [(symbol, _text(path))]
+    if symbol is not None:
+        raise SettingError(f"symbol={symbol!r}: the mapping of files names the symbols; give one or the other")
+    if not path:
+        raise SettingError("replay={}: there must be at least one file")
+    wrong = next((name for name in path if not isinstance(name, str) or not name), None)
+    if wrong is not None:
+        raise SettingError(f"replay={{{wrong!r}: ...}}: a symbol must be a name")
+    return [(name, _text(file)) for name, file in path.items()]
+
+
+def _text(path: File) -> str:
+    text = os.fspath(path) if isinstance(path, os.PathLike) else path
+    if isinstance(text, str):
+        return text
+    raise SettingError(f"replay={shown(path)}: must be a file's path, or a mapping of symbols to paths")
+
+
+def _format_of(path: str) -> str:
+    from .lobster import symbol_in
+
+    if symbol_in(path) is not None:
+        return "lobster"
+    ending = Path(path).suffix.lower()
+    if ending not in _FORMATS:
+        raise SettingError(
+            f"replay={path!r}: unknown format {ending!r}; give format=, one of {', '.join(_ALLOWED_FORMATS)}"
+        )
+    return _FORMATS[ending]
+
+
+def _name_of(path: str) -> str:
+    return Path(path).stem.upper()
+
+
+def _check_overlap(files: list[_ReadFile]) -> None:
+    from .timestamps import shown as moment
+
+    latest, earliest = max(files, key=lambda file: file.first), min(files, key=lambda file: file.last)
+    if latest.first > earliest.last:
+        raise SettingError(
+            f"replay={latest.path!r}: begins at {moment(latest.first)}, after {earliest.path!r} has ended at "
+            f"{moment(earliest.last)} (UTC); the files must overlap in time"
+        )
+
+
+def _recorded(content: Bars | Messages, origin: int, spread: int) -> Recorded:
+    from .ohlcv import Bars
+    from .timestamps import SECOND
+
+    if isinstance(content, Bars):
+        return RecordedBars(
+            _seconds(content.times, origin),
+            _whole(content.path),
+            _whole(content.volumes),
+            content.length / SECOND,
+            spread,
+        )
+    return RecordedBook(
+        _seconds(content.times, origin),
+        _whole(content.bids),
+        _whole(content.asks),
+        _whole(content.lasts),
+        _seconds(content.trade_times, origin),
+        _whole(content.trade_prices),
+        _whole(content.quantities),
+        _seconds(content.halt_times, origin),
+        _whole(content.halts),
+    )
+
+
+def _seconds(times: Nanoseconds, origin: int) -> array[float]:
+    return array("d", ((times - origin) / 1e9).tobytes())
+
+
+def _whole(values: Nanoseconds) -> array[int]:
+    return array("q", values.tobytes())

@@ -1,0 +1,45 @@
+"""What other reporting plugins show of a run, where they are installed: pytest-html and Allure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Final
+
+from pytest_nos_stress.results.result import StressResult
+
+_MIME_TYPES: Final = {
+    ".csv": "text/csv",
+    ".html": "text/html",
+    ".json": "application/json",
+    ".jsonl": "application/jsonl",
+    ".parquet": "application/vnd.apache.parquet",
+    ".png": "image/png",
+    ".svg": "image/svg+xml",
+}
+
+
+def html_extras(results: Sequence[StressResult]) -> list[dict[str, Any]]:
+    """Links to the runs' files, as pytest-html's extras."""
+    from pytest_html import extras
+
+    return [
+        extras.url(path.as_uri(), name=f"{path.parent.name}/{path.name}")
+        for result in results
+        for path in _existing(result)
+    ]
+
+
+def attach_to_allure(result: StressResult) -> None:
+    """Attach the run's files to the current test of Allure's report."""
+    import allure
+
+    for path in _existing(result):
+        kind = _MIME_TYPES.get(path.suffix, "text/plain")
+        allure.attach.file(  # type: ignore[no-untyped-call]
+            str(path), name=path.name, attachment_type=kind, extension=path.suffix[1:]
+        )
+
+
+def _existing(result: StressResult) -> list[Path]:
+    return [path.absolute() for path in result.files if path.exists()]

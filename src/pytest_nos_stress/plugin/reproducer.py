@@ -1,0 +1,97 @@
+"""A scenario as a test to paste: the test it came from, with the scenario in its stress marker."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import textwrap
+
+import pytest
+
+from pytest_nos_stress.config.merge import OF_SCENARIO
+from pytest_nos_stress.scenario.scenario import Scenario
+
+_INDENT = "    "
+
+
+def ready_made_test(item: pytest.Item, scenario: Scenario) -> list[str]:
+    """A heading, and Python source of a test that performs the scenario as the test of this item does.
+
+    Empty where that cannot be had: for a test whose ``run()`` has a scenario of its own, or without a source.
+    """
+    owner = getattr(item, "cls", None)
+    source = _source(item, scenario)
+    if not source:
+        return []
+    head = "import pytest\n\nfrom pytest_nos_stress import Scenario\n\n\n"
+    if owner is None:
+        return ["as a test to paste:", "", head + source]
+    imports = "(with `import pytest` and `from pytest_nos_stress import Scenario`)"
+    return [f"as a test to paste into class {owner.__name__} {imports}:", "", textwrap.indent(source, _INDENT)]
+
+
+def _source(item: pytest.Item, scenario: Scenario) -> str:
+    try:
+        source = textwrap.dedent(inspect.getsource(inspect.unwrap(item.obj)))  # type: ignore[attr-defined]
+        function = ast.parse(source).body[0]
+    except (OSError, TypeError, SyntaxError, AttributeError):
+        return ""
+    if not isinstance(function, ast.FunctionDef) or function.name != getattr(item, "originalname", None):
+        return ""
+    if any(isinstance(node, ast.keyword) and node.arg == "scenario" for node in _in_body(function)):
+        return ""
+    lines = source.splitlines()
+    kept: list[str] = []
+    settings: list[str] = []
+    for decorator in function.decorator_list:
+        if _is_stress_marker(decorator):
+            settings += _settings_of_marker(decorator)
+        else:
+            kept += _decorator(lines, decorator)
+    definition = lines[function.lineno - 1].replace(f"def {function.name}", f"def {function.name}_smallest", 1)
+    rest = [definition, *lines[function.lineno :]]
+    return "\n".join([_marker(scenario, settings), *kept, *rest])
+
+
+def _in_body(function: ast.FunctionDef) -> list[ast.AST]:
+    return [node for statement in function.body for node in ast.walk(statement)]
+
+
+def _decorator(lines: list[str], node: ast.expr) -> list[str]:
+    text = lines[node.lineno - 1 : node.end_lineno]
+    return [f"@{text[0][node.col_offset :]}", *text[1:]]
+
+
+def _is_stress_marker(decorator: ast.expr) -> bool:
+    called = decorator.func if isinstance(decorator, ast.Call) else decorator
+    return isinstance(called, ast.Attribute) and called.attr == "stress"
+
+
+def _settings_of_marker(decorator: ast.expr) -> list[str]:
+    """The marker's keywords that a scenario does not decide."""
+    keywords = decorator.keywords if isinstance(decorator, ast.Call) else []
+    return [
+        f"{one.arg}={ast.unparse(one.value)}"
+        for one in keywords
+        if one.arg is not None and one.arg not in (*OF_SCENARIO, "scenario")
+    ]
+
+
+def _marker(scenario: Scenario, settings: list[str]) -> str:
+    arguments = scenario.arguments
+    operations = arguments.pop("operations")
+    rows = [f"{_INDENT * 3}{row!r}," for row in operations]
+    others = [f"{_INDENT * 2}{name}={value!r}," for name, value in arguments.items()]
+    return "\n".join(
+        [
+            "@pytest.mark.stress(",
+            f"{_INDENT}scenario=Scenario(",
+            f"{_INDENT * 2}operations=[",
+            *rows,
+            f"{_INDENT * 2}],",
+            *others,
+            f"{_INDENT}),",
+            *(f"{_INDENT}{setting}," for setting in settings),
+            ")",
+        ]
+    )

@@ -1,0 +1,340 @@
+"""The ``stress_simulator`` fixture: runs the simulator for a test and puts what it measured on the report."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Collection, Iterable
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+
+from pytest_nos_stress._internal.atomic_write import SCENARIO_NAME
+from pytest_nos_stress._internal.text import error_name, safe_name, shell_command
+from pytest_nos_stress.config import merge, options
+from pytest_nos_stress.config.options import SETTINGS, SettingError
+from pytest_nos_stress.engines.virtual import engine  # noqa: F401 - its import is no part of a test's first run
+from pytest_nos_stress.errors import RunFailed
+from pytest_nos_stress.faults.client_faults import a_run_goes_on
+from pytest_nos_stress.faults.clients import flaky
+from pytest_nos_stress.reporting import terminal
+from pytest_nos_stress.reporting.progress import Live
+from pytest_nos_stress.reporting.summary import About, properties
+from pytest_nos_stress.results.result import StressResult
+from pytest_nos_stress.run.checks import eventually, sometimes
+from pytest_nos_stress.run.event_loop import run_here
+from pytest_nos_stress.run.execution import INTERRUPTED
+from pytest_nos_stress.run.simulator import MultiAgentSimulator
+
+from .failure import Failure, kind_of
+from .session import StressSession, body_arguments, uses_proxy
+
+_ENDING_ERRORS: Final = (pytest.skip.Exception, pytest.xfail.Exception, pytest.exit.Exception)
+
+
+class BodyFailed(pytest.fail.Exception, AssertionError):  # type: ignore[name-defined, misc]
+    """A body's run did not pass: shown without a traceback, an ``AssertionError`` to ``xfail(raises=...)``."""
+
+    __module__ = "builtins"  # as pytest's own outcomes, so that a summary shows the message, not the module
+
+
+class StressSimulator:
+    """What the ``stress_simulator`` fixture gives: one for a session, with which each test begins anew."""
+
+    eventually = staticmethod(eventually)
+    sometimes = staticmethod(sometimes)
+
+    def __init__(self, session: StressSession) -> None:
+        self._session = session
+        self.begin()
+
+    def begin(self) -> None:
+        """A test begins."""
+        self._runs = 0
+        self._problem: BaseException | None = None
+        self._clients: list[Any] = []
+        self._refused: list[str] = []
+        """Settings that do not work under Hypothesis."""
+        self._current: MultiAgentSimulator | None = None
+        self.directory_of_last_run = self._session.directory
+        self._example: object = None
+        self._examples = 0
+        self._told = 0
+        self._has_failed = False
+        self._noted_before = (0, 0, 0)
+        self.results: list[StressResult] = []
+        """The results of the test's runs so far, also of those that did not pass."""
+
+    def __repr__(self) -> str:
+        return "<stress_simulator>"
+
+    @property
+    def has_run(self) -> bool:
+        return bool(self._runs)
+
+    @property
+    def has_news(self) -> bool:
+        """Whether there are results that no report has."""
+        return len(self.results) > self._told
+
+    def run(self, target: object = None, **given: Any) -> StressResult:
+        """Run agents on a target.
+
+        ``target``: an object with a method for each task, a mapping of tasks to functions, a function for every
+        task, or None for the embedded exchange. Keywords are the settings of ``MultiAgentSimulator``; those not
+        given come from command line, marker, ini, in this order, and have their defaults otherwise. Raises
+        ``ThresholdsNotMet`` where a threshold does not hold (unless ``gate=False``), ``RunFailed`` where the run
+        hung or could not write its files, and ``SettingError``, a ``ValueError``.
+        """
+        __tracebackhide__ = True
+        return self._run(target, given, {})
+
+    async def run_async(self, target: object = None, **given: Any) -> StressResult:
+        """As ``run``, awaited, with the agents on the event loop of the test: that of its fixtures."""
+        __tracebackhide__ = True
+        simulator = None
+        live = self._session.live()
+        try:
+            simulator = self._simulator(target, given, {})
+            return await simulator.run_async(progress=live, ending_errors=_ENDING_ERRORS)
+        except (SettingError, RunFailed) as error:
+            self._problem = problem = self._explained(error)
+        finally:
+            self._end_run(simulator, live)
+        raise problem.with_traceback(None)
+
+    def flaky(self, client: Any, methods: Iterable[str] | None = None) -> Any:
+        """The client (of a broker, a feed, a database) with calls that meet the test's planned faults.
+
+        They then meet those in place of the agents' calls, and the target runs as it is. ``methods``: the names of
+        those that do (default: all public ones). Raises ``SettingError`` for a method that there is not.
+        """
+        __tracebackhide__ = True
+        self._forget_earlier_examples()
+        if a_run_goes_on():
+            raise SettingError("flaky: called while a run goes on; must be called before run()")
+        try:
+            wrapped = flaky(client, methods, number=len(self._clients) + 1)
+        except SettingError as error:
+            problem = error
+        else:
+            self._clients.append(wrapped)
+            return wrapped
+        raise problem.with_traceback(None)
+
+    def announce(self, event: str) -> None:
+        """Say that an event has taken place: fault windows that wait for it begin. From any thread."""
+        if self._current is not None:
+            self._current.announce(event)
+
+    def run_body(self, item: pytest.Function) -> None:
+        """Run with the test's own body as the task, under its name."""
+        arguments = body_arguments(item)
+        body = item.obj
+
+        def task() -> object:
+            return body(**arguments)
+
+        try:
+            result = self._run(task, {}, {"tasks": (item.originalname,)})
+        except (RunFailed, SettingError) as error:
+            failure = str(error)
+        else:
+            if result.stats["calls"]:
+                return
+            failure = "the body was never performed: every operation was a planned fault"
+        raise BodyFailed(failure, False)
+
+    def add_to(self, report: pytest.TestReport) -> None:
+        """Put the runs on a report as built-in types, for the summary, and as extras for pytest-html."""
+        self._has_failed = self._has_failed or report.failed
+        missed = [result for result in self.results if not result.passed]
+        for result in self.results:
+            result.summary["outcome"] = "passed" if self._has_failed else report.outcome
+        if self._has_failed:
+            for result in missed or self.results[-1:]:
+                result.summary["outcome"] = "failed"
+        if self._has_failed and not missed and self.results:
+            _note(self.results[-1], "the test failed of something of its own")
+        self._told = len(self.results)
+        report.stress_runs = [result.summary for result in self.results]  # type: ignore[attr-defined]
+        if self._item.config.pluginmanager.hasplugin("html"):
+            from .integrations import html_extras
+
+            report.extras = [*getattr(report, "extras", []), *html_extras(self.results)]  # type: ignore[attr-defined]
+
+    def failure_behind(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Failure:
+        """What the running test failed of: its last run, or something of its own."""
+        error = excinfo.value
+        if self._problem is not None and (error is self._problem or isinstance(error, BodyFailed)):
+            types = self._problem.result.error_types if isinstance(self._problem, RunFailed) else []
+            return Failure(self._problem, kind_of(self._problem), frozenset(one["type"] for one in types))
+        crash = excinfo.traceback[-1]
+        return Failure(error, (error_name(error), f"{crash.path}:{crash.lineno}"))
+
+    @property
+    def _item(self) -> pytest.Item:
+        item = self._session.item
+        if item is None:
+            raise RuntimeError("stress_simulator: allowed only while a test runs")
+        return item
+
+    def _run(self, target: object, given: dict[str, Any], fixed: dict[str, Any]) -> StressResult:
+        __tracebackhide__ = True
+        simulator = None
+        live = self._session.live()
+        try:
+            simulator = self._simulator(target, given, fixed)
+            return run_here(simulator, progress=live, ending_errors=_ENDING_ERRORS)
+        except (SettingError, RunFailed) as error:
+            self._problem = problem = self._explained(error)
+        finally:
+            self._end_run(simulator, live)
+        raise problem.with_traceback(None)
+
+    def _simulator(self, target: object, given: dict[str, Any], fixed: dict[str, Any]) -> MultiAgentSimulator:
+        self._forget_earlier_examples()
+        self._runs += 1
+        values = self._session.levels(self._item, given, self._runs)
+        values |= fixed if values.get("scenario") is None else {}
+        values["output_dir"] = self.directory_of_last_run = self._directory(values.pop("output_dir", None))
+        values |= self._of_baselines(values)
+        if self._session.replay is not None:
+            values |= {"report": (), "records": (), "save_baseline": None, "otel": False}
+        if self._session.proxy is not None and uses_proxy(self._item):
+            values["proxies"] = (*values.get("proxies", ()), *self._session.proxy.open_proxies())
+        values["clients"] = (*values.get("clients", ()), *self._clients)
+        self._current = MultiAgentSimulator(target=target, **values)
+        self._current.about = self._about()
+        return self._current
+
+    def _of_baselines(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Where the run's baseline is, and under which name; examples are of another scenario each."""
+        root, run = self._item.config.rootpath, "" if self._runs == 1 else f" run {self._runs}"
+        found = {
+            "baseline_dir": root / values.get("baseline_dir", options.BY_NAME["baseline_dir"].default),
+            "label": values.get("label", f"{self._item.nodeid}{run}"),
+        }
+        if self._example is None:
+            return found
+        self._refused = [name for name in ("compare", "save_baseline") if values.get(name) is not None]
+        return found | {"save_baseline": None, "compare": None}
+
+    def _about(self) -> About:
+        file, line, _ = self._item.location
+        return About(
+            test=self._item.nodeid,
+            run=self._runs,
+            file=file,
+            line=(line or 0) + 1,
+            note=f" (last of {self._examples} examples)" if self._examples else "",
+            directory=self._session.directory,
+            repeat=self._repeat_command_of,
+        )
+
+    def _repeat_command_of(self, result: StressResult) -> str:
+        path = None if result.scenario.planned is None else result.output_dir / SCENARIO_NAME
+        return self.repeat_command(result.seed, path)
+
+    def _explained(self, error: SettingError | RunFailed) -> BaseException:
+        """The exception as the test is to see it."""
+        if isinstance(error, SettingError):
+            return self._session.explained(error, self._runs)
+        if isinstance(error.__cause__, pytest.exit.Exception):
+            return error.__cause__
+        problem = type(error)(f"{error}{self._how_to_repeat(error.result)}", error.result)
+        problem.__cause__ = error.__cause__
+        return problem
+
+    def _end_run(self, simulator: MultiAgentSimulator | None, live: Live | None) -> None:
+        if live is not None:
+            live.clear()
+        if simulator is not None and simulator.result is not None:
+            self._report(simulator.result)
+
+    def _forget_earlier_examples(self) -> None:
+        """Under ``@given``, files and figures are those of the last example, which is the one that fails."""
+        example = current_example()
+        if example is self._example:
+            return
+        item = self._item
+        if self._example is None:
+            self._noted_before = (len(item.user_properties), len(item._report_sections), len(self._clients))
+        properties, sections, clients = self._noted_before
+        del self._clients[clients:]
+        del item.user_properties[properties:]
+        del item._report_sections[sections:]
+        self._example = example
+        self._examples += 1
+        self._runs = 0
+        self.results.clear()
+
+    def _directory(self, given: str | None) -> Path:
+        base = options.BY_NAME["output_dir"].default if given is None else given
+        directory = self._session.directory / base / safe_name(self._item.nodeid)
+        if self._session.replay is not None:
+            directory /= self._session.replay.directory
+        return directory if self._runs == 1 else directory / f"run-{self._runs}"
+
+    def _report(self, result: StressResult) -> None:
+        """Note a run while the test goes on: what is added later misses JUnit XML."""
+        self.results.append(result)
+        if self._session.replay is not None:
+            return
+        prefix = "stress" if self._runs == 1 else f"stress_run_{self._runs}"
+        summary = result.summary
+        summary["notes"] += [
+            f"{name} is left out under @given: each example is another scenario" for name in self._refused
+        ]
+        paths = {name: str(self._session.directory / path) for name, path in summary["files"].items()}
+        for name, value in (properties(summary) | paths).items():
+            self._item.user_properties.append((f"{prefix}_{name}", value))
+        if result.status == INTERRUPTED:
+            self._session.interrupted.append(summary)
+        self._item.add_report_section("call", "stress", "\n".join(terminal.details(summary)))
+        if self._item.config.pluginmanager.hasplugin("allure_listener"):
+            from .integrations import attach_to_allure
+
+            attach_to_allure(result)
+
+    def _how_to_repeat(self, result: StressResult) -> str:
+        if self._examples:  # Hypothesis has its own ways, and the example to paste is shown with the failure
+            return ""
+        return f"\n\nrepeat this run with:\n  {self._repeat_command_of(result)}"
+
+    def repeat_command(self, seed: int, scenario_file: Path | None = None) -> str:
+        """A command that performs the same plan again: that of a seed, or the scenario in a file."""
+        config = self._item.config
+        parts = ["pytest", "--stress"]
+        decided: Collection[str] = ("seed", "scenario")
+        if scenario_file is None:
+            parts.append(f"--stress-seed={seed}")
+        else:
+            parts.append(f"--stress-scenario={os.path.relpath(scenario_file, self._session.directory)}")
+            decided = (*merge.OF_SCENARIO, "scenario")
+        for setting in SETTINGS:
+            raw = config.getoption(setting.dest) if setting.flag and setting.name not in decided else None
+            for one in raw if isinstance(raw, list) else [raw]:
+                if setting.default is False:
+                    parts += [str(setting.flag)] if one else []
+                elif setting.name != "save_baseline" and one is not None:
+                    parts.append(f"{setting.flag}={one}")
+        for override in config.getoption("override_ini", None) or []:
+            parts += ["-o", override]
+        if config.getoption("inifilename", None):
+            parts += ["-c", str(config.getoption("inifilename"))]
+        test_file = os.path.relpath(self._item.path, self._session.directory)
+        _, separator, rest = self._item.nodeid.partition("::")
+        return shell_command([*parts, f"{test_file}{separator}{rest}"])
+
+
+def _note(result: StressResult, note: str) -> None:
+    if note not in result.summary["notes"]:
+        result.summary["notes"].append(note)
+
+
+def current_example() -> object:
+    """The example that Hypothesis is running; None outside of ``@given``."""
+    control = sys.modules.get("hypothesis.control")
+    return getattr(getattr(control, "_current_build_context", None), "value", None)

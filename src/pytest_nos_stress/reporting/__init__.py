@@ -1,0 +1,1 @@
+"""A finished result for people, CI systems and other programs."""

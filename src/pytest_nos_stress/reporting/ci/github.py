@@ -1,0 +1,267 @@
+"""What GitHub Actions shows of a session's runs: the step summary, and annotations on run and pull request.
+
+Text from outside is inert in both. In the summary it stands in HTML, escaped, inside ``<code>``: GitHub's renderer
+reads no Markdown in an HTML block, and makes no link, mention or emoji of what is code. Annotations are workflow
+commands, whose parser unescapes ``%25``, ``%0D`` and ``%0A``, and in properties ``%3A`` and ``%2C`` too; control
+characters never reach the log.
+
+Limits are GitHub's: a summary of more than 1 MiB is not shown at all, and of each kind of annotation the first ten
+of a step are, each cut at 4,096 characters. Sources: "Workflow commands for GitHub Actions"; ``ActionCommand.cs``
+and ``ExecutionContext.cs`` of the runner.
+"""
+
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from html import escape
+from typing import Any, Final
+
+from pytest_nos_stress._internal.text import one_line, shorten
+from pytest_nos_stress.reporting.summary import Summary, is_failure, shown, verdict_in_words
+from pytest_nos_stress.results.judge import HELD, NOT_APPLICABLE
+from pytest_nos_stress.run.checks import NOT_JUDGED
+
+from .names import run_name
+
+SUMMARY_LIMIT: Final = 1 << 20
+"""Bytes that a step summary may have."""
+ANNOTATION_LIMIT: Final = 10
+"""Annotations of one kind that GitHub shows of a step."""
+_LONGEST_MESSAGE: Final = 4_000
+_LONGEST_TITLE: Final = 200
+_LONGEST_TEXT: Final = 500
+_MOST_ROWS: Final = 50
+_ROOM_FOR_NOTE: Final = 300
+_NOT_AGAINST_A_RUN: Final = (HELD, NOT_APPLICABLE, NOT_JUDGED)
+
+
+def step_summary(runs: Sequence[Summary]) -> str:
+    """The session's runs as GitHub-flavoured Markdown, at most 1 MiB of it in UTF-8.
+
+    The session's verdict, a table of the runs, then each run: those that did not pass first, the others folded.
+    What does not fit is left out in whole sections and counted.
+    """
+    failed = [run for run in runs if is_failure(run)]
+    passed = [run for run in runs if not is_failure(run)]
+    heading = f"## {_headline(len(failed), len(runs))}\n"
+    overview, rows_left = _overview([*failed, *passed], SUMMARY_LIMIT // 2)
+    room = SUMMARY_LIMIT - len(f"{heading}\n{overview}".encode()) - 2 * _ROOM_FOR_NOTE
+    sections = _fitting(map(_failed_section, failed), room)
+    room -= sum(map(_size, sections))
+    folded = _fitting(map(_passed_section, passed), room)
+    note = _note(
+        _left_out(rows_left, "row of the table", "rows of the table"),
+        _left_out(len(failed) - len(sections), "run that did not pass", "runs that did not pass"),
+        _left_out(len(passed) - len(folded), "run that passed", "runs that passed"),
+    )
+    return "\n".join(filter(None, [heading, overview, note, *sections, *_folded(folded)]))
+
+
+def append(path: str | os.PathLike[str], text: str) -> str:
+    """Append a summary to GitHub's file. Gives the problem in a line, empty where there is none.
+
+    Nothing is written where the file would exceed GitHub's limit: what others have put there would go unseen too.
+    """
+    try:
+        with open(path, "ab") as file:
+            added = (b"\n\n" if file.tell() else b"") + text.encode()
+            if file.tell() + len(added) > SUMMARY_LIMIT:
+                return f"GITHUB_STEP_SUMMARY={_quoted(path)}: not written, it would exceed GitHub's limit of 1 MiB"
+            file.write(added)
+    except (OSError, ValueError) as error:
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else error
+        return f"GITHUB_STEP_SUMMARY={_quoted(path)}: cannot be written ({one_line(str(reason))})"
+    return ""
+
+
+def annotations(runs: Sequence[Summary], directory: str = "") -> list[str]:
+    """Workflow commands, one a line: errors for runs that did not pass, warnings for those their harness limited.
+
+    Args:
+        runs: The runs' summaries.
+        directory: Where the files of the summaries are, relative to the root of the repository; GitHub finds a
+            file from there.
+    """
+    errors = [
+        _command(
+            "error", run, directory, f"Stress test {verdict_in_words(run)}: {run_name(run)}", _failure_lines(run)
+        )
+        for run in runs
+        if is_failure(run)
+    ]
+    warnings = [
+        _command(
+            "warning", run, directory, f"Stress test limited by its harness: {run_name(run)}", [run["harness"]]
+        )
+        for run in runs
+        if run["harness"]
+    ]
+    return [
+        *_first_ten("error", errors, "did not pass"),
+        *_first_ten("warning", warnings, "were limited by their harness"),
+    ]
+
+
+def _headline(failed: int, total: int) -> str:
+    if not total:
+        return "Stress tests: no runs"
+    if failed:
+        return f"❌ Stress tests: {failed} of {total} runs did not pass"
+    return f"✅ Stress tests: {_counted(total, 'run', 'runs')} passed"
+
+
+def _overview(runs: Sequence[Summary], room: int) -> tuple[str, int]:
+    """The table of runs, and how many of them it has no room for."""
+    if not runs:
+        return "", 0
+    columns = ("verdict", "test", "operations", "failures", "errors", "p50", "p99")
+    rows = _fitting((_overview_row(run) for run in runs), room)
+    return _table(columns, rows), len(runs) - len(rows)
+
+
+def _overview_row(run: Summary) -> str:
+    figures = shown(run)
+    names = ("operations", "failures", "errors", "latency p50", "latency p99")
+    return _row([_verdict(run), _code(run_name(run)), *(escape(figures[name]) for name in names)])
+
+
+def _failed_section(run: Summary) -> str:
+    parts = [f"<h3>{_verdict(run)}: {_code(run_name(run))}</h3>\n"]
+    if run["failure"]:
+        parts.append(f"<p>{_code(run['failure'])}</p>\n")
+    parts += [_judged(run), _errors(run)]
+    if run["harness"]:
+        parts.append(f"<p>⚠️ {escape(one_line(run['harness']))}</p>\n")
+    parts.append(f"Repeat it:\n\n{_code_block(run['repeat'])}")
+    parts.append(f"<p>Files: {_code(run['directory'])}</p>\n")
+    return "\n".join(filter(None, parts))
+
+
+def _passed_section(run: Summary) -> str:
+    harness = f"<p>⚠️ {escape(one_line(run['harness']))}</p>\n" if run["harness"] else ""
+    return "\n".join(filter(None, [f"<h4>{_code(run_name(run))}</h4>\n", _judged(run), harness]))
+
+
+def _folded(sections: Sequence[str]) -> list[str]:
+    if not sections:
+        return []
+    heading = _counted(len(sections), "run that passed", "runs that passed")
+    return [f"<details><summary>{heading}</summary>\n", *sections, "</details>\n"]
+
+
+def _judged(run: Summary) -> str:
+    """Thresholds and checks: what was wanted, what was measured, the verdict."""
+    judged = [(one["wanted"], one["measured"], one["verdict"]) for one in run["thresholds"]]
+    judged += [(one["name"], one["finding"], one["verdict"]) for one in run["checks"]]
+    rows = [
+        _row([_code(wanted), _code(measured), escape(one_line(verdict))]) for wanted, measured, verdict in judged
+    ]
+    return _table(("wanted", "measured", "verdict"), rows[:_MOST_ROWS], len(rows)) if rows else ""
+
+
+def _errors(run: Summary) -> str:
+    rows = [
+        _row([str(one["count"]), *(_code(one[name]) for name in ("type", "message", "agent", "task"))])
+        for one in run["error_types"]
+    ]
+    columns = ("errors", "type", "for instance", "agent", "task")
+    return _table(columns, rows[:_MOST_ROWS], len(rows)) if rows else ""
+
+
+def _table(columns: Iterable[str], rows: Sequence[str], total: int = 0) -> str:
+    heading = "".join(f"<th>{column}</th>" for column in columns)
+    more = [f"<tr><td>{total - len(rows)} more</td></tr>\n"] if total > len(rows) else []
+    return "".join([f"<table>\n<tr>{heading}</tr>\n", *rows, *more, "</table>\n"])
+
+
+def _row(cells: Iterable[str]) -> str:
+    return f"<tr>{''.join(f'<td>{cell}</td>' for cell in cells)}</tr>\n"
+
+
+def _verdict(run: Summary) -> str:
+    return f"{'❌' if is_failure(run) else '✅'} {escape(one_line(verdict_in_words(run)))}"
+
+
+def _code(text: Any) -> str:
+    """Text from outside: inside HTML, as code, on one line."""
+    shortened = shorten(one_line(str(text)), _LONGEST_TEXT)
+    return f"<code>{escape(shortened)}</code>" if shortened else ""
+
+
+def _code_block(command: str) -> str:
+    """A command to copy, whole: a fence longer than any in it ends the block and nothing else does."""
+    line = one_line(command)
+    fence = "```"
+    while fence in line:
+        fence += "`"
+    return f"{fence}sh\n{line}\n{fence}\n"
+
+
+def _fitting(sections: Iterable[str], room: int) -> list[str]:
+    """The sections that fit, each of them whole."""
+    kept = []
+    for section in sections:
+        size = _size(section)
+        if size <= room:
+            kept.append(section)
+            room -= size
+    return kept
+
+
+def _size(section: str) -> int:
+    return len(section.encode()) + 1
+
+
+def _note(*left_out: str) -> str:
+    parts = [part for part in left_out if part]
+    return f"Left out, to stay within GitHub's 1 MiB: {', '.join(parts)}.\n" if parts else ""
+
+
+def _left_out(count: int, one: str, many: str) -> str:
+    return _counted(count, one, many) if count else ""
+
+
+def _counted(count: int, one: str, many: str) -> str:
+    return f"{count} {one if count == 1 else many}"
+
+
+def _failure_lines(run: Summary) -> list[str]:
+    """Why a run did not pass, what else speaks against it, and how to repeat it."""
+    reason = run["failure"] or "; ".join(run["notes"]) or f"the run's verdict is {run['verdict']}"
+    judged = [(one["wanted"], one["measured"], one["verdict"]) for one in _not_held(run["thresholds"])]
+    judged += [(one["name"], one["finding"], one["verdict"]) for one in _not_held(run["checks"])]
+    others = [f"{wanted} is {verdict}: {found}" for wanted, found, verdict in judged if wanted not in reason]
+    return [reason, *others, f"Repeat it: {run['repeat']}"]
+
+
+def _not_held(judged: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    return [one for one in judged if one["verdict"] not in _NOT_AGAINST_A_RUN]
+
+
+def _command(kind: str, run: Summary, directory: str, title: str, lines: Sequence[str]) -> str:
+    properties = {"title": shorten(one_line(title), _LONGEST_TITLE)}
+    if run.get("file"):
+        properties["file"] = one_line(os.path.normpath(os.path.join(directory, run["file"])))
+        properties["line"] = str(run.get("line") or 1)
+    named = ",".join(f"{name}={_escape_property(value)}" for name, value in properties.items())
+    message = shorten("\n".join(map(one_line, lines)), _LONGEST_MESSAGE)
+    return f"::{kind} {named}::{_escape_data(message)}"
+
+
+def _first_ten(kind: str, commands: Sequence[str], what: str) -> list[str]:
+    """The commands, or nine of them and one that counts the rest."""
+    if len(commands) <= ANNOTATION_LIMIT:
+        return list(commands)
+    kept = list(commands[: ANNOTATION_LIMIT - 1])
+    return [*kept, f"::{kind} title=Stress tests::{len(commands) - len(kept)} more runs {what}"]
+
+
+def _escape_data(text: str) -> str:
+    return text.replace("%", "%25").replace("\r", "%0D").replace("\n", "%0A")
+
+
+def _escape_property(text: str) -> str:
+    return _escape_data(text).replace(":", "%3A").replace(",", "%2C")
+
+
+def _quoted(path: str | os.PathLike[str]) -> str:
+    return repr(os.fspath(path))

@@ -1,0 +1,32 @@
+"""Names of runs in the files that CI systems compare between commits.
+
+A name is one line without control characters, and no two runs of a session share one: what is compared by name
+would otherwise be overwritten or refused.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from pytest_nos_stress._internal.text import one_line
+from pytest_nos_stress.reporting.summary import Summary
+
+
+def run_name(run: Summary) -> str:
+    """The test's id, and which run of the test it was where it is not the first."""
+    test = one_line(str(run["test"]))
+    return test if run["run"] == 1 else f"{test} run {run['run']}"
+
+
+def distinct(names: Iterable[str]) -> list[str]:
+    """The names in order, numbered where one comes again."""
+    seen: set[str] = set()
+    kept = []
+    for name in names:
+        number, candidate = 1, name
+        while candidate in seen:
+            number += 1
+            candidate = f"{name} ({number})"
+        seen.add(candidate)
+        kept.append(candidate)
+    return kept

@@ -1,0 +1,126 @@
+"""The words in which a run that does not pass says so."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from pytest_nos_stress._internal.text import error_message, error_name, lines, one_line, table
+from pytest_nos_stress.results.judge import BROKEN, Verdict
+from pytest_nos_stress.results.metrics import TIMED
+from pytest_nos_stress.run.checks import CheckVerdict
+from pytest_nos_stress.run.execution import Performance
+from pytest_nos_stress.scenario.phases import STEADY
+
+_MOST_ERROR_TYPES = 5
+
+
+def thresholds_message(verdicts: Sequence[Verdict], stats: dict[str, Any]) -> str:
+    """Wanted and measured side by side, then the errors with a sample each."""
+    broken = sum(not verdict.passes for verdict in verdicts)
+    rows = [("wanted", "measured", "verdict"), *(verdict.row() for verdict in verdicts)]
+    first = first_sentence(next(one for one in verdicts if not one.passes))
+    heading = one_line(f"{first}; {broken} of {len(verdicts)} thresholds not met (seed {stats['seed']})")
+    return "\n".join(
+        [
+            heading,
+            *map(one_line, table(rows)),
+            *map(one_line, _notes(verdicts, stats)),
+            *_errors(stats["error_types"]),
+            *_of_proxies(stats),
+        ]
+    )
+
+
+def first_sentence(verdict: Verdict) -> str:
+    """What a threshold wanted, and what was measured."""
+    wanted, measured, what = verdict.row()
+    return f"{wanted} is {what}: {measured}"
+
+
+def _notes(verdicts: Sequence[Verdict], stats: dict[str, Any]) -> list[str]:
+    """What a reader should know beside the figures: an early end, what was left out, a harness in the way."""
+    notes = []
+    if stats["aborted"]:
+        notes.append(f"aborted after {stats['aborted']['at']:.4g} s by {stats['aborted']['threshold']}")
+    notes += [left_out(one) for one in stats["phases"] if one["name"] != STEADY and one["total_operations"]]
+    of_time = any(one.verdict == BROKEN and one.threshold.metric in TIMED for one in verdicts)
+    if of_time and stats["harness"]["words"]:
+        notes.append(f"the harness was a bottleneck: {stats['harness']['words']}")
+    return notes
+
+
+def left_out(phase: dict[str, Any]) -> str:
+    """What a phase that no gate judges had."""
+    return (
+        f"{phase['name']} until {phase['end']:.4g} s is left out: {phase['total_operations']} operations, "
+        f"{phase['failed_operations']} failed, {phase['errors']} errors"
+    )
+
+
+def _of_proxies(stats: dict[str, Any]) -> list[str]:
+    """A client's exceptions over faults of a proxy are not known to be planned ones."""
+    met = sum(stats["faults"].values())
+    if stats["faults_at"] != "proxies" or not met or not stats["errors"]:
+        return []
+    return [
+        "",
+        f"{met} faults were met at the proxy; what clients raise over them is for expected_errors=(...)",
+    ]
+
+
+def hung_message(performance: Performance) -> str:
+    """Who hangs where."""
+    timeout = f"operation_timeout={performance.scenario.operation_timeout:g} s"
+    hanging = [
+        *(f"agent {agent}, {doing}" for agent, doing in performance.hung.items()),
+        *(f"agent {one.agent}" for one in performance.engine.overdue),
+    ]
+    others = f" and {len(hanging) - 1} more" if len(hanging) > 1 else ""
+    parts = [
+        one_line(f"hung: longer than {timeout} in {hanging[0]}{others}")
+        if hanging
+        else f"hung: an operation ended after {timeout}"
+    ]
+    for agent, doing in performance.hung.items():
+        parts.append(f"  agent {one_line(agent)}, {one_line(doing)}")
+    engine = performance.engine
+    for how, agents in (
+        ("waited at", engine.overdue),
+        ("was at", engine.cut_short),
+        ("goes on at", engine.unfinished),
+    ):
+        for one in agents:
+            parts.append(f"  agent {one_line(one.agent)} {how}")
+            parts += [f"    {line}" for line in lines(one.stack).splitlines()]
+    return "\n".join(parts)
+
+
+def deadlock_message(performance: Performance) -> str:
+    """Who waits for whom, and where."""
+    deadlock, clock = performance.engine.deadlock, performance.clock
+    waiting = deadlock.waiting if deadlock else []
+    heading = f"deadlock after {(clock.now_ns() - clock.started_ns) / 1e9:g} s of virtual time: no agent can go on"
+    return "\n".join([heading, *(f"  {line}" for one in waiting for line in lines(one).rstrip().splitlines())])
+
+
+def checks_message(broken: Sequence[CheckVerdict], stats: dict[str, Any]) -> str:
+    """The checks that do not hold, one a line."""
+    first, *others = [str(one) for one in broken]
+    return "\n".join([one_line(f"{first} (seed {stats['seed']})"), *map(one_line, others)])
+
+
+def describe(error: BaseException) -> str:
+    """The type and message of an exception, on one line."""
+    return one_line(f"{error_name(error)}: {error_message(error)}")
+
+
+def _errors(error_types: Sequence[dict[str, Any]]) -> list[str]:
+    shown = []
+    for one in error_types[:_MOST_ERROR_TYPES]:
+        shown.append("")
+        shown.append(one_line(f"{one['count']} x {one['type']}, for instance {one['agent']} at {one['task']}:"))
+        shown += [f"  {line}" for line in lines(one["traceback"]).rstrip().splitlines()]
+    if len(error_types) > _MOST_ERROR_TYPES:
+        shown.append(f"... and {len(error_types) - _MOST_ERROR_TYPES} more types of errors")
+    return shown

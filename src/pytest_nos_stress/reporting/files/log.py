@@ -1,0 +1,100 @@
+"""``stress_test_results.log``: a line for every operation, in the words of the seed document.
+
+Rendering is per batch: the time stamp is made once for each millisecond in it, the rest of a line once for
+each agent, task and outcome of a run, and the lines of a millisecond are one join.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+
+from pytest_nos_stress._internal.atomic_write import write_all
+from pytest_nos_stress._internal.text import one_line, shorten
+from pytest_nos_stress.config.options import SettingError
+from pytest_nos_stress.results.records import Batch, Column, Records
+
+_WORDS: Final = (
+    "INFO - {agent} successfully completed {task}\n",
+    "ERROR - {agent} failed to complete {task} task.\n",
+    "WARNING - {agent} encountered missing data during {task} task.\n",
+)
+_LONGEST_ERROR: Final = 500
+
+
+class OperationLog:
+    """The log of one run. ``failure`` is the first error of the disk; nothing is written after it."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.failure: OSError | None = None
+        self._endings: Column
+        self._tasks = 0
+        self._width = 1
+        self._wall_offset_ns = 0
+        self._second = -1
+        self._second_text = ""
+        try:
+            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o666)
+        except OSError as error:
+            raise SettingError(
+                f"output_dir={str(path.parent)!r}: the log cannot be written ({error.strerror}); "
+                "must be a directory to write in"
+            ) from None
+
+    def attach(self, records: Records, wall_offset_ns: int) -> None:
+        """Name the agents and tasks of the run, and what makes its clock the wall clock's."""
+        self._wall_offset_ns = wall_offset_ns
+        self._tasks = len(records.tasks)
+        self._width = records.kinds.width
+        endings = [
+            words.format(agent=agent, task=task).encode()
+            for agent in map(one_line, records.agents)
+            for task in map(one_line, records.tasks)
+            for words in _WORDS
+        ]
+        self._endings = np.array(endings, object)
+
+    def write(self, batch: Batch) -> None:
+        """Append the batch's lines to the file; an error of the disk is kept in ``failure``."""
+        if self.failure is not None:
+            return
+        try:
+            write_all(self._file, self._render(batch))
+        except OSError as error:
+            self.failure = error
+
+    def close(self) -> None:
+        """Close the file; finding it gone from its directory is a failure too."""
+        try:
+            if not os.path.samestat(os.fstat(self._file), os.stat(self.path)):
+                raise FileNotFoundError(2, "replaced while the run went on")
+        except OSError as error:
+            self.failure = self.failure or error
+        os.close(self._file)
+
+    def _render(self, batch: Batch) -> bytes:
+        milliseconds = (batch.end + self._wall_offset_ns) // 1_000_000
+        task = batch.code // np.uint16(self._width)
+        ending = (batch.agent.astype(np.int64) * self._tasks + task) * len(_WORDS) + batch.outcome
+        endings: list[bytes] = self._endings[ending].tolist()
+        for row, text in batch.errors.items():
+            line = shorten(one_line(text), _LONGEST_ERROR)
+            endings[row] = endings[row][:-1] + f": {line}\n".encode()
+        firsts = np.flatnonzero(np.diff(milliseconds, prepend=-1)).tolist()
+        parts = []
+        for first, after in zip(firsts, [*firsts[1:], len(endings)], strict=True):
+            stamp = self._stamp(int(milliseconds[first]))
+            parts += [stamp, stamp.join(endings[first:after])]
+        return b"".join(parts)
+
+    def _stamp(self, milliseconds: int) -> bytes:
+        second, fraction = divmod(milliseconds, 1000)
+        if second != self._second:
+            self._second = second
+            self._second_text = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
+        return f"{self._second_text},{fraction:03d} - ".encode()

@@ -1,0 +1,293 @@
+"""``stress_test_records.csv``, ``.jsonl`` or ``.parquet``: a row for each operation, in order of their ends.
+
+Columns: ``agent``, ``task``, ``index`` (the operation's number within its agent), ``outcome`` (success, failed,
+missing_data), ``fault`` (what was planned to go wrong; nothing where none was), ``error``, ``called``, ``time``
+(its end, ISO 8601 in UTC), ``latency_s`` and ``response_time_s``: seconds with nine decimals, nothing where the
+target was not called.
+
+CSV is RFC 4180's, in UTF-8 with a header. Names stand in it as they are: one that begins with ``=``, ``+``, ``-``
+or ``@`` is not altered, since a program that reads the file wants the name, and the names are the test's own. A
+spreadsheet that should not take them for formulas imports the columns as text. JSON Lines is ASCII, so a name of
+any characters is one valid line. Parquet needs pyarrow, the extra ``parquet``.
+
+Rows of text are rendered without a loop over them: a block of rows is one array of bytes with a column for each
+part, filled up to the part's width with a byte that UTF-8 never has, and then that byte is deleted.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator, Sequence
+from importlib import import_module
+from pathlib import Path
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from pytest_nos_stress._internal.atomic_write import write_whole
+from pytest_nos_stress.config.options import SettingError, shown
+from pytest_nos_stress.config.validators import RECORD_FORMATS_THERE_ARE as FORMATS
+from pytest_nos_stress.results.record_array import COLUMNS, RecordArray, encodable
+from pytest_nos_stress.results.records import Column
+
+_BLOCK_BYTES: Final = 1 << 21
+_GROUP_ROWS: Final = 1 << 17
+_FILL: Final = b"\xff"
+_GROUP: Final = 1000
+
+
+def check_available(format: str) -> None:
+    """Raise ``SettingError`` where the format is unknown, or needs what is not installed."""
+    if format not in FORMATS:
+        raise SettingError(f"records={shown(format)}: must be {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
+    if format == "parquet":
+        _pyarrow()
+
+
+def write(path: Path, records: RecordArray, format: str) -> None:
+    """Write the file, all of it or none.
+
+    Raises ``SettingError`` as ``check_available`` does, and ``OSError`` where it cannot be written.
+    """
+    check_available(format)
+    if format == "parquet":
+        write_whole(path, _parquet(records))
+    else:
+        write_whole(path, _text(records, _CSV if format == "csv" else _JSON_LINES))
+
+
+class _Dialect(NamedTuple):
+    """How rows of text are written: what stands before each column, at the end of a row, and in its cells."""
+
+    header: bytes
+    before: tuple[bytes, ...]
+    end: bytes
+    null: bytes
+    time_quote: bytes
+
+    def name(self, name: str | None) -> bytes:
+        if name is None:
+            return self.null
+        return _csv_cell(name) if self is _CSV else json.dumps(name).encode()
+
+
+def _csv_cell(name: str) -> bytes:
+    """As it is, or quoted where RFC 4180 wants that or a reader would strip what stands at an end."""
+    text = encodable(name)
+    if not any(mark in text for mark in ',"\r\n') and text == text.strip():
+        return text.encode()
+    return '"{}"'.format(text.replace('"', '""')).encode()
+
+
+_CSV: Final = _Dialect(
+    header=",".join(COLUMNS).encode() + b"\r\n",
+    before=(b"", *[b","] * (len(COLUMNS) - 1)),
+    end=b"\r\n",
+    null=b"",
+    time_quote=b"",
+)
+_JSON_LINES: Final = _Dialect(
+    header=b"",
+    before=tuple(
+        f'{separator}"{name}": '.encode()
+        for separator, name in zip(["{", *[", "] * (len(COLUMNS) - 1)], COLUMNS, strict=True)
+    ),
+    end=b"}\n",
+    null=b"null",
+    time_quote=b'"',
+)
+
+
+def _text(records: RecordArray, dialect: _Dialect) -> Iterator[bytes]:
+    cells = _Cells.of(records, dialect)
+    width = sum(table.itemsize for table in cells) + sum(map(len, dialect.before[-2:])) + 100
+    rows = max(1, _BLOCK_BYTES // width)
+    yield dialect.header
+    for first in range(0, records.size, rows):
+        yield _rows(records[first : first + rows], cells, dialect)
+
+
+class _Cells(NamedTuple):
+    """What stands in a row for each agent, task, outcome, kind, and whether it was an error and called."""
+
+    agent: Column
+    task: Column
+    outcome: Column
+    kind: Column
+    flags: Column
+
+    @classmethod
+    def of(cls, records: RecordArray, dialect: _Dialect) -> _Cells:
+        """Each with what always stands before or after it."""
+        before = dict(zip(COLUMNS, dialect.before, strict=True))
+        return cls(
+            _table([before["agent"] + dialect.name(name) for name in records.agents]),
+            _table([before["task"] + dialect.name(name) + before["index"] for name in records.tasks]),
+            _table([before["outcome"] + dialect.name(name) for name in records.outcomes]),
+            _table([before["fault"] + dialect.name(name) for name in records.kinds]),
+            _table(
+                [
+                    before["error"] + error + before["called"] + called + before["time"] + dialect.time_quote
+                    for error in (b"false", b"true")
+                    for called in (b"false", b"true")
+                ]
+            ),
+        )
+
+
+def _table(cells: Sequence[bytes]) -> Column:
+    """The cells, all as wide as the widest."""
+    width = max(map(len, cells), default=1)
+    return np.array([cell.ljust(width, _FILL) for cell in cells], f"S{width}")
+
+
+def _rows(records: RecordArray, cells: _Cells, dialect: _Dialect) -> bytes:
+    second, fraction = np.divmod(records["end"], 1_000_000_000)
+    called = records["called"]
+    *_, before_latency, before_response_time = dialect.before
+    parts: list[Column | bytes] = [
+        cells.agent.take(records["agent"]),
+        cells.task.take(records["task"]),
+        *_whole_number(records["index"]),
+        cells.outcome.take(records["outcome"]),
+        cells.kind.take(records["kind"]),
+        cells.flags.take(records["is_error"] * 2 + called),
+        _second_texts(second),
+        *_nine_digits(fraction),
+        b"+00:00" + dialect.time_quote + before_latency,
+        *_seconds(records["latency"], called, dialect),
+        before_response_time,
+        *_seconds(records["response_time"], called, dialect),
+        dialect.end,
+    ]
+    widths = [(f"f{place}", _width(part)) for place, part in enumerate(parts)]
+    rows = np.empty(records.size, widths)
+    for (name, _), part in zip(widths, parts, strict=True):
+        rows[name] = part
+    return rows.tobytes().translate(None, _FILL)
+
+
+def _width(part: Column | bytes) -> str:
+    return f"S{len(part) if isinstance(part, bytes) else part.itemsize}"
+
+
+_FILLED_UP: Final = _table([*(b"%03d" % one for one in range(_GROUP)), *(b"%3d" % one for one in range(_GROUP))])
+_FILLED_UP[:] = [cell.replace(b" ", _FILL) for cell in _FILLED_UP.tolist()]
+_NOTHING: Final = 2 * _GROUP
+_DIGITS: Final = np.append(_FILLED_UP, np.array([3 * _FILL], "S3"))
+"""Three digits each: with leading zeros; from ``_GROUP`` on without; at ``_NOTHING`` none at all."""
+
+
+def _whole_number(number: Column) -> list[Column]:
+    """The number's digits, three at a time, without leading zeros."""
+    groups = (len(str(number.max())) + 2) // 3
+    parts = []
+    for power in range(groups - 1, -1, -1):
+        above, group = np.divmod(number // _power(number, power), _power(number, 1))
+        leading = np.where((group == 0) & (power > 0), _NOTHING, group + _power(number, 1))
+        parts.append(_DIGITS.take(np.where(above > 0, group, leading).astype(np.intp)))
+    return parts
+
+
+def _power(like: Column, power: int) -> Any:
+    """A power of a thousand as a number of the column's own type, which it is divided by fastest."""
+    return like.dtype.type(_GROUP**power)
+
+
+def _nine_digits(number: Column) -> list[Column]:
+    number = number.astype(np.uint32)
+    return [
+        _DIGITS.take(group)
+        for group in (number // 1_000_000, number // _GROUP % _GROUP, number % np.uint32(_GROUP))
+    ]
+
+
+def _seconds(nanoseconds: Column, called: Column, dialect: _Dialect) -> list[Column]:
+    """The digits of seconds and of their fraction, or the dialect's null where the target was not called."""
+    second, fraction = np.divmod(nanoseconds, np.uint64(1_000_000_000))
+    point = _table([dialect.null, b"."])
+    return [
+        *(_unless_null(part, called) for part in _whole_number(second)),
+        point.take(called),
+        *(_unless_null(part, called) for part in _nine_digits(fraction)),
+    ]
+
+
+def _unless_null(part: Column, called: Column) -> Column:
+    return np.where(called, part, _DIGITS[_NOTHING])
+
+
+def _second_texts(second: Column) -> Column:
+    """Date and time of each second, a point after them: made once for each run of equal ones."""
+    firsts = np.flatnonzero(np.diff(second, prepend=second[:1] - 1))
+    texts = [time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(one)).encode() for one in second[firsts].tolist()]
+    return np.repeat(_table(texts), np.diff(firsts, append=second.size))
+
+
+_ENCODINGS: Final[dict[str, Any]] = {
+    "use_dictionary": ["agent", "task", "outcome", "fault"],
+    "column_encoding": dict.fromkeys(("index", "time"), "DELTA_BINARY_PACKED"),
+}
+"""Numbers are nearly all different: looking for repeated ones doubled time and size where it was measured."""
+
+
+class _Sink:
+    """A file as pyarrow writes one, whose bytes are taken out as they come."""
+
+    closed = False
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._written = 0
+
+    def write(self, data: Any) -> int:
+        part = bytes(data)
+        self._parts.append(part)
+        self._written += len(part)
+        return len(part)
+
+    def tell(self) -> int:
+        return self._written
+
+    def flush(self) -> None:
+        """Nothing is held back."""
+
+    def take(self) -> bytes:
+        data = b"".join(self._parts)
+        self._parts.clear()
+        return data
+
+
+def _parquet(records: RecordArray) -> Iterator[bytes]:
+    arrow, parquet = _pyarrow()
+    sink = _Sink()
+    schema = _arrow_table(arrow, records[:0]).schema
+    with parquet.ParquetWriter(arrow.PythonFile(sink, mode="w"), schema, **_ENCODINGS) as writer:
+        for first in range(0, records.size, _GROUP_ROWS):
+            writer.write_table(_arrow_table(arrow, records[first : first + _GROUP_ROWS]))
+            yield sink.take()
+    yield sink.take()
+
+
+def _arrow_table(arrow: Any, records: RecordArray) -> Any:
+    return arrow.table({name: _arrow_column(arrow, records, name) for name in COLUMNS})
+
+
+def _arrow_column(arrow: Any, records: RecordArray, name: str) -> Any:
+    if name in ("agent", "task", "outcome", "fault"):
+        names = records.names(name)
+        places = arrow.array(names.places, mask=names.places < 0)
+        return arrow.DictionaryArray.from_arrays(places, arrow.array(names.there_are, arrow.string()))
+    if name == "time":
+        return arrow.array(np.ascontiguousarray(records["end"]), arrow.timestamp("ns", "UTC"))
+    return arrow.array(records.plain(name), mask=~records["called"] if name.endswith("_s") else None)
+
+
+def _pyarrow() -> tuple[Any, Any]:
+    try:
+        return import_module("pyarrow"), import_module("pyarrow.parquet")
+    except ImportError:
+        raise SettingError(
+            "records='parquet': writing Parquet needs pyarrow: pip install \"pytest-nos-stress[parquet]\""
+        ) from None

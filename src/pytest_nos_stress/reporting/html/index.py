@@ -1,0 +1,97 @@
+"""The index of a session: a row for each run, the failed ones first, each with a link to its report.
+
+Plain HTML without scripts. Figures come as text from ``summary.shown``. The course of a run is drawn as a line
+of a few points: operations, and below it what failed.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import Final
+from urllib.parse import quote
+
+from pytest_nos_stress.reporting import summary as summaries
+from pytest_nos_stress.reporting.summary import Summary
+
+from .markup import POLICY_WITHOUT_SCRIPTS, asset, digits, template, text
+
+_HEADS: Final = ("Verdict", "Test", "Over time", "Operations", "Failed", "Errors", "p50", "p99", "Seed")
+_WIDTH, _HEIGHT = 120, 26
+
+
+def render(runs: Sequence[Summary], directory: str = "") -> bytes:
+    """The index as one HTML file, UTF-8; ``directory``: where it lies, relative to where pytest started."""
+    ordered = sorted(runs, key=lambda one: not summaries.is_failure(one))
+    failed = sum(map(summaries.is_failure, ordered))
+    told = f"{failed} of {len(ordered)} runs failed" if failed else f"All {len(ordered)} runs passed"
+    if not ordered:
+        told = "No runs"
+    heads = "".join(
+        f'<th scope="col"{" class=number" * (number > 2)}>{name}</th>' for number, name in enumerate(_HEADS)
+    )
+    page = template("index.html").substitute(
+        policy=POLICY_WITHOUT_SCRIPTS,
+        style=asset("report.css"),
+        told=told,
+        verdict_class="failed" if failed or not ordered else "passed",
+        verdict_sign="✕" if failed or not ordered else "✓",
+        heads=heads,
+        rows="\n".join(_row(one, directory) for one in ordered),
+    )
+    return page.encode()
+
+
+def _row(summary: Summary, directory: str) -> str:
+    shown = summaries.shown(summary)
+    figures = [
+        ("Operations", digits(shown["operations"])),
+        ("Failed", digits(shown["failures"])),
+        ("Errors", digits(shown["errors"])),
+        ("p50", text(shown["latency p50"])),
+        ("p99", text(shown["latency p99"])),
+        ("Seed", text(summary["seed"])),
+    ]
+    kind, sign = ("broken", "✕") if summaries.is_failure(summary) else ("held", "✓")
+    reason = f'<br><span class="note">{text(summary["failure"])}</span>' if summary["failure"] else ""
+    cells = "".join(f'<td class="number" data-name="{name}">{value}</td>' for name, value in figures)
+    return (
+        f'<tr><td><span class="tag {kind}"><span aria-hidden="true">{sign}</span> '
+        f"{text(summaries.verdict_in_words(summary))}</span></td>"
+        f'<th scope="row" class="wide">{_link(summary, directory)}{reason}</th>'
+        f'<td class="wide">{_sparkline(summary)}</td>{cells}</tr>'
+    )
+
+
+def _link(summary: Summary, directory: str) -> str:
+    name = text(summary["test"]) + (f" (run {summary['run']})" if summary["run"] > 1 else "")
+    report = summary["files"].get("report")
+    return name if report is None else f'<a href="{text(_relative(report, directory))}">{name}</a>'
+
+
+def _relative(path: str, directory: str) -> str:
+    """A path as an address relative to the index: never one with a scheme, whatever its first part holds."""
+    steps = os.path.relpath(path, directory or os.curdir).split(os.sep)
+    return f"./{'/'.join(quote(one, safe='', errors='replace') for one in steps)}"
+
+
+def _sparkline(summary: Summary) -> str:
+    history = summary["history"]
+    operations = history["operations"]
+    if len(operations) < 2:
+        return ""
+    most = max(*operations, 1)
+    lines = "".join(
+        f'<polyline class="{kind}" points="{_points(history[name], most)}"/>'
+        for name, kind in (("operations", "all"), ("failures", "wrong"), ("errors", "worst"))
+    )
+    label = f"Over time: at most {max(operations)} operations, {max(history['failures'])} failures, "
+    label += f"{max(history['errors'])} errors in a step"
+    return f'<svg class="spark" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}">{lines}</svg>'
+
+
+def _points(values: Sequence[float], most: float) -> str:
+    step = _WIDTH / (len(values) - 1)
+    return " ".join(
+        f"{at * step:.1f},{1 + (_HEIGHT - 2) * (1 - value / most):.1f}" for at, value in enumerate(values)
+    )

@@ -1,0 +1,257 @@
+"""The report of a run: one HTML file that needs nothing else and asks for nothing.
+
+Verdict first, with what broke and what the records say of it; then the figures, charts, errors and the
+scenario. Everything but the charts is plain HTML and can be read without JavaScript. Figures come as text from
+``summary.shown``, so that they agree with every other output to the digit.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+from collections.abc import Iterator, Sequence
+from pathlib import PurePath
+from typing import Any, Final
+from urllib.parse import quote
+
+from pytest_nos_stress._internal.atomic_write import report_name
+from pytest_nos_stress.reporting import summary as summaries
+from pytest_nos_stress.reporting.failure_message import left_out
+from pytest_nos_stress.results.groups import ERROR, FAILED, MISSING, SUCCESS
+from pytest_nos_stress.results.judge import HELD, NOT_APPLICABLE, show_seconds
+from pytest_nos_stress.results.result import StressResult
+from pytest_nos_stress.scenario.phases import STEADY
+
+from .chart_data import chart_data
+from .markup import asset, block, digits, packed_echarts, page_script, policy, table, template, text
+
+_MOST_ROWS: Final = 50
+_MOST_TRACEBACKS: Final = 10
+_HEADS: Final = ("Operations", "Successful", "Missing data", "Failed", "of them errors", "p50", "p99", "Longest")
+_COMPRESSION: Final = 6
+
+
+def render(result: StressResult, summary: summaries.Summary) -> list[bytes]:
+    """The report as the parts of one file, UTF-8."""
+    data = chart_data(result)
+    page = template("report.html").substitute(
+        policy=policy(),
+        style=asset("report.css"),
+        title=text(f"{summary['verdict']}: {summary['test']}"),
+        test=text(_named(summary)),
+        verdict=text(str(summary["verdict"]).capitalize()),
+        verdict_class="passed" if summary["passed"] else "failed",
+        verdict_sign="✓" if summary["passed"] else "✕",
+        reasons=_reasons(summary, data["findings"]),
+        harness=_harness(summary),
+        figures=_figures(summary),
+        gate=_gate(summary),
+        seed=summary["seed"],
+        repeat=block(summary["repeat"]),
+        errors=_errors(result),
+        breakdown=_breakdown(data),
+        scenario=_scenario(result, summary),
+        footer=_footer(result),
+        script=page_script(),
+    )
+    return list(_filled(page, {"echarts-packed": packed_echarts(), "data-packed": packed(data)}))
+
+
+def _filled(page: str, contents: dict[str, bytes]) -> Iterator[bytes]:
+    """The page in parts: large contents, by the element that they are the content of, are not copied into a text.
+
+    Text from outside has no quotes of its own in a page, so it cannot pass for such an element.
+    """
+    for name, content in contents.items():
+        before, element, page = page.partition(f'id="{name}">')
+        yield f"{before}{element}".encode()
+        yield content
+    yield page.encode()
+
+
+def packed(data: dict[str, Any]) -> bytes:
+    """Data for a script of a page: JSON, compressed, as Base64, of which no character means anything to HTML."""
+    written = json.dumps(data, separators=(",", ":"), allow_nan=False).encode()
+    return base64.b64encode(gzip.compress(written, _COMPRESSION, mtime=0))
+
+
+def _named(summary: summaries.Summary) -> str:
+    return f"{summary['test']} (run {summary['run']})" if summary["run"] > 1 else str(summary["test"])
+
+
+def _reasons(summary: summaries.Summary, findings: Sequence[str]) -> str:
+    """Why, in a sentence; and what the records say, which the charts show."""
+    reason = summary["failure"] or (_all_held(summary) if summary["passed"] else "")
+    told = [f'<p class="finding">{text(one)}</p>' for one in findings]
+    told += [f'<p class="reason">{block(one)}</p>' for one in (reason, *_notes(summary)) if one]
+    return "\n".join(told)
+
+
+def _notes(summary: summaries.Summary) -> list[str]:
+    """Each phase that no gate judges is named, if one is; what the reason says already is not said again."""
+    phases = [left_out(one) for one in summary["phases"] if one["name"] != STEADY and one["total_operations"]]
+    are_named = any(one in phases for one in summary["notes"])
+    told = [*(phases if are_named else ()), *(one for one in summary["notes"] if one not in phases)]
+    return [one for one in told if one not in summary["failure"]]
+
+
+def _all_held(summary: summaries.Summary) -> str:
+    thresholds, checks = len(summary["thresholds"]), len(summary["checks"])
+    counted = ((thresholds, "threshold"), (checks, "check"))
+    told = " and ".join(_number(count, what) for count, what in counted if count)
+    return f"{told} held." if told else ""
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+
+
+def _harness(summary: summaries.Summary) -> str:
+    words = summary["harness"]
+    if not words:
+        return ""
+    return f'<section class="warning" aria-label="The harness"><strong>Is it us?</strong> {text(words)}</section>'
+
+
+def _figures(summary: summaries.Summary) -> str:
+    shown = summaries.shown(summary)
+    figures = [
+        ("Operations", shown["operations"], f"{digits(str(summary['agents']))} agents", False),
+        ("Successful", shown["successes"], shown["success_rate"], not summary["successes"]),
+        ("Missing data", shown["missing_data"], shown["missing_data_rate"], False),
+        ("Failed", shown["failures"], shown["failure_rate"], False),
+        ("Errors (failed too)", shown["errors"], shown["error_rate"], bool(summary["errors"])),
+        ("Throughput", shown["throughput"], f"in {text(shown['duration'])}", False),
+        ("Latency p50", shown["latency p50"], "", False),
+        ("p95", shown["latency p95"], "", False),
+        ("p99", shown["latency p99"], "", False),
+        ("Longest", shown["latency max"], "", False),
+    ]
+    return "\n".join(
+        f"<div><dt>{name}</dt><dd{' class=bad' * is_bad}>{digits(value)}<small>{more}</small></dd></div>"
+        for name, value, more, is_bad in figures
+    )
+
+
+def _gate(summary: summaries.Summary) -> str:
+    rows = [(text(one["wanted"]), text(one["measured"]), _tag(one["verdict"])) for one in summary["thresholds"]]
+    rows += [
+        (f"check {text(one['name'])}", text(one["finding"]), _tag(one["verdict"])) for one in summary["checks"]
+    ]
+    rows += [(text(one), "", _tag(NOT_APPLICABLE)) for one in summary["not_applicable"]]
+    rows.sort(key=lambda row: (_tag(HELD) in row, _tag(NOT_APPLICABLE) in row))
+    if not rows:
+        return '<p class="note">No thresholds and no checks.</p>'
+    return table(("Wanted", "Measured", "Verdict"), rows, "Thresholds and checks")
+
+
+def _tag(verdict: str) -> str:
+    signs = {"held": ("held", "✓"), "broken": ("broken", "✕"), NOT_APPLICABLE: ("plain", "&ndash;")}
+    kind, sign = signs.get(verdict, ("", "?"))
+    return f'<span class="tag {kind}"><span aria-hidden="true">{sign}</span> {text(verdict)}</span>'
+
+
+def _errors(result: StressResult) -> str:
+    """Each type of error, the most frequent first, with a sample."""
+    found = result.error_types
+    if not found:
+        return ""
+    most = max(one["count"] for one in found)
+    told = "\n".join(
+        _error(one, most, has_traceback=place < _MOST_TRACEBACKS) for place, one in enumerate(found[:_MOST_ROWS])
+    )
+    left = len(found) - _MOST_ROWS
+    more = f'<p class="note">{left} more types of errors are in the statistics file.</p>' if left > 0 else ""
+    return f'<section class="card" aria-labelledby="errors"><h2 id="errors">Errors</h2>\n{told}{more}</section>'
+
+
+def _error(one: dict[str, Any], most: int, *, has_traceback: bool) -> str:
+    width, name = 100 * one["count"] / most, text(one["type"])
+    return (
+        f'<article class="error"><h3><span class="tag broken">{digits(str(one["count"]))} &times;</span>'
+        f'<span class="mono">{name}</span></h3>'
+        f'<span class="bar"><svg viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">'
+        f'<rect width="{width:.2f}" height="6"/></svg></span>'
+        f"<p>{text(one['message'])}</p>"
+        f'<p class="note">For instance {text(one["agent"])} at {text(one["task"])}</p>'
+        f"{_traceback(one) if has_traceback else ''}</article>"
+    )
+
+
+def _traceback(one: dict[str, Any]) -> str:
+    return (
+        f'<details><summary>Traceback</summary><pre tabindex="0" aria-label="Traceback of {text(one["type"])}">'
+        f"{block(one['traceback'])}</pre></details>"
+    )
+
+
+def _breakdown(data: dict[str, Any]) -> str:
+    """Figures of tasks and agents as plain tables, the worst agents first."""
+    tasks = table(
+        ("Task", *_HEADS), _rows(data["tasks"], data["levels"]["task"]), "Figures by task", numbers_from=1
+    )
+    rows = _rows(data["agents"], data["levels"]["agent"])
+    agents = table(("Agent", *_HEADS), rows[:_MOST_ROWS], "Figures by agent", numbers_from=1)
+    left = data["agentsInAll"] - min(len(rows), _MOST_ROWS)
+    more = f'<p class="note">{left} agents with fewer errors and failures are left out.</p>' if left > 0 else ""
+    return (
+        '<section class="card" aria-labelledby="tables"><h2 id="tables">Figures by task and agent</h2>'
+        f"{tasks}<details><summary>By agent, the worst first</summary>{agents}{more}</details></section>"
+    )
+
+
+def _rows(names: Sequence[str], level: dict[str, Any]) -> list[tuple[str, ...]]:
+    """A row of figures for each name: those with the most errors and the least success first."""
+    columns = zip(*level["counts"], *(level["latency"][name] for name in ("p50", "p99", "max")), strict=True)
+    figures = [(name, one[:4], one[4:]) for name, one in zip(names, columns, strict=True)]
+    figures.sort(key=lambda row: (-row[1][ERROR], row[1][SUCCESS] - sum(row[1])))
+    return [
+        (
+            text(name),
+            *map(digits, map(str, _counts(counts))),
+            *("&ndash;" if nanoseconds < 0 else show_seconds(nanoseconds / 1e9) for nanoseconds in latency),
+        )
+        for name, counts, latency in figures
+    ]
+
+
+def _counts(counts: Sequence[int]) -> tuple[int, ...]:
+    """In the order of the columns; errors are among the failed, as everywhere but in charts."""
+    return sum(counts), counts[SUCCESS], counts[MISSING], counts[FAILED] + counts[ERROR], counts[ERROR]
+
+
+def _scenario(result: StressResult, summary: summaries.Summary) -> str:
+    values = {name: value for name, value in result.scenario.to_dict().items() if value is not None}
+    agents, operations = values.pop("agents"), values.pop("operations", None)
+    values = {"agents": _listed(agents), **values}
+    if operations is not None:
+        values["operations"] = f"an explicit list of {len(operations)}"
+    rows = [(text(name), f'<span class="mono">{text(_plain(value))}</span>') for name, value in values.items()]
+    files = " · ".join(
+        _file(path) for path in summary["files"].values() if PurePath(path).name != report_name("html")
+    )
+    links = f'<p class="note">Files beside this one: {files}</p>' if files else ""
+    return (
+        '<section class="card" aria-labelledby="scenario"><h2 id="scenario">Scenario</h2>'
+        f"{table(('Setting', 'Value'), rows, 'Settings of the scenario')}{links}</section>"
+    )
+
+
+def _listed(names: Sequence[str]) -> str:
+    shown = ", ".join(names[:8])
+    return f"{len(names)}: {shown}{', ...' if len(names) > 8 else ''}"
+
+
+def _plain(value: object) -> str:
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _file(path: str) -> str:
+    name = PurePath(path).name
+    return f'<a href="{text(quote(name, errors="replace"))}">{text(name)}</a>'
+
+
+def _footer(result: StressResult) -> str:
+    stats = result.stats
+    return f"Started {text(stats['start_time'])}, Python {text(stats['python'])}."

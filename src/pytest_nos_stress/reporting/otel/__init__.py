@@ -1,0 +1,60 @@
+"""OpenTelemetry: a finished run as one trace and a few metrics, for an endpoint that standard variables name.
+
+Nothing is done while agents perform. The tracer and meter providers of the process are the target's own
+business: spans and points are made as values and handed to the SDK's exporters, so no provider is made, set or
+asked. For the same reason spans can have the operations' own times, and a million operations become a histogram
+without a loop.
+
+Names follow OpenTelemetry's semantic conventions where there are some (``test.case.*``, ``code.*``,
+``error.type``, ``exception.*``, units in UCUM); our own begin with ``stress.``.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+
+from pytest_nos_stress._internal.text import one_line, shorten
+from pytest_nos_stress.config.options import SettingError
+
+from .exporter import DEADLINE, NotSent, check_packages, send
+from .metrics import metrics
+from .run import Result, Run
+from .spans import spans
+
+__all__ = ["DEADLINE", "Result", "check_available", "export"]
+
+_LONGEST = 300
+
+
+def check_available() -> None:
+    """Raise ``SettingError``, one line, where what the standard variables ask for is not there."""
+    try:
+        if not _is_disabled():
+            check_packages()
+    except NotSent as problem:
+        raise SettingError(f"otel=True: {problem}") from None
+
+
+def export(result: Result, summary: Mapping[str, Any], deadline: float = DEADLINE) -> str:
+    """Send a run's trace and metrics; returns "", or one line that says what went wrong.
+
+    Never raises, and takes no longer than ``deadline`` (seconds, default 5) beyond reading ``result.records`` and
+    importing the SDK. ``OTEL_SDK_DISABLED=true`` sends nothing, which is no problem.
+    """
+    try:
+        problem = "" if _is_disabled() else _export(Run(result, summary), deadline)
+    except NotSent as reason:
+        problem = str(reason)
+    except Exception as error:
+        problem = shorten(f"nothing was sent: {type(error).__name__}: {error}", _LONGEST)
+    return problem and f"OpenTelemetry: {one_line(problem)}"
+
+
+def _export(run: Run, deadline: float) -> str:
+    return send({"traces": lambda: spans(run), "metrics": lambda: [metrics(run)]}, deadline)
+
+
+def _is_disabled() -> bool:
+    return os.environ.get("OTEL_SDK_DISABLED", "").strip().lower() == "true"

@@ -1,0 +1,76 @@
+"""What of a run is exported, and what its trace and its metrics say alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta
+from importlib import import_module
+from typing import Any, Final, Protocol
+
+from pytest_nos_stress._internal.text import one_line, shorten
+from pytest_nos_stress.results.record_array import RecordArray
+
+_SERVICE: Final = "pytest-nos-stress"
+_LONGEST_TEXT: Final = 500
+
+
+class Result(Protocol):
+    """A run's result, as far as it is exported."""
+
+    @property
+    def stats(self) -> dict[str, Any]: ...
+    @property
+    def records(self) -> RecordArray: ...
+
+
+class Run:
+    """A run that is exported. ``start`` and ``end`` are nanoseconds since the epoch: no operation ends later."""
+
+    def __init__(self, result: Result, summary: Mapping[str, Any]) -> None:
+        self.summary = summary
+        self.seed = int(summary["seed"])
+        self.records = result.records
+        self.has_durations = bool(result.stats["latency"]["count"])
+        self.start = _nanoseconds(result.stats["start_time"])
+        end = _nanoseconds(result.stats["end_time"])
+        self.end = int(self.records["end"].max(initial=end))
+
+    @property
+    def test(self) -> dict[str, Any]:
+        """What tells the runs of a session apart."""
+        return written({"test.case.name": self.summary.get("test"), "stress.run": self.summary.get("run")})
+
+
+def written(attributes: Mapping[str, Any]) -> dict[str, Any]:
+    """The attributes that have a value, as OTLP takes them."""
+    return {
+        name: plain(value) if isinstance(value, str) else value
+        for name, value in attributes.items()
+        if value is not None and value != ""
+    }
+
+
+def plain(text: str) -> str:
+    """The text as OTLP takes it: no lone surrogates, no control characters, and not endless."""
+    return shorten(one_line(text), _LONGEST_TEXT)
+
+
+def resource() -> Any:
+    """What the standard variables say of this process, which is the service ``pytest-nos-stress`` by default."""
+    resource = import_module("opentelemetry.sdk.resources").Resource
+    detected = resource.create()
+    if not str(detected.attributes["service.name"]).startswith("unknown_service"):
+        return detected
+    return detected.merge(resource({"service.name": _SERVICE}))
+
+
+def scope() -> Any:
+    """Who made the spans and points."""
+    from pytest_nos_stress import __version__
+
+    return import_module("opentelemetry.sdk.util.instrumentation").InstrumentationScope(_SERVICE, __version__)
+
+
+def _nanoseconds(stamp: str) -> int:
+    since = datetime.fromisoformat(stamp) - datetime.fromtimestamp(0, UTC)
+    return since // timedelta(microseconds=1) * 1000

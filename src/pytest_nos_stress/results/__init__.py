@@ -1,0 +1,1 @@
+"""What a run measured, and what thresholds and baselines say of it."""

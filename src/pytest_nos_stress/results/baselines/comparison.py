@@ -1,0 +1,246 @@
+"""Comparison: a run's figure beside that of a baseline, with an interval in place of a point.
+
+Two runs of the same code never give the same figure. What is asked is whether the new one lies beyond a limit,
+``share x baseline + plus``, by more than noise explains, at a confidence of 99 %. Noise has two parts:
+
+* within a run: a bootstrap of the blocks of both sides (``scipy.stats.bootstrap``, percentile method), each kept
+  run resampled for itself;
+* from run to run: the standard deviation of the figure over the kept runs. It holds for the new run once, and for
+  the mean of the kept ones with 1/sqrt(runs) of it: random effects, as in a meta-analysis (DerSimonian and Laird,
+  "Meta-analysis in clinical trials", Controlled Clinical Trials 7, 1986). It is taken to be at least 2 % for
+  durations and throughput in real time, since one run says nothing of it and few say little.
+
+The two are independent, so the arms of the interval are added as squares. The bootstrap has a fixed seed: the same
+runs always give the same interval.
+"""
+
+from __future__ import annotations
+
+import inspect
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from statistics import NormalDist
+from typing import Any, Final
+
+import numpy as np
+
+from pytest_nos_stress.config.options import SettingError
+from pytest_nos_stress.results.records import Column
+
+from .metrics import METRICS, Side, divided
+from .sketch import RESOLUTION, Profile
+
+CONFIDENCE: Final = 0.99
+ASSUMED_DEVIATION: Final = 0.02
+"""The least relative standard deviation from run to run, of durations and throughput in real time.
+
+In virtual time there is none, but durations are known to the width of a bucket only.
+"""
+OPERATORS: Final = ("<", "<=", ">", ">=")
+
+_RESAMPLES: Final = 2_000
+_SEED: Final = 20_260_101
+_DEVIATIONS: Final = NormalDist().inv_cdf((1 + CONFIDENCE) / 2)
+
+_DEFAULTS: Final = (
+    "latency.p25 <= 1.1x baseline + 10us",
+    "latency.p50 <= 1.2x baseline + 10us",
+    "latency.p95 <= 1.5x baseline + 20ms",
+    "throughput >= 50% of baseline",
+    "failure_rate <= baseline + 1%",
+    "error_rate <= baseline + 1%",
+)
+
+
+def default_expressions() -> tuple[str, ...]:
+    """What is asked of a run that is compared with a baseline and has no threshold relative to it.
+
+    The sharp one is on the fastest quarter of the calls. What else runs on a machine, the scheduler and the
+    interpreter's lock only ever add time; on a busy machine they add it to most calls, but hardly to the fastest,
+    while code that has become slower is slower there too (Chen and Revels, "Robust benchmarking in noisy
+    environments", 2016). The others are wide enough for a machine shared with others, and see what happens to the
+    rest of the calls. Failures, planned ones too, are compared as rates whose interval knows how much they vary
+    by seed.
+    """
+    return _DEFAULTS
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A figure of a new run and of a baseline, and what lies between them.
+
+    ``value`` and ``baseline_value``: in the metric's base unit, None without data. ``ratio``: new by old, None
+    where the old one is zero; ``low`` and ``high``: its interval at 99 %. ``enough``: whether there was enough
+    data to judge by; ``note`` says what was missing. ``absent``: neither side has any data, as the latency of a
+    run in virtual time in which nothing took time.
+    """
+
+    value: float | None
+    baseline_value: float | None
+    ratio: float | None = None
+    low: float | None = None
+    high: float | None = None
+    enough: bool = False
+    note: str = ""
+    absent: bool = False
+    _noise: _Noise | None = field(default=None, repr=False, compare=False)
+
+    def excess(self, share: float = 1.0, plus: float = 0.0) -> tuple[float, float]:
+        """The interval at 99 % of ``new - (share x baseline + plus)``, in the base unit; NaN without data."""
+        if self._noise is None:
+            return math.nan, math.nan
+        return self._noise.excess(share, plus)
+
+    def breaks(self, operator: str, share: float = 1.0, plus: float = 0.0) -> bool:
+        """Whether ``metric operator share x baseline + plus`` is broken: the whole interval lies beyond the limit.
+
+        ``operator`` is one of ``OPERATORS``; raises ``SettingError`` for another, since two measurements are never
+        equal. Without enough data nothing is broken, and nothing held: ask ``enough`` first.
+        """
+        if operator not in OPERATORS:
+            raise SettingError(f"operator {operator!r} with a baseline; must be one of {' '.join(OPERATORS)}")
+        low, high = self.excess(share, plus)
+        return low > 0 if operator.startswith("<") else high < 0
+
+
+def compare(
+    new: Profile,
+    baseline: Sequence[Profile],
+    metric: str,
+    aggregation: str | None = None,
+    task: str | None = None,
+    *,
+    modelled_time: bool = False,
+) -> Interval:
+    """Compare one figure of a run with that of the kept runs of a baseline (at least one).
+
+    Args:
+        new: the run.
+        baseline: the kept runs.
+        metric: one of ``METRICS``.
+        aggregation: ``min mean med max stddev`` or ``pNN`` for a duration, None otherwise.
+        task: the name of one task; None for all.
+        modelled_time: whether both ran in virtual time, where no machine adds noise from run to run.
+
+    Raises:
+        SettingError: the metric has no baseline, or SciPy is not installed.
+    """
+    if metric not in METRICS:
+        raise SettingError(f"{metric}: has no baseline; there are {', '.join(METRICS)}")
+    missing = [side for side, runs in (("run", [new]), ("baseline", baseline)) if not _have(runs, task)]
+    if missing:
+        return Interval(None, None, note=f"the {missing[0]} has no task {task!r}")
+    after, before = Side([new], metric, aggregation, task), Side(baseline, metric, aggregation, task)
+    value, baseline_value = after.figure(), before.figure()
+    note = after.lacks("the run") or before.lacks("the baseline")
+    if note or value is None or baseline_value is None:
+        absent = not after.samples and not before.samples
+        return Interval(value, baseline_value, note=note or "no samples", absent=absent)
+    noise = _noise(after, before, value, baseline_value, modelled_time=modelled_time)
+    if baseline_value == 0:
+        return Interval(value, baseline_value, enough=True, _noise=noise)
+    return Interval(value, baseline_value, value / baseline_value, *noise.ratio(), enough=True, _noise=noise)
+
+
+def _have(runs: Sequence[Profile], task: str | None) -> bool:
+    return task is None or all(task in run.tasks for run in runs)
+
+
+@dataclass(frozen=True, eq=False)
+class _Noise:
+    """What resampling gave for both figures, and how far figures deviate from run to run."""
+
+    value: float
+    baseline_value: float
+    new: Column
+    old: Column
+    deviation: float
+    baseline_deviation: float
+
+    def excess(self, share: float, plus: float) -> tuple[float, float]:
+        middle = self.value - share * self.baseline_value - plus
+        arm = _DEVIATIONS * math.hypot(self.deviation, share * self.baseline_deviation)
+        return _widened(middle, self.new - share * self.old - plus, arm)
+
+    def ratio(self) -> tuple[float, float]:
+        """The interval of new by old; how they deviate from run to run by the delta method."""
+        middle = self.value / self.baseline_value
+        arm = _DEVIATIONS * math.hypot(self.deviation, middle * self.baseline_deviation) / self.baseline_value
+        low, high = _widened(middle, _filled(divided(self.new, self.old), middle), arm)
+        return max(0.0, low), high
+
+
+def _widened(middle: float, resampled: Column, arm: float) -> tuple[float, float]:
+    tail = (1 - CONFIDENCE) / 2
+    low, high = np.quantile(resampled, (tail, 1 - tail)).tolist()
+    below, above = max(0.0, middle - low), max(0.0, high - middle)
+    return middle - math.hypot(below, arm), middle + math.hypot(above, arm)
+
+
+def _noise(after: Side, before: Side, value: float, baseline_value: float, *, modelled_time: bool) -> _Noise:
+    new, old = _resample(after, before, value, baseline_value)
+    deviation = _deviation(before.figures())
+    of_new, of_old = deviation, deviation
+    if after.is_relative:
+        least = RESOLUTION / _DEVIATIONS if modelled_time else ASSUMED_DEVIATION
+        relative = max(least, deviation / baseline_value) if baseline_value else least
+        of_new, of_old = relative * value, relative * baseline_value
+    return _Noise(
+        value,
+        baseline_value,
+        new,
+        old,
+        of_new,
+        of_old / math.sqrt(before.runs),
+    )
+
+
+def _deviation(figures: Column) -> float:
+    return float(np.std(figures, ddof=1)) if figures.size > 1 else 0.0
+
+
+def _filled(resampled: Column, figure: float) -> Column:
+    """A resample that has no sample in it says nothing: it counts as the figure itself."""
+    return np.where(np.isnan(resampled), figure, resampled)
+
+
+def _resample(after: Side, before: Side, value: float, baseline_value: float) -> Column:
+    """Both figures for each resample of the blocks of each run, as two rows."""
+    bootstrap = _scipy_bootstrap()
+
+    def figures(new: Column, *old: Column, **_: int) -> Column:
+        weights = np.hstack([_weights(blocks) for blocks in old])
+        new_figures, old_figures = after.resampled(_weights(new)), before.resampled(weights)
+        return np.stack([_filled(new_figures, value), _filled(old_figures, baseline_value)])
+
+    found = bootstrap(
+        [np.arange(size) for size in (*after.sizes, *before.sizes)],
+        figures,
+        n_resamples=_RESAMPLES,
+        vectorized=True,
+        method="percentile",
+        confidence_level=CONFIDENCE,
+    )
+    resampled: Column = found.bootstrap_distribution
+    return resampled
+
+
+def _weights(chosen: Column) -> Column:
+    """How often each block is among those chosen, for each row of a resample."""
+    rows, blocks = chosen.shape
+    places = np.arange(rows)[:, None] * blocks + chosen.astype(np.int64)
+    return np.bincount(places.ravel(), minlength=rows * blocks).reshape(rows, blocks).astype(np.float64)
+
+
+def _scipy_bootstrap() -> Any:
+    try:
+        from scipy.stats import bootstrap
+    except ImportError:
+        raise SettingError(
+            "a comparison with a baseline needs SciPy: pip install 'pytest-nos-stress[compare]'"
+        ) from None
+    # SciPy 1.15 gave the argument its new name.
+    name = "rng" if "rng" in inspect.signature(bootstrap).parameters else "random_state"
+    return partial(bootstrap, **{name: np.random.default_rng(_SEED)})

@@ -1,0 +1,176 @@
+"""Identity: what must be equal for two runs to be compared.
+
+* the scenario, all of it but ``seed`` (it differs from run to run by default, and the figures compared are to hold
+  for any) and ``operation_timeout`` (it decides only when a run is given up as hung);
+* the engine, and this plugin's major and minor version;
+* the machine: model and number of processors, architecture, operating system. Not in virtual time, where only what
+  is modelled takes time;
+* Python: implementation, minor version, and whether there is a global interpreter lock.
+
+The system under test is not among them: whether that has changed is what is asked.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import re
+import sys
+from collections.abc import Mapping
+from typing import Any, Final, NamedTuple
+
+from pytest_nos_stress import __version__
+from pytest_nos_stress._internal.cpu import has_gil, processors
+from pytest_nos_stress._internal.text import one_line, shorten
+from pytest_nos_stress.scenario.scenario import Scenario
+
+_DECIDES_NO_FIGURE: Final = ("seed", "engine", "operation_timeout")
+_LONGEST_VALUE: Final = 200
+_LONGEST_SHOWN: Final = 60
+_MOST_SHOWN: Final = 4
+_MOST_LEVELS: Final = 20
+_WORDS: Final = {
+    "scenario": "scenario",
+    "engine": "engine",
+    "plugin": "version of pytest-nos-stress",
+    "machine": "machine",
+    "python": "Python",
+}
+_PLACE: Final = ("machine", "python")
+
+
+class Identity(NamedTuple):
+    """What a run was a run of, and where, in JSON types. ``machine`` is None in virtual time."""
+
+    scenario: Mapping[str, Any]
+    engine: str
+    plugin: str
+    machine: Mapping[str, Any] | None
+    python: Mapping[str, Any]
+
+    @classmethod
+    def of(cls, scenario: Scenario) -> Identity:
+        """The identity of a run of a scenario here and now."""
+        values = {name: _short(value) for name, value in scenario.to_dict().items() if value is not None}
+        return cls(
+            {name: values[name] for name in sorted(values) if name not in _DECIDES_NO_FIGURE},
+            scenario.engine,
+            ".".join(__version__.split(".")[:2]),
+            None if is_modelled(scenario.engine) else _machine(),
+            _python(),
+        )
+
+    @classmethod
+    def from_json(cls, values: Any) -> Identity:
+        """The identity that ``as_json`` wrote. Raises ``ValueError`` for what is none."""
+        if not isinstance(values, dict) or set(values) != set(cls._fields) or _is_deep(values):
+            raise ValueError("no identity")
+        found = cls(**values)
+        mappings = [found.scenario, found.python, {} if found.machine is None else found.machine]
+        if not all(isinstance(one, dict) for one in mappings):
+            raise ValueError("no identity")
+        if not isinstance(found.engine, str) or not isinstance(found.plugin, str):
+            raise ValueError("no identity")
+        return found
+
+    def as_json(self) -> dict[str, Any]:
+        return self._asdict()
+
+    @property
+    def place(self) -> tuple[Any, ...]:
+        """Where the run took place: runs of other places are kept beside one another."""
+        return tuple(getattr(self, name) for name in _PLACE)
+
+    def differences(self, here: Identity) -> dict[str, list[str]]:
+        """What differs from the run here, in words, by the part of the identity in which it does."""
+        found = {}
+        for name, words in _WORDS.items():
+            kept, now = getattr(self, name), getattr(here, name)
+            if not _equal(kept, now):
+                found[words] = _difference(kept, now)
+        return found
+
+
+def _is_deep(value: Any, levels: int = _MOST_LEVELS) -> bool:
+    """Whether JSON is nested deeper than any scenario is."""
+    if not isinstance(value, (dict, list)):
+        return False
+    inside = value.values() if isinstance(value, dict) else value
+    return not levels or any(_is_deep(one, levels - 1) for one in inside)
+
+
+def is_modelled(engine: str) -> bool:
+    """Whether an engine's time is modelled, so that no machine takes part in it."""
+    return engine == "virtual"
+
+
+def in_words(differences: Mapping[str, list[str]]) -> str:
+    """``of another scenario: operations_per_agent 100, here 200; of another machine: processors 2, here 4``."""
+    return "; ".join(f"of another {what}: {_listed(each)}" for what, each in differences.items())
+
+
+def _listed(differences: list[str]) -> str:
+    more = len(differences) - _MOST_SHOWN
+    shown = differences[:_MOST_SHOWN] + ([f"and {more} more"] if more > 0 else [])
+    return "; ".join(shown)
+
+
+def _equal(one: Any, other: Any) -> bool:
+    """Equal as JSON: 1 is not true there."""
+    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+
+
+def _difference(kept: Any, now: Any) -> list[str]:
+    if not isinstance(kept, Mapping) or not isinstance(now, Mapping):
+        return [f"{_shown(kept)}, here {_shown(now)}"]
+    return [
+        f"{shorten(one_line(name), _LONGEST_SHOWN)} {_shown(kept.get(name))}, here {_shown(now.get(name))}"
+        for name in sorted({*kept, *now})
+        if not _equal(kept.get(name), now.get(name))
+    ]
+
+
+def _shown(value: Any) -> str:
+    if value is None:
+        return "none"
+    text = value if isinstance(value, str) else json.dumps(value)
+    return shorten(one_line(text), _LONGEST_SHOWN)
+
+
+def _short(value: Any) -> Any:
+    """A value, or where it is long (a list of operations, recorded prices) its beginning and its hash."""
+    text = json.dumps(value, sort_keys=True)
+    if len(text) <= _LONGEST_VALUE:
+        return json.loads(text)
+    digest = hashlib.sha256(text.encode()).hexdigest()
+    return f"sha256 {digest[:32]} of {text[:40]}..."
+
+
+def _machine() -> dict[str, Any]:
+    return {
+        "architecture": platform.machine(),
+        "processor": _processor(),
+        "processors": processors(),
+        "system": platform.system(),
+    }
+
+
+def _processor() -> str:
+    """The processor's model. Linux has it in a file, other systems tell ``platform``."""
+    if sys.platform != "linux":
+        return platform.processor()
+    try:
+        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
+            found = re.search(r"^(?:model name|Model|cpu model)\s*:\s*(.+)$", file.read(), re.M)
+    except OSError:
+        return ""
+    return " ".join(found[1].split()) if found else ""
+
+
+def _python() -> dict[str, Any]:
+    return {
+        "gil": has_gil(),
+        "implementation": platform.python_implementation(),
+        "version": f"{sys.version_info.major}.{sys.version_info.minor}",
+    }

@@ -1,0 +1,143 @@
+"""The baseline of a run: what it is compared with, and where it is kept for later ones.
+
+Guarantee: nothing is compared that differs in scenario, machine or version, and nothing is kept of a run that
+did not pass; both are said.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Final
+
+from pytest_nos_stress._internal.text import safe_name
+from pytest_nos_stress.results.judge import BROKEN, HELD, NOT_APPLICABLE, NOT_ENOUGH_DATA, Verdict, show
+from pytest_nos_stress.results.measurements import Measurements
+from pytest_nos_stress.results.run_metrics import Evidence
+from pytest_nos_stress.results.thresholds import Threshold, parse
+from pytest_nos_stress.scenario.phases import STEADY
+from pytest_nos_stress.scenario.scenario import Scenario
+
+if TYPE_CHECKING:
+    from .comparison import Interval
+    from .sketch import Profile
+    from .store import Baseline
+
+
+class Comparison:
+    """A run beside the baseline of a name. Where they are not compared, ``refusal`` says why.
+
+    ``is_to_become_it`` is whether there is nothing to compare with because the run is kept as the baseline itself.
+    """
+
+    def __init__(
+        self, new: Profile | None, baseline: Baseline | None, refusal: str = "", *, is_to_become_it: bool = False
+    ) -> None:
+        self._new = new
+        self._baseline = baseline
+        self._refusal = refusal
+        self._is_to_become_it = is_to_become_it
+
+    def judge(self, threshold: Threshold) -> Verdict:
+        """What becomes of a threshold relative to the baseline: broken only if it is so beyond noise."""
+        from .comparison import compare
+
+        if self._new is None or self._baseline is None or threshold.baseline is None:
+            verdict = NOT_APPLICABLE if self._is_to_become_it else NOT_ENOUGH_DATA
+            return Verdict(threshold, verdict, None, 0, self._refusal)
+        interval = compare(
+            self._new,
+            self._baseline.runs,
+            threshold.metric,
+            threshold.aggregation,
+            threshold.task,
+            modelled_time=self._baseline.modelled_time,
+        )
+        if interval.absent and threshold.session_wide:
+            return Verdict(threshold, NOT_APPLICABLE, None, 0, interval.note)
+        if not interval.enough:
+            return Verdict(threshold, NOT_ENOUGH_DATA, interval.value, self._new.operations, interval.note)
+        is_broken = interval.breaks(threshold.operator, *threshold.baseline)
+        verdict = BROKEN if is_broken else HELD
+        return Verdict(threshold, verdict, interval.value, self._new.operations, self._note(threshold, interval))
+
+    def _note(self, threshold: Threshold, interval: Interval) -> str:
+        if interval.baseline_value is None or self._baseline is None:
+            return interval.note
+        before = f"baseline {self._baseline.name}: {show(threshold.metric, interval.baseline_value)}"
+        if interval.low is None or interval.high is None:
+            return before
+        return f"{before}, between {interval.low:.3g}x and {interval.high:.3g}x of it"
+
+
+_NO_BASELINE: Final = "no baseline is named: --stress-compare NAME"
+
+
+class Baselines:
+    """Which baseline a run is compared with, and under which name it is kept itself."""
+
+    def __init__(self, directory: Path, *, save: str | None, compare: str | None, label: str) -> None:
+        self._directory = directory
+        self._save = save
+        self._compare = compare
+        self._label = safe_name(label)
+
+    def thresholds(self, given: Sequence[Threshold]) -> list[Threshold]:
+        """What is asked where a run is compared and none of its thresholds says what to ask of a baseline."""
+        if self._compare is None or any(one.baseline is not None for one in given):
+            return []
+        from .comparison import default_expressions
+
+        return [parse(text, session_wide=True) for text in default_expressions()]
+
+    def comparison(self, evidence: Evidence, scenario: Scenario) -> Comparison:
+        """The run beside its baseline."""
+        if self._compare is None and self._save is not None:
+            return Comparison(None, None, "the run is to become the baseline itself", is_to_become_it=True)
+        if self._compare is None:
+            return Comparison(None, None, _NO_BASELINE)
+        from .fingerprint import Identity
+        from .store import BaselineUnusable, load
+
+        new = _profile_of(evidence)
+        try:
+            baseline = load(self._directory, self._compare, self._label, Identity.of(scenario))
+        except BaselineUnusable as reason:
+            return Comparison(new, None, str(reason))
+        return Comparison(new, baseline)
+
+    def save(self, evidence: Evidence, scenario: Scenario, *, passed: bool) -> list[str]:
+        """Keep the run, if it is to be kept and its gate has held; returns what is to be known of that.
+
+        Raises ``SettingError`` where it cannot be written.
+        """
+        if self._save is None:
+            return []
+        if not passed:
+            return [f"baseline {self._save!r} is not saved: the run did not pass"]
+        from .fingerprint import Identity
+        from .store import save
+
+        save(self._directory, self._save, self._label, Identity.of(scenario), _profile_of(evidence), scenario.seed)
+        return [f"baseline {self._save!r} is saved"]
+
+
+def _profile_of(evidence: Evidence) -> Profile:
+    """What is kept of the run's steady phase."""
+    from .sketch import Profile
+
+    phase = evidence.phase(STEADY)
+    measured: Measurements = evidence.measured if phase is None else evidence.of(phase)
+    rows = measured.records
+    return Profile.of(
+        end_ns=rows.column("end"),
+        task=rows.task(),
+        outcome=rows.column("outcome"),
+        is_error=rows.column("is_error"),
+        called=rows.called(),
+        latency_ns=rows.column("latency"),
+        response_ns=rows.column("response_time"),
+        tasks=rows.tasks,
+        started_ns=measured.started_ns,
+        ended_ns=measured.ended_ns,
+    )

@@ -1,0 +1,133 @@
+"""Figures: what is computed from any choice of the blocks of one or several runs.
+
+Whatever a figure is (a percentile, a rate, a throughput), it is a function of a sum of rows, one for each block.
+So the figure of a thousand resamples is one product of matrices, and a function of its rows.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from typing import Final
+
+import numpy as np
+
+from pytest_nos_stress._internal.outcome import FAILED, MISSING, SUCCESS
+from pytest_nos_stress.results.metrics import COUNTS, DURATIONS, RATES, THROUGHPUT
+from pytest_nos_stress.results.records import Column
+
+from .sketch import ERRORS, Profile, aggregate
+
+METRICS: Final = (*COUNTS, *RATES, THROUGHPUT, *DURATIONS)
+"""What a baseline knows of a run."""
+FEWEST_BLOCKS: Final = 10
+"""An interval needs samples in so many blocks of each run."""
+
+_COLUMNS: Final = {
+    "success": SUCCESS,
+    "successes": SUCCESS,
+    "failure": FAILED,
+    "failures": FAILED,
+    "missing_data": MISSING,
+    "error": ERRORS,
+    "errors": ERRORS,
+}
+_SECONDS: Final = ERRORS + 1
+
+
+class Side:
+    """One figure of one or several runs: a table with a row for each block, and how a sum of rows becomes it."""
+
+    def __init__(self, runs: Sequence[Profile], metric: str, aggregation: str | None, task: str | None) -> None:
+        self.runs = len(runs)
+        self.is_relative = metric in DURATIONS or metric == "throughput"
+        is_duration = metric in DURATIONS
+        self._aggregation = aggregation or ""
+        tables, self._of_sum = (
+            _tables_of_durations(runs, metric, self._aggregation, task)
+            if is_duration
+            else (_tables_of_counts(runs, task), _figure_of_counts(metric))
+        )
+        self._table = np.concatenate(tables)
+        self.sizes = [len(table) for table in tables]
+        judged = self._table if is_duration else self._table[:, :ERRORS]
+        in_blocks = judged.sum(axis=1)
+        self.samples = int(in_blocks.sum())
+        starts = np.cumsum([0, *self.sizes[:-1]])
+        self._fewest_blocks = int(np.add.reduceat(in_blocks > 0, starts, dtype=np.int64).min())
+
+    def figure(self) -> float | None:
+        """The figure of all runs together."""
+        value = float(self.resampled(np.ones((1, len(self._table))))[0])
+        return value if math.isfinite(value) else None
+
+    def figures(self) -> Column:
+        """The figure of each run; those without one left out."""
+        which = np.repeat(np.arange(self.runs), self.sizes)
+        values = self.resampled((which == np.arange(self.runs)[:, None]).astype(np.float64), runs=1)
+        return values[np.isfinite(values)]
+
+    def resampled(self, weights: Column, runs: int | None = None) -> Column:
+        """The figure for each row of weights of the blocks."""
+        return self._of_sum(weights @ self._table, runs or self.runs)
+
+    def lacks(self, who: str) -> str:
+        """What there is too little of to judge by, in words; empty if there is enough."""
+        if not self.samples:
+            return f"{who} has no samples"
+        needed = _samples_needed(self._aggregation)
+        if self.samples < needed:
+            return f"{who} has {self.samples} samples, {self._aggregation} needs {needed}"
+        if self._fewest_blocks < FEWEST_BLOCKS:
+            return (
+                f"{who} has samples in {self._fewest_blocks} stretches of time, an interval needs {FEWEST_BLOCKS}"
+            )
+        return ""
+
+
+def _samples_needed(aggregation: str) -> int:
+    """1/(1-p), as for every threshold: with fewer samples a percentile is the maximum under another name."""
+    if aggregation[1:].replace(".", "").isdecimal():
+        return math.ceil(round(100 / (100 - float(aggregation[1:])), 6))
+    return 1
+
+
+_Figure = Callable[[Column, int], Column]
+
+
+def _tables_of_durations(
+    runs: Sequence[Profile], metric: str, aggregation: str, task: str | None
+) -> tuple[list[Column], _Figure]:
+    found = [run.durations(metric, task) for run in runs]
+    occurring = np.unique(np.concatenate([buckets for buckets, _ in found]))
+    tables = []
+    for buckets, counts in found:
+        table = np.zeros((len(counts), occurring.size))
+        table[:, np.searchsorted(occurring, buckets)] = counts
+        tables.append(table)
+    return tables, lambda sums, _: aggregate(occurring, sums, aggregation)
+
+
+def _tables_of_counts(runs: Sequence[Profile], task: str | None) -> list[Column]:
+    return [np.column_stack([run.counts_of(task), run.seconds]).astype(np.float64) for run in runs]
+
+
+def _figure_of_counts(metric: str) -> _Figure:
+    def total(sums: Column) -> Column:
+        return np.asarray(sums[:, :ERRORS].sum(axis=1))
+
+    def figure(sums: Column, runs: int) -> Column:
+        if metric == "throughput":
+            return divided(total(sums), sums[:, _SECONDS])
+        if metric == "operations":
+            return total(sums) / runs
+        if metric.endswith("_rate"):
+            return divided(sums[:, _COLUMNS[metric.removesuffix("_rate")]], total(sums))
+        return np.asarray(sums[:, _COLUMNS[metric]] / runs)
+
+    return figure
+
+
+def divided(counts: Column, by: Column) -> Column:
+    """Quotients, NaN where there is nothing to divide by."""
+    return np.asarray(np.divide(counts, by, out=np.full(counts.shape, math.nan), where=by > 0))

@@ -1,0 +1,285 @@
+"""Findings: what went wrong, when and for whom, in sentences computed from the records.
+
+A sentence is written only where it is true of the operations counted: errors that came together, began late or
+are of one agent or task; a latency that rose, fell or peaked. A percentile of a stretch of time is looked at
+only with as many samples as a threshold on it would need. A rise is the split of the run in two that leaves the
+least absolute deviation of the logarithms from the medians of both parts (least absolute deviations, one change
+point). Its moment is that of the first operation beyond half-way between both levels: the beginning of a stretch
+of time would lie before its cause.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+
+from .groups import ERROR, FAILED, MISSING, SUCCESS, Durations
+from .judge import show_seconds
+from .records import Column
+
+if TYPE_CHECKING:
+    from pytest_nos_stress.reporting.html.chart_data import Run
+
+_TOGETHER: Final = 0.85
+"""The share of errors that makes a burst, where it comes in at most ``_SHORT`` of the run."""
+_SHORT: Final = 0.25
+_NEAR: Final = 5.0
+"""Times the usual gap of a burst within which another error still belongs to it."""
+_LATE: Final = 0.05
+_MOST: Final = 0.8
+_FEWEST: Final = 5
+_NEARLY_ALL: Final = 0.9
+_USUAL_SHARE: Final = 0.6
+"""Whoever performs more of the operations than this has most of the errors without having caused them."""
+_MOST_STEPS: Final = 60
+_MANY_STEPS: Final = 24
+_FEWEST_STEPS: Final = 6
+_SPARE: Final = 3
+"""Times the samples that a step needs on average: where a system slows down it performs fewer operations."""
+_RISE: Final = 2.0
+_PEAK: Final = 5.0
+_EXPLAINED: Final = 0.8
+_LONGEST_NAME: Final = 40
+
+
+class Mark(NamedTuple):
+    """A moment that a chart over time marks, in seconds since the run's start; ``chart``: outcomes or latency."""
+
+    at: float
+    text: str
+    chart: str = "outcomes"
+
+
+class Findings(NamedTuple):
+    """Sentences for people, the most important first, and the moments they speak of."""
+
+    sentences: list[str]
+    marks: list[Mark]
+
+
+class _Found(NamedTuple):
+    sentence: str
+    mark: Mark | None
+
+
+def find(run: Run) -> Findings:
+    """What can be said of a run without being told what to look for."""
+    if not run.operations.at.size:
+        return Findings([], [])
+    found = [one for one in (_without_success(run), _unsuccessful(run), _latency(run)) if one is not None]
+    return Findings([one.sentence for one in found], [one.mark for one in found if one.mark is not None])
+
+
+def _without_success(run: Run) -> _Found | None:
+    counts = np.bincount(run.operations.outcome, minlength=4).tolist()
+    if counts[SUCCESS]:
+        return None
+    kinds = ((ERROR, "ended in an error"), (FAILED, "failed"), (MISSING, "met missing data"))
+    told = " and ".join(f"{counts[kind]:,} {what}" for kind, what in kinds if counts[kind])
+    return _Found(f"No operation succeeded: {told}.", None)
+
+
+def _unsuccessful(run: Run) -> _Found | None:
+    """Errors, however they came; failures only where they came together, since they are planned to be spread."""
+    errors = np.flatnonzero(run.operations.outcome == ERROR)
+    if errors.size:
+        return _errors(run, errors)
+    failures = np.flatnonzero(run.operations.outcome == FAILED)
+    return _burst(run, failures, "failure")
+
+
+def _errors(run: Run, rows: Column) -> _Found:
+    burst = _burst(run, rows, "error")
+    if burst is not None:
+        return burst
+    first, last = _first_and_last(run, rows)
+    whose = _whose(run, rows) + _during_faults(run, rows)
+    count = _number(rows.size, "error")
+    if rows.size == 1:
+        names = " / ".join(name for _, name in _owners(run, rows))
+        return _Found(f"One error, at {_told(first)}{f', of {names}' if names else ''}.", Mark(first, "error"))
+    before = np.count_nonzero(run.operations.at < run.operations.at[rows].min())
+    if first > _LATE * _duration(run) and before > _LATE * run.operations.at.size:
+        lasting = "" if last > 0.95 * _duration(run) else f", the last one came at {_told(last)}"
+        return _Found(f"Errors began at {_told(first)}: {count}{lasting}{whose}.", Mark(first, "errors began"))
+    lasting = "all through the run" if last - first > _MOST * _duration(run) else _between(first, last)
+    return _Found(f"{count} {lasting}{whose}.", None)
+
+
+def _burst(run: Run, rows: Column, noun: str) -> _Found | None:
+    """Most of the errors or failures in a short stretch of the run, if they came so."""
+    if rows.size < _FEWEST:
+        return None
+    rows = rows[np.argsort(run.operations.at[rows])]
+    at, duration = run.operations.at[rows] / 1e9, _duration(run)
+    first, past = _closest(at)
+    if at[past - 1] - at[first] > _SHORT * duration:
+        return None
+    start, end = float(at[first]), float(at[past - 1])
+    inside = rows[first:past]
+    when = _between(start, end)
+    if past == rows.size and end > (1 - _LATE) * duration:
+        when = f"in the last {_told(duration - start)}"
+    share = f"all {rows.size:,}" if inside.size == rows.size else f"{inside.size:,} of {rows.size:,}"
+    whose = _whose(run, inside) + _during_faults(run, inside)
+    if first:
+        return _Found(f"Most {noun}s came together: {share} {when}{whose}.", Mark(start, f"most {noun}s"))
+    return _Found(
+        f"{noun.capitalize()}s began at {_told(start)}: {share} came {when}{whose}.", Mark(start, f"{noun}s began")
+    )
+
+
+def _closest(at: Column) -> tuple[int, int]:
+    """Where most of the moments lie closest: the first and past the last, with the next ones as near."""
+    together = math.ceil(_TOGETHER * at.size)
+    lengths = at[together - 1 :] - at[: at.size - together + 1]
+    first = int(lengths.argmin())
+    past = first + together
+    near = _NEAR * (at[past - 1] - at[first]) / together
+    while first and at[first] - at[first - 1] <= near:
+        first -= 1
+    while past < at.size and at[past] - at[past - 1] <= near:
+        past += 1
+    return first, past
+
+
+def _first_and_last(run: Run, rows: Column) -> tuple[float, float]:
+    at = run.operations.at[rows]
+    return float(at.min()) / 1e9, float(at.max()) / 1e9
+
+
+def _whose(run: Run, rows: Column) -> str:
+    """The one agent and the one task that (nearly) all of these operations are of, if that says something."""
+    found = _owners(run, rows)
+    if not found:
+        return ""
+    shares = {share for share, _ in found}
+    if len(shares) == 1:
+        return f", {found[0][0]} of {' / '.join(name for _, name in found)}"
+    return "".join(f", {share} of {name}" for share, name in found)
+
+
+def _during_faults(run: Run, rows: Column) -> str:
+    """That (nearly) all of these operations ended while fault windows were open, if that says something."""
+    if not run.fault_spans:
+        return ""
+    faulty = _inside(run.operations.at / 1e9, run.fault_spans)
+    inside = int(np.count_nonzero(faulty[rows]))
+    if inside < _NEARLY_ALL * rows.size or np.count_nonzero(faulty) > _USUAL_SHARE * faulty.size:
+        return ""
+    return f", {'all' if inside == rows.size else f'{inside:,}'} while fault windows were open"
+
+
+def _inside(at: Column, spans: Sequence[tuple[float, float]]) -> Column:
+    """Which of the moments lie in one of the spans."""
+    starts, ends = np.array(sorted(spans)).T
+    before = np.searchsorted(starts, at, side="right")
+    latest_end = np.append(-np.inf, np.maximum.accumulate(ends))
+    inside: Column = at <= latest_end[before]
+    return inside
+
+
+def _owners(run: Run, rows: Column) -> list[tuple[str, str]]:
+    """What share of the operations is whose, where that is nearly all and says something."""
+    owners = (
+        _owner("agent", run.agents, run.operations.agent, rows),
+        _owner("task", run.tasks, run.operations.task, rows),
+    )
+    return [one for one in owners if one is not None]
+
+
+def _owner(what: str, names: tuple[str, ...], column: Column, rows: Column) -> tuple[str, str] | None:
+    counts = np.bincount(column[rows], minlength=len(names))
+    most = int(counts.argmax())
+    usual = np.count_nonzero(column == most) / column.size
+    if counts[most] < _NEARLY_ALL * rows.size or usual > _USUAL_SHARE:
+        return None
+    share = "all" if counts[most] == rows.size else f"{counts[most]:,}"
+    name = names[most]
+    short = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
+    return share, f"{what} {short}"
+
+
+def _latency(run: Run) -> _Found | None:
+    """What became of the latency over time."""
+    samples = run.samples.rows.size
+    for name, share, needed, fewest_steps in (("p99", 0.99, 100, _MANY_STEPS), ("p95", 0.95, 20, _FEWEST_STEPS)):
+        steps = min(samples // (_SPARE * needed), _MOST_STEPS)
+        if steps >= fewest_steps:
+            return _course_of(run, name, share, needed, steps)
+    return None
+
+
+def _course_of(run: Run, name: str, share: float, needed: int, steps: int) -> _Found | None:
+    step = np.clip(run.operations.at * steps // run.nanoseconds, 0, steps - 1)
+    durations = Durations(run.samples, step, steps)
+    enough = np.flatnonzero(durations.counts >= needed)
+    values = durations.percentile(share)[enough] / 1e9
+    if enough.size < _FEWEST_STEPS or values.min() <= 0:
+        return None
+    split = _change(np.log(values))
+    if split is not None:
+        before, after = _median(values[:split]), _median(values[split:])
+        if max(before, after) >= _RISE * min(before, after):
+            verb = "rose" if after > before else "fell"
+            at = _moment(run, step, enough, split, (before, after))
+            told = f"Latency {verb}: its {name} went from {_told(before)} to {_told(after)} at {_told(at)}."
+            return _Found(told, Mark(at, f"{name} {verb}", "latency"))
+    peak, usual = int(values.argmax()), _median(values)
+    if values[peak] < _PEAK * usual:
+        return None
+    at = _moment(run, step, enough, peak, (usual, float(values[peak])))
+    told = (
+        f"Latency peaked at {_told(at)}: a {name} of {_told(float(values[peak]))}, where {_told(usual)} is usual."
+    )
+    return _Found(told, Mark(at, f"{name} peaked", "latency"))
+
+
+def _moment(run: Run, step: Column, enough: Column, place: int, levels: tuple[float, float]) -> float:
+    """When latency left a level for another: the first operation beyond half-way, or before a fall the last."""
+    before, after = levels
+    rises = after > before
+    beyond = run.samples.rows[run.samples.latency > (before + after) / 2 * 1e9]
+    inside = run.operations.at[beyond[step[beyond] == enough[place if rises else place - 1]]]
+    if not inside.size:
+        inside = run.operations.at[step == enough[place]]
+        rises = True
+    return float(inside.min() if rises else inside.max()) / 1e9
+
+
+def _change(values: Column) -> int | None:
+    """Where a sequence is best split in two levels; None where two explain it little better than one."""
+    splits = range(2, values.size - 1)
+    costs = [_spread(values[:one]) + _spread(values[one:]) for one in splits]
+    best = int(np.argmin(costs))
+    return splits[best] if costs[best] < _EXPLAINED * _spread(values) else None
+
+
+def _spread(values: Column) -> float:
+    return float(np.abs(values - _median(values)).sum())
+
+
+def _duration(run: Run) -> float:
+    return run.nanoseconds / 1e9
+
+
+def _told(seconds: float) -> str:
+    """A duration of three digits, which are enough in a sentence."""
+    return show_seconds(float(f"{seconds:.3g}"))
+
+
+def _between(start: float, end: float) -> str:
+    return f"from {_told(start)} to {_told(end)}"
+
+
+def _number(count: int, noun: str) -> str:
+    return f"{count:,} {noun}" if count == 1 else f"{count:,} {noun}s"
+
+
+def _median(values: Column) -> float:
+    """As ``numpy.median``, which would import masked arrays for it."""
+    ordered = np.sort(values)
+    return float(ordered[(ordered.size - 1) // 2] + ordered[ordered.size // 2]) / 2

@@ -1,0 +1,279 @@
+"""Measurements: what can be asked of operations, all of a run's or those of a part of it.
+
+Counts come from one cube of all agents, tasks and outcomes, durations from columns that are read once. A phase or
+a window is measurements of its own. Durations are in nanoseconds here; ``statistics`` makes figures of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Final, NamedTuple
+
+import numpy as np
+
+from pytest_nos_stress._internal.outcome import FAILED, MISSING, SUCCESS
+from pytest_nos_stress.faults.mix import Kinds
+
+from .metrics import DURATIONS
+from .records import Column, Rows, SomeRows
+
+FAULTS: Final = ("on", "off")
+"""Whether planned faults took place, as thresholds name it."""
+_ERRORS: Final = 3
+_CELLS: Final = 4
+
+
+class Counts(NamedTuple):
+    """How many operations ended how; errors are among the failed."""
+
+    total: int
+    successful: int
+    failed: int
+    missing_data: int
+    errors: int
+
+    def rate(self, count: int) -> float | None:
+        return count / self.total if self.total else None
+
+    def as_dict(self) -> dict[str, int]:
+        """The four counts under the seed document's keys."""
+        return {
+            "total_operations": self.total,
+            "successful_operations": self.successful,
+            "failed_operations": self.failed,
+            "missing_data_events": self.missing_data,
+        }
+
+
+class Selection(NamedTuple):
+    """Operations of an agent, a task, a state of faults, ended before a time of the engine's clock; None: any."""
+
+    agent: str | None = None
+    task: str | None = None
+    faults: str | None = None
+    before_ns: int | None = None
+
+
+class Measurements:
+    """What can be asked of operations: counts and durations, for all or for one agent and task.
+
+    ``started_ns`` and ``ended_ns`` are the time in which the operations ended, on the engine's clock (default:
+    to the last one's end).
+    """
+
+    def __init__(
+        self, records: Rows, started_ns: int, ended_ns: int | None = None, *, modelled_time: bool = False
+    ) -> None:
+        self.records = records
+        self.started_ns = started_ns
+        self.is_modelled = modelled_time
+        """Whether time is virtual."""
+        self._samples: dict[str, Column] = {}
+        self._parts: dict[str, list[Column]] = {}
+        if ended_ns is None:
+            ended_ns = max((int(end.max()) for (end,) in records.chunks("end") if end.size), default=started_ns)
+        self.ended_ns = ended_ns
+        self.elapsed = (ended_ns - started_ns) / 1e9
+
+    def begun_between(self, start: float, end: float) -> Measurements:
+        """Those of the operations that began in this time, in seconds since the start."""
+        first, past = (self.started_ns + round(one * 1e9) for one in (start, end))
+        begun = self.records.column("end") - self.records.column("latency").astype(np.int64)
+        is_last = past >= self.ended_ns
+        chosen = (begun >= first) if is_last else (begun >= first) & (begun < past)
+        rows = SomeRows.where(self.records, chosen)
+        return Measurements(rows, first, max(first, past), modelled_time=self.is_modelled)
+
+    def ended_after(self, seconds: float) -> Measurements:
+        """Those of the operations that ended later than so many seconds after the start."""
+        first = self.started_ns + round(seconds * 1e9)
+        rows = SomeRows.where(self.records, self.records.column("end") >= first)
+        return Measurements(rows, first, self.ended_ns, modelled_time=self.is_modelled)
+
+    def windows(self, length: float) -> Iterator[Measurements]:
+        """Those of the operations that ended in each successive window of so many seconds.
+
+        A last window shorter than half the length is left out; where all is shorter than a window, it is one.
+        """
+        edges = _window_edges(self.started_ns, self.ended_ns, round(length * 1e9))
+        rows = self._in_order
+        places = np.searchsorted(rows.column("end"), edges, side="left").tolist()
+        if edges[-1] == self.ended_ns:
+            places[-1] = rows.total
+        untimed = self.is_modelled and not any(self.durations(metric).size for metric in DURATIONS)
+        for first, past, start, end in zip(places, places[1:], edges, edges[1:], strict=False):
+            yield Measurements(rows.between(first, past), start, end, modelled_time=untimed)
+
+    @cached_property
+    def _agents(self) -> dict[str, int]:
+        return {name: number for number, name in enumerate(self.records.agents)}
+
+    @cached_property
+    def _tasks(self) -> dict[str, int]:
+        return {name: number for number, name in enumerate(self.records.tasks)}
+
+    @cached_property
+    def _in_order(self) -> SomeRows:
+        """The operations in the order of their ends."""
+        return SomeRows.in_order_of_end(self.records)
+
+    @cached_property
+    def _cube(self) -> Column:
+        return _count_cube(self.records)
+
+    def successes_by_agent(self, task: str | None = None, faults: str | None = None) -> Column:
+        """How many operations of each agent were successful."""
+        counts: Column = self._cube[self._cells(None, task, faults)][..., SUCCESS].sum(axis=(1, 2))
+        return counts
+
+    def counts(self, agent: str | None = None, task: str | None = None, faults: str | None = None) -> Counts:
+        if agent is None and task is None and faults is None:
+            outcomes = _count_outcomes(self.records)
+        else:
+            outcomes = self._cube[self._cells(agent, task, faults)].sum(axis=(0, 1, 2)).tolist()
+        return Counts(sum(outcomes[:3]), outcomes[SUCCESS], outcomes[FAILED], outcomes[MISSING], outcomes[_ERRORS])
+
+    def errors_outside(self, selections: Sequence[Selection]) -> int:
+        """Errors of operations that are in none of the selections."""
+        rows = SomeRows.where(self.records, self.records.column("is_error"))
+        unseen = np.ones(rows.total, np.bool_)
+        for one in selections:
+            seen = np.ones(rows.total, np.bool_)
+            if one.agent is not None:
+                seen &= rows.column("agent") == self._agents.get(one.agent, -1)
+            if one.task is not None:
+                seen &= rows.task() == self._tasks.get(one.task, -1)
+            if one.faults is not None:
+                seen &= _faults_are_off(rows.column("code"), rows.kinds) == FAULTS.index(one.faults)
+            if one.before_ns is not None:
+                seen &= rows.column("end") < one.before_ns
+            unseen &= ~seen
+        return int(unseen.sum())
+
+    def _cells(self, agent: str | None, task: str | None, faults: str | None) -> tuple[slice, slice, slice]:
+        return (
+            slice(None) if agent is None else _only(self._agents[agent]),
+            slice(None) if task is None else _only(self._tasks[task]),
+            slice(None) if faults is None else _only(FAULTS.index(faults)),
+        )
+
+    @property
+    def planned_faults(self) -> dict[str, int]:
+        """How many operations were performed with each fault planned for them."""
+        kinds = self.records.kinds
+        counts = np.zeros(kinds.width, np.int64)
+        for (code,) in self.records.chunks("code"):
+            counts += np.bincount(code % np.uint16(kinds.width), minlength=kinds.width)
+        totals: dict[str, int] = {}
+        for kind, count in zip(kinds.all, counts.tolist(), strict=True):
+            if kind.shown is not None and count:
+                totals[kind.shown] = totals.get(kind.shown, 0) + count
+        return totals
+
+    def durations(
+        self, metric: str, agent: str | None = None, task: str | None = None, faults: str | None = None
+    ) -> Column:
+        """Nanoseconds of ``latency`` or ``response_time``, of the operations whose target was called.
+
+        In modelled time, where code takes none, there are none unless one of the operations took some.
+        """
+        chosen = self._chosen(metric, agent, task, faults)
+        return chosen[:0] if self.is_modelled and not chosen.any() else chosen
+
+    @property
+    def calls(self) -> int:
+        """How many operations called the target."""
+        return int(self.records.called().sum())
+
+    def _chosen(self, metric: str, agent: str | None, task: str | None, faults: str | None) -> Column:
+        chosen = self._column(metric)
+        if agent is None and task is None and faults is None:
+            return chosen
+        if task is not None and agent is None and faults is None:
+            return self._by_task(metric)[self._tasks[task]]
+        keep = np.ones(chosen.size, np.bool_)
+        if agent is not None:
+            keep &= self._column("agent") == self._agents[agent]
+        if task is not None:
+            keep &= self._column("task") == self._tasks[task]
+        if faults is not None:
+            keep &= self._column("faults") == FAULTS.index(faults)
+        return chosen[keep]
+
+    @property
+    def lags(self) -> Column:
+        """Nanoseconds from when each operation was due to when it began."""
+        return self.records.column("response_time").astype(np.int64) - self.records.column("latency")
+
+    def _by_task(self, metric: str) -> list[Column]:
+        """The durations of each task, from one sort for all of them."""
+        if metric not in self._parts:
+            task = self._column("task")
+            counts = np.bincount(task, minlength=len(self.records.tasks))
+            ordered = self._column(metric)[np.argsort(task, kind="stable")]
+            self._parts[metric] = np.split(ordered, np.cumsum(counts)[:-1])
+        return self._parts[metric]
+
+    def forget_samples(self) -> None:
+        """Give back the memory of the columns read so far; they are read again when they are asked for."""
+        self._samples.clear()
+        self._parts.clear()
+        for name in ("_in_order", "_cube"):
+            self.__dict__.pop(name, None)
+
+    def _column(self, name: str) -> Column:
+        if name not in self._samples:
+            column = self._read(name)
+            self._samples[name] = column[self.records.called()]
+        return self._samples[name]
+
+    def _read(self, name: str) -> Column:
+        if name == "task":
+            return self.records.task()
+        if name == "faults":
+            kinds = self.records.kinds
+            return _faults_are_off(self.records.column("code"), kinds)
+        return self.records.column(name)
+
+
+def _only(number: int) -> slice:
+    return slice(number, number + 1)
+
+
+def _window_edges(started: int, ended: int, length: int) -> list[int]:
+    """Where windows begin, and where the last one ends."""
+    length = max(length, 1)
+    edges = list(range(started, ended + 1, length))
+    left = ended - edges[-1]
+    if left * 2 >= length or len(edges) == 1:
+        edges.append(ended)
+    return edges
+
+
+def _count_outcomes(records: Rows) -> list[int]:
+    """Counts by outcome, and of errors: what there is no need of a cube for."""
+    counts = np.zeros(_CELLS, np.int64)
+    for outcome, is_error in records.chunks("outcome", "is_error"):
+        counts += np.bincount(outcome, minlength=_CELLS)
+        counts[_ERRORS] += np.count_nonzero(is_error)
+    totals: list[int] = counts.tolist()
+    return totals
+
+
+def _count_cube(records: Rows) -> Column:
+    """Counts by agent, task, whether faults were off, and outcome or error."""
+    agents, tasks, width = len(records.agents), len(records.tasks), records.kinds.width
+    cube = np.zeros(agents * tasks * len(FAULTS) * _CELLS, np.int64)
+    codes = np.arange(tasks * width, dtype=np.int64)
+    place_of_code = codes // width * len(FAULTS) + _faults_are_off(codes, records.kinds)
+    for agent, code, outcome, is_error in records.chunks("agent", "code", "outcome", "is_error"):
+        cell = (agent.astype(np.int64) * (tasks * len(FAULTS)) + place_of_code[code]) * _CELLS
+        cube += np.bincount(cell + outcome, minlength=cube.size)
+        cube += np.bincount(cell[is_error] + _ERRORS, minlength=cube.size)
+    return cube.reshape(agents, tasks, len(FAULTS), _CELLS)
+
+
+def _faults_are_off(code: Column, kinds: Kinds) -> Column:
+    """1 for each operation in which planned faults did not take place; for all of them where none is planned."""
+    return np.asarray((code % kinds.width == kinds.off) | (not kinds.plans_faults), np.int64)

@@ -1,0 +1,241 @@
+"""Records: one row for each operation, kept in columns of about 20 bytes a row.
+
+Durations are kept as 32-bit nanoseconds and, where a batch has one above 4.29 s, as 64-bit ones: exact
+either way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from pytest_nos_stress.faults.mix import Kinds
+from pytest_nos_stress.run.target import Task
+
+_CHUNK_ROWS: Final = 65_536
+
+Column = npt.NDArray[Any]
+
+
+@dataclass(slots=True)
+class Batch:
+    """Operations in order of their ends, as columns.
+
+    ``code`` is the plan's (task and kind), times are nanoseconds on the engine's clock, ``errors`` has the
+    text of an exception by row.
+    """
+
+    agent: Column
+    code: Column
+    outcome: Column
+    is_error: Column
+    end: Column
+    latency: Column
+    response_time: Column
+    errors: dict[int, str]
+
+
+class _GrowingColumn:
+    """A column that is appended to, in chunks; a chunk is as wide as its values need."""
+
+    def __init__(self, dtype: type[np.generic]) -> None:
+        self._narrow = np.dtype(dtype)
+        self._full: list[Column] = []
+        self._open = np.empty(_CHUNK_ROWS, self._narrow)
+        self._used = 0
+
+    @property
+    def itemsize(self) -> int:
+        return self._narrow.itemsize
+
+    def extend(self, values: Column) -> None:
+        while values.size:
+            if self._open.dtype.itemsize == 4 and int(values.max()) >> 32:
+                self._close(np.dtype(np.uint64))
+            taken = values[: _CHUNK_ROWS - self._used]
+            self._open[self._used : self._used + taken.size] = taken
+            self._used += taken.size
+            values = values[taken.size :]
+            if self._used == _CHUNK_ROWS:
+                self._close(self._narrow)
+
+    def _close(self, dtype: np.dtype[Any]) -> None:
+        self._full.append(self._open[: self._used].copy() if self._used < _CHUNK_ROWS else self._open)
+        self._open = np.empty(_CHUNK_ROWS, dtype)
+        self._used = 0
+
+    def chunks(self) -> list[Column]:
+        return [*self._full, self._open[: self._used]]
+
+    def array(self) -> Column:
+        return np.concatenate(self.chunks())
+
+
+class Rows(Protocol):
+    """Operations as columns: all of a run's, or some of them."""
+
+    agents: tuple[str, ...]
+    tasks: tuple[str, ...]
+    kinds: Kinds
+    total: int
+
+    def column(self, name: str) -> Column: ...
+
+    def chunks(self, *names: str) -> list[tuple[Column, ...]]: ...
+
+    def task(self) -> Column:
+        """The task number of each operation."""
+
+    def called(self) -> Column:
+        """Whether the target was called for each operation: only those have a latency."""
+
+
+class SomeRows:
+    """Some operations of others; a column is read once, when it is first asked for."""
+
+    def __init__(self, rows: Rows, chosen: Column | slice, total: int) -> None:
+        self.agents, self.tasks, self.kinds = rows.agents, rows.tasks, rows.kinds
+        self.total = total
+        self._rows = rows
+        self._chosen = chosen
+        self._columns: dict[str, Column] = {}
+
+    @classmethod
+    def where(cls, rows: Rows, condition: Column) -> SomeRows:
+        return cls(rows, condition, int(np.count_nonzero(condition)))
+
+    @classmethod
+    def in_order_of_end(cls, rows: Rows) -> SomeRows:
+        return cls(rows, np.argsort(rows.column("end"), kind="stable"), rows.total)
+
+    def between(self, first: int, past: int) -> SomeRows:
+        return SomeRows(self, slice(first, past), past - first)
+
+    def column(self, name: str) -> Column:
+        if name not in self._columns:
+            column = self._rows.called() if name == "called" else self._rows.column(name)
+            self._columns[name] = column[self._chosen]
+        return self._columns[name]
+
+    def chunks(self, *names: str) -> list[tuple[Column, ...]]:
+        return [tuple(map(self.column, names))]
+
+    def task(self) -> Column:
+        return self.column("code") // np.uint16(self.kinds.width)
+
+    def called(self) -> Column:
+        return self.column("called")
+
+
+class Records:
+    """Every operation of a run, in the order in which the recorder met them (nearly that of their ends)."""
+
+    def __init__(
+        self, agents: Sequence[str], tasks: Sequence[Task], kinds: Kinds, wall_offset_ns: int = 0
+    ) -> None:
+        self.agents = tuple(agents)
+        self.kinds = kinds
+        self.tasks = tuple(task.name for task in tasks)
+        self._columns = {
+            "agent": _GrowingColumn(np.uint16 if len(agents) <= 65_536 else np.uint32),
+            "code": _GrowingColumn(np.uint16),
+            "outcome": _GrowingColumn(np.uint8),
+            "is_error": _GrowingColumn(np.bool_),
+            "end": _GrowingColumn(np.int64),
+            "latency": _GrowingColumn(np.uint32),
+            "response_time": _GrowingColumn(np.uint32),
+        }
+        self._row_bytes = sum(column.itemsize for column in self._columns.values())
+        self._called = called_codes(tasks, kinds)
+        self._wall_offset_ns = wall_offset_ns
+        self.total = 0
+        self.outcome_totals = [0, 0, 0]
+
+    def append(self, batch: Batch) -> None:
+        for name, column in self._columns.items():
+            column.extend(getattr(batch, name))
+        self.total += batch.end.size
+        counts = np.bincount(batch.outcome, minlength=3).tolist()
+        self.outcome_totals = [a + b for a, b in zip(self.outcome_totals, counts, strict=True)]
+
+    @property
+    def kept_bytes(self) -> int:
+        """Bytes that the rows take, as if no duration were above 4.29 s."""
+        return self.total * self._row_bytes
+
+    def column(self, name: str) -> Column:
+        """A whole column, as one array."""
+        return self._columns[name].array()
+
+    def chunks(self, *names: str) -> list[tuple[Column, ...]]:
+        """Columns of one width, chunk by chunk."""
+        return list(zip(*(self._columns[name].chunks() for name in names), strict=True))
+
+    def task(self) -> Column:
+        """The task number of each operation."""
+        return self.column("code") // np.uint16(self.kinds.width)
+
+    def called(self) -> Column:
+        """Whether the target was called for each operation: only those have a latency."""
+        called: Column = self._called[self.column("code")]
+        return called
+
+    def to_array(self) -> Column:
+        """A structured array with a row for each operation, in order of their ends.
+
+        Fields: ``agent`` and ``task`` (numbers in ``agents`` and ``tasks``), ``index``, ``outcome`` (0
+        success, 1 failed, 2 missing_data), ``kind`` (what was planned: a number in ``kinds.all``),
+        ``is_error``, ``called``, and in nanoseconds ``end`` (since the epoch), ``latency`` and
+        ``response_time``.
+        """
+        agent = self.column("agent")
+        rows = np.empty(self.total, record_dtype(agent.dtype))
+        rows["agent"] = agent
+        rows["task"] = self.task()
+        rows["index"] = _running_number(agent)
+        rows["called"] = self.called()
+        rows["kind"] = self.column("code") % np.uint16(self.kinds.width)
+        for name in ("outcome", "is_error", "end", "latency", "response_time"):
+            rows[name] = self.column(name)
+        rows["end"] += self._wall_offset_ns
+        in_order: Column = rows[np.argsort(rows["end"], kind="stable")]
+        return in_order
+
+
+def record_dtype(agent: npt.DTypeLike) -> np.dtype[Any]:
+    """The fields of a record, where agents are numbers of this type."""
+    return np.dtype(
+        [
+            ("agent", agent),
+            ("task", np.uint16),
+            ("index", np.uint32),
+            ("outcome", np.uint8),
+            ("kind", np.uint8),
+            ("is_error", np.bool_),
+            ("called", np.bool_),
+            ("end", np.int64),
+            ("latency", np.uint64),
+            ("response_time", np.uint64),
+        ]
+    )
+
+
+def called_codes(tasks: Sequence[Task], kinds: Kinds) -> Column:
+    """For each code of a plan, whether it means that the target is called."""
+    return np.array(
+        [kind.calls and (task.takes_operation or not kind.is_missing_data) for task in tasks for kind in kinds.all]
+    )
+
+
+def _running_number(values: Column) -> Column:
+    """For each value, how often it occurred before."""
+    order = np.argsort(values, kind="stable")
+    counts = np.bincount(values)
+    firsts = np.repeat(np.cumsum(counts) - counts, counts)
+    numbers = np.empty(values.size, np.uint32)
+    numbers[order] = np.arange(values.size) - firsts
+    return numbers

@@ -1,0 +1,220 @@
+"""StressResult: what a run measured, with the attributes people assert on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from pytest_nos_stress.errors import CheckFailed
+from pytest_nos_stress.run.checks import BROKEN, CheckFunction, CheckVerdict, Question
+from pytest_nos_stress.run.process_monitor import Samples
+from pytest_nos_stress.scenario.scenario import Scenario
+
+from .judge import Verdict
+from .measurements import Measurements
+from .records import Records
+from .run_metrics import Evidence
+from .stats import aggregate
+from .timeline import history
+
+if TYPE_CHECKING:
+    import pandas
+    import polars
+
+    from .record_array import RecordArray
+
+
+class Durations:
+    """The figures of a latency or a response time, in seconds: ``min mean med max stddev p50 p99 p99_9 ...``.
+
+    NaN where no operation called the target, so that no comparison with it holds.
+    """
+
+    def __init__(self, measured: Measurements, metric: str) -> None:
+        self._measured = measured
+        self._metric = metric
+
+    def percentile(self, percent: float) -> float:
+        """The percentile in seconds. Raises ``ValueError`` where ``percent`` is not from 0 to 100."""
+        if not 0 <= percent <= 100:
+            raise ValueError(f"percent={percent!r}: must be a number from 0 to 100")
+        return self._figure(f"p{percent!r}")
+
+    def __getattr__(self, name: str) -> float:
+        is_percentile = name[:1] == "p" and name[1:].replace("_", "", 1).isdecimal()
+        if is_percentile or name in ("min", "mean", "med", "max", "stddev"):
+            return self._figure(name.replace("_", "."))
+        raise AttributeError(f"no figure {name!r}; there are min, mean, med, max, stddev, p50, p99, p99_9, ...")
+
+    def _figure(self, name: str) -> float:
+        samples = self._measured.durations(self._metric)
+        return aggregate(samples, name) if samples.size else float("nan")
+
+
+class StressResult:
+    """What one run measured.
+
+    ``stats`` is the content of ``simulation_statistics.json``. Counts are whole numbers, rates from 0 to 1,
+    durations seconds, ``throughput`` operations per second.
+    """
+
+    def __init__(
+        self,
+        stats: dict[str, Any],
+        scenario: Scenario,
+        output_dir: Path,
+        files: Sequence[Path],
+        verdicts: Sequence[Verdict],
+        checks: Sequence[CheckVerdict],
+        evidence: Evidence,
+        records: Records,
+        fault_spans: Sequence[tuple[float, float]] = (),
+    ) -> None:
+        self.stats = stats
+        self.scenario = scenario
+        self.output_dir = output_dir
+        self.files = tuple(files)
+        self.verdicts = tuple(verdicts)
+        self.checks = tuple(checks)
+        """What became of each check: ``name``, ``verdict`` (held, broken, not judged), ``looks``, ``finding``."""
+        self.measured = measured = evidence.measured
+        """What can be asked of the run's operations."""
+        self.phases = evidence.phases
+        """The parts of the run: ``name`` (ramp, warmup, steady), ``start`` and ``end`` in seconds."""
+        self.fault_spans = tuple(fault_spans)
+        """When fault windows were open, from and to in seconds since the start."""
+        self.vitals = Samples() if scenario.engine == "virtual" else evidence.vitals.samples
+        """What was seen of the process while the run went on; nothing in virtual time."""
+        self.latency = Durations(measured, "latency")
+        self.response_time = Durations(measured, "response_time")
+        self.summary: dict[str, Any] = {}
+        """What people and CI systems are told of the run, as builtin types."""
+        self._records = records
+        self.first_faults: dict[tuple[str, int], str] = {}
+        """What the first call of a flaky client met in an operation, by agent and index."""
+
+    @property
+    def operations(self) -> int:
+        return int(self.stats["total_operations"])
+
+    @property
+    def successes(self) -> int:
+        return int(self.stats["successful_operations"])
+
+    @property
+    def failures(self) -> int:
+        return int(self.stats["failed_operations"])
+
+    @property
+    def missing_data(self) -> int:
+        return int(self.stats["missing_data_events"])
+
+    @property
+    def errors(self) -> int:
+        """Unexpected exceptions of the target; injected failures are none."""
+        return int(self.stats["errors"])
+
+    @property
+    def error_types(self) -> list[dict[str, Any]]:
+        """Each type of error with its count and a sample."""
+        return list(self.stats["error_types"])
+
+    @property
+    def success_rate(self) -> float:
+        return self._rate("success_rate")
+
+    @property
+    def failure_rate(self) -> float:
+        return self._rate("failure_rate")
+
+    @property
+    def error_rate(self) -> float:
+        return self._rate("error_rate")
+
+    @property
+    def missing_data_rate(self) -> float:
+        return self._rate("missing_data_rate")
+
+    @property
+    def throughput(self) -> float:
+        return float(self.stats["throughput"])
+
+    @property
+    def seed(self) -> int:
+        return self.scenario.seed
+
+    @property
+    def status(self) -> str:
+        """``completed``, ``stopped``, ``interrupted``, ``aborted``, ``hung`` or ``deadlocked``."""
+        return str(self.stats["status"])
+
+    @property
+    def passed(self) -> bool:
+        """Whether the run did what it should: completed, all files written, every threshold held."""
+        return str(self.stats["verdict"]) == "passed"
+
+    def check(self, function: CheckFunction) -> None:
+        """Raise ``CheckFailed`` if a check does not hold now.
+
+        The function takes nothing or this result. It is broken if it raises an exception, returns False or
+        returns problems (a list that is not empty, for instance).
+        """
+        question = Question(function, self)
+        finding, error = question.find()
+        if finding:
+            broken = CheckVerdict(question.name, BROKEN, 1, finding, error)
+            raise CheckFailed(f"{broken} (seed {self.seed})", self) from error
+
+    @cached_property
+    def history(self) -> dict[str, list[Any]]:
+        """What was measured over time, in sixty parts: ``operations``, ``failures``, ``errors``, ``p99``."""
+        return history(self.measured)
+
+    @cached_property
+    def finding(self) -> str:
+        """What happened, when and to whom, in a sentence, where the run did not pass and its figures show it."""
+        if self.passed or not self.operations:
+            return ""
+        from pytest_nos_stress.reporting.html import chart_data
+
+        from . import findings
+
+        return next(iter(findings.find(chart_data.read(self)).sentences), "")
+
+    @property
+    def records(self) -> RecordArray:
+        """A NumPy structured array, a row for each operation in order of their ends, made anew at each call.
+
+        Fields: ``agent``, ``task`` and ``kind`` (numbers in the array's ``agents``, ``tasks`` and ``kinds``),
+        ``index``, ``outcome`` (0 success, 1 failed, 2 missing_data), ``is_error``, ``called``, and in nanoseconds
+        ``end`` (since the epoch), ``latency`` and ``response_time``.
+        """
+        from .record_array import RecordArray
+
+        records = self._records
+        return RecordArray.of(
+            records.to_array(),
+            agents=records.agents,
+            tasks=records.tasks,
+            kinds=[kind.shown for kind in records.kinds.all],
+        )
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """The records as a data frame of pandas. Raises ``ImportError`` where that is not installed."""
+        return self.records.to_pandas()
+
+    def to_polars(self) -> polars.DataFrame:
+        """The records as a data frame of Polars. Raises ``ImportError`` where that is not installed."""
+        return self.records.to_polars()
+
+    def __repr__(self) -> str:
+        return (
+            f"<StressResult: {self.operations} operations, {self.successes} successful, {self.failures} failed, "
+            f"{self.missing_data} missing data, {self.errors} errors, seed {self.seed}>"
+        )
+
+    def _rate(self, name: str) -> float:
+        rate = self.stats[name]
+        return float("nan") if rate is None else float(rate)

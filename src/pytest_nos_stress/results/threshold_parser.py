@@ -1,0 +1,303 @@
+"""Reading thresholds: text to ``Threshold``, or a ``ThresholdError`` with a caret under the mistake.
+
+A recursive descent over the grammar in ``thresholds``, one method for each rule.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Sequence
+from difflib import get_close_matches
+from typing import Final, NoReturn
+from unicodedata import combining, east_asian_width
+
+from pytest_nos_stress._internal.text import one_line, shorten
+from pytest_nos_stress.config.validators import LONGEST_SECONDS, SECONDS_PER_UNIT
+
+from .metrics import COUNTS, DURATIONS, FAIRNESS, MEMORY, METRICS, RATES, THROUGHPUT
+from .thresholds import (
+    AGGREGATIONS,
+    GRACE,
+    MEMORY_AGGREGATIONS,
+    OPERATORS,
+    PHASES,
+    STATES_OF_FAULTS,
+    Relative,
+    Threshold,
+    ThresholdError,
+)
+
+_NAME: Final = re.compile(r"[A-Za-z_]+")
+_VALUE: Final = re.compile(r'"(?P<quoted>[^"]*)"|(?P<plain>[^,{}"]+)')
+_AGGREGATION: Final = re.compile(r"p\d+(\.\d+)?|[A-Za-z_]+\d*")
+_OPERATOR: Final = re.compile("|".join(map(re.escape, OPERATORS)))
+_NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
+_UNSIGNED: Final = re.compile(_NUMBER.pattern.removeprefix("[+-]?"))
+_UNIT: Final = re.compile(r"%|/s|x(?=\s*baseline)|[A-Za-z]+")
+_SIGN: Final = re.compile(r"[+-]")
+_WORDS: Final = ("over", "abort", "after", "of", "baseline")
+
+_BYTES_PER_UNIT: Final = {
+    "B": 1,
+    "kB": 1000,
+    "KB": 1000,
+    "KiB": 1024,
+    "MB": 1000**2,
+    "MiB": 1024**2,
+    "GB": 1000**3,
+    "GiB": 1024**3,
+}
+_TAGS: Final = {
+    "agent": "the name of an agent",
+    "task": "the name of a task",
+    "faults": "on or off",
+    "phase": "ramp, warmup or steady",
+}
+_CHOICES_OF_TAG: Final = {"faults": STATES_OF_FAULTS, "phase": PHASES}
+_TAGS_OF_METRIC: Final = {FAIRNESS: ("task", "faults", "phase"), MEMORY: ("phase",)}
+_MOST_SHOWN: Final = 200
+_MOST_BEFORE: Final = 100
+_SHORTEST_WINDOW: Final = 1e-3
+
+
+class Parser:
+    """Reads one expression."""
+
+    def __init__(self, text: str, label: str) -> None:
+        self._text = " ".join(text.split("\n"))
+        self._label = label
+        self._at = 0
+
+    def threshold(self, *, session_wide: bool) -> Threshold:
+        """The threshold that the whole text says. Raises ``ThresholdError``."""
+        metric = self._choice(_NAME, METRICS, "metric")
+        tags_at = self._skip_space()
+        tags = self._tags(metric)
+        aggregation = self._aggregation(metric)
+        operator_at = self._skip_space()
+        comparison = self._expect(_OPERATOR, f"an operator ({' '.join(sorted(OPERATORS))})")[0]
+        limit, baseline = self._limit(metric)
+        if baseline is not None:
+            self._check_baseline(metric, tags, tags_at, comparison, operator_at)
+        over = self._over(baseline)
+        abort_after = self._abort(metric, comparison, limit)
+        self._end()
+        return Threshold(
+            text=self._text.strip(),
+            metric=metric,
+            agent=tags.get("agent"),
+            task=tags.get("task"),
+            aggregation=aggregation,
+            operator=comparison,
+            limit=limit,
+            session_wide=session_wide,
+            faults=tags.get("faults"),
+            phase=tags.get("phase"),
+            over=over,
+            baseline=baseline,
+            abort_after=abort_after,
+        )
+
+    def _tags(self, metric: str) -> dict[str, str]:
+        tags: dict[str, str] = {}
+        if not self._literal("{"):
+            return tags
+        allowed = _TAGS_OF_METRIC.get(metric, tuple(_TAGS))
+        while True:
+            at = self._skip_space()
+            tag = self._choice(_NAME, tuple(_TAGS), "tag")
+            if tag not in allowed:
+                self._fail(f"{metric} has no tag {tag!r}; allowed: {', '.join(allowed)}", at)
+            if tag in tags:
+                self._fail(f"tag {tag!r} is given twice", at)
+            if not self._literal("="):
+                self._fail("expected '=' and a value")
+            tags[tag] = self._tag_value(tag)
+            if self._literal("}"):
+                return tags
+            if not self._literal(","):
+                self._fail("expected ',' or '}'")
+
+    def _tag_value(self, tag: str) -> str:
+        at = self._skip_space()
+        match = self._expect(_VALUE, _TAGS[tag])
+        quoted: str | None = match["quoted"]
+        value = match["plain"].strip() if quoted is None else quoted
+        if not value:
+            self._fail("the name is empty", at)
+        if tag in _CHOICES_OF_TAG and value not in _CHOICES_OF_TAG[tag]:
+            self._fail(f"{tag} is {_TAGS[tag]}", at)
+        return value
+
+    def _aggregation(self, metric: str) -> str | None:
+        at = self._skip_space()
+        dotted = self._literal(".")
+        allowed = MEMORY_AGGREGATIONS if metric == MEMORY else AGGREGATIONS if metric in DURATIONS else ()
+        names = ", ".join(allowed) + (" or a percentile such as p99" if metric in DURATIONS else "")
+        if not allowed:
+            if dotted:
+                self._fail(f"{metric} has no aggregation", at)
+            return None
+        if not dotted:
+            self._fail(f"{metric} needs an aggregation: {names}", at)
+        at = self._skip_space()
+        aggregation: str = self._expect(_AGGREGATION, names)[0]
+        if aggregation in allowed:
+            return aggregation
+        if metric not in DURATIONS or not re.fullmatch(r"p\d+(\.\d+)?", aggregation):
+            self._fail(f"unknown aggregation {aggregation!r}; there are {names}", at)
+        if not 0 < float(aggregation[1:]) < 100:
+            self._fail("a percentile is above 0 and below 100 (min and max are there for the ends)", at)
+        return aggregation
+
+    def _limit(self, metric: str) -> tuple[float | None, Relative | None]:
+        if self._word("baseline"):
+            return None, Relative(1.0, self._plus(metric))
+        at = self._skip_space()
+        number = self._number(_NUMBER)
+        unit_at = self._skip_space()
+        unit = self._unit()
+        if unit == "x" or (unit == "%" and self._word("of")):
+            if number < 0:
+                self._fail("a share of a baseline is from 0 up", at)
+            if not self._word("baseline"):
+                self._fail("expected 'baseline'")
+            return None, Relative(number / 100 if unit == "%" else number, self._plus(metric))
+        limit = self._in_base_unit(metric, number, unit, unit_at)
+        if metric in (*RATES, FAIRNESS) and not 0 <= limit <= 1:
+            self._fail("a rate is from 0 to 1, or from 0 % to 100 %", at)
+        return limit, None
+
+    def _plus(self, metric: str) -> float:
+        self._skip_space()
+        sign = _SIGN.match(self._text, self._at)
+        if sign is None:
+            return 0.0
+        self._at = sign.end()
+        number = self._number(_UNSIGNED)
+        unit_at = self._skip_space()
+        plus = self._in_base_unit(metric, number, self._unit(), unit_at)
+        return -plus if sign[0] == "-" else plus
+
+    def _number(self, pattern: re.Pattern[str]) -> float:
+        at = self._skip_space()
+        number = float(self._expect(pattern, "a number")[0])
+        if not math.isfinite(number):
+            self._fail("the number is too large", at)
+        return number
+
+    def _unit(self) -> str:
+        """The unit that comes next, if one does."""
+        self._skip_space()
+        match = _UNIT.match(self._text, self._at)
+        unit = match[0] if match and match[0] not in _WORDS else ""
+        self._at += len(unit)
+        return unit
+
+    def _in_base_unit(self, metric: str, number: float, unit: str, unit_at: int) -> float:
+        if metric in DURATIONS:
+            return number * self._size(unit, SECONDS_PER_UNIT, f"{metric} needs a unit of time", unit_at)
+        if metric == MEMORY:
+            return number * self._size(unit, _BYTES_PER_UNIT, f"{metric} needs a unit of bytes", unit_at)
+        takes = "/s" if metric == THROUGHPUT else "%" if metric in (*RATES, FAIRNESS) else ""
+        if unit not in ("", takes):
+            self._fail(f"{metric} takes {'the unit ' + takes if takes else 'no unit'}", unit_at)
+        return number / 100 if unit == "%" else number
+
+    def _size(self, unit: str, sizes: dict[str, float] | dict[str, int], needs: str, unit_at: int) -> float:
+        if unit not in sizes:
+            self._fail(f"{needs}: {' '.join(sizes)}", unit_at)
+        return sizes[unit]
+
+    def _check_baseline(
+        self, metric: str, tags: dict[str, str], tags_at: int, comparison: str, operator_at: int
+    ) -> None:
+        if metric in (FAIRNESS, MEMORY):
+            self._fail(f"a baseline has no {metric}", 0)
+        if set(tags) - {"task"}:
+            self._fail("a baseline knows the whole run and its tasks; allowed tag: task", tags_at)
+        if comparison in ("==", "!="):
+            self._fail("a baseline is compared by < <= > or >=", operator_at)
+
+    def _over(self, baseline: Relative | None) -> float | None:
+        at = self._skip_space()
+        if not self._word("over"):
+            return None
+        if baseline is not None:
+            self._fail("a baseline is compared over the whole run", at)
+        return self._duration(_SHORTEST_WINDOW, "a window is from 1ms to 366 days")
+
+    def _abort(self, metric: str, comparison: str, limit: float | None) -> float | None:
+        at = self._skip_space()
+        if not self._word("abort"):
+            return None
+        if limit is None:
+            self._fail("a baseline is compared when the run has ended", at)
+        if metric in COUNTS and (comparison in (">", ">=", "!=") or (comparison == "==" and limit)):
+            self._fail("a count still grows: this can come true until the run ends", at)
+        return self._duration(0.0, "a time from 0 to 366 days") if self._word("after") else GRACE
+
+    def _duration(self, shortest: float, allowed: str) -> float:
+        at = self._skip_space()
+        number = self._number(_NUMBER)
+        unit_at = self._skip_space()
+        seconds = number * self._size(self._unit(), SECONDS_PER_UNIT, "a duration needs a unit of time", unit_at)
+        if not shortest <= seconds <= LONGEST_SECONDS:
+            self._fail(allowed, at)
+        return seconds
+
+    def _end(self) -> None:
+        at = self._skip_space()
+        if at < len(self._text):
+            self._fail("expected the end of the expression", at)
+
+    def _choice(self, pattern: re.Pattern[str], choices: Sequence[str], what: str) -> str:
+        at = self._skip_space()
+        name: str = self._expect(pattern, f"a {what} ({', '.join(choices)})")[0]
+        if name not in choices:
+            near = get_close_matches(name, choices, 1)
+            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(choices)}"
+            self._fail(f"unknown {what} {name!r}; {hint}", at)
+        return name
+
+    def _expect(self, pattern: re.Pattern[str], what: str) -> re.Match[str]:
+        self._skip_space()
+        match = pattern.match(self._text, self._at)
+        if match is None:
+            self._fail(f"expected {what}")
+        self._at = match.end()
+        return match
+
+    def _word(self, word: str) -> bool:
+        """Whether this word comes next; if so, it is read."""
+        match = re.compile(rf"{word}(?![A-Za-z_])").match(self._text, self._skip_space())
+        self._at += len(word) if match else 0
+        return match is not None
+
+    def _literal(self, character: str) -> bool:
+        found = self._text[self._skip_space() :].startswith(character)
+        self._at += found
+        return found
+
+    def _skip_space(self) -> int:
+        while self._at < len(self._text) and self._text[self._at].isspace():
+            self._at += 1
+        return self._at
+
+    def _fail(self, reason: str, at: int | None = None) -> NoReturn:
+        at = self._at if at is None else at
+        first = max(0, at - _MOST_BEFORE) if len(self._text) > _MOST_SHOWN else 0
+        before = ("..." if first else "") + one_line(self._text[first:at])
+        after = self._text[at : first + _MOST_SHOWN]
+        more = "..." if at + len(after) < len(self._text) else ""
+        raise ThresholdError(
+            f"{self._label}: {one_line(shorten(reason, 2 * _MOST_SHOWN))}\n"
+            f"  {before}{one_line(after)}{more}\n  {' ' * _columns(before)}^"
+        )
+
+
+def _columns(text: str) -> int:
+    """How many columns of a terminal a text takes: wide characters take two, combining ones none."""
+    widths = {"W": 2, "F": 2}
+    return sum(0 if combining(one) else widths.get(east_asian_width(one), 1) for one in text)

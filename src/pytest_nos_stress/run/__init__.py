@@ -1,0 +1,1 @@
+"""One run in progress: agents, recorder, checks and the evaluation at its end."""

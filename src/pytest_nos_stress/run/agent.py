@@ -1,0 +1,335 @@
+"""An agent: a named actor that performs its plan, one operation after another, and notes what came of it.
+
+This is the hot path of a run. An agent shares nothing with the others while it performs: it appends the
+start and the end of each operation to two lists of its own, which the recorder empties, and everything else
+(outcome, think time, latency) is worked out from the plan afterwards, a batch at a time. An operation that
+did not go as planned is noted beside them.
+
+Guarantees: whatever a task raises (``SystemExit``, ``KeyboardInterrupt``, an exception that cannot be
+printed) becomes that operation's failure and the agent goes on; ``starts`` is longer than ``ends`` exactly
+while a task is being performed.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter, deque
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from types import CoroutineType
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias
+
+from pytest_nos_stress._internal.outcome import FAILED, MISSING, SUCCESS
+from pytest_nos_stress._internal.text import error_message, error_name, error_traceback
+from pytest_nos_stress.errors import Abandoned, MissingDataError
+from pytest_nos_stress.faults.errors import InjectedFault, is_injected
+from pytest_nos_stress.faults.mix import Kind
+from pytest_nos_stress.faults.suspension import quietly, quietly_async
+from pytest_nos_stress.scenario.schedule import AgentPlan, PlanBlock
+
+from .context import Recovery, World
+
+if TYPE_CHECKING:
+    from pytest_nos_stress.faults.windows import OpenWindows
+    from pytest_nos_stress.market import Market
+
+Operations: TypeAlias = Generator[Any, Any, None]
+_PIECE: Final = 512
+
+
+class Deviation(NamedTuple):
+    """An operation that did not end as its plan says.
+
+    ``type`` and ``message`` are those of the exception that ended it, empty where it ended well after all.
+    """
+
+    operation: int
+    outcome: int
+    type: str = ""
+    message: str = ""
+    is_error: bool = False
+
+
+class ErrorSample(NamedTuple):
+    """One exception of a type, as an example of it."""
+
+    type: str
+    message: str
+    agent: str
+    task: str
+    traceback: str
+
+
+class Pace(Protocol):
+    """What an agent looks at between operations: has the recorder fallen behind?"""
+
+    horizon: int
+
+    def catch_up(self, now: int) -> int:
+        """Wait for the recorder if it is past the horizon by now, and return the next one."""
+
+
+class Agent:
+    """One agent of a run."""
+
+    def __init__(self, world: World, name: str, number: int, pace: Pace) -> None:
+        self.name = name
+        self.number = number
+        self.context: Any = None
+        self.taken = 0
+        """How many operations the recorder has taken from the buffers below."""
+        self.starts: list[int] = []
+        self.ends: list[int] = []
+        self.blocks: deque[PlanBlock] = deque()
+        self.deviations: deque[Deviation] = deque()
+        self.switches: deque[tuple[int, bool]] = deque()
+        """From which operation on planned faults take place, or do not; until the first one they do."""
+        self.faults_met: Counter[str] = Counter()
+        """Faults that were planned for no operation: those of limits, and of later attempts."""
+        self.retries = 0
+        self.samples: dict[str, ErrorSample] = {}
+        self.in_session_since: int | None = None
+        self.in_session = "entering per_agent"
+        self.recovered_from: tuple[int, int] | None = None
+        """The first operation after the plan, and when agents went on to those."""
+        self._performed = 0
+        self._world = world
+        self._pace = pace
+        self._block: PlanBlock | None = None
+        self._faults_take_place = True
+        self._agent_plan = AgentPlan(
+            world.scenario, name, calls_fail=world.calls_fail, over_network=world.over_network
+        )
+        self.ranks = self._agent_plan.ranks()
+        # The first block is planned here, before the start: hundreds of threads that all begin to plan at once
+        # would keep each other from performing.
+        blocks = self._agent_plan.blocks()
+        self._plan = itertools.chain(list(itertools.islice(blocks, 1)), blocks)
+
+    @property
+    def seed(self) -> int:
+        return self._world.scenario.seed
+
+    @property
+    def market(self) -> Market:
+        return self._world.market
+
+    def now(self) -> float:
+        return self._world.now()
+
+    def sleep(self, seconds: float) -> Any:
+        return self._world.clock.sleep(seconds)
+
+    def busy_since(self) -> int | None:
+        """When the task now being performed (or the session now being entered) began; None between them."""
+        if self.in_session_since is not None:
+            return self.in_session_since
+        starts, ends = self.starts, self.ends
+        try:
+            started = starts[-1]
+        except IndexError:
+            return None
+        # Read after `starts`: an operation that ended in between is then not taken for a running one.
+        return started if len(starts) > len(ends) else None
+
+    def current_task(self) -> str:
+        """The task of the operation being performed, or of the next one."""
+        index = self.taken + len(self.ends)
+        code = self._agent_plan.block(index, 1).codes[0]
+        return self._world.tasks[int(code) // self._world.kinds.width].name
+
+    def announce(self, event: str) -> None:
+        self._world.announce(event)
+
+    def legs_of(self, index: int) -> tuple[float, float] | None:
+        """Seconds the messages of an operation are on their way; None without a network."""
+        block = self._block
+        if block is None or block.request is None or block.reply is None:
+            return None
+        place = index - block.first
+        return block.request.item(place), block.reply.item(place)
+
+    @property
+    def may_fail(self) -> bool:
+        """Whether planned faults take place in the operation it performs."""
+        return self._faults_take_place and self.recovered_from is None
+
+    def kind_of_attempt(self, index: int, number: int) -> Kind:
+        """What is planned for a later attempt at an operation."""
+        kinds = self._world.kinds
+        if not self.may_fail:
+            return kinds.all[kinds.off]
+        return kinds.all[self._agent_plan.attempt(index, number)]
+
+    def met(self, fault: InjectedFault) -> None:
+        if not fault.is_counted:
+            self.faults_met[fault.kind] += 1
+
+    def sends_again(self) -> None:
+        self.retries += 1
+
+    def ended_well(self, index: int, kind: Kind) -> None:
+        """The last attempt at an operation has ended well, whatever was planned for the first."""
+        if kind.outcome == FAILED:
+            self.deviations.append(Deviation(index, SUCCESS))
+
+    @contextmanager
+    def session(self) -> Iterator[None]:
+        """The agent's own context manager, if the run has one, around its operations."""
+        if self._world.per_agent is None:
+            yield
+            return
+        self.in_session_since = self._world.clock.now_ns()
+        with quietly(self._world.per_agent(self.name)) as self.context:
+            self.in_session_since = None
+            try:
+                yield
+            finally:
+                self.in_session = "leaving per_agent"
+                self.in_session_since = self._world.clock.now_ns()
+        self.in_session_since = None
+
+    @asynccontextmanager
+    async def async_session(self) -> AsyncIterator[None]:
+        """The same on an event loop; the agent's context manager may be an async one."""
+        if self._world.per_agent is None:
+            yield
+            return
+        self.in_session_since = self._world.clock.now_ns()
+        async with quietly_async(self._world.per_agent(self.name)) as self.context:
+            self.in_session_since = None
+            try:
+                yield
+            finally:
+                self.in_session = "leaving per_agent"
+                self.in_session_since = self._world.clock.now_ns()
+        self.in_session_since = None
+
+    def operations(self) -> Operations:
+        """Performs the plan: each value is the pause before an operation, which the next step performs.
+
+        Where tasks are awaited, what a task has given to await comes between: its answer is sent back, or its
+        exception thrown in.
+        """
+        self._world.begin()
+        operations = self._perform(self._pieces(self._plan), lambda: self._world.deadline_ns)
+        if self._world.recovery is not None:
+            operations = self._recover_after(operations, self._world.recovery)
+        has_an_end = self._world.at_the_end or self._world.at_the_start
+        return self._end_after(operations) if has_an_end else operations
+
+    def _end_after(self, operations: Operations) -> Operations:
+        """The last agent to end sees to what is left; on an event loop, it is awaited."""
+        yield from operations
+        if self._world.is_last():
+            for settle in self._world.at_the_end:
+                yield settle()
+
+    def _perform(
+        self, pieces: Iterator[tuple[int, list[int], Iterable[float]]], deadline_ns: Callable[[], int]
+    ) -> Operations:
+        world, pace, clock = self._world, self._pace, self._world.clock.now_ns
+        calls, makes, deadline = world.calls, world.makes, deadline_ns()
+        width, off, windows = world.kinds.width, world.kinds.off, world.windows
+        look_up_at = min(pace.horizon, deadline)
+        task_of_code = [task.name for task in world.tasks for _ in range(width)]
+        started, ended = self.starts.append, self.ends.append
+        end = clock()
+        for first, codes, pauses in pieces:
+            for index, code, pause in zip(itertools.count(first), codes, pauses):
+                if pause and end + pause * 1e9 >= deadline:
+                    self._performed = index
+                    return
+                yield pause
+                if windows is not None and not self._may_fail(index, windows):
+                    code += off - code % width
+                call = calls[code]
+                if call is None:
+                    end = clock()
+                    started(end)
+                else:
+                    make = makes[code]
+                    started(clock())
+                    try:
+                        result = call() if make is None else call(make(self, task_of_code[code], index))
+                        if result is not None and hasattr(type(result), "__await__"):
+                            if not world.awaits:
+                                refuse_awaitable(result)
+                            yield result
+                    except BaseException as error:
+                        self._raised(error, index, code, task_of_code[code])
+                    end = clock()
+                ended(end)
+                if end >= look_up_at:
+                    if end >= deadline:
+                        self._performed = index + 1
+                        return
+                    look_up_at = min(pace.catch_up(end), deadline)
+            self._performed = first + len(codes)
+
+    def _may_fail(self, index: int, windows: OpenWindows) -> bool:
+        """Whether planned faults take place now; where that changes, it is noted for the recorder."""
+        may_fail = windows.are_open() and self.recovered_from is None
+        if may_fail != self._faults_take_place:
+            self._faults_take_place = may_fail
+            self.switches.append((index, may_fail))
+        return may_fail
+
+    def _recover_after(self, planned: Operations, recovery: Recovery) -> Operations:
+        """After the plan, and when all agents have ended theirs: operations without faults."""
+        yield from planned
+        yield None
+        self._forget_the_rest_of_the_plan()
+        now = self._world.clock.now_ns()
+        self.recovered_from = self._performed, now
+        recovery.begin(now)
+        blocks = self._agent_plan.blocks_without_faults(self._performed)
+        clock = self._world.clock.now_ns
+        most = itertools.islice(self._pieces(blocks, 1), recovery.most_operations)
+        pieces = itertools.takewhile(lambda _: not recovery.is_over(clock()), most)
+        yield from self._perform(pieces, lambda: recovery.deadline_ns)
+        self._forget_the_rest_of_the_plan()
+
+    def _forget_the_rest_of_the_plan(self) -> None:
+        """The recorder takes plan and operations together: what was planned but not performed must go."""
+        block = self._block
+        if block is not None and (kept := self._performed - block.first) < block.codes.size:
+            self.blocks[-1] = block.first_of_it(kept)
+
+    def _pieces(
+        self, plan: Iterator[PlanBlock], size: int = _PIECE
+    ) -> Iterator[tuple[int, list[int], Iterable[float]]]:
+        """The plan as lists: index of the first operation, codes, pauses. Lists are kept short for the memory."""
+        for block in plan:
+            self._block = block
+            self.blocks.append(block)
+            for at in range(0, block.codes.size, size):
+                codes: list[int] = block.codes[at : at + size].tolist()
+                pauses = block.pauses
+                yield (
+                    block.first + at,
+                    codes,
+                    itertools.repeat(0.0) if pauses is None else pauses[at : at + size].tolist(),
+                )
+
+    def _raised(self, error: BaseException, index: int, code: int, task: str) -> None:
+        kind = self._world.kinds.all[code % self._world.kinds.width]
+        if kind.outcome == MISSING and issubclass(type(error), MissingDataError):
+            return
+        if is_injected(error):
+            if kind.outcome != FAILED:
+                self.deviations.append(Deviation(index, FAILED, error_name(error), error_message(error)))
+            return
+        name = error_name(error)
+        ends = self._world.ends_with(error)
+        is_error = not ends and not issubclass(type(error), (Abandoned, *self._world.expected_errors))
+        if is_error and name not in self.samples:
+            self.samples[name] = ErrorSample(name, error_message(error), self.name, task, error_traceback(error))
+        self.deviations.append(Deviation(index, FAILED, name, error_message(error), is_error))
+
+
+def refuse_awaitable(result: object) -> None:
+    """A sync function that returned a coroutine or the like has performed nothing yet."""
+    if isinstance(result, CoroutineType):
+        result.close()
+    raise TypeError(f"the task returned a {type(result).__name__}, which a thread cannot await")

@@ -1,0 +1,195 @@
+"""From what agents note to batches of operations: everything else is worked out from the plan, here.
+
+Guarantee: each operation is taken once, and the operations of a batch are in the order of their ends. Where
+the engine orders operations itself, because several end at one instant of virtual time, its order is kept.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections import Counter
+from collections.abc import Sequence
+
+import numpy as np
+
+from pytest_nos_stress.engines import Clock
+from pytest_nos_stress.faults.mix import Kinds
+from pytest_nos_stress.results.records import Batch, Column
+
+from .agent import Agent, Deviation, ErrorSample
+
+
+class _Feed:
+    """What the recorder has taken from one agent so far."""
+
+    __slots__ = ("agent", "faults_take_place", "last_end", "taken_of_block")
+
+    def __init__(self, agent: Agent) -> None:
+        self.agent = agent
+        self.taken_of_block = 0
+        self.last_end: int | None = None
+        self.faults_take_place = True
+
+    def plan(self, count: int) -> list[tuple[Column, Column | None]]:
+        """The plan of the next ``count`` operations."""
+        parts = []
+        while count:
+            block = self.agent.blocks[0]
+            first = self.taken_of_block
+            codes = block.codes[first : first + count]
+            pauses = None if block.pauses is None else block.pauses[first : first + count]
+            parts.append((codes, pauses))
+            count -= codes.size
+            self.taken_of_block += codes.size
+            if self.taken_of_block == block.codes.size:
+                self.agent.blocks.popleft()
+                self.taken_of_block = 0
+        return parts
+
+    def without_faults(self, count: int) -> list[tuple[int, int]]:
+        """Where among the next ``count`` operations planned faults did not take place: first and past the last."""
+        first, switches = self.agent.taken, self.agent.switches
+        spans, begin = [], 0
+        while switches and switches[0][0] < first + count:
+            operation, take_place = switches.popleft()
+            if take_place and not self.faults_take_place:
+                spans.append((begin, operation - first))
+            self.faults_take_place, begin = take_place, operation - first
+        if not self.faults_take_place:
+            spans.append((begin, count))
+        return spans
+
+    def forget(self, count: int, last_end: int) -> list[Deviation]:
+        """Take the next ``count`` operations out of the agent's buffers; returns the deviations among them."""
+        agent = self.agent
+        del agent.starts[:count]
+        del agent.ends[:count]
+        agent.taken += count
+        self.last_end = last_end
+        waiting, due = agent.deviations, []
+        while waiting and waiting[0].operation < agent.taken:
+            due.append(waiting.popleft())
+        return due
+
+
+class Collector:
+    """Takes what agents have noted, a batch at a time."""
+
+    def __init__(self, clock: Clock, sequence: list[int] | None, kinds: Kinds) -> None:
+        self.error_counts: Counter[str] = Counter()
+        self.expected_counts: Counter[str] = Counter()
+        self._clock = clock
+        self._sequence = sequence
+        self._kinds = kinds
+        self._outcome_of_kind = np.array([kind.outcome for kind in kinds.all], np.uint8)
+        self._feeds: list[_Feed] = []
+
+    def attach(self, agents: Sequence[Agent]) -> None:
+        """Name the agents, in the order of their numbers."""
+        self._feeds = [_Feed(agent) for agent in agents]
+
+    def samples(self) -> dict[str, ErrorSample]:
+        """An example of each type of error."""
+        samples: dict[str, ErrorSample] = {}
+        for feed in self._feeds:
+            for name, sample in list(feed.agent.samples.items()):
+                samples.setdefault(name, sample)
+        return samples
+
+    def take(self) -> Batch | None:
+        """What all agents have noted since the last time; None if that is nothing."""
+        if self._sequence is None:
+            return self._take([(feed, count) for feed in self._feeds if (count := len(feed.agent.ends))], None)
+        sequence = np.array(self._sequence[:], np.int64)
+        del self._sequence[: sequence.size]
+        counts = np.bincount(sequence, minlength=len(self._feeds)).tolist()
+        return self._take(
+            [(feed, count) for feed, count in zip(self._feeds, counts, strict=True) if count], sequence
+        )
+
+    def _take(self, waiting: list[tuple[_Feed, int]], sequence: Column | None) -> Batch | None:
+        """So many operations of each feed, in order of time or in that of the sequence of agents' numbers."""
+        if not waiting:
+            return None
+        end = _joined([(feed.agent.ends, count) for feed, count in waiting])
+        start = _joined([(feed.agent.starts, count) for feed, count in waiting])
+        due = np.empty_like(end)
+        due[1:] = end[:-1]
+        plans: list[tuple[Column, Column | None]] = []
+        deviations: dict[int, Deviation] = {}
+        without_faults: list[tuple[int, int]] = []
+        row = 0
+        for feed, count in waiting:
+            plans += feed.plan(count)
+            without_faults += [(row + begin, row + end) for begin, end in feed.without_faults(count)]
+            due[row] = self._clock.started_ns if feed.last_end is None else feed.last_end
+            first = row - feed.agent.taken
+            operation, recovered_at = feed.agent.recovered_from or (-1, 0)
+            if row <= first + operation < row + count:
+                due[first + operation] = recovered_at
+            for deviation in feed.forget(count, int(end[row + count - 1])):
+                deviations[first + deviation.operation] = deviation
+            row += count
+        agent = np.repeat([feed.agent.number for feed, _ in waiting], [count for _, count in waiting])
+        order = (
+            np.argsort(end, kind="stable") if sequence is None else np.argsort(np.argsort(sequence, kind="stable"))
+        )
+        code = np.concatenate([codes for codes, _ in plans])
+        for first, past in without_faults:
+            code[first:past] += np.uint16(self._kinds.off) - code[first:past] % np.uint16(self._kinds.width)
+        pauses = _joined_pauses(plans)
+        if pauses is not None:
+            due += (pauses * 1e9).astype(np.int64)
+        return self._batch(agent, code, start, end, due, deviations, order)
+
+    def _batch(
+        self,
+        agent: Column,
+        code: Column,
+        start: Column,
+        end: Column,
+        due: Column,
+        deviations: dict[int, Deviation],
+        order: Column,
+    ) -> Batch:
+        outcome = self._outcome_of_kind[code % np.uint16(self._kinds.width)]
+        is_error = np.zeros(end.size, np.bool_)
+        for row, deviation in deviations.items():
+            outcome[row] = deviation.outcome
+            is_error[row] = deviation.is_error
+            if deviation.type:
+                counter = self.error_counts if deviation.is_error else self.expected_counts
+                counter[deviation.type] += 1
+        latency = end - start
+        return Batch(
+            agent=agent[order],
+            code=code[order],
+            outcome=outcome[order],
+            is_error=is_error[order],
+            end=end[order],
+            latency=latency[order],
+            response_time=np.maximum(end - due, latency)[order],
+            errors=_texts_in_order(deviations, order),
+        )
+
+
+def _joined_pauses(plans: list[tuple[Column, Column | None]]) -> Column | None:
+    if all(pauses is None for _, pauses in plans):
+        return None
+    return np.concatenate([np.zeros(codes.size) if pauses is None else pauses for codes, pauses in plans])
+
+
+def _joined(lists: list[tuple[list[int], int]]) -> Column:
+    """The first so many numbers of each list, without a copy in between."""
+    numbers = itertools.chain.from_iterable(itertools.islice(one, count) for one, count in lists)
+    return np.fromiter(numbers, np.int64, sum(count for _, count in lists))
+
+
+def _texts_in_order(deviations: dict[int, Deviation], order: Column) -> dict[int, str]:
+    """The text of each deviation by its row after sorting."""
+    if not deviations:
+        return {}
+    place = np.empty(order.size, np.int64)
+    place[order] = np.arange(order.size)
+    failed = ((row, deviation) for row, deviation in deviations.items() if deviation.type)
+    return {int(place[row]): f"{deviation.type}: {deviation.message}" for row, deviation in failed}

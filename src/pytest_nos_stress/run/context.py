@@ -1,0 +1,319 @@
+"""The world of a run: what its agents share, and how their tasks' functions are called in it.
+
+A run without a network, limits or retries calls a target directly; everything else goes by way of a delivery.
+Which of the two it is, is decided once for each kind of plan, so that an ordinary call costs nothing more.
+"""
+
+from __future__ import annotations
+
+import functools
+import threading
+from collections.abc import Callable, Sequence
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from pytest_nos_stress._internal.seeding import random_of
+from pytest_nos_stress._internal.text import from_target_on
+from pytest_nos_stress.faults.call_faults import drive, drive_async
+from pytest_nos_stress.faults.errors import InjectedFault, is_injected
+from pytest_nos_stress.faults.mix import CALL, Kind
+from pytest_nos_stress.faults.transport import Call, Delivery, Legs, OrdinaryCall
+from pytest_nos_stress.faults.windows import OpenWindows
+from pytest_nos_stress.scenario.operation import AsyncOperation, Operation, SyncOperation
+from pytest_nos_stress.scenario.operation_market import operation_type
+from pytest_nos_stress.scenario.scenario import Scenario
+
+from .target import Task
+
+if TYPE_CHECKING:
+    from pytest_nos_stress.engines import Clock
+    from pytest_nos_stress.market import Market
+
+_NEVER: Final = 1 << 62
+_DIRECT: Final = (None, "missing_data", "lost_request", "lost_reply")
+"""What needs no delivery where a call has no way to go: the fault only decides whether the target is called."""
+
+
+class Recovery(Protocol):
+    """The phase without faults after the plan, which ends when what was to become true has become so."""
+
+    def begin(self, now: int) -> None:
+        """Called by each agent when all have performed their plans; the first call begins the phase."""
+
+    most_operations: int
+    """How many operations an agent performs in it at most."""
+
+    @property
+    def deadline_ns(self) -> int: ...
+
+    @property
+    def has_begun(self) -> bool: ...
+
+    def is_over(self, now: int) -> bool: ...
+
+
+class Caller(Protocol):
+    """An agent, as its calls see it."""
+
+    name: str
+
+    def legs_of(self, index: int) -> Legs | None:
+        """What the plan says of an operation's ways through the network."""
+
+    def kind_of_attempt(self, index: int, number: int) -> Kind: ...
+
+    def met(self, fault: InjectedFault) -> None:
+        """An attempt has met a fault that was not planned for the operation."""
+
+    def sends_again(self) -> None:
+        """An attempt has failed, and there is to be another one."""
+
+    def ended_well(self, index: int, kind: Kind) -> None:
+        """The last attempt at an operation has ended well."""
+
+
+class Current:
+    """An operation that is being performed: its agent and index, and how often each wire was called in it."""
+
+    __slots__ = ("agent", "calls", "index")
+
+    def __init__(self, operation: Operation) -> None:
+        self.agent: Any = operation._performer
+        self.index = operation.index
+        self.calls: dict[Any, int] = {}
+
+
+CURRENT: ContextVar[Current | None] = ContextVar("operation being performed", default=None)
+"""The operation that is performed in this thread or coroutine."""
+
+
+class World:
+    """What the agents of a run share: scenario, target, clock, market, and how a run is ended from within."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        tasks: Sequence[Task],
+        clock: Clock,
+        *,
+        stop: Callable[[], None],
+        recovery: Recovery | None = None,
+        per_agent: Callable[[str], Any] | None = None,
+        expected_errors: tuple[type[BaseException], ...] = (),
+        ending_errors: tuple[type[BaseException], ...] = (),
+        calls_fail: bool = True,
+        over_network: bool = True,
+    ) -> None:
+        self.scenario = scenario
+        self.tasks = tasks
+        self.clock = clock
+        self.kinds = scenario.kinds
+        self.calls_fail = calls_fail
+        """Whether planned faults of calls are those of agents' calls; else clients of the target meet them."""
+        self.over_network = over_network
+        """Whether agents' calls go over the scenario's network; else proxies are in its place."""
+        self.awaits = scenario.engine == "asyncio"
+        self.windows = (
+            None if scenario.fault_windows is None else OpenWindows(scenario.fault_windows, self.elapsed)
+        )
+        self.recovery = recovery
+        self.per_agent = per_agent
+        self.expected_errors = expected_errors
+        self.ended_by: BaseException | None = None
+        self._ending_errors = ending_errors
+        self._stop = stop
+        self.at_the_start: list[Callable[[], None]] = []
+        """Called once, when all sessions are entered and the first agent begins."""
+        self.has_begun = False
+        self.is_at_rest = False
+        """Whether checks look at the target, while no agent performs anything."""
+        self.at_the_end: list[Callable[[], Any]] = []
+        """What is left to be awaited when all agents have ended, on an event loop."""
+        self._at_work = len(scenario.agent_names)
+        self._market: Market | None = None
+        self._lock = threading.Lock()
+        self.delivery = Delivery(scenario, self.elapsed, network=over_network, limits=calls_fail)
+        self.calls: list[Callable[..., Any] | None] = []
+        self.makes: list[type[Operation] | None] = []
+        for task in tasks:
+            for kind in self.kinds.all:
+                call, make = self._way(task, kind)
+                self.calls.append(call)
+                self.makes.append(make)
+
+    @property
+    def deadline_ns(self) -> int:
+        """When a run by duration ends, on the engine's clock."""
+        if self.scenario.duration is None:
+            return _NEVER
+        return self.clock.started_ns + round(self.scenario.duration * 1e9)
+
+    @property
+    def market(self) -> Market:
+        """The market all operations see, made when one first looks."""
+        if self._market is None:
+            with self._lock:
+                self._market = self._market or self._open_market()
+        return self._market
+
+    def now(self) -> float:
+        return (self.clock.now_ns() + self.clock.wall_offset_ns) / 1e9
+
+    def elapsed(self) -> float:
+        """Seconds since the run's start."""
+        return (self.clock.now_ns() - self.clock.started_ns) / 1e9
+
+    def faults_take_place(self, current: Current | None) -> bool:
+        """Whether planned faults take place for a call made in this operation, or in none."""
+        if current is not None:
+            return bool(current.agent.may_fail)
+        if not self.has_begun or self.is_at_rest or not self._at_work:
+            return False
+        has_recovered = self.recovery is not None and self.recovery.has_begun
+        return not has_recovered and (self.windows is None or self.windows.are_open())
+
+    def begin(self) -> None:
+        """An agent begins its operations."""
+        with self._lock:
+            if self.has_begun:
+                return
+            self.has_begun = True
+        for begin in self.at_the_start:
+            begin()
+
+    def is_last(self) -> bool:
+        """Called once by each agent that has performed everything: whether all have."""
+        with self._lock:
+            self._at_work -= 1
+            return not self._at_work
+
+    def listed_fault(self, current: Current | None) -> Kind:
+        """The fault of a call that a list has planned for an operation; an ordinary call if there is none."""
+        scenario, kinds = self.scenario, self.kinds
+        if current is None or scenario.planned is None:
+            return kinds.all[CALL]
+        agent, index = current.agent, current.index
+        places = scenario.places_of[agent.name]
+        fault = scenario.planned[places[index]].fault if index < len(places) else None
+        kind = kinds.all[kinds.number_of[fault]]
+        return kinds.all[CALL] if kind.is_missing_data else kind
+
+    def announce(self, event: str) -> None:
+        """An event has taken place, with which fault windows may begin."""
+        if self.windows is not None:
+            self.windows.announce(event)
+
+    def ends_with(self, error: BaseException) -> bool:
+        """Whether this exception ends the run; if so, the run is stopped and the exception kept."""
+        if not issubclass(type(error), self._ending_errors):
+            return False
+        with self._lock:
+            # Its frames here are dead generators by the time it is raised again; nobody should look into them.
+            self.ended_by = self.ended_by or error.with_traceback(from_target_on(error))
+        self._stop()
+        return True
+
+    def _open_market(self) -> Market:
+        from pytest_nos_stress.market.specification import open_market
+
+        start = (self.clock.started_ns + self.clock.wall_offset_ns) / 1e9
+        return open_market(self.scenario.market, seed=self.scenario.seed, clock=self.now, start=start)
+
+    def _way(self, task: Task, kind: Kind) -> tuple[Callable[..., Any] | None, type[Operation] | None]:
+        """How a task is called under a kind of plan, and what with."""
+        if kind.is_missing_data and not task.takes_operation:
+            return None, None
+        base: Any = self._operation_of(task)
+        make = operation_type(kind._replace(probability=0.0), base)
+        is_plain = kind.fault in _DIRECT or kind.is_missing_data
+        if self.delivery.does_nothing and self.calls_fail and is_plain:
+            return (task.function if kind.calls else None), (make if task.takes_operation else None)
+        return _Delivered(self, task, kind), make
+
+    def _operation_of(self, task: Task) -> type[Operation]:
+        if not self.awaits:
+            return Operation
+        return AsyncOperation if task.is_async else SyncOperation
+
+    def deliver(self, task: Task, kind: Kind, operation: Operation, met: Exception | None = None) -> Any:
+        """Call a task's function by way of the delivery; under asyncio, give what is to be awaited for it.
+
+        ``met``: what the first attempt has met, where that has been made already.
+        """
+        agent: Any = operation._performer
+        index = operation.index
+        call = Call(
+            agent.name,
+            kind,
+            agent.legs_of(index),
+            functools.partial(agent.kind_of_attempt, index),
+            functools.partial(random_of, "call", self.scenario.seed, agent.name, index),
+        )
+        function = functools.partial(task.function, operation) if task.takes_operation else task.function
+        steps = self.delivery.steps(call, _Notes(agent, index, kind), met)
+        if self.awaits:
+            return drive_async(steps, function, self.clock.sleep)
+        return drive(steps, function, self.clock.sleep)
+
+
+class _Delivered:
+    """A task's function, called by way of the run's delivery, or as the operation that clients act in."""
+
+    def __init__(self, world: World, task: Task, kind: Kind) -> None:
+        self._world = world
+        self._task = task
+        self._kind = kind
+        self._ordinary: OrdinaryCall | None = None
+        if not world.awaits and (kind.is_missing_data or (kind.fault is None and not kind.switched_off)):
+            self._ordinary = world.delivery.ordinary(task.function, world.clock.sleep)
+        if world.calls_fail:
+            self._call = self._deliver
+        else:
+            self._call = self._deliver_async_in_operation if world.awaits else self._deliver_in_operation
+
+    def __call__(self, operation: Operation) -> Any:
+        return self._call(operation)
+
+    def _deliver(self, operation: Operation) -> Any:
+        ordinary = self._ordinary
+        if ordinary is None:
+            return self._world.deliver(self._task, self._kind, operation)
+        agent: Any = operation._performer
+        try:
+            return ordinary.make(
+                (operation,) if self._task.takes_operation else (), agent.legs_of(operation.index)
+            )
+        except Exception as error:
+            if not is_injected(error):
+                raise
+            return self._world.deliver(self._task, self._kind, operation, error)
+
+    def _deliver_in_operation(self, operation: Operation) -> Any:
+        token = CURRENT.set(Current(operation))
+        try:
+            return self._deliver(operation)
+        finally:
+            CURRENT.reset(token)
+
+    async def _deliver_async_in_operation(self, operation: Operation) -> Any:
+        token = CURRENT.set(Current(operation))
+        try:
+            return await self._deliver(operation)
+        finally:
+            CURRENT.reset(token)
+
+
+class _Notes:
+    """What a delivery tells of one operation, for its agent."""
+
+    __slots__ = ("_agent", "_index", "_kind", "met", "sends_again")
+
+    def __init__(self, agent: Caller, index: int, kind: Kind) -> None:
+        self._agent = agent
+        self._index = index
+        self._kind = kind
+        self.met = agent.met
+        self.sends_again = agent.sends_again
+
+    def ended_well(self) -> None:
+        self._agent.ended_well(self._index, self._kind)

@@ -1,0 +1,165 @@
+"""Runs and event loops: a run that a coroutine awaits, and a run on the loop that a test's fixtures live on.
+
+A run waits in the thread it is called from. Where that is an event loop's thread, and the agents are to be on
+that loop, the run has a thread of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import contextvars
+import signal
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+
+from pytest_nos_stress.config.options import SettingError
+from pytest_nos_stress.results.result import StressResult
+
+if TYPE_CHECKING:
+    from .simulator import MultiAgentSimulator
+
+T = TypeVar("T")
+
+_TIME_TO_NOTICE: Final = 0.3
+_LOOK_INTERVAL: Final = 0.01
+
+
+async def in_thread(function: Callable[[], T], interrupt: Callable[[], None]) -> T:
+    """Call a function in a thread of its own and await it.
+
+    Where the awaiting coroutine is cancelled, or Ctrl-C comes, ``interrupt`` is called, which is to end the
+    function soon; then the cancellation goes on, or what the function raises. The thread is no daemon of a pool:
+    it is gone when this returns.
+    """
+    loop = asyncio.get_running_loop()
+    ended: asyncio.Future[tuple[T | None, BaseException | None]] = loop.create_future()
+    context = contextvars.copy_context()
+
+    def run() -> None:
+        outcome: tuple[T | None, BaseException | None]
+        try:
+            outcome = context.run(function), None
+        except BaseException as error:
+            outcome = None, error
+        loop.call_soon_threadsafe(ended.set_result, outcome)
+        pressed.break_off_unless(ended)
+
+    thread = threading.Thread(target=run, name="stress run")
+    with _CtrlC(interrupt) as pressed:
+        thread.start()
+        cancelled = await _until(ended, interrupt)
+    thread.join()
+    if cancelled is not None:
+        raise cancelled
+    value, error = ended.result()
+    if isinstance(error, KeyboardInterrupt) and pressed.was_pressed:
+        await _as_the_loops_owner_would(error)
+    if error is not None:
+        raise error
+    return cast(T, value)
+
+
+async def _as_the_loops_owner_would(error: KeyboardInterrupt) -> None:
+    """Hand Ctrl-C on to whoever runs the loop; not all of them can bear a ``KeyboardInterrupt`` out of a task."""
+    asyncio.get_running_loop().call_soon(signal.raise_signal, signal.SIGINT)
+    await asyncio.sleep(_TIME_TO_NOTICE)
+    raise error
+
+
+async def _until(ended: asyncio.Future[Any], interrupt: Callable[[], None]) -> asyncio.CancelledError | None:
+    """Wait until it has ended, however often that is cancelled; gives the first cancellation."""
+    cancelled = None
+    while not ended.done():
+        try:
+            await asyncio.wait([ended])
+        except asyncio.CancelledError as error:
+            if cancelled is None:
+                cancelled = error
+                interrupt()
+    return cancelled
+
+
+class _CtrlC:
+    """In the block, Ctrl-C interrupts the run, and not whatever the event loop is at.
+
+    Where a task keeps the loop from going on, it is broken off once the run has ended. Outside of the main thread,
+    to which signals come, this does nothing.
+    """
+
+    def __init__(self, interrupt: Callable[[], None]) -> None:
+        self._interrupt = interrupt
+        self._is_main = threading.current_thread() is threading.main_thread()
+        self.was_pressed = False
+        self._before: Any = None
+
+    def __enter__(self) -> _CtrlC:
+        if self._is_main and signal.getsignal(signal.SIGINT) not in (signal.SIG_IGN, None):
+            self._before = signal.signal(signal.SIGINT, self._pressed)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        if self._before is not None:
+            signal.signal(signal.SIGINT, self._before)
+
+    def break_off_unless(self, ended: asyncio.Future[Any]) -> None:
+        """From the run's thread, when the run has ended: see to it that the loop's thread notices."""
+        deadline = time.monotonic() + _TIME_TO_NOTICE
+        while self.was_pressed and not ended.done() and time.monotonic() < deadline:
+            time.sleep(_LOOK_INTERVAL)
+        if self.was_pressed and not ended.done():
+            # A signal, and not ``_thread.interrupt_main``, which a thread in a system call does not notice.
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+
+    def _pressed(self, _number: int, _frame: FrameType | None) -> None:
+        if self.was_pressed:
+            raise KeyboardInterrupt
+        self.was_pressed = True
+        self._interrupt()
+
+
+def run_here(simulator: MultiAgentSimulator, **options: Any) -> StressResult:
+    """Run, with agents that are awaited on the current event loop of this thread, if it has one that does not run.
+
+    Raises ``SettingError`` where it does run: a run would keep it from going on.
+    """
+    loop = _current_loop() if simulator.awaits else None
+    if loop is None:
+        return simulator.run(**options)
+    if loop.is_running():
+        raise SettingError(
+            "engine='asyncio': an event loop runs in this test; must be awaited: "
+            "await stress_simulator.run_async(...)"
+        )
+    task = loop.create_task(simulator.run_async(**options))
+    while True:
+        try:
+            return loop.run_until_complete(task)
+        except (KeyboardInterrupt, SystemExit):  # also those of a task of the target's, which leave the loop too
+            if task.done():
+                raise
+
+
+def _current_loop() -> asyncio.AbstractEventLoop | None:
+    """The loop that runs in this thread, or that is set as its current one and not closed."""
+    with contextlib.suppress(RuntimeError):
+        return asyncio.get_running_loop()
+    loop = _loop_that_is_set()
+    return None if loop is None or loop.is_closed() else loop
+
+
+def _loop_that_is_set() -> asyncio.AbstractEventLoop | None:
+    if sys.version_info < (3, 12):  # where asking makes one
+        local = getattr(asyncio.get_event_loop_policy(), "_local", None)
+        return getattr(local, "_loop", None)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        try:
+            return asyncio.get_event_loop()
+        except (DeprecationWarning, RuntimeError):
+            return None

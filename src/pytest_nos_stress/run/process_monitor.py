@@ -1,0 +1,171 @@
+"""Vitals: what the process itself was doing while a run went on.
+
+Memory, use of the processor and lateness of wake-ups are looked at some ten times a second by the recorder, which
+wakes up anyway; garbage collections are noted as they happen. Nothing is added to what agents do.
+
+Memory is the process' resident set without the columns that records are kept in: those are ours, and would look
+like a leak of the target. It comes from psutil.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gc
+import threading
+import time
+from array import array
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+import psutil
+
+from pytest_nos_stress.engines import Clock
+from pytest_nos_stress.results.records import Column, Records
+
+_MOST_SAMPLES: Final = 4096
+
+
+class Collections(NamedTuple):
+    """Garbage collections during a run: how many, seconds they took, and the longest."""
+
+    collections: int = 0
+    seconds: float = 0.0
+    longest: float = 0.0
+
+
+class Samples(NamedTuple):
+    """What was seen of the process during a run, a row for each look at it.
+
+    ``seconds`` since the run's start; ``memory`` in bytes, without the records'; ``lag``: seconds that the
+    recorder's wake-up was late; ``cpu``: processors used since the look before.
+    """
+
+    seconds: Column = np.empty(0)
+    memory: Column = np.empty(0, np.int64)
+    lag: Column = np.empty(0)
+    cpu: Column = np.empty(0)
+
+
+class Vitals:
+    """Looks at the process while a run goes on."""
+
+    def __init__(self, clock: Clock, records: Records) -> None:
+        self._clock = clock
+        self._records = records
+        self._process = psutil.Process()
+        self._columns = {name: array("d") for name in ("nanoseconds", "memory", "lag", "cpu")}
+        self._cpu_before = self._real_before = self._collecting_since = 0.0
+        self._began = _Usage(0.0, 0.0, 0.0, 0.0)
+        self._ended = self._began
+        self.collections = Collections()
+        self._lock = threading.Lock()
+        self._looks = 0
+        self._stride = 1
+        """Of how many looks one is kept."""
+
+    @contextmanager
+    def observed(self) -> Iterator[Callable[[float], None]]:
+        """While a run goes on; gives what is to be called now and then, with seconds that a wake-up was late."""
+        self._began = _Usage.now()
+        self._cpu_before, self._real_before = self._began.process, self._began.real
+        self._look(0.0)
+        gc.callbacks.append(self._collected)
+        try:
+            yield self._look
+        finally:
+            with contextlib.suppress(ValueError):  # a test may have emptied the list
+                gc.callbacks.remove(self._collected)
+            self._ended = _Usage.now()
+            self._stride = 1
+            self._look(0.0)
+
+    @property
+    def samples(self) -> Samples:
+        """All samples so far."""
+        with self._lock:
+            nanoseconds, memory, lag, cpu = map(np.array, self._columns.values())
+        seconds = np.maximum(0.0, (nanoseconds - self._clock.started_ns) / 1e9)
+        return Samples(seconds, memory.astype(np.int64), lag, cpu)
+
+    @property
+    def cores_used(self) -> float:
+        """Processors that the process used over the run."""
+        return self._share(self._ended.process - self._began.process)
+
+    @property
+    def machine_busy(self) -> float:
+        """The share of the machine's processors that was busy over the run, with whatever; from 0 to 1."""
+        total = self._ended.machine_total - self._began.machine_total
+        return (self._ended.machine_busy - self._began.machine_busy) / total if total > 0 else 0.0
+
+    @property
+    def real_seconds(self) -> float:
+        return self._ended.real - self._began.real
+
+    def _share(self, seconds: float) -> float:
+        return seconds / self.real_seconds if self.real_seconds > 0 else 0.0
+
+    def _look(self, late: float) -> None:
+        cpu, real = time.process_time(), time.perf_counter()
+        passed = real - self._real_before
+        sample = {
+            "nanoseconds": self._clock.now_ns(),
+            "memory": self._process.memory_info().rss - self._records.kept_bytes,
+            "lag": late,
+            "cpu": (cpu - self._cpu_before) / passed if passed > 0 else 0.0,
+        }
+        self._cpu_before, self._real_before = cpu, real
+        self._looks += 1
+        with self._lock:
+            if self._looks % self._stride:
+                self._add_to_last(sample)
+                return
+            for name, value in sample.items():
+                self._columns[name].append(value)
+            if len(self._columns["lag"]) >= _MOST_SAMPLES:
+                self._halve()
+                self._stride *= 2
+
+    def _add_to_last(self, sample: dict[str, float]) -> None:
+        """Between the looks that are kept, the worst counts; but growth begins with the first one as it was."""
+        for name, value in sample.items():
+            column = self._columns[name]
+            if len(column) > 1:
+                column[-1] = value if name == "nanoseconds" else max(column[-1], value)
+
+    def _halve(self) -> None:
+        """Keep the worse of each two samples, so that a long run takes no more memory than a short one."""
+        for name, column in self._columns.items():
+            pairs = np.array(column).reshape(-1, 2)
+            kept = pairs[:, 1] if name == "nanoseconds" else pairs.max(axis=1)
+            if name != "nanoseconds":
+                kept[1] = max(kept[1], pairs[0, 1])
+            kept[0] = pairs[0, 0]
+            self._columns[name] = array("d", kept)
+
+    def _collected(self, phase: str, _: dict[str, Any]) -> None:
+        now = time.perf_counter()
+        if phase == "start":
+            self._collecting_since = now
+            return
+        took = now - self._collecting_since if self._collecting_since else 0.0
+        collections, seconds, longest = self.collections
+        self.collections = Collections(collections + 1, seconds + took, max(longest, took))
+
+
+class _Usage(NamedTuple):
+    """Processor time used so far, in seconds."""
+
+    real: float
+    process: float
+    machine_busy: float
+    machine_total: float
+
+    @classmethod
+    def now(cls) -> _Usage:
+        machine = psutil.cpu_times()
+        total = sum(machine[:8])  # what follows them, guests' time, is counted in the first two too
+        busy = total - machine.idle - getattr(machine, "iowait", 0.0)
+        return cls(time.perf_counter(), time.process_time(), busy, total)

@@ -1,0 +1,104 @@
+"""Proxies in a run: the scenario's network, faults and fault windows, at the proxies and not at the agents' calls.
+
+A proxy sees bytes, so a fault of a call is there what it does to a request and its reply: neither passes, or the
+request does and its reply is lost, or they pass late. What is lost ends with a connection that is reset. What the
+exchange number n of a connection meets follows from the seed, the proxy's name, the connection's number and n.
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Final
+
+from pytest_nos_stress._internal.seeding import random_of
+from pytest_nos_stress.faults.call_faults import Course, course_of
+from pytest_nos_stress.faults.mix import LOST_REPLY, LOST_REQUEST
+from pytest_nos_stress.faults.network import Network
+from pytest_nos_stress.faults.network_sampling import ARRIVES, REPLY_LOST, REQUEST_LOST
+from pytest_nos_stress.faults.proxy.network_stage import NextLegs, drawn
+from pytest_nos_stress.faults.proxy.proxy import Proxy
+from pytest_nos_stress.faults.rate_limits import Limits
+
+if TYPE_CHECKING:
+    from .context import World
+
+_NOT_SEEN: Final = ("duplicate_ack", "lost_fill")
+"""Faults of what messages say, which a proxy does not read."""
+_NO_NETWORK: Final = Network(timeout=0.05)
+"""Between client and proxy there is none; a connection whose message is lost is reset soon."""
+
+
+class PlannedExchanges:
+    """What the exchanges at all proxies meet in one run. ``calls_fail``: whether that is faults of calls too."""
+
+    def __init__(self, world: World, *, calls_fail: bool) -> None:
+        self.met: Counter[str] = Counter()
+        """The faults that exchanges have met, by name."""
+        self._world = world
+        self._kinds = world.scenario.kinds
+        self._calls_fail = calls_fail
+        self._limits = Limits.of(world.scenario.faults) if calls_fail else None
+
+    def over(self, network: Network | None) -> Callable[[str], NextLegs]:
+        """For connections over a network: gives what the exchanges of one meet, by its name."""
+        return functools.partial(self._of, network)
+
+    def _of(self, network: Network | None, connection: str) -> NextLegs:
+        legs = None if network is None else drawn(network.draws(self._world.scenario.seed, connection))
+        return functools.partial(self._next, connection, itertools.count(), legs)
+
+    def _next(self, connection: str, numbers: Iterator[int], network: NextLegs | None) -> tuple[float, float, int]:
+        request, reply, lost = (0.0, 0.0, ARRIVES) if network is None else network()
+        random = random_of("proxy", self._world.scenario.seed, connection, next(numbers))
+        if lost != ARRIVES:
+            self.met[LOST_REQUEST if lost == REQUEST_LOST else LOST_REPLY] += 1
+            return request, reply, lost
+        refusal = None if self._limits is None else self._limits.refusal(self._world.elapsed())
+        if refusal is not None:
+            self.met[refusal.kind] += 1
+            return request, reply, REQUEST_LOST
+        kind = self._kinds.drawn_call(random.random()) if self._calls_fail else None
+        if kind is None or kind.fault in _NOT_SEEN:
+            return request, reply, ARRIVES
+        self.met[str(kind.shown)] += 1
+        course = course_of(kind, lambda: random)
+        if course.late is not None:
+            return request + course.before + course.late, reply, REPLY_LOST
+        return request + course.before, reply + course.after, _lost(course)
+
+
+@contextmanager
+def in_run(proxies: Sequence[Proxy], world: World, *, calls_fail: bool) -> Iterator[Counter[str]]:
+    """In the block, proxies meet the scenario's network, where they have none of their own, and its faults.
+
+    They rest while faults do not take place. ``calls_fail``: whether faults of calls are met here. Gives the
+    faults that are met, by name.
+    """
+    exchanges = PlannedExchanges(world, calls_fail=calls_fail)
+    with ExitStack() as stack:
+        for place, proxy in enumerate(proxies):
+            stack.callback(_restore, proxy, proxy.network, proxy.predicate)
+            proxy.reseed(world.scenario.seed, f"proxy {place}")
+            network = proxy.network or world.scenario.network
+            if network is not None or calls_fail:
+                proxy.use_network(network or _NO_NETWORK, exchanges.over(network))
+            world.at_the_start.append(proxy.restart_clock)
+            if proxy.predicate is None:
+                proxy.active_when(functools.partial(world.faults_take_place, None))
+        yield exchanges.met
+
+
+def _restore(proxy: Proxy, network: Network | None, predicate: Callable[[], bool] | None) -> None:
+    proxy.active_when(predicate)
+    if not proxy.is_closed:
+        proxy.use_network(network)
+
+
+def _lost(course: Course) -> int:
+    if course.times == 0:
+        return REQUEST_LOST
+    return REPLY_LOST if course.error is not None else ARRIVES

@@ -1,0 +1,271 @@
+"""The plan: what is decided for each operation before it runs.
+
+The plan of an operation is a pure function of (seed, agent name, operation index) and the scenario. Python's
+hash seed, thread timing, other agents and the engine have no part in it, and an operation can be planned
+without those before it. Where the scenario has an explicit list of operations, that is the plan.
+
+Source: counter-based random numbers (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"). The
+key of a Philox generator is a hash of seed and agent name, its counter is the operation's index, and the four
+64-bit words of that counter are the operation's four draws: task, think time, data fault, call fault. Which
+fault it is follows from where in its probability the draw lies. Only ``random_raw`` is used: NumPy keeps a
+bit generator's stream the same for good, but not the distributions made from it. A kind of draw that comes
+later takes a key of its own (``purpose``), so that it changes none of these.
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator, Sequence
+from hashlib import blake2b
+from random import Random
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from pytest_nos_stress.faults.mix import CALL, LOST_REPLY, LOST_REQUEST, Kind
+
+from .scenario import Scenario
+
+if TYPE_CHECKING:
+    from pytest_nos_stress.faults.network_sampling import NetworkDraws
+
+_DRAWS: Final = 4
+_DRAW_VALUES: Final = 1 << 53
+# NumPy gives the GIL away in calls on more than about 500 elements, and with hundreds of threads it is long in
+# coming back. So as much as a short run needs is planned in the first block, which is made before the start, and
+# later blocks are larger still: a long run seldom stops to plan.
+_SMALLEST_BLOCK: Final = 64
+_LARGEST_BLOCK: Final = 65_536
+_PLANNED_BEFORE_THE_START: Final = 1_048_576
+_PLANNED_AHEAD: Final = 4_194_304
+_RANK_STEP: Final = 1 << 30
+_RANK_BITS: Final = 32
+_IN_BURSTS: Final = "overload"
+_BURSTS_BEGIN_ANEW: Final = 4_096
+"""Bursts do not reach over multiples of this index, so that an operation can be planned without all before
+it.
+"""
+
+
+class PlanBlock(NamedTuple):
+    """The plans of successive operations of one agent.
+
+    ``codes`` holds ``task number * kinds.width + kind`` for each; ``pauses`` the think time before each in
+    seconds, or None where the scenario has none; ``request`` and ``reply`` the seconds its messages are on
+    their way, None without a network.
+    """
+
+    first: int
+    codes: npt.NDArray[np.uint16]
+    pauses: npt.NDArray[np.float64] | None
+    request: npt.NDArray[np.float64] | None = None
+    reply: npt.NDArray[np.float64] | None = None
+
+    def first_of_it(self, count: int) -> PlanBlock:
+        """The block's first operations alone."""
+        return PlanBlock(self.first, *(None if column is None else column[:count] for column in self[1:]))  # type: ignore[arg-type]
+
+
+def agent_key(seed: int, agent: str, purpose: str = "operation") -> int:
+    """The 128-bit key under which an agent's draws for a purpose are made."""
+    text = f"{purpose}\0{seed}\0{agent}".encode("utf-8", "surrogatepass")
+    return int.from_bytes(blake2b(text, digest_size=16).digest(), "little")
+
+
+class AgentPlan:
+    """The plan of one agent under a scenario: its explicit operations, or drawn ones.
+
+    ``calls_fail`` False leaves the faults of calls out, and ``over_network`` False the network: they are then
+    met elsewhere.
+    """
+
+    def __init__(
+        self, scenario: Scenario, agent: str, *, calls_fail: bool = True, over_network: bool = True
+    ) -> None:
+        self._scenario = scenario
+        self._agent = agent
+        self._key = agent_key(scenario.seed, agent)
+        self._kinds = kinds = scenario.kinds
+        self._calls_fail = calls_fail
+        weights = np.array(scenario.weights or ()) / max(scenario.weights or ())
+        self._last_draws = np.array(
+            [_bound(share) for share in np.cumsum(weights)[:-1] / weights.sum()], np.uint64
+        )
+        self._data = _Draw(list(enumerate(kinds.data, 1)))
+        calls = list(enumerate(kinds.calls if calls_fail else (), kinds.first_call))
+        self._bursts = [(number, kind) for number, kind in calls if kind.fault == _IN_BURSTS and kind.probability]
+        others = 1 - sum(kind.probability for _, kind in self._bursts)
+        # What is left of the calls once bursts have taken theirs meets the other faults so often that all of them
+        # come as often as they should.
+        self._calls = _Draw([one for one in calls if one[1].fault != _IN_BURSTS], others)
+        self._later_calls = _Draw(calls)
+        self._network: NetworkDraws | None = None
+        if scenario.network is not None and over_network:
+            self._network = scenario.network.draws(scenario.seed, agent)
+        self._explicit = None if scenario.planned is None else self._listed()
+
+    def blocks(self) -> Iterator[PlanBlock]:
+        """The whole plan in order, in blocks; without end where the scenario has no number of operations."""
+        if self._explicit is not None:
+            if self._explicit.codes.size:
+                yield self._over_network(self._explicit, loses=False)
+            return
+        last = self._scenario.operations_per_agent
+        agents = len(self._scenario.agent_names)
+        first, size = 0, _share(_PLANNED_BEFORE_THE_START, agents)
+        while last is None or first < last:
+            count = size if last is None else min(size, last - first)
+            yield self._over_network(self.block(first, count), loses=True)
+            first, size = first + count, _share(_PLANNED_AHEAD, agents)
+
+    def blocks_without_faults(self, first: int) -> Iterator[PlanBlock]:
+        """What is performed after the plan, while a system recovers: drawn operations from ``first`` on."""
+        if self._scenario.network is not None and self._network is not None:
+            # Not what is left of the plan's: how much of that was drawn ahead depends on the number of agents.
+            self._network = self._scenario.network.draws(self._scenario.seed, f"{self._agent}\0recovering")
+        for start in itertools.count(first, _SMALLEST_BLOCK):
+            drawn = self._drawn(start, _SMALLEST_BLOCK)
+            width = np.uint16(self._kinds.width)
+            codes = drawn.codes - drawn.codes % width + np.uint16(self._kinds.off)
+            yield self._over_network(drawn._replace(codes=codes), loses=False)
+
+    def attempt(self, index: int, number: int) -> int:
+        """The kind of a later attempt at an operation: from the same probabilities, with a draw of its own."""
+        if self._explicit is not None or not self._calls_fail:
+            return CALL
+        key = agent_key(self._scenario.seed, self._agent, f"attempt {number}")
+        call, *lost = np.random.Philox(key=key, counter=index).random_raw(_DRAWS) >> np.uint64(11)
+        kind = int(self._later_calls.of(np.array([call]))[0])
+        network = self._scenario.network
+        loss = 0.0 if network is None or self._network is None else network.loss
+        faults = (LOST_REQUEST, LOST_REPLY)
+        met = next((fault for fault, draw in zip(faults, lost, strict=False) if draw < _bound(loss)), None)
+        return kind if kind or met is None else self._kinds.number_of[met]
+
+    def ranks(self) -> Iterator[int]:
+        """For each operation its place among those due at the same instant: that in the list, or drawn."""
+        drawn = _drawn_ranks(agent_key(self._scenario.seed, self._agent, "rank"))
+        if self._explicit is None:
+            return drawn
+        return itertools.chain(self._scenario.places_of[self._agent], drawn)
+
+    def block(self, first: int, count: int) -> PlanBlock:
+        """The plans of operations ``first`` to ``first + count - 1``, as they are before the network has its
+        say.
+        """
+        if self._explicit is None:
+            return self._after_the_ramp(self._drawn(first, count))
+        if first >= self._explicit.codes.size:
+            return self._drawn(first, count)
+        codes, pauses = self._explicit.codes, self._explicit.pauses
+        return PlanBlock(
+            first, codes[first : first + count], None if pauses is None else pauses[first : first + count]
+        )
+
+    def _after_the_ramp(self, block: PlanBlock) -> PlanBlock:
+        """The block with the agent's place in the ramp before its first operation."""
+        starts = self._scenario.starts_of
+        if block.first or not starts:
+            return block
+        pauses = np.zeros(block.codes.size) if block.pauses is None else block.pauses.copy()
+        pauses[0] += starts[self._agent]
+        return block._replace(pauses=pauses)
+
+    def _listed(self) -> PlanBlock:
+        scenario = self._scenario
+        number_of = {task: number for number, task in enumerate(scenario.task_names)}
+        rows = [(scenario.planned or ())[place] for place in scenario.places_of[self._agent]]
+        fault_of = self._kinds.number_of
+        codes = [number_of[row.task] * self._kinds.width + self._planned(fault_of[row.fault]) for row in rows]
+        pauses = np.array([row.delay for row in rows]) if any(row.delay for row in rows) else None
+        return PlanBlock(0, np.array(codes, np.uint16), pauses)
+
+    def _planned(self, kind: int) -> int:
+        """A listed kind, or an ordinary call where the faults of calls are met elsewhere."""
+        return kind if self._calls_fail or kind < self._kinds.first_call else CALL
+
+    def _drawn(self, first: int, count: int) -> PlanBlock:
+        # Philox steps its counter before it draws: the counter of operation 0 is 1.
+        raw = np.random.Philox(key=self._key, counter=first).random_raw(count * _DRAWS)
+        task, think, data, call = (raw >> np.uint64(11)).reshape(count, _DRAWS).T
+        kinds = self._calls.of(call)
+        for number, kind in self._bursts:
+            kinds[self._in_burst(kind, first, count)] = number
+        missing = self._data.of(data)
+        kinds = np.where(missing, missing, kinds)
+        codes = np.searchsorted(self._last_draws, task, side="right") * self._kinds.width + kinds
+        return PlanBlock(first, codes.astype(np.uint16), self._pauses(think))
+
+    def _in_burst(self, kind: Kind, first: int, count: int) -> npt.NDArray[np.bool_]:
+        """Which operations meet a fault that comes in bursts: a Gilbert-Elliott channel.
+
+        One number decides each step: below the first bound the bad state follows from either state, above the
+        second the good one, and between them the state stays. So a state is that of the last step that decided.
+        Where so many operations are to be bad that bursts of this mean length would run into each other, they are
+        as long as they must be.
+        """
+        begin = first - first % _BURSTS_BEGIN_ANEW
+        key = agent_key(self._scenario.seed, self._agent, f"burst {kind.fault}")
+        raw = np.random.Philox(key=key, counter=begin).random_raw((first - begin + count) * _DRAWS)[::_DRAWS]
+        draw = (raw >> np.uint64(11)) / _DRAW_VALUES
+        share = kind.probability
+        leave = min(1 / float(kind.parameters["burst"]), 1 - share)
+        enter = share * leave / (1 - share) if share < 1 else 1.0
+        begins = np.arange(begin, first + count) % _BURSTS_BEGIN_ANEW == 0
+        is_bad = draw < np.where(begins, share, enter)
+        decides = begins | is_bad | (draw >= 1 - leave)
+        last = np.maximum.accumulate(np.where(decides, np.arange(draw.size), 0))
+        found: npt.NDArray[np.bool_] = is_bad[last][first - begin :]
+        return found
+
+    def _over_network(self, block: PlanBlock, *, loses: bool) -> PlanBlock:
+        """The block with its messages' ways through the network, and what is lost on them."""
+        if self._network is None:
+            return block
+        legs = self._network.block(block.codes.size)
+        codes = block.codes
+        if loses:
+            kinds = codes % np.uint16(self._kinds.width)
+            codes = codes.copy()
+            for lost, fault in ((1, LOST_REQUEST), (2, LOST_REPLY)):
+                codes[(kinds == CALL) & (legs.lost == lost)] += np.uint16(self._kinds.number_of[fault])
+        return block._replace(codes=codes, request=legs.request, reply=legs.reply)
+
+    def _pauses(self, draws: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64] | None:
+        shortest, longest = float(self._scenario.min_delay), float(self._scenario.max_delay)
+        if longest == 0:
+            return None
+        step = np.float64((longest - shortest) / _DRAW_VALUES)
+        return np.float64(shortest) + step * draws
+
+
+def _drawn_ranks(key: int) -> Iterator[int]:
+    """Later operations after earlier ones, but an agent may be some operations ahead of another."""
+    draw = Random(key).getrandbits
+    for first in itertools.count(0, _RANK_STEP):
+        yield first + draw(_RANK_BITS)
+
+
+def _share(operations: int, agents: int) -> int:
+    """The size of an agent's block where all agents' blocks have so many operations."""
+    return max(_SMALLEST_BLOCK, min(operations // agents, _LARGEST_BLOCK))
+
+
+class _Draw:
+    """What a draw means: the number of a kind, or 0 where it lies beyond all their probabilities."""
+
+    def __init__(self, kinds: Sequence[tuple[int, Kind]], of_all: float = 1.0) -> None:
+        drawn = [(number, kind.probability) for number, kind in kinds if kind.probability and of_all > 0]
+        bounds = itertools.accumulate(probability / of_all for _, probability in drawn)
+        self._bounds = np.array([_bound(min(1.0, bound)) for bound in bounds], np.uint64)
+        self._numbers = np.array([*(number for number, _ in drawn), 0], np.int64)
+
+    def of(self, draws: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+        numbers: npt.NDArray[np.int64] = self._numbers[np.searchsorted(self._bounds, draws, side="right")]
+        return numbers
+
+
+def _bound(probability: float) -> np.uint64:
+    """The number below which as large a share of all draws lies."""
+    return np.uint64(round(probability * _DRAW_VALUES))

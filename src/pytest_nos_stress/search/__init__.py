@@ -1,0 +1,1 @@
+"""Many runs of one test: shrinking, determinism, Hypothesis strategies."""

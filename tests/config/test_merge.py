@@ -1,0 +1,97 @@
+"""Settings from several places become those of one run, and what cannot be meant together is refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from pytest_nos_stress import Scenario, SettingError
+from pytest_nos_stress.config.merge import OF_SCENARIO, check_level, check_together, merge, refuse_beside_scenario
+from pytest_nos_stress.scenario.scenario import FIELDS
+
+
+def test_a_later_level_goes_before_an_earlier_one() -> None:
+    levels: list[dict[str, Any]] = [{"agents": 2, "seed": 1}, {"seed": 2, "ramp": 1.0}, {"ramp": 3.0}]
+    assert merge(levels) == {"agents": 2, "seed": 2, "ramp": 3.0, "thresholds": ()}
+
+
+def test_thresholds_and_checks_add_up_in_the_order_of_the_levels() -> None:
+    levels: list[dict[str, Any]] = [
+        {"thresholds": ("a",), "checks": (1,)},
+        {},
+        {"thresholds": ("b", "c"), "checks": (2,)},
+    ]
+    assert merge(levels) == {"thresholds": ("a", "b", "c"), "checks": (1, 2)}
+
+
+@pytest.mark.parametrize(
+    ("levels", "merged"),
+    [
+        ([{"operations_per_agent": 5}, {"duration": 2.0}], {"duration": 2.0}),
+        ([{"duration": 2.0}, {"operations_per_agent": 5}], {"operations_per_agent": 5}),
+        ([{"operations_per_agent": 5}, {"duration": None}], {"operations_per_agent": 5, "duration": None}),
+        (
+            [{"duration": 2.0}, {"operations_per_agent": 5}, {"duration": 3.0}],
+            {"duration": 3.0},
+        ),
+    ],
+)
+def test_a_duration_and_a_number_of_operations_take_each_others_place(
+    levels: list[dict[str, Any]], merged: dict[str, Any]
+) -> None:
+    assert merge(levels) == {**merged, "thresholds": ()}
+
+
+def test_what_is_merged_changes_no_level() -> None:
+    levels: list[dict[str, Any]] = [{"operations_per_agent": 5, "thresholds": ("a",)}, {"duration": 1.0}]
+    merge(levels)
+    assert levels == [{"operations_per_agent": 5, "thresholds": ("a",)}, {"duration": 1.0}]
+
+
+@pytest.mark.parametrize("name", ["ramp", "warmup", "agents", "seed", "network"])
+def test_a_scenario_decides_what_would_be_given_beside_it(name: str) -> None:
+    with pytest.raises(SettingError, match=f"^{name}: decided by the scenario given with it"):
+        check_level({"scenario": Scenario(), name: 1})
+    check_level({"scenario": None, name: 1})
+    with pytest.raises(SettingError, match=r"^--stress-ramp: decided"):
+        refuse_beside_scenario(["--stress-ramp"])
+
+
+def test_every_field_of_a_scenario_is_decided_by_it() -> None:
+    assert set(FIELDS) - {"operations"} == set(OF_SCENARIO)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"ramp": 3.0, "duration": 3.0}, "ramp=3: must end before duration=3 does, to leave something to judge"),
+        (
+            {"warmup": 4.0, "duration": 3.0},
+            "warmup=4: must end before duration=3 does, to leave something to judge",
+        ),
+        (
+            {"ramp": 1.0, "warmup": 2.5, "duration": 3.0},
+            "ramp=1 and warmup=2.5: must end before duration=3 does, to leave something to judge",
+        ),
+    ],
+)
+def test_ramp_and_warmup_leave_something_of_the_duration(values: dict[str, Any], message: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        check_together(values)
+    assert str(caught.value) == message
+    with pytest.raises(SettingError, match="--stress-duration=3 does"):
+        check_together(values, lambda name: f"--stress-{name}")
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"ramp": 1.0, "warmup": 1.5, "duration": 3.0},
+        {"ramp": 100.0, "warmup": 100.0},
+        {"ramp": 100.0, "duration": None},
+        {"ramp": 0.0, "warmup": 0.0, "duration": 0.5},
+    ],
+)
+def test_other_ramps_and_warmups_are_fine(values: dict[str, Any]) -> None:
+    check_together(values)

@@ -1,0 +1,438 @@
+"""Locks made while stress tests are on are the real ones for everybody who is no agent."""
+
+from __future__ import annotations
+
+import os
+import queue
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import pytest_nos_stress
+from pytest_nos_stress import MultiAgentSimulator, Operation, cooperating_locks
+from pytest_nos_stress.engines.virtual import locks
+
+SOURCE = str(Path(str(pytest_nos_stress.__file__)).parents[1])
+HANG = 20.0
+each_kind = pytest.mark.parametrize("kind", ["Lock", "RLock"])
+
+
+@pytest.fixture(autouse=True)
+def locks_on() -> Iterator[None]:
+    """What ``pytest --stress`` does for a session."""
+    with cooperating_locks():
+        yield
+
+
+def made(kind: str) -> Any:
+    return getattr(threading, kind)()
+
+
+def in_thread(action: Callable[[], Any]) -> Any:
+    """What an action returns in a thread of its own; fails where it does not end."""
+    answers: list[Any] = []
+    thread = threading.Thread(target=lambda: answers.append(action()), daemon=True)
+    thread.start()
+    thread.join(HANG)
+    assert answers, "the thread did not end"
+    return answers[0]
+
+
+def virtual(directory: Path, target: Any, **given: Any) -> Any:
+    settings = {"engine": "virtual", "tasks": ["buy"], "min_delay": 0, "max_delay": 0, "seed": 1}
+    calm = {"missing_data_prob": 0, "failure_prob": 0}
+    return MultiAgentSimulator(target=target, output_dir=directory, **{**settings, **calm, **given}).run()
+
+
+# Off and on.
+
+
+def test_threading_has_its_own_locks_again_after_the_block() -> None:
+    code = """
+import queue, threading, time
+names = ["Lock", "RLock", "_allocate_lock", "_time"]
+before = [getattr(threading, name) for name in names] + [queue.time]
+from pytest_nos_stress import MultiAgentSimulator, cooperating_locks
+def now():
+    return [getattr(threading, name) for name in names] + [queue.time]
+with cooperating_locks():
+    assert now() != before
+    with cooperating_locks():
+        pass
+    assert now() != before
+    MultiAgentSimulator(2, operations_per_agent=2, engine="virtual", seed=1).run()
+    assert now() != before
+assert now() == before
+MultiAgentSimulator(2, operations_per_agent=2, engine="virtual", seed=1).run()
+assert now() == before
+try:
+    with cooperating_locks():
+        raise LookupError
+except LookupError:
+    pass
+assert now() == before
+assert type(threading.Lock()).__module__ == "_thread"
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "PYTHONPATH": SOURCE},
+        cwd="/tmp",
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_lock_made_in_the_block_works_after_it() -> None:
+    code = """
+import threading
+from pytest_nos_stress import cooperating_locks
+with cooperating_locks():
+    lock, condition, event = threading.RLock(), threading.Condition(), threading.Event()
+with lock, lock:
+    pass
+thread = threading.Thread(target=event.set)
+thread.start()
+assert event.wait(20)
+thread.join()
+with condition:
+    assert not condition.wait(0.01)
+"""
+    subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": SOURCE}, check=True, timeout=60, cwd="/tmp"
+    )
+
+
+# As the real ones.
+
+
+@each_kind
+def test_who_holds_a_lock_keeps_every_other_thread_out(kind: str) -> None:
+    lock = made(kind)
+    with lock:
+        assert in_thread(lambda: lock.acquire(blocking=False)) is False
+        assert in_thread(lambda: lock.acquire(timeout=0.01)) is False
+        assert in_thread(lambda: lock.acquire(timeout=0)) is False
+
+    def takes() -> bool:
+        with lock:
+            return True
+
+    assert in_thread(takes)
+
+
+@each_kind
+def test_a_lock_that_comes_free_goes_to_who_waits(kind: str) -> None:
+    lock = made(kind)
+    lock.acquire()
+    waiting = threading.Event()
+    taken: list[bool] = []
+
+    def waits() -> None:
+        waiting.set()
+        taken.append(lock.acquire(timeout=HANG))
+
+    thread = threading.Thread(target=waits, daemon=True)
+    thread.start()
+    assert waiting.wait(HANG)
+    assert taken == []
+    lock.release()
+    thread.join(HANG)
+    assert taken == [True]
+
+
+@each_kind
+def test_a_with_block_gives_the_lock_back_also_after_an_exception(kind: str) -> None:
+    lock = made(kind)
+    with pytest.raises(LookupError), lock:
+        raise LookupError
+    assert in_thread(lambda: lock.acquire(blocking=False))
+
+
+@each_kind
+def test_a_timeout_takes_its_real_time(kind: str) -> None:
+    lock = made(kind)
+    with lock:
+
+        def waits() -> float:
+            before = time.monotonic()
+            assert not lock.acquire(timeout=0.05)
+            return time.monotonic() - before
+
+        assert 0.04 < in_thread(waits) < HANG
+
+
+@each_kind
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ({"blocking": False, "timeout": 1}, ValueError),
+        ({"timeout": -2}, ValueError),
+        ({"timeout": threading.TIMEOUT_MAX * 2}, OverflowError),
+        ({"timeout": "soon"}, TypeError),
+    ],
+)
+@pytest.mark.parametrize("held", [False, True])
+@pytest.mark.parametrize("by_an_agent", [False, True], ids=["thread", "agent"])
+def test_arguments_that_are_not_allowed_raise_what_the_real_lock_raises(
+    by_an_agent: bool, held: bool, kind: str, arguments: dict[str, Any], error: type[Exception], tmp_path: Path
+) -> None:
+    lock = made(kind)
+    raised: list[type[BaseException] | None] = []
+
+    def tries(_: object = None) -> None:
+        try:
+            lock.acquire(**arguments)
+        except Exception as problem:
+            raised.append(type(problem))
+        else:
+            raised.append(None)
+
+    if held:
+        lock.acquire()
+    if by_an_agent:
+        virtual(tmp_path, tries, agents=1, operations_per_agent=1)
+    else:
+        in_thread(tries)
+    assert raised == [error]
+
+
+@each_kind
+def test_to_release_what_nobody_holds_is_an_error(kind: str) -> None:
+    with pytest.raises(RuntimeError):
+        made(kind).release()
+
+
+def test_a_plain_lock_may_be_released_by_another_thread_and_an_rlock_may_not() -> None:
+    lock, own = threading.Lock(), threading.RLock()
+
+    def release() -> bool:
+        lock.release()
+        return True
+
+    lock.acquire()
+    own.acquire()
+    in_thread(release)
+    assert lock.acquire(blocking=False)
+
+    def release_by_another() -> str:
+        try:
+            own.release()
+        except RuntimeError as error:
+            return str(error)
+        return "released"
+
+    assert in_thread(release_by_another) == "cannot release un-acquired lock"
+    assert in_thread(lambda: own.acquire(blocking=False)) is False
+
+
+def test_an_agent_cannot_release_another_agents_rlock(tmp_path: Path) -> None:
+    lock = threading.RLock()
+
+    def works(operation: Operation) -> None:
+        if operation.agent == "Ann":
+            with lock:
+                operation.sleep(2)
+        else:
+            operation.sleep(1)
+            lock.release()
+
+    result = virtual(tmp_path, works, agents=["Ann", "Bob"], operations_per_agent=1, gate=False)
+    assert [one["message"] for one in result.error_types] == ["cannot release un-acquired lock"]
+    assert result.errors == 1
+
+
+def test_an_rlock_is_free_when_it_was_released_as_often_as_it_was_taken() -> None:
+    lock = threading.RLock()
+    for _ in range(3):
+        lock.acquire()
+    for _ in range(2):
+        lock.release()
+    assert in_thread(lambda: lock.acquire(blocking=False)) is False
+    lock.release()
+    assert in_thread(lambda: lock.acquire(blocking=False)) is True
+
+
+@each_kind
+def test_a_lock_says_whether_it_is_held(kind: str) -> None:
+    lock = made(kind)
+    assert not lock.locked()
+    with lock:
+        assert lock.locked()
+        assert in_thread(lock.locked)
+    assert not lock.locked()
+
+
+@each_kind
+def test_a_condition_with_either_lock_waits_and_is_notified(kind: str) -> None:
+    condition = threading.Condition(made(kind))
+    orders: list[int] = []
+    taken: list[int] = []
+
+    def consume() -> None:
+        with condition:
+            while len(taken) < 3:
+                if not condition.wait_for(lambda: orders, HANG):
+                    return
+                taken.append(orders.pop())
+
+    thread = threading.Thread(target=consume, daemon=True)
+    thread.start()
+    for number in range(3):
+        with condition:
+            orders.append(number)
+            condition.notify_all()
+        deadline = time.monotonic() + HANG
+        while orders and time.monotonic() < deadline:
+            time.sleep(0.001)
+    thread.join(HANG)
+    assert taken == [0, 1, 2]
+
+
+def test_a_condition_gives_back_an_rlock_that_is_taken_twice_while_it_waits() -> None:
+    condition = threading.Condition()
+
+    def notify() -> bool:
+        with condition:
+            condition.notify()
+        return True
+
+    with condition, condition:
+        thread = threading.Thread(target=notify, daemon=True)
+        thread.start()
+        assert condition.wait(HANG)
+        assert in_thread(lambda: condition.acquire(blocking=False)) is False
+    thread.join(HANG)
+
+
+@each_kind
+def test_a_condition_can_only_be_waited_for_and_notified_by_who_holds_it(kind: str) -> None:
+    condition = threading.Condition(made(kind))
+    for call in (condition.wait, condition.notify):
+        with pytest.raises(RuntimeError, match="un-acquired lock"):
+            call()
+
+
+def test_real_threads_lose_no_update_under_such_a_lock() -> None:
+    lock, counted = threading.Lock(), [0]
+
+    def count() -> None:
+        for _ in range(2_000):
+            with lock:
+                value = counted[0]
+                counted[0] = value + 1
+
+    with ThreadPoolExecutor(8) as pool:
+        for one in [pool.submit(count) for _ in range(8)]:
+            one.result(HANG)
+    assert counted == [16_000]
+
+
+def test_a_queue_of_such_locks_hands_over_between_real_threads() -> None:
+    orders: queue.Queue[int] = queue.Queue(3)
+    with ThreadPoolExecutor(2) as pool:
+        taken = pool.submit(lambda: [orders.get(timeout=HANG) for _ in range(200)])
+
+        def produce() -> None:
+            for number in range(200):
+                orders.put(number, timeout=HANG)
+
+        pool.submit(produce)
+        assert taken.result(HANG) == list(range(200))
+
+
+def test_events_timers_and_barriers_work_between_real_threads() -> None:
+    event, barrier = threading.Event(), threading.Barrier(2)
+    timer = threading.Timer(0.01, event.set)
+    timer.start()
+    assert event.wait(HANG)
+    timer.join(HANG)
+    thread = threading.Thread(target=barrier.wait, args=(HANG,))
+    thread.start()
+    barrier.wait(HANG)
+    thread.join(HANG)
+    assert not barrier.broken
+
+
+def test_a_real_thread_takes_the_same_lock_while_agents_hold_it_over_sleeps(tmp_path: Path) -> None:
+    lock = threading.Lock()
+    inside: list[str] = []
+    together: list[int] = []
+    over = threading.Event()
+
+    def enters(name: str) -> None:
+        inside.append(name)
+        together.append(len(inside))
+
+    def other() -> None:
+        while not over.is_set():
+            with lock:
+                enters("thread")
+                inside.remove("thread")
+            time.sleep(0.001)
+
+    def works(operation: Operation) -> None:
+        with lock:
+            enters(operation.agent)
+            operation.sleep(1)
+            time.sleep(0.001)
+            inside.remove(operation.agent)
+
+    thread = threading.Thread(target=other, daemon=True)
+    thread.start()
+    try:
+        result = virtual(tmp_path, works, agents=3, operations_per_agent=10, operation_timeout=100)
+    finally:
+        over.set()
+        thread.join(HANG)
+    assert result.operations == 30
+    assert set(together) == {1}
+
+
+def test_who_takes_turns_is_forgotten_after_a_run(tmp_path: Path) -> None:
+    before = dict(locks.TURNS)
+    for own_threads in (True, False):
+        virtual(tmp_path, lambda operation: operation.sleep(1), agents=4, own_threads=own_threads)
+        deadline = time.monotonic() + HANG
+        while dict(locks.TURNS) != before and time.monotonic() < deadline:
+            time.sleep(0.001)
+        assert dict(locks.TURNS) == before
+
+
+def test_the_clock_of_timeouts_is_the_real_one_for_everybody_else(tmp_path: Path) -> None:
+    seen: list[tuple[float, float]] = []
+
+    def works(operation: Operation) -> None:
+        seen.append((time.monotonic(), in_thread(locks.monotonic)))
+        operation.sleep(100_000)
+
+    virtual(tmp_path, works, agents=1, operations_per_agent=2, operation_timeout="300h")
+    assert all(abs(here - there) < HANG for here, there in seen)
+    assert abs(locks.monotonic() - time.monotonic()) < HANG
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
+def test_a_process_that_is_forked_can_use_its_locks() -> None:
+    code = """
+import os, threading
+from pytest_nos_stress import cooperating_locks
+with cooperating_locks():
+    event = threading.Event()
+    child = os.fork()
+    if not child:
+        thread = threading.Thread(target=event.set)
+        thread.start()
+        os._exit(0 if event.wait(20) else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+"""
+    subprocess.run(
+        [sys.executable, "-c", code], env={**os.environ, "PYTHONPATH": SOURCE}, check=True, timeout=60, cwd="/tmp"
+    )

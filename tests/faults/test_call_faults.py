@@ -1,0 +1,214 @@
+"""The course of each fault: how often the target is called, how long it takes, what the caller meets."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from random import Random
+from typing import Any
+
+import pytest
+
+from pytest_nos_stress import MultiAgentSimulator, Operation, Scenario, StressResult, faults
+from pytest_nos_stress.faults.call_faults import course_of, drive, drive_async, follow
+from pytest_nos_stress.faults.mix import Kind
+
+
+def perform(tmp_path: Path, fault: str | dict[str, Any], **settings: Any) -> tuple[StressResult, Counter[str]]:
+    """A run in virtual time in which every call meets the fault, and how often each operation was executed."""
+    calls: Counter[str] = Counter()
+    given = {
+        "agents": 4,
+        "operations_per_agent": 50,
+        "missing_data_prob": 0,
+        "failure_prob": 1,
+        "seed": 3,
+        "engine": "virtual",
+        "min_delay": 0,
+        "max_delay": 0,
+        "faults": {fault: 1} if isinstance(fault, str) else fault,
+    }
+    simulator = MultiAgentSimulator(
+        target={"buy": lambda operation: calls.update([operation.id])},
+        output_dir=tmp_path,
+        **{**given, **settings},
+    )
+    return simulator.run(), calls
+
+
+def kind(fault: str, **parameters: Any) -> Kind:
+    """A planned call with this fault and these parameters."""
+    kinds = Scenario(faults={fault: parameters}, failure_prob=1, missing_data_prob=0).kinds
+    return next(one for one in kinds.all if one.fault == fault)
+
+
+@pytest.mark.parametrize(
+    ("fault", "called", "outcome", "least", "most"),
+    [
+        ("lost_request", 0, "failed", 0, 0),
+        ("lost_reply", 1, "failed", 0, 0),
+        ("overload", 0, "failed", 0, 0),
+        ("reject", 0, "failed", 0, 0),
+        ("clock", 0, "failed", 0, 0),
+        ("lost_fill", 1, "failed", 0, 0),
+        ("reject_but_filled", 1, "failed", 0, 0),
+        ("late_status", 1, "success", 0.15, 0.25),
+        ("duplicate_ack", 2, "success", 0, 0),
+        ("late_execution", 1, "failed", 1.5, 4),
+    ],
+)
+def test_each_fault_calls_the_target_so_often_ends_so_and_takes_so_long(
+    tmp_path: Path, fault: str, called: int, outcome: str, least: float, most: float
+) -> None:
+    result, calls = perform(tmp_path, fault)
+    assert set(calls.values()) == ({called} if called else set())
+    assert len(calls) == (200 if called else 0)
+    assert (result.failures, result.successes) == ((200, 0) if outcome == "failed" else (0, 200))
+    assert result.errors == 0
+    assert result.stats["faults"] == {fault: 200}
+    took = result.records["latency"] / 1e9
+    assert least <= took.min() <= took.max() <= most
+    assert bool(took.min() < took.max()) == (least < most)
+
+
+def test_of_unknown_states_about_half_were_executed(tmp_path: Path) -> None:
+    result, calls = perform(tmp_path, "unknown_state", operations_per_agent=500)
+    # Five standard deviations of 2,000 draws.
+    assert len(calls) == pytest.approx(1000, abs=5 * (2000 * 0.25) ** 0.5)
+    assert set(calls.values()) == {1}
+    assert (result.failures, result.errors, result.stats["faults"]) == (2000, 0, {"unknown_state": 2000})
+
+
+@pytest.mark.parametrize(("executed", "called"), [(0, 0), (1, 200)])
+def test_how_many_unknown_states_were_executed_can_be_said(tmp_path: Path, executed: float, called: int) -> None:
+    _, calls = perform(tmp_path, {"unknown_state": {"executed": executed}})
+    assert calls.total() == called
+
+
+def test_a_duplicate_acknowledgement_is_the_same_operation_twice(tmp_path: Path) -> None:
+    _, calls = perform(tmp_path, "duplicate_ack")
+    assert Counter(calls.values()) == {2: 200}
+
+
+def test_parameters_of_time_are_kept(tmp_path: Path) -> None:
+    result, _ = perform(tmp_path, {"late_status": {"delay": ("1s", 2)}})
+    took = result.records["latency"] / 1e9
+    assert 1 <= took.min() < took.max() <= 2
+    result, _ = perform(tmp_path, {"late_execution": {"timeout": 5, "delay": "500ms"}})
+    assert set((result.records["latency"] / 1e9).tolist()) == {5.5}
+
+
+@pytest.mark.parametrize(
+    ("fault", "error"),
+    [
+        ("lost_request", faults.RequestTimeout),
+        ("lost_reply", faults.RequestTimeout),
+        ("late_execution", faults.RequestTimeout),
+        ("unknown_state", faults.RequestTimeout),
+        ("overload", faults.ExchangeNotAvailable),
+        ("reject", faults.RequestRejected),
+        ("clock", faults.BadClock),
+        ("lost_fill", faults.RequestTimeout),
+        ("reject_but_filled", faults.RequestRejected),
+    ],
+)
+def test_each_fault_has_its_exception_with_its_name(fault: str, error: type[Exception]) -> None:
+    course = course_of(kind(fault), lambda: Random(1))
+    assert type(course.error) is error
+    assert course.error is not None
+    assert course.error.kind == fault
+    waits: list[float] = []
+    with pytest.raises(error):
+        drive(follow(course), lambda: "answer", waits.append)
+
+
+@pytest.mark.parametrize("fault", ["unknown_state", "overload", "reject", "clock", "reject_but_filled"])
+def test_an_answer_carries_status_and_code_and_says_them(fault: str) -> None:
+    error = course_of(kind(fault, status=499, code=-77), lambda: Random(1)).error
+    assert error is not None
+    assert (error.status, error.code) == (499, -77)
+    assert "HTTP 499" in str(error)
+    assert "-77" in str(error)
+
+
+@pytest.mark.parametrize(
+    ("profile", "fault", "status", "code"),
+    [
+        ("binance", "unknown_state", 503, -1007),
+        ("binance", "reject", 400, -2010),
+        ("binance", "overload", 503, -1008),
+        ("binance", "clock", 400, -1021),
+        ("alpaca", "reject", 422, 42210000),
+        ("alpaca", "unknown_state", 504, None),
+        ("ib", "reject", None, 201),
+        ("ib", "unknown_state", None, 1100),
+    ],
+)
+def test_a_broker_answers_with_its_own_codes(profile: str, fault: str, status: int, code: int) -> None:
+    planned = next(one for one in Scenario(faults=profile).kinds.all if one.fault == fault)
+    error = course_of(planned, lambda: Random(1)).error
+    assert error is not None
+    assert (error.status, error.code) == (status, code)
+
+
+@pytest.mark.parametrize("profile", ["binance", "alpaca", "ib"])
+def test_under_a_brokers_profile_nothing_is_an_error_and_all_of_it_occurs(tmp_path: Path, profile: str) -> None:
+    result, _ = perform(tmp_path, profile, faults=profile, failure_prob=0.1, operations_per_agent=2_000)
+    drawn = {one.shown for one in Scenario(faults=profile).kinds.all if one.probability} - {"missing_data"}
+    assert set(result.stats["faults"]) >= drawn
+    assert result.errors == 0
+    assert result.operations == result.successes + result.failures == 8_000
+
+
+def test_the_target_keeps_its_own_exception_where_it_is_called_and_its_reply_is_lost(tmp_path: Path) -> None:
+    def buy(operation: Operation) -> None:
+        raise ValueError("no funds")
+
+    result = MultiAgentSimulator(
+        target={"buy": buy},
+        faults={"lost_reply": 1},
+        gate=False,
+        output_dir=tmp_path,
+        agents=1,
+        operations_per_agent=5,
+        missing_data_prob=0,
+        failure_prob=1,
+        engine="virtual",
+    ).run()
+    assert [(one["type"], one["count"]) for one in result.error_types] == [("ValueError", 5)]
+
+
+@pytest.mark.parametrize("fault", ["duplicate_ack", "late_status", "reject_but_filled", "reject"])
+def test_a_coroutine_meets_the_same_course_as_a_thread(fault: str) -> None:
+    course = course_of(kind(fault), lambda: Random(1))
+    waits: dict[str, list[float]] = {"thread": [], "coroutine": []}
+    calls: Counter[str] = Counter()
+
+    def answer() -> int:
+        calls["thread"] += 1
+        return 7
+
+    async def answer_awaited() -> int:
+        calls["coroutine"] += 1
+        return 7
+
+    async def rest(seconds: float) -> None:
+        waits["coroutine"].append(seconds)
+
+    ends = [
+        end_of(lambda: drive(follow(course), answer, waits["thread"].append)),
+        end_of(lambda: asyncio.run(drive_async(follow(course), answer_awaited, rest))),
+    ]
+    assert ends[0] == ends[1]
+    assert waits["thread"] == waits["coroutine"]
+    assert calls["thread"] == calls["coroutine"]
+
+
+def end_of(call: Callable[[], Any]) -> Any:
+    """What a call returns, or the fault that it raises."""
+    try:
+        return call()
+    except faults.InjectedFault as error:
+        return error

@@ -1,0 +1,289 @@
+"""What can be relied on when orders meet in a book."""
+
+from __future__ import annotations
+
+from itertools import count, product
+from typing import Literal
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pytest_nos_stress.market import (
+    Depth,
+    IllegalStatusChange,
+    InvalidOrder,
+    Order,
+    OrderBook,
+    Side,
+    Status,
+    Trade,
+)
+from pytest_nos_stress.market.exchange.book import LEGAL_CHANGES
+
+Instruction = tuple[Literal["buy", "sell", "cancel"], int, int]
+Fill = tuple[int, int, int, int]
+
+NUMBERS = count(1)
+
+
+def order(side: Side, quantity: int, price: int, number: int | None = None) -> Order:
+    return Order("someone", "X", side, quantity, price, number=next(NUMBERS) if number is None else number)
+
+
+def book_with(*orders: Order) -> OrderBook:
+    book = OrderBook("X")
+    for one in orders:
+        book.submit(one)
+    return book
+
+
+def test_an_order_that_meets_nobody_waits() -> None:
+    waiting = order("buy", 5, 100)
+    book = book_with(waiting)
+    assert (waiting.status, waiting.remaining, book.best_bid, book.best_ask) == ("open", 5, 100, None)
+
+
+def test_a_trade_is_at_the_price_of_the_order_that_waited() -> None:
+    waiting, coming = order("sell", 5, 100), order("buy", 5, 110)
+    book = book_with(waiting)
+    [trade] = book.submit(coming)
+    assert (trade.price, trade.quantity, trade.maker, trade.taker) == (100, 5, waiting, coming)
+    assert (trade.buy, trade.sell) == (coming, waiting)
+    assert waiting.status == coming.status == "filled"
+    assert book.depth() == Depth((), ())
+
+
+def test_what_does_not_trade_waits_at_its_limit() -> None:
+    book = book_with(order("sell", 5, 100))
+    coming = order("buy", 8, 101)
+    book.submit(coming)
+    assert (coming.status, coming.filled, coming.remaining) == ("partially filled", 5, 3)
+    assert book.depth() == Depth(((101, 3),), ())
+
+
+def test_an_order_never_trades_beyond_its_limit() -> None:
+    book = book_with(order("sell", 5, 100), order("sell", 5, 102))
+    trades = book.submit(order("buy", 10, 101))
+    assert [trade.price for trade in trades] == [100]
+    assert (book.best_bid, book.best_ask) == (101, 102)
+
+
+def test_the_better_price_trades_first_and_then_the_earlier_order() -> None:
+    late, early, best = order("buy", 1, 99, 3), order("buy", 1, 99, 1), order("buy", 1, 100, 4)
+    book = book_with(early, late, best)
+    makers = [trade.maker for trade in book.submit(order("sell", 3, 1))]
+    assert makers == [best, early, late]
+
+
+def test_an_order_partly_traded_keeps_its_place() -> None:
+    first, second = order("sell", 10, 100), order("sell", 10, 100)
+    book = book_with(first, second)
+    book.submit(order("buy", 4, 100))
+    [trade] = book.submit(order("buy", 4, 100))
+    assert trade.maker is first
+
+
+def test_orders_of_one_account_may_trade_with_each_other() -> None:
+    book = book_with(order("sell", 1, 100))
+    [trade] = book.submit(order("buy", 1, 100))
+    assert trade.buy.account == trade.sell.account
+
+
+def test_a_cancelled_order_is_gone_and_the_others_stay() -> None:
+    first, second = order("buy", 5, 100), order("buy", 7, 100)
+    book = book_with(first, second)
+    book.cancel(first)
+    assert (first.status, first.remaining) == ("cancelled", 5)
+    assert book.depth() == Depth(((100, 7),), ())
+
+
+def test_an_order_that_does_not_wait_cannot_be_cancelled() -> None:
+    waiting, coming = order("buy", 5, 100), order("sell", 5, 100)
+    book = book_with(waiting, coming)
+    for ended in (waiting, coming, order("buy", 1, 1)):
+        with pytest.raises(IllegalStatusChange, match="is not in the book of X"):
+            book.cancel(ended)
+
+
+def test_depth_lists_the_best_prices_first_with_the_quantity_at_each() -> None:
+    book = book_with(*(order(side, 2, price) for side, price in DEEP for _ in range(2)))
+    assert book.depth(2) == Depth(((99, 4), (98, 4)), ((101, 4), (102, 4)))
+    assert len(book.depth(10).bids) == 3
+
+
+DEEP: list[tuple[Side, int]] = [
+    ("buy", 97),
+    ("buy", 99),
+    ("buy", 98),
+    ("sell", 103),
+    ("sell", 101),
+    ("sell", 102),
+]
+
+
+def test_trades_are_numbered_from_one_without_gaps() -> None:
+    book = book_with(*(order("sell", 1, 100) for _ in range(3)))
+    trades = [*book.submit(order("buy", 2, 100)), *book.submit(order("buy", 1, 100))]
+    assert [trade.sequence for trade in trades] == [1, 2, 3]
+
+
+@pytest.mark.parametrize(("before", "after"), list(product(LEGAL_CHANGES, repeat=2)))
+def test_only_legal_status_changes_happen(before: Status, after: Status) -> None:
+    one = order("buy", 5, 100)
+    one.status = before
+    if after in LEGAL_CHANGES[before]:
+        one.change_to(after)
+        assert one.status == after
+    else:
+        with pytest.raises(IllegalStatusChange, match=f"cannot become {after}"):
+            one.change_to(after)
+
+
+@pytest.mark.parametrize("ended", ["filled", "cancelled", "rejected"])
+def test_nothing_happens_after_the_end(ended: Status) -> None:
+    assert not LEGAL_CHANGES[ended]
+
+
+@pytest.mark.parametrize("quantity", [0, -1, 6])
+def test_an_order_never_trades_more_than_remains(quantity: int) -> None:
+    one = order("buy", 5, 100)
+    with pytest.raises(IllegalStatusChange, match=f"cannot trade {quantity} more"):
+        one.fill(quantity)
+    assert (one.filled, one.status) == (0, "open")
+
+
+@pytest.mark.parametrize(
+    ("side", "quantity", "price", "message"),
+    [
+        ("hold", 1, 1, "side must be 'buy' or 'sell', not 'hold'"),
+        ("buy", 0, 1, "quantity must be a whole number of units, at least 1, not 0"),
+        ("buy", 1.5, 1, "at least 1, not 1.5"),
+        ("sell", 1, 0, "limit price must be a whole number of ticks, at least 1, not 0"),
+        ("sell", 1, "9", "at least 1, not '9'"),
+    ],
+)
+def test_what_cannot_be_an_order_is_refused(side: Side, quantity: int, price: int, message: str) -> None:
+    with pytest.raises(InvalidOrder, match=message):
+        order(side, quantity, price)
+
+
+def test_two_waiting_orders_cannot_have_one_number() -> None:
+    book = book_with(order("buy", 1, 100, number=5))
+    with pytest.raises(IllegalStatusChange, match="number of an order that waits already"):
+        book.submit(order("buy", 1, 100, number=5))
+
+
+def test_problems_are_found_when_a_level_miscounts() -> None:
+    book = book_with(order("buy", 5, 100))
+    book._bids._levels[100].quantity = 6
+    assert book.problems() == ["the book of X: the level at 100 says 6 units, its orders have 5"]
+
+
+def test_problems_are_found_when_the_book_is_crossed() -> None:
+    book = book_with(order("buy", 5, 100))
+    book._asks.add(order("sell", 5, 99))
+    assert book.problems() == ["the book of X is crossed: best bid 100, best ask 99"]
+
+
+def test_problems_are_found_when_orders_wait_where_they_should_not() -> None:
+    waiting = order("buy", 5, 100)
+    book = book_with(waiting)
+    book._bids._levels[90] = book._bids._levels.pop(100)
+    waiting.status = "cancelled"
+    problems = " / ".join(book.problems())
+    assert "its sorted prices [100] are not those of its levels [90]" in problems
+    assert "waits at 90" in problems
+    assert "still waits" in problems
+
+
+def test_problems_are_found_when_the_queue_is_out_of_order() -> None:
+    book = book_with(order("buy", 5, 100, number=9), order("buy", 5, 100, number=8))
+    assert book.problems() == ["the book of X: the level at 100 is not first come, first served: [9, 8]"]
+
+
+class NaiveBook:
+    """The rules of matching, as plainly as they can be said: one list of [number, side, price, remaining]."""
+
+    def __init__(self) -> None:
+        self.waiting: list[tuple[int, Side, int, int]] = []
+
+    def submit(self, number: int, side: Side, quantity: int, price: int) -> list[Fill]:
+        """Each fill is the maker's number, the taker's number, the price and the quantity."""
+        fills: list[Fill] = []
+        while quantity:
+            makers = [one for one in self.waiting if one[1] != side and self._meets(side, price, one[2])]
+            if not makers:
+                self.waiting.append((number, side, price, quantity))
+                break
+            best = min(makers, key=lambda one: (one[2] if side == "buy" else -one[2], one[0]))
+            traded = min(quantity, best[3])
+            quantity -= traded
+            place = self.waiting.index(best)
+            self.waiting[place : place + 1] = [(*best[:3], best[3] - traded)] if best[3] > traded else []
+            fills.append((best[0], number, best[2], traded))
+        return fills
+
+    def cancel(self, number: int) -> None:
+        self.waiting = [one for one in self.waiting if one[0] != number]
+
+    def in_order(self) -> list[tuple[int, Side, int, int]]:
+        """Who would trade first: all bids, the highest first, then all asks, the lowest first."""
+        bids = [one for one in self.waiting if one[1] == "buy"]
+        asks = [one for one in self.waiting if one[1] == "sell"]
+        return sorted(bids, key=lambda one: (-one[2], one[0])) + sorted(asks, key=lambda one: (one[2], one[0]))
+
+    def depth(self) -> Depth:
+        return Depth(self._levels("buy"), self._levels("sell"))
+
+    def _levels(self, side: Side) -> tuple[tuple[int, int], ...]:
+        waiting = [one for one in self.in_order() if one[1] == side]
+        prices = dict.fromkeys(one[2] for one in waiting)
+        return tuple((price, sum(one[3] for one in waiting if one[2] == price)) for price in prices)
+
+    @staticmethod
+    def _meets(side: Side, limit: int, price: int) -> bool:
+        return price <= limit if side == "buy" else price >= limit
+
+
+def test_a_subclass_may_do_more_at_every_trade() -> None:
+    class Tape(OrderBook):
+        def execute(self, maker: Order, taker: Order, quantity: int) -> Trade:
+            seen.append((maker.number, taker.number, quantity))
+            return super().execute(maker, taker, quantity)
+
+    seen: list[tuple[int, int, int]] = []
+    book = Tape("X")
+    for one in (order("sell", 5, 100, 1), order("sell", 5, 101, 2), order("buy", 7, 101, 3)):
+        book.submit(one)
+    assert seen == [(1, 3, 5), (2, 3, 2)]
+
+
+INSTRUCTIONS = st.lists(
+    st.tuples(st.sampled_from(["buy", "buy", "sell", "sell", "cancel"]), st.integers(1, 9), st.integers(95, 105)),
+    max_size=60,
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(INSTRUCTIONS)
+def test_the_book_does_what_the_rules_say(instructions: list[Instruction]) -> None:
+    book, naive = OrderBook("X"), NaiveBook()
+    submitted: list[Order] = []
+    for number, (kind, quantity, price) in enumerate(instructions, 1):
+        if kind == "cancel":
+            waiting = [one for one in submitted if one.is_open]
+            if waiting:
+                chosen = waiting[price % len(waiting)]
+                book.cancel(chosen)
+                naive.cancel(chosen.number)
+        else:
+            coming = order(kind, quantity, price, number)
+            submitted.append(coming)
+            fills = [(t.maker.number, t.taker.number, t.price, t.quantity) for t in book.submit(coming)]
+            assert fills == naive.submit(number, kind, quantity, price)
+        waiting_now = [(one.number, one.side, one.price, one.remaining) for one in book.orders()]
+        assert waiting_now == naive.in_order()
+        assert book.depth(100) == naive.depth()
+        assert book.problems() == []
+    assert all(one.filled <= one.quantity for one in submitted)

@@ -1,0 +1,140 @@
+"""What a session imports: without ``--stress`` nothing heavy, with it what it was asked for."""
+
+from __future__ import annotations
+
+import importlib.util
+import subprocess
+import sys
+
+import pytest
+
+OURS = (
+    "baselines",
+    "ci",
+    "comparing",
+    "engines",
+    "live",
+    "plugin_outputs",
+    "report",
+    "simulator",
+    "summary",
+    "telemetry",
+    "terminal",
+    "vitals",
+    "writing",
+)
+EXTRAS = ("opentelemetry", "pandas", "polars", "py_mini_racer", "pyarrow", "resvg_py", "scipy")
+HEAVY = ("numpy", "hypothesis", "psutil", *(f"pytest_nos_stress.{name}" for name in OURS), *EXTRAS)
+CONFTEST = f"""
+import atexit
+import pathlib
+import sys
+
+def note():
+    heavy = [name for name in list(sys.modules) if name.startswith({HEAVY!r})]
+    pathlib.Path("imported").write_text(" ".join(heavy))
+
+atexit.register(note)
+"""
+PROJECT = """
+import pytest
+
+def test_ordinary():
+    pass
+
+@pytest.mark.stress(agents=8, failure_prob=0.05, thresholds=["failure_rate < 10%", "latency.p99 < 50ms"])
+def test_body():
+    pass
+
+@pytest.mark.stress(agents=8)
+def test_fixture(stress_simulator):
+    stress_simulator.run()
+"""
+
+
+@pytest.mark.parametrize("options", [[], ["--collect-only"], ["-m", "not stress"], ["-n", "2"]], ids=" ".join)
+def test_plain_pytest_imports_nothing_heavy_to_the_interpreters_exit(
+    pytester: pytest.Pytester, options: list[str]
+) -> None:
+    pytester.makeconftest(CONFTEST)
+    pytester.makepyfile(PROJECT)
+    pytester.makeini(
+        "[pytest]\nstress_agents = 5\nstress_thresholds = failure_rate < 10%\nstress_tasks = buy=3, sell=1\n"
+    )
+    result = pytester.runpytest_subprocess("-p", "no:hypothesispytest", *options)
+    assert result.ret == pytest.ExitCode.OK
+    assert (pytester.path / "imported").read_text() == ""
+
+
+def imported(pytester: pytest.Pytester, *options: str) -> set[str]:
+    """What of the heavy a session that runs a stress test imports."""
+    pytester.makeconftest(CONFTEST)
+    pytester.makepyfile("def test_it(stress_simulator): stress_simulator.run(lambda: None, engine='virtual')")
+    result = pytester.runpytest_subprocess("--stress", "-p", "no:hypothesispytest", *options)
+    assert "1 passed" in result.stdout.str() or "1 failed" in result.stdout.str()
+    return set((pytester.path / "imported").read_text().split())
+
+
+def test_with_stress_the_same_check_sees_the_engine_and_no_extra(pytester: pytest.Pytester) -> None:
+    found = imported(pytester)
+    on_demand = {"baselines", "telemetry"}
+    assert {"numpy", "psutil", *(f"pytest_nos_stress.{name}" for name in OURS if name not in on_demand)} <= found
+    extras = (*EXTRAS, *(f"pytest_nos_stress.{name}" for name in on_demand))
+    assert [name for name in found if name.startswith(extras)] == []
+
+
+def test_a_baseline_is_kept_without_an_extra(pytester: pytest.Pytester) -> None:
+    found = imported(pytester, "--stress-save-baseline=main")
+    assert "pytest_nos_stress.results.baselines.store" in found
+    assert [name for name in found if name.startswith(EXTRAS)] == []
+
+
+def test_extras_are_imported_where_they_are_asked_for(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = {
+        "scipy": "--stress-compare=main",
+        "opentelemetry": "--stress-otel",
+        "pyarrow": "--stress-records=parquet",
+        "py_mini_racer": "--stress-report=png",
+    }
+    there = {name: option for name, option in asked.items() if importlib.util.find_spec(name)}
+    if not there:
+        pytest.skip("no extra is installed")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
+    imported(pytester, "--stress-save-baseline=main")
+    assert set(there) <= imported(pytester, *there.values())
+
+
+@pytest.mark.parametrize("module", ["pytest_nos_stress", "pytest_nos_stress.plugin.hooks"])
+def test_importing_the_package_or_the_plugin_imports_nothing_heavy(module: str) -> None:
+    heavy = (*HEAVY, "asyncio")
+    code = f"import sys, {module}; print([one for one in {heavy!r} if one in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_settings_that_need_extras_import_none_of_them_where_the_test_is_skipped(
+    pytester: pytest.Pytester,
+) -> None:
+    asked = {
+        "pyarrow": "records='parquet'",
+        "py_mini_racer": "report='svg'",
+        "opentelemetry": "otel=True",
+        "scipy": "compare='x'",
+    }
+    there = [given for name, given in asked.items() if importlib.util.find_spec(name)]
+    pytester.makeconftest(CONFTEST)
+    pytester.makepyfile(
+        f"""
+        import pytest
+
+        @pytest.mark.stress({", ".join(there)})
+        def test_it():
+            pass
+        """
+    )
+    result = pytester.runpytest_subprocess("-p", "no:hypothesispytest")
+    result.assert_outcomes(skipped=1)
+    found = set((pytester.path / "imported").read_text().split())
+    assert found <= {"opentelemetry"}, "a namespace: there is no code in it"

@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+import importlib.util
+import xml.etree.ElementTree as ElementTree
+from typing import Any
+
+import pytest
+
+from pytest_nos_stress.config.options import SettingError
+from pytest_nos_stress.reporting.html import images
+
+
+def texts(picture: str) -> str:
+    return " ".join(ElementTree.fromstring(picture).itertext())
+
+
+def test_a_picture_has_the_verdict_the_findings_and_the_main_charts(burst: tuple[Any, dict[str, Any]]) -> None:
+    pytest.importorskip("py_mini_racer", reason="mini-racer is not installed")
+    told = texts(images.svg(*burst))
+    for text in (
+        "Failed",
+        "Errors began at 54 s",
+        "MM_2",
+        "errors began",
+        "99.9 %",
+        "latency.p99 < 20ms over 10s",
+        "warm-up",
+        "latency of buy",
+        "latency of sell",
+    ):
+        assert text in told
+
+
+def test_hostile_names_are_text_in_a_picture(hostile: tuple[Any, dict[str, Any], str]) -> None:
+    pytest.importorskip("py_mini_racer", reason="mini-racer is not installed")
+    picture = images.svg(hostile[0], hostile[1])
+    tags = {element.tag.rpartition("}")[2] for element in ElementTree.fromstring(picture).iter()}
+    assert tags.isdisjoint({"img", "image", "script", "foreignObject", "a", "use"})
+    assert "</script>" in texts(picture)
+
+
+def test_a_png_is_the_same_picture(burst: tuple[Any, dict[str, Any]]) -> None:
+    pytest.importorskip("py_mini_racer", reason="mini-racer is not installed")
+    pytest.importorskip("resvg_py", reason="resvg-py is not installed")
+    picture = images.png(*burst)
+    assert picture.startswith(b"\x89PNG")
+    assert int.from_bytes(picture[16:20]) == 1200
+    assert len(picture) > 20_000
+
+
+def test_what_is_missing_for_pictures_is_said_in_one_line(
+    burst: tuple[Any, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(importlib.util, "find_spec", {}.get)
+    with pytest.raises(SettingError) as caught:
+        images.svg(*burst)
+    assert str(caught.value) == (
+        "report: svg and png need mini-racer, which is not installed; install pytest-nos-stress[pictures]"
+    )
+
+
+def test_a_run_without_latency_has_a_picture_without_it(make_run: Any, make_summary: Any) -> None:
+    pytest.importorskip("py_mini_racer", reason="mini-racer is not installed")
+    run = make_run([], [], [], [], [], agents=["A", "B"], tasks=["buy"], duration=1.0)
+    told = texts(images.svg(run, make_summary(run)))
+    assert "Outcomes over time" in told
+    assert "Latency" not in told

@@ -1,0 +1,168 @@
+"""The summary of a run: what all outputs take their figures from."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pytest_nos_stress import MultiAgentSimulator, StressResult
+from pytest_nos_stress.reporting import terminal
+from pytest_nos_stress.reporting.summary import About, Summary, properties, shown, summarise
+
+HOSTILE = "\x1b[31m<b>\n::error::\ud800|"
+
+
+def perform(output_dir: Path, **given: Any) -> StressResult:
+    values: dict[str, Any] = {
+        "agents": ["Ann", HOSTILE],
+        "engine": "virtual",
+        "operations_per_agent": 50,
+        "seed": 3,
+        "output_dir": output_dir,
+        "report": "none",
+        "gate": False,
+    }
+    return MultiAgentSimulator(**(values | given)).run()
+
+
+def fail(operation: Any) -> None:
+    operation.sleep(0.01)
+    if operation.index == 40:
+        raise ValueError(HOSTILE)
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> StressResult:
+    return perform(
+        tmp_path_factory.mktemp("out"),
+        target={"buy": fail},
+        missing_data_prob=0,
+        failure_prob=0,
+        thresholds=["latency.p99 < 50ms", "failure_rate < 1% over 1s"],
+        label=HOSTILE,
+    )
+
+
+def plain(value: Any) -> bool:
+    """Whether a value is of built-in types, and every text one line without control characters."""
+    if isinstance(value, dict):
+        return type(value) is dict and all(plain(name) and plain(one) for name, one in value.items())
+    if isinstance(value, list):
+        return type(value) is list and all(map(plain, value))
+    if isinstance(value, str):
+        return type(value) is str and (value.isprintable() or not value)
+    return value is None or type(value) in (bool, int, float)
+
+
+def test_a_summary_is_of_built_in_types_and_holds_nothing_that_a_terminal_would_obey(result: StressResult) -> None:
+    assert plain(result.summary)
+    assert json.loads(json.dumps(result.summary)) == result.summary
+
+
+def test_a_summary_has_the_counts_rates_and_percentiles_of_the_statistics(result: StressResult) -> None:
+    summary, stats = result.summary, result.stats
+    assert (summary["operations"], summary["failures"], summary["errors"]) == (100, 2, 2)
+    for name in ("success_rate", "failure_rate", "error_rate", "missing_data_rate", "throughput", "fairness"):
+        assert summary[name] == stats[name]
+    for name in ("p50", "p95", "p99", "max", "mean"):
+        assert summary["latency"][name] == stats["latency"][name]
+        assert summary["response_time"][name] == stats["response_time"][name]
+
+
+def test_a_summary_says_what_was_asked_and_why_the_run_did_not_pass(result: StressResult) -> None:
+    summary = result.summary
+    assert (summary["verdict"], summary["passed"], summary["status"]) == ("failed", False, "completed")
+    asked = {one["wanted"]: one["verdict"] for one in summary["thresholds"]}
+    assert asked == {
+        "latency.p99 < 50ms": "held",
+        "failure_rate < 1% over 1s": "broken",
+        "errors == 0": "broken",
+    }
+    assert summary["failure"].startswith("failure_rate < 1% over 1s is broken: ")
+    (error,) = summary["error_types"]
+    assert (error["type"], error["count"], error["task"]) == ("ValueError", 2, "buy")
+
+
+def test_the_history_adds_up_to_the_counts(result: StressResult) -> None:
+    history = result.summary["history"]
+    assert sum(history["operations"]) == 100
+    assert sum(history["errors"]) == 2
+    assert len({len(column) for column in history.values()}) == 1
+
+
+def test_paths_are_relative_to_where_the_run_was_started_or_absolute_above_it(result: StressResult) -> None:
+    directory = result.output_dir
+    below = summarise(result, About("test", directory=directory.parent))
+    assert below["directory"] == directory.name
+    assert below["files"]["log"] == f"{directory.name}{os.sep}stress_test_results.log"
+    beside = summarise(result, About("test", directory=directory / "elsewhere"))
+    assert beside["directory"] == str(directory)
+    assert set(below["files"]) == {"log", "snapshot", "statistics", "scenario"}
+
+
+def test_which_test_and_how_to_repeat_it_is_what_the_caller_says(result: StressResult) -> None:
+    about = About("a.py::test_b", 3, "a.py", 7, repeat=lambda run: f"repeat {run.seed}")
+    summary = summarise(result, about)
+    assert [summary[name] for name in ("test", "run", "file", "line")] == ["a.py::test_b", 3, "a.py", 7]
+    assert summary["repeat"] == "repeat 3"
+
+
+def test_figures_are_shown_with_units_and_nothing_where_there_is_none(
+    result: StressResult, tmp_path: Path
+) -> None:
+    texts = shown(result.summary)
+    assert [texts[name] for name in ("operations", "failure_rate", "latency p50")] == ["100", "2 %", "10 ms"]
+    uncalled = perform(tmp_path, target=lambda: None, missing_data_prob=0, failure_prob=1)
+    assert shown(uncalled.summary)["latency p99"] == "-"
+    assert shown(uncalled.summary)["failure_rate"] == "100 %"
+
+
+def test_figures_for_junit_are_numbers_in_base_units(result: StressResult) -> None:
+    described = properties(result.summary)
+    assert (described["operations"], described["failed"], described["latency_p50"]) == (100, 2, 0.01)
+    assert (described["verdict"], described["status"]) == ("failed", "completed")
+    assert described["failure"] == result.summary["failure"]
+    assert described["threshold_1"].startswith("latency.p99 < 50ms is held: ")
+
+
+@pytest.mark.parametrize("passing", [True, False])
+def test_a_run_that_is_judged_is_passed_or_failed_and_so_is_its_summary(tmp_path: Path, passing: bool) -> None:
+    thresholds = ["operations > 1" if passing else "operations > 1000"]
+    summary: Summary = perform(tmp_path, target=lambda: None, thresholds=thresholds).summary
+    assert summary["passed"] == passing
+    assert summary["verdict"] == ("passed" if passing else "failed")
+    assert bool(summary["failure"]) != passing
+
+
+def test_the_memory_of_a_run_in_virtual_time_is_nobodys(result: StressResult) -> None:
+    assert result.summary["memory"] is None
+    assert "memory_peak" not in properties(result.summary)
+
+
+def test_errors_while_a_run_warms_up_are_told_although_it_passes(tmp_path: Path) -> None:
+    def first_fails(operation: Any) -> None:
+        operation.sleep(0.01)
+        if operation.index == 0:
+            raise ConnectionError("not there yet")
+
+    given: dict[str, Any] = {"agents": 2, "missing_data_prob": 0, "failure_prob": 0}
+    given |= {"min_delay": 0, "max_delay": 0, "warmup": 0.1, "thresholds": ["failure_rate < 1%"]}
+    result = perform(tmp_path, target={"buy": first_fails}, **given)
+    assert result.passed
+    (note,) = result.summary["notes"]
+    assert note == "warmup until 0.1 s is left out: 20 operations, 2 failed, 2 errors"
+    assert f"  {note}" in terminal.summary([result.summary])
+    calm = perform(tmp_path, target={"buy": lambda operation: operation.sleep(0.01)}, **given)
+    assert (calm.passed, calm.summary["notes"]) == (True, [])
+
+
+def test_figures_for_junit_that_were_not_measured_are_left_out(tmp_path: Path) -> None:
+    uncalled = perform(tmp_path, target=lambda: None, missing_data_prob=0, failure_prob=1)
+    described = properties(uncalled.summary)
+    assert None not in described.values()
+    assert [name for name in described if name.startswith(("latency", "response_time", "fairness"))] == []
+    assert (described["failed"], described["failure_rate"], described["success_rate"]) == (100, 1, 0)

@@ -1,0 +1,130 @@
+"""What is compared is alike; what is not alike is said in words."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from pytest_nos_stress import Scenario
+from pytest_nos_stress.results.baselines.fingerprint import Identity, in_words
+
+
+def words(kept: Identity, here: Identity) -> str:
+    return in_words(kept.differences(here))
+
+
+def changed(identity: Identity, part: str, **values: Any) -> Identity:
+    replaced: Any = {part: {**getattr(identity, part), **values}}
+    return identity._replace(**replaced)
+
+
+def test_runs_of_one_scenario_are_alike_whatever_their_seed() -> None:
+    assert words(Identity.of(Scenario(seed=1)), Identity.of(Scenario(seed=2))) == ""
+    assert words(Identity.of(Scenario()), Identity.of(Scenario(operation_timeout=5))) == ""
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"operations_per_agent": 200}, "operations_per_agent 100, here 200"),
+        ({"failure_prob": 0.5}, "failure_prob 0.1, here 0.5"),
+        ({"duration": 5}, "duration none, here 5.0; operations_per_agent 100, here none"),
+        ({"max_delay": 0.2, "min_delay": 0}, "max_delay 0.15, here 0.2; min_delay 0.05, here 0.0"),
+        ({"tasks": ["buy"]}, 'tasks ["buy", "sell", "hedge", "rebalance"], here ["buy"]'),
+    ],
+    ids=str,
+)
+def test_another_scenario_is_said_by_the_fields_that_differ(given: dict[str, Any], said: str) -> None:
+    assert words(Identity.of(Scenario()), Identity.of(Scenario(**given))) == f"of another scenario: {said}"
+
+
+def test_another_engine_is_said() -> None:
+    said = words(Identity.of(Scenario()), Identity.of(Scenario(engine="asyncio")))
+    assert said == "of another engine: threads, here asyncio"
+
+
+def test_another_machine_python_and_version_are_said() -> None:
+    here = Identity.of(Scenario())
+    there = changed(here, "machine", processor="Abacus 3", processors=1)
+    assert words(there, here).startswith("of another machine: processor Abacus 3, here ")
+    old = changed(here, "python", version="3.9", gil="maybe")
+    assert words(old, here).startswith("of another Python: gil maybe, here ")
+    assert "version 3.9, here 3." in words(old, here)
+    assert words(here._replace(plugin="0.0"), here).startswith(
+        "of another version of pytest-nos-stress: 0.0, here "
+    )
+
+
+def test_several_parts_that_differ_are_all_said() -> None:
+    here = Identity.of(Scenario())
+    there = changed(changed(here, "machine", system="Plan 9"), "scenario", max_delay=9)
+    assert words(there, here).startswith(
+        "of another scenario: max_delay 9, here 0.15; of another machine: system Plan 9"
+    )
+
+
+def test_in_virtual_time_the_machine_does_not_matter() -> None:
+    assert Identity.of(Scenario(engine="virtual")).machine is None
+    machine = Identity.of(Scenario()).machine
+    assert machine is not None
+    assert machine["processors"] >= 1
+
+
+def test_many_differences_are_said_briefly() -> None:
+    here = Identity.of(Scenario())
+    there = changed(here, "scenario", **{f"field_{number}": number for number in range(50)})
+    assert words(there, here).endswith("; and 46 more")
+
+
+def test_a_long_list_of_operations_is_known_by_its_hash() -> None:
+    rows = [("A", "buy", None, 0.001 * number) for number in range(2_000)]
+    one, same, other = (Identity.of(Scenario(operations=each)) for each in (rows, rows, rows[:-1]))
+    assert len(json.dumps(one.as_json())) < 2_000
+    assert words(one, same) == ""
+    assert "operations sha256" in words(one, other)
+
+
+def test_true_is_not_one() -> None:
+    here = Identity.of(Scenario())
+    assert words(changed(here, "python", gil=1), changed(here, "python", gil=True)) != ""
+
+
+def test_text_from_a_file_reaches_no_terminal_unescaped() -> None:
+    here = Identity.of(Scenario())
+    there = changed(here, "machine", **{"processor": "\x1b[31m" + "x" * 500, "\x1b]0;": "\n"})
+    said = words(there, here)
+    assert "\x1b" not in said
+    assert "\n" not in said
+    assert len(said) < 500
+
+
+def test_an_identity_reads_as_it_was_written() -> None:
+    here = Identity.of(Scenario(network="retail", engine="virtual"))
+    assert words(Identity.from_json(json.loads(json.dumps(here.as_json()))), here) == ""
+
+
+def nested(levels: int) -> Any:
+    value: Any = 1
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        None,
+        [],
+        {},
+        {"scenario": {}, "engine": "threads", "plugin": "0.1", "machine": None},
+        {"scenario": [], "engine": "threads", "plugin": "0.1", "machine": None, "python": {}},
+        {"scenario": {}, "engine": 1, "plugin": "0.1", "machine": None, "python": {}},
+        {"scenario": {"a": nested(100)}, "engine": "threads", "plugin": "0.1", "machine": None, "python": {}},
+    ],
+    ids=lambda values: str(values)[:40],
+)
+def test_what_is_no_identity_is_refused(values: Any) -> None:
+    with pytest.raises(ValueError, match="no identity"):
+        Identity.from_json(values)

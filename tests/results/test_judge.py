@@ -1,0 +1,655 @@
+"""The verdict on a run: which thresholds held, which were broken, and which had too little to go by."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pytest_nos_stress import MultiAgentSimulator, Operation, RunFailed, StressResult, ThresholdsNotMet
+from pytest_nos_stress.results.judge import Verdict, judge_one
+from pytest_nos_stress.results.run_metrics import Evidence
+from pytest_nos_stress.results.thresholds import parse
+from pytest_nos_stress.run.process_monitor import Samples
+
+
+def simulator(tmp_path: Path, target: Any = None, **settings: Any) -> MultiAgentSimulator:
+    defaults: dict[str, Any] = {
+        "agents": ["Ann", "Bob"],
+        "tasks": ["buy", "sell"],
+        "operations_per_agent": 100,
+        "min_delay": 0,
+        "max_delay": 0,
+        "seed": 3,
+        "missing_data_prob": 0,
+        "failure_prob": 0,
+        "output_dir": tmp_path,
+        "target": target or (lambda: None),
+    }
+    return MultiAgentSimulator(**{**defaults, **settings})
+
+
+def run(tmp_path: Path, target: Any = None, **settings: Any) -> StressResult:
+    return simulator(tmp_path, target, **settings).run()
+
+
+def verdict_on(threshold: Any, tmp_path: Path, target: Any = None, **settings: Any) -> dict[str, Any]:
+    """What the statistics say of the first threshold."""
+    result = run(tmp_path, target, thresholds=[threshold], gate=False, **settings)
+    first: dict[str, Any] = result.stats["thresholds"][0]
+    return first
+
+
+def raise_key_error(operation: Operation) -> None:
+    raise KeyError(operation.task)
+
+
+@pytest.mark.parametrize(
+    ("expression", "verdict"),
+    [
+        ("operations == 200", "held"),
+        ("operations != 200", "broken"),
+        ("operations{agent=Ann} == 100", "held"),
+        ("successes > 100", "held"),
+        ("failures >= 1", "held"),
+        ("failures == 0", "broken"),
+        ("missing_data > 0", "held"),
+        ("success_rate > 50%", "held"),
+        ("success_rate >= 99%", "broken"),
+        ("failure_rate < 0.5", "held"),
+        ("error_rate == 0%", "held"),
+        ("missing_data_rate <= 50%", "held"),
+        ("throughput > 0/s", "held"),
+        ("throughput < 0.001", "broken"),
+        ("latency.p50 < 1h", "held"),
+        ("latency.min >= 0ns", "held"),
+        ("latency.max < 0ns", "broken"),
+        ("response_time{task=buy}.p95 < 1h", "held"),
+        ("response_time.mean > 1h", "broken"),
+    ],
+)
+def test_a_threshold_is_held_or_broken_by_what_was_measured(expression: str, verdict: str, tmp_path: Path) -> None:
+    found = verdict_on(expression, tmp_path, missing_data_prob=0.2, failure_prob=0.1)
+    assert found["verdict"] == verdict
+    assert found["threshold"] == expression
+
+
+def test_a_tag_judges_only_what_it_names(tmp_path: Path) -> None:
+    def only_ann_fails(operation: Operation) -> None:
+        if operation.agent == "Ann" and operation.task == "buy":
+            raise KeyError("limit")
+
+    result = run(
+        tmp_path,
+        only_ann_fails,
+        thresholds=[
+            "errors{agent=Bob} == 0",
+            "errors{task=sell} == 0",
+            "errors{agent=Ann,task=sell} == 0",
+            "error_rate{agent=Ann,task=buy} == 100%",
+            "errors{agent=Ann} == 0",
+        ],
+        gate=False,
+    )
+    assert [one["verdict"] for one in result.stats["thresholds"]] == ["held"] * 4 + ["broken"]
+
+
+def test_errors_that_no_tagged_threshold_judges_do_not_pass_unseen(tmp_path: Path) -> None:
+    def sells_fail(operation: Operation) -> None:
+        if operation.task == "sell":
+            raise KeyError("limit")
+
+    result = run(tmp_path, sells_fail, thresholds=["errors{task=buy} == 0"], gate=False)
+    tagged, implicit = result.verdicts
+    assert (tagged.verdict, implicit.verdict) == ("held", "broken")
+    assert implicit.measured == result.errors > 0
+    assert not result.passed
+
+
+def test_a_broken_threshold_raises_with_wanted_and_measured_once_the_files_are_written(tmp_path: Path) -> None:
+    with pytest.raises(ThresholdsNotMet) as caught:
+        run(tmp_path, failure_prob=1, thresholds=["failure_rate < 10%", "operations == 200"])
+    message = str(caught.value)
+    assert "1 of 3 thresholds not met (seed 3)" in message
+    heading, *rows = message.splitlines()
+    assert heading.startswith("failure_rate < 10% is broken: 100 % of 200 operations; ")
+    row = next(line for line in rows if "failure_rate < 10%" in line)
+    assert "100 %" in row
+    assert row.endswith("broken")
+    assert caught.value.result.failures == 200
+    assert not caught.value.result.passed
+    assert (tmp_path / "simulation_statistics.json").exists()
+    assert set(caught.value.result.files) == set(tmp_path.iterdir())
+
+
+def test_a_broken_threshold_is_an_assertion_error() -> None:
+    assert issubclass(ThresholdsNotMet, AssertionError)
+    assert issubclass(ThresholdsNotMet, RunFailed)
+
+
+def test_run_simulation_raises_for_a_broken_threshold_too_and_the_simulator_keeps_the_result(
+    tmp_path: Path,
+) -> None:
+    one = simulator(tmp_path, thresholds=["operations == 1"])
+    with pytest.raises(ThresholdsNotMet):
+        one.run_simulation()
+    assert one.result is not None
+    assert one.result.operations == 200
+
+
+def test_without_a_gate_the_result_is_returned_and_says_that_it_did_not_pass(tmp_path: Path) -> None:
+    result = run(tmp_path, thresholds=["operations == 1"], gate=False)
+    assert not result.passed
+    assert result.stats["verdict"] == "failed"
+    assert result.operations == 200
+
+
+def test_a_run_whose_thresholds_hold_passes(tmp_path: Path) -> None:
+    result = run(tmp_path, thresholds=["operations == 200"])
+    assert result.passed
+    assert result.stats["verdict"] == "passed"
+
+
+def test_real_exceptions_never_pass_unseen(tmp_path: Path) -> None:
+    with pytest.raises(ThresholdsNotMet, match="errors == 0") as caught:
+        run(tmp_path, raise_key_error)
+    assert caught.value.result.errors == 200
+    assert "KeyError" in str(caught.value)
+    assert "raise_key_error" in str(caught.value)
+
+
+@pytest.mark.parametrize("own", ["errors <= 200", "error_rate <= 100%"])
+def test_a_threshold_of_ones_own_on_errors_takes_the_place_of_none_at_all(own: str, tmp_path: Path) -> None:
+    result = run(tmp_path, raise_key_error, thresholds=[own])
+    assert [one["threshold"] for one in result.stats["thresholds"]] == [own]
+    assert result.passed
+
+
+@pytest.mark.parametrize("own", ["failures <= 200", "failure_rate <= 100%", "operations > 0"])
+def test_a_threshold_on_something_else_leaves_errors_at_none(own: str, tmp_path: Path) -> None:
+    with pytest.raises(ThresholdsNotMet):
+        run(tmp_path, raise_key_error, thresholds=[own])
+
+
+def test_injected_failures_break_no_threshold_on_errors(tmp_path: Path) -> None:
+    result = run(tmp_path, failure_prob=1, thresholds=["failure_rate == 100%"])
+    assert (result.failures, result.errors) == (200, 0)
+
+
+@pytest.mark.parametrize(("percentile", "needed"), [("p50", 2), ("p90", 10), ("p99", 100), ("p99.9", 1000)])
+def test_a_percentile_needs_enough_samples(percentile: str, needed: int, tmp_path: Path) -> None:
+    expression = f"latency.{percentile} < 1h"
+    with pytest.raises(ThresholdsNotMet, match="not enough data"):
+        run(tmp_path, agents=1, operations_per_agent=needed - 1, thresholds=[expression])
+    assert run(tmp_path, agents=1, operations_per_agent=needed, thresholds=[expression]).passed
+
+
+def test_latency_without_a_single_call_is_not_enough_data(tmp_path: Path) -> None:
+    found = verdict_on("latency.max < 1h", tmp_path, failure_prob=1)
+    assert found["verdict"] == "not enough data"
+    assert found["measured"] is None
+    assert found["samples"] == 0
+
+
+@pytest.mark.parametrize(
+    "expression", ["errors{agent=Eve} == 0", "failure_rate{task=hedge} < 100%", "latency{task=x}.max < 1h"]
+)
+def test_a_threshold_on_an_agent_or_task_that_the_run_does_not_have_fails(expression: str, tmp_path: Path) -> None:
+    with pytest.raises(ThresholdsNotMet, match=r"the run has no (agent|task)"):
+        run(tmp_path, thresholds=[expression])
+
+
+def test_a_session_wide_threshold_on_an_agent_that_the_run_does_not_have_is_not_applicable(tmp_path: Path) -> None:
+    threshold = parse("failures{agent=Eve} == 0", session_wide=True)
+    result = run(tmp_path, thresholds=[threshold])
+    assert result.passed
+    assert result.stats["thresholds"][0]["verdict"] == "not applicable"
+
+
+def test_a_session_wide_threshold_on_an_agent_that_is_there_is_judged(tmp_path: Path) -> None:
+    threshold = parse("failures{agent=Ann} == 0", session_wide=True)
+    with pytest.raises(ThresholdsNotMet):
+        run(tmp_path, failure_prob=1, thresholds=[threshold])
+
+
+def test_errors_do_not_pass_unseen_behind_a_threshold_on_errors_that_is_not_applicable(tmp_path: Path) -> None:
+    threshold = parse("errors{agent=Eve} == 0", session_wide=True)
+    with pytest.raises(ThresholdsNotMet):
+        run(tmp_path, raise_key_error, thresholds=[threshold])
+
+
+def test_the_statistics_say_what_was_measured_and_the_limit(tmp_path: Path) -> None:
+    found = verdict_on("failure_rate < 10%", tmp_path, failure_prob=1)
+    assert found == {
+        "threshold": "failure_rate < 10%",
+        "verdict": "broken",
+        "measured": 1.0,
+        "limit": 0.1,
+        "samples": 200,
+        "note": "",
+        "windows": {"total": 0, "broken": []},
+    }
+
+
+def test_a_latency_that_was_not_measured_compares_false_with_everything(tmp_path: Path) -> None:
+    latency = run(tmp_path, failure_prob=1).latency
+    for figure in (latency.min, latency.mean, latency.med, latency.max, latency.stddev, latency.p99):
+        assert math.isnan(figure)
+        assert not figure < 1e9
+        assert not figure > -1
+
+
+def test_a_message_of_many_errors_stays_on_the_lines_of_its_table(tmp_path: Path) -> None:
+    def fails(operation: Operation) -> None:
+        raise ValueError("red\x1b[31m\nsecond line\r")
+
+    with pytest.raises(ThresholdsNotMet) as caught:
+        run(tmp_path, fails)
+    assert "\x1b" not in str(caught.value)
+    assert "\r" not in str(caught.value)
+
+
+def over_time(directory: Path, thresholds: list[str] | None = None, **settings: Any) -> StressResult:
+    """Two agents for ten seconds of virtual time; operations take 0.1 s, and those that begin after 9 s fail."""
+
+    def degrades(operation: Operation) -> None:
+        late = operation.index >= 90
+        operation.sleep(0.1)
+        if late:
+            raise ConnectionError("out of order")
+
+    defaults = {"engine": "virtual", "report": "none", "gate": False}
+    return run(directory, degrades, thresholds=thresholds or [], **{**defaults, **settings})
+
+
+@pytest.fixture(scope="module")
+def degrading(tmp_path_factory: pytest.TempPathFactory) -> StressResult:
+    return over_time(tmp_path_factory.mktemp("run"))
+
+
+def judged(result: StressResult, expression: str) -> Verdict:
+    """What a threshold says of the operations of a run that has ended."""
+    vitals: Any = SimpleNamespace(samples=Samples())
+    return judge_one(parse(expression), Evidence(result.measured, result.scenario, vitals))
+
+
+def test_an_outage_in_the_last_tenth_fails_a_gate_over_windows_that_the_average_passes(tmp_path: Path) -> None:
+    thresholds = ["error_rate < 15%", "error_rate < 15% over 1s"]
+    average, windows, *_ = over_time(tmp_path, thresholds).verdicts
+    assert (average.verdict, average.measured) == ("held", 0.1)
+    assert (windows.verdict, windows.measured) == ("broken", 20 / 22)
+    assert [one.verdict for one in windows.windows] == ["held"] * 9 + ["broken"]
+
+
+def test_the_message_says_when_it_was_worst(tmp_path: Path) -> None:
+    with pytest.raises(ThresholdsNotMet, match=r"error_rate < 15% over 1s is broken: .*9s-10s"):
+        over_time(tmp_path, ["error_rate < 15% over 1s"], gate=True)
+    with pytest.raises(ThresholdsNotMet, match="in 2 of 20 windows, worst"):
+        over_time(tmp_path, ["error_rate < 15% over 500ms"], gate=True)
+
+
+def test_the_statistics_say_which_windows_were_broken(tmp_path: Path) -> None:
+    result = over_time(tmp_path, ["error_rate < 15% over 500ms", "error_rate < 100%"])
+    windows, whole = result.stats["thresholds"][:2]
+    assert windows["windows"] == {"total": 20, "broken": [[9, 9.5], [9.5, 10]]}
+    assert whole["windows"] == {"total": 0, "broken": []}
+
+
+@pytest.mark.parametrize(
+    ("over", "windows"),
+    [
+        ("10s", [(0, 10)]),
+        ("1h", [(0, 10)]),
+        ("4s", [(0, 4), (4, 8), (8, 10)]),
+        ("4.1s", [(0, 4.1), (4.1, 8.2)]),
+        ("6s", [(0, 6), (6, 10)]),
+        ("7s", [(0, 7)]),
+        ("2500ms", [(0, 2.5), (2.5, 5), (5, 7.5), (7.5, 10)]),
+    ],
+)
+def test_a_last_window_counts_if_it_is_half_as_long(
+    degrading: StressResult, over: str, windows: list[tuple[float, float]]
+) -> None:
+    found = judged(degrading, f"operations > 0 over {over}").windows
+    assert [(one.start, one.end) for one in found] == [pytest.approx(one) for one in windows]
+
+
+def test_windows_begin_with_the_phase_that_is_judged(tmp_path: Path) -> None:
+    result = over_time(tmp_path, warmup=0.7, ramp=0.2)
+    steady = judged(result, "operations > 0 over 2s").windows
+    assert [one.start for one in steady] == pytest.approx([0.9, 2.9, 4.9, 6.9, 8.9])
+    (warmup,) = judged(result, "operations{phase=warmup} > 0 over 2s").windows
+    assert (warmup.start, warmup.end) == pytest.approx((0.2, 0.9))
+
+
+COMPARED: dict[str, Callable[[Any, Any], bool]] = {"<": operator.lt, ">=": operator.ge, "==": operator.eq}
+
+
+def by_hand(metric: str, rows: Any, seconds: float) -> float | None:
+    """A metric of some rows of the records, None where they do not have it."""
+    latencies = sorted(rows["latency"][rows["called"]].tolist())
+    counts: dict[str, int] = {
+        "operations": rows.size,
+        "successes": int((rows["outcome"] == 0).sum()),
+        "failures": int((rows["outcome"] == 1).sum()),
+        "missing_data": int((rows["outcome"] == 2).sum()),
+        "errors": int(rows["is_error"].sum()),
+    }
+    if metric in counts:
+        return counts[metric]
+    if metric == "throughput":
+        return float(rows.size / seconds)
+    if metric.endswith("_rate"):
+        of = {"success_rate": "successes", "failure_rate": "failures", "error_rate": "errors"}[metric]
+        return counts[of] / int(rows.size) if rows.size else None
+    if metric == "latency.max":
+        return float(latencies[-1]) / 1e9 if latencies else None
+    assert metric == "latency.p90"
+    return float(np.percentile(latencies, 90)) / 1e9 if len(latencies) >= 10 else None
+
+
+@pytest.fixture(scope="module")
+def uneven(tmp_path_factory: pytest.TempPathFactory) -> StressResult:
+    """A run of everything, with times in which nothing ends."""
+
+    def sometimes(operation: Operation) -> None:
+        operation.sleep(operation.random.choice([0.01, 0.01, 0.05, 0.1, 1.5 if operation.index % 40 == 0 else 0]))
+        if operation.random.random() < 0.1:
+            raise LookupError
+
+    return run(
+        tmp_path_factory.mktemp("run"),
+        sometimes,
+        engine="virtual",
+        missing_data_prob=0.2,
+        failure_prob=0.2,
+        operations_per_agent=150,
+        max_delay=0.02,
+        report="none",
+        gate=False,
+    )
+
+
+@pytest.mark.parametrize("over", [0.05, 0.3, 1.1, 30])
+@pytest.mark.parametrize("tags", [(None, None), ("Ann", None), (None, "sell"), ("Bob", "buy")])
+def test_every_window_is_judged_as_by_hand_and_the_worst_is_shown(
+    uneven: StressResult, tags: tuple[str | None, str | None], over: float
+) -> None:
+    agent, task = tags
+    records = uneven.records
+    began = uneven.measured.started_ns + int(records["end"][0] - np.sort(uneven.measured.records.column("end"))[0])
+    rows = records[
+        (records["agent"] == (["Ann", "Bob"].index(agent) if agent else records["agent"]))
+        & (records["task"] == (["buy", "sell"].index(task) if task else records["task"]))
+    ]
+    ends = (np.asarray(rows["end"]) - began) / 1e9
+    selection = ",".join(f"{tag}={name}" for tag, name in (("agent", agent), ("task", task)) if name)
+    selection = f"{{{selection}}}" if selection else ""
+    for metric in (
+        "operations",
+        "errors",
+        "throughput",
+        "failure_rate",
+        "success_rate",
+        "latency.max",
+        "latency.p90",
+    ):
+        for sign, limit in (("<", "0.06"), (">=", "0.06"), ("==", "0")):
+            unit = "s" if metric.startswith("latency") else ""
+            name, _, aggregation = metric.partition(".")
+            aggregation = aggregation and f".{aggregation}"
+            found = judged(uneven, f"{name}{selection}{aggregation} {sign} {limit}{unit} over {over}s")
+            verdicts = []
+            for window in found.windows:
+                is_last = window is found.windows[-1] and window.end == pytest.approx(uneven.stats["duration"])
+                own = rows[(ends >= window.start - 1e-9) & ((ends < window.end - 1e-9) | is_last)]
+                measured = by_hand(metric, own, window.end - window.start)
+                if measured is None:
+                    verdicts.append("not enough data")
+                else:
+                    assert window.measured == pytest.approx(measured)
+                    assert window.measured is not None
+                    verdicts.append("held" if COMPARED[sign](window.measured, float(limit)) else "broken")
+            assert [one.verdict for one in found.windows] == verdicts
+            worst = next(one for one in ("broken", "not enough data", "held") if one in verdicts)
+            assert found.verdict == worst
+            if worst != "not enough data":
+                of_it = [
+                    one.measured for one in found.windows if one.verdict == worst and one.measured is not None
+                ]
+                assert found.measured in (min(of_it), max(of_it))
+                if sign != "==":
+                    assert found.measured == (max(of_it) if sign == "<" else min(of_it))
+
+
+@pytest.mark.parametrize("own", ["errors == 0 over 7s", "error_rate < 1% over 7s", "errors <= 3 over 7s"])
+def test_errors_in_what_windows_leave_out_do_not_pass_unseen(own: str, tmp_path: Path) -> None:
+    result = over_time(tmp_path, [own])
+    assert result.errors == 20
+    assert result.verdicts[0].verdict == "held"
+    assert not result.passed
+
+
+def test_a_window_in_which_nothing_ended_has_counts_and_throughput_of_nothing_and_no_rates(tmp_path: Path) -> None:
+    def sleeps_long(operation: Operation) -> None:
+        operation.sleep(5 if operation.index == 10 else 0.1)
+
+    result = run(tmp_path, sleeps_long, engine="virtual", operations_per_agent=30, report="none", gate=False)
+    for expression in ("operations < 1000", "errors == 0", "throughput < 1000"):
+        found = judged(result, f"{expression} over 1s")
+        assert found.verdict == "held"
+        assert found.windows[3].measured == 0
+    for expression in ("operations > 0", "throughput > 1/s", "successes >= 1"):
+        found = judged(result, f"{expression} over 1s")
+        assert (found.verdict, found.measured) == ("broken", 0)
+    for expression in ("failure_rate < 1%", "latency.max < 1h", "fairness > 0.5"):
+        assert judged(result, f"{expression} over 1s").verdict == "not enough data"
+        assert judged(result, expression).verdict == "held"
+
+
+def test_a_percentile_needs_its_samples_in_every_window(degrading: StressResult) -> None:
+    assert judged(degrading, "latency.p99 < 1s").verdict == "held"
+    found = judged(degrading, "latency.p99 < 1s over 1s")
+    assert (found.verdict, found.samples) == ("not enough data", 18)
+    assert "18 samples, p99 needs 100" in found.note
+    assert judged(degrading, "latency.p90 < 1s over 1s").verdict == "held"
+    assert judged(degrading, "latency.p98 < 1s over 5s").verdict == "held"
+
+
+def test_virtual_time_in_which_nothing_took_long_is_data_where_other_operations_took_some(tmp_path: Path) -> None:
+    def once_in_a_while(operation: Operation) -> None:
+        operation.sleep(0.01 if operation.index == 50 else 0)
+
+    result = run(
+        tmp_path, once_in_a_while, engine="virtual", min_delay=0.1, max_delay=0.1, report="none", gate=False
+    )
+    assert judged(result, "latency.max < 50ms").verdict == "held"
+    found = judged(result, "latency.max < 50ms over 1s")
+    assert found.verdict == "held"
+    assert found.measured == pytest.approx(0.01)
+
+
+def test_fairness_is_that_between_agents_successes(tmp_path: Path) -> None:
+    def only_ann_buys(operation: Operation) -> None:
+        if operation.agent == "Bob" and operation.task == "buy":
+            raise PermissionError
+
+    result = run(tmp_path, only_ann_buys, gate=False, expected_errors=PermissionError)
+    assert (
+        judged(result, "fairness{task=buy} > 0.9").verdict,
+        judged(result, "fairness{task=sell} > 0.9").verdict,
+    ) == (
+        "broken",
+        "held",
+    )
+    assert judged(result, "fairness{task=buy} >= 50%").measured == 0.5
+    successes = [one["successful_operations"] for one in result.stats["agent_stats"].values()]
+    assert judged(result, "fairness > 0").measured == pytest.approx(
+        sum(successes) ** 2 / (2 * sum(one * one for one in successes))
+    )
+    nothing = run(tmp_path, failure_prob=1, gate=False)
+    found = judged(nothing, "fairness > 0.1")
+    assert (found.verdict, found.note) == ("not enough data", "no successes")
+
+
+def test_fairness_may_be_that_without_faults(tmp_path: Path) -> None:
+    result = run(tmp_path, failure_prob=0.5, gate=False)
+    assert judged(result, "fairness{faults=on} > 0.5").verdict == "held"
+    assert judged(result, "fairness{faults=off} > 0.5").verdict == "not enough data"
+    without = run(tmp_path, gate=False)
+    assert judged(without, "fairness{faults=off} == 1").verdict in ("held", "broken")
+
+
+def test_memory_is_shown_in_units_people_read(tmp_path: Path) -> None:
+    result = run(tmp_path, thresholds=["memory.peak < 1KiB", "memory.growth < 100GiB"], gate=False)
+    peak, growth, _ = result.verdicts
+    assert (peak.verdict, growth.verdict) == ("broken", "held")
+    assert peak.row()[1].endswith(" MiB")
+    assert peak.measured is not None
+    assert peak.measured > 1_000_000
+
+
+def test_a_limit_relative_to_a_baseline_is_not_enough_data_where_there_is_none(tmp_path: Path) -> None:
+    result = run(tmp_path, thresholds=["throughput >= 90% of baseline"], gate=False)
+    assert (result.verdicts[0].verdict, result.passed) == ("not enough data", False)
+    assert "--stress-compare" in result.verdicts[0].note
+
+
+def test_one_sample_has_no_spread(tmp_path: Path) -> None:
+    given: dict[str, Any] = {"agents": 1, "engine": "virtual", "report": "none", "gate": False}
+
+    def takes_some_time(operation: Operation) -> None:
+        operation.sleep(0.1)
+
+    for operations, verdict, note in ((1, "not enough data", "1 samples, stddev needs 2"), (2, "held", "")):
+        result = run(tmp_path, takes_some_time, operations_per_agent=operations, **given)
+        for metric in ("latency", "response_time"):
+            found = judged(result, f"{metric}.stddev < 1h")
+            assert (found.verdict, found.note) == (verdict, note)
+
+
+def test_there_is_no_fairness_of_one_agent(tmp_path: Path) -> None:
+    result = run(tmp_path, agents=1, thresholds=["fairness > 0.1"], engine="virtual", report="none", gate=False)
+    found = result.verdicts[0]
+    assert (found.verdict, found.measured, found.note) == ("not enough data", None, "there is one agent only")
+    assert not result.passed
+
+
+def test_more_windows_than_anybody_can_want_are_refused_with_a_word_why(tmp_path: Path) -> None:
+    """A run of two minutes, in windows of a millisecond."""
+    given: dict[str, Any] = {"engine": "virtual", "report": "none", "gate": False, "operations_per_agent": 3}
+    result = run(tmp_path, lambda operation: operation.sleep(0.1), min_delay=40, max_delay=40, **given)
+    for expression in ("errors == 0", "throughput < 1000", "latency.max < 1h"):
+        found = judged(result, f"{expression} over 1ms")
+        assert (found.verdict, found.measured, found.windows) == ("not enough data", None, ())
+        assert found.note == "more than 100000 windows: ask for longer ones"
+        assert judged(result, f"{expression} over 60s").verdict != "broken"
+
+
+@pytest.mark.parametrize(
+    ("over", "left_out"), [("7s", "3 s"), ("4.1s", "1.8 s"), ("6s", ""), ("5s", ""), ("1h", "")]
+)
+def test_a_verdict_on_windows_says_how_much_of_the_end_is_in_none(
+    degrading: StressResult, over: str, left_out: str
+) -> None:
+    found = judged(degrading, f"operations > 0 over {over}")
+    assert found.verdict == "held"
+    said = f"; the last {left_out} are in no window"
+    assert found.note.endswith(said) if left_out else "in no window" not in found.note
+    assert ("in no window" in found.row()[1]) == bool(left_out)
+
+
+def test_what_windows_leave_out_counts_from_the_end_of_the_phase(tmp_path: Path) -> None:
+    result = over_time(tmp_path, warmup=0.7)
+    assert "; the last 2.3 s are in no window" in judged(result, "operations > 0 over 7s").note
+    assert "in no window" not in judged(result, "operations{phase=warmup} > 0 over 200ms").note
+
+
+def test_an_end_that_is_in_no_window_and_would_have_broken_the_threshold_is_a_warning(tmp_path: Path) -> None:
+    def buy(operation: Operation) -> None:
+        operation.sleep(0.5 if operation.index >= 24 else 0.001)
+
+    result = MultiAgentSimulator(
+        agents=2,
+        tasks=["buy"],
+        operations_per_agent=26,
+        min_delay=0.5,
+        max_delay=0.5,
+        missing_data_prob=0,
+        failure_prob=0,
+        engine="virtual",
+        target={"buy": buy},
+        thresholds=["latency.max < 100ms over 10s"],
+        output_dir=tmp_path,
+        report="none",
+        gate=False,
+    ).run()
+    (held, _) = result.verdicts
+    assert held.verdict == "held"
+    assert held.warning == "the last 4.02 s are in no window, and there it is 500 ms"
+    assert result.summary["notes"] == [f"latency.max < 100ms over 10s holds, but {held.warning}"]
+    assert held.row()[1].endswith(f"; {held.warning})")
+
+
+def test_an_error_exactly_at_the_end_of_the_last_window_is_not_taken_for_judged(tmp_path: Path) -> None:
+    """At 10 s sharp the second window would begin, which the run is too short for."""
+
+    def buy(operation: Operation) -> None:
+        if operation.index == 9:
+            raise ValueError("at ten seconds")
+
+    result = MultiAgentSimulator(
+        agents=1,
+        tasks=["buy"],
+        operations_per_agent=12,
+        min_delay=1,
+        max_delay=1,
+        missing_data_prob=0,
+        failure_prob=0,
+        engine="virtual",
+        target={"buy": buy},
+        thresholds=["errors == 0 over 10s"],
+        output_dir=tmp_path,
+        report="none",
+        gate=False,
+    ).run()
+    windows, rest = result.verdicts
+    assert windows.verdict == "held"
+    assert (rest.verdict, rest.measured) == ("broken", 1)
+    assert not result.passed
+
+
+def test_the_last_operation_of_a_run_by_duration_is_no_end_to_warn_of(tmp_path: Path) -> None:
+    """An operation takes 202 ms with its pause: the 50th ends at 10.1 s, 5 ms after the only window."""
+
+    def buy(operation: Operation) -> None:
+        operation.sleep(0.102)
+        if operation.index == 49:
+            raise ConnectionError("late")
+
+    result = MultiAgentSimulator(
+        agents=1,
+        tasks=["buy"],
+        duration=10.05,
+        min_delay=0.1,
+        max_delay=0.1,
+        missing_data_prob=0,
+        failure_prob=0,
+        engine="virtual",
+        target={"buy": buy},
+        expected_errors=ConnectionError,
+        thresholds=["failure_rate < 10% over 10.095s"],
+        output_dir=tmp_path,
+        report="none",
+        gate=False,
+    ).run()
+    (held, _) = result.verdicts
+    assert result.failures == 1
+    assert (held.verdict, held.warning, held.note) == ("held", "", "at 0s-10.1s")
+    assert result.summary["notes"] == []

@@ -1,0 +1,105 @@
+"""What a run is judged by: its operations by phase, and the process' memory in the time of each."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pytest_nos_stress import MultiAgentSimulator, Operation, StressResult
+from pytest_nos_stress.results.judge import Verdict, judge_one
+from pytest_nos_stress.results.run_metrics import Evidence
+from pytest_nos_stress.results.thresholds import parse
+from pytest_nos_stress.run.process_monitor import Samples
+
+LOOKS = [(0.0, 100), (0.9, 150), (2.0, 120), (2.95, 180), (4.0, 400), (5.05, 300), (6.2, 310)]
+"""Samples of memory in a run of six seconds: seconds since its start, and bytes."""
+
+
+@pytest.fixture(scope="module")
+def result(tmp_path_factory: pytest.TempPathFactory) -> StressResult:
+    """Six seconds of virtual time: one to start, one to warm up."""
+
+    def takes_a_tenth(operation: Operation) -> None:
+        operation.sleep(0.1)
+
+    return MultiAgentSimulator(
+        agents=1,
+        operations_per_agent=60,
+        min_delay=0,
+        max_delay=0,
+        missing_data_prob=0,
+        failure_prob=0,
+        ramp=1,
+        warmup=1,
+        engine="virtual",
+        target=takes_a_tenth,
+        report="none",
+        output_dir=tmp_path_factory.mktemp("run"),
+    ).run()
+
+
+def evidence(result: StressResult, looks: list[tuple[float, int]] = LOOKS) -> Evidence:
+    seconds, memory = (np.array([look[at] for look in looks]) for at in range(2))
+    vitals: Any = SimpleNamespace(samples=Samples(seconds, memory.astype(np.int64)))
+    return Evidence(result.measured, result.scenario, vitals)
+
+
+def judged(result: StressResult, expression: str, looks: list[tuple[float, int]] = LOOKS) -> Verdict:
+    return judge_one(parse(expression), evidence(result, looks))
+
+
+@pytest.mark.parametrize(
+    ("expression", "measured", "samples"),
+    [
+        ("memory{phase=steady}.growth < 1B", 310 - 120, 5),
+        ("memory.growth < 1B", 310 - 120, 5),
+        ("memory.peak < 1B", 400, 5),
+        ("memory{phase=ramp}.growth < 1B", 50, 2),
+        ("memory{phase=ramp}.peak < 1B", 150, 2),
+        ("memory{phase=warmup}.growth < 1B", -30, 2),
+        ("memory{phase=warmup}.peak < 1B", 150, 2),
+    ],
+)
+def test_memory_is_that_of_the_phase_from_the_last_look_before_it(
+    result: StressResult, expression: str, measured: int, samples: int
+) -> None:
+    found = judged(result, expression)
+    assert (found.measured, found.samples) == (measured, samples)
+
+
+def test_memory_grows_window_by_window(result: StressResult) -> None:
+    found = judged(result, "memory.growth < 250B over 2s")
+    assert [(one.start, one.end, one.measured) for one in found.windows] == [(2, 4, 280), (4, 6, -90)]
+    assert (found.verdict, found.measured) == ("broken", 280)
+    assert judged(result, "memory.growth < 281B over 2s").verdict == "held"
+    assert judged(result, "memory.peak <= 400B over 2s").verdict == "held"
+
+
+def test_a_time_in_which_memory_was_not_looked_at_is_not_enough_data(result: StressResult) -> None:
+    found = judged(result, "memory.growth < 1GiB over 500ms")
+    assert found.verdict == "not enough data"
+    assert "memory was looked at 1 times" in found.note
+    for looks in ([], LOOKS[:1]):
+        assert judged(result, "memory.peak < 1GiB", looks).verdict == "not enough data"
+
+
+def test_a_phase_is_found_by_its_name_and_the_steady_one_without(result: StressResult) -> None:
+    of_run = evidence(result)
+    assert of_run.phase(None) == of_run.phase("steady") == result.phases[2]
+    assert of_run.phase("ramp") == result.phases[0]
+    assert of_run.phase("warmup") == result.phases[1]
+    assert sum(of_run.of(one).counts().total for one in of_run.phases) == 60
+
+
+def test_a_run_without_phases_has_no_ramp_and_is_steady(tmp_path: Path) -> None:
+    plain = MultiAgentSimulator(
+        operations_per_agent=5, engine="virtual", target=lambda: None, report="none", output_dir=tmp_path
+    ).run()
+    of_run = evidence(plain)
+    assert (of_run.phase("ramp"), of_run.phase("warmup")) == (None, None)
+    (steady,) = of_run.phases
+    assert of_run.of(steady).counts() == plain.measured.counts()

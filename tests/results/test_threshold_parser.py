@@ -1,0 +1,145 @@
+"""A threshold that does not parse is shown with a caret under the mistake, whatever it holds."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pytest_nos_stress.results.thresholds import Threshold, ThresholdError, parse
+
+
+def mistake(text: str) -> tuple[str, str]:
+    """What is wrong with an expression, and what stands from the caret on."""
+    with pytest.raises(ThresholdError) as caught:
+        parse(text)
+    reason, expression, caret = str(caught.value).split("\n")
+    assert caret.strip(" ") == "^"
+    return reason.removeprefix("thresholds: "), expression[caret.index("^") :]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason", "rest"),
+    [
+        ("memory < 1GB", "memory needs an aggregation: growth, peak", "< 1GB"),
+        ("memory.p99 < 1GB", "unknown aggregation 'p99'; there are growth, peak", "p99 < 1GB"),
+        ("memory.max < 1GB", "unknown aggregation 'max'; there are growth, peak", "max < 1GB"),
+        ("memory.growth < 20", "memory needs a unit of bytes: B kB KB KiB MB MiB GB GiB", ""),
+        ("memory.growth < 20ms", "memory needs a unit of bytes", "ms"),
+        ("memory{task=buy}.peak < 1GB", "memory has no tag 'task'; allowed: phase", "task=buy}.peak < 1GB"),
+        ("latency.growth < 1ms", "unknown aggregation 'growth'", "growth < 1ms"),
+        ("latency.p99 < 1MB", "latency needs a unit of time", "MB"),
+        ("fairness{agent=A} > 0.9", "fairness has no tag 'agent'", "agent=A} > 0.9"),
+        ("fairness.p99 > 0.9", "fairness has no aggregation", ".p99 > 0.9"),
+        ("fairness > 1.5", "from 0 to 1", "1.5"),
+        ("errors{phase=lunch} == 0", "phase is ramp, warmup or steady", "lunch} == 0"),
+        ("errors{phase=ramp,phase=warmup} == 0", "tag 'phase' is given twice", "phase=warmup} == 0"),
+        ("errors == 0 over", "expected a number", ""),
+        ("errors == 0 over 10", "a duration needs a unit of time", ""),
+        ("errors == 0 over 10%", "a duration needs a unit of time", "%"),
+        ("errors == 0 over 0s", "a window is from 1ms to 366 days", "0s"),
+        ("errors == 0 over -1s", "a window is from 1ms to 366 days", "-1s"),
+        ("errors == 0 over 1s over 2s", "expected the end", "over 2s"),
+        ("errors == 0 over ten seconds", "expected a number", "ten seconds"),
+        ("errors == 0 abort over 1s", "expected the end", "over 1s"),
+        ("errors == 0 abort 1s", "expected the end", "1s"),
+        ("errors == 0 abort after", "expected a number", ""),
+        ("errors == 0 abort after -1s", "a time from 0 to 366 days", "-1s"),
+        ("operations > 5 abort", "a count still grows", "abort"),
+        ("successes >= 5 over 1s abort after 1s", "a count still grows", "abort after 1s"),
+        ("failures != 5 abort", "a count still grows", "abort"),
+        ("latency.p99 < 1.2x", "expected 'baseline'", ""),
+        ("latency.p99 < 1.2x base", "expected 'baseline'", "base"),
+        ("throughput > 90% of over 1s", "expected 'baseline'", "over 1s"),
+        ("latency.p99 < -1x baseline", "a share of a baseline is from 0 up", "-1x baseline"),
+        ("latency.p99 < baseline +", "expected a number", ""),
+        ("latency.p99 < baseline + 5", "latency needs a unit of time", ""),
+        ("latency.p99 < baseline + 5%", "latency needs a unit of time", "%"),
+        ("errors <= baseline - 1%", "errors takes no unit", "%"),
+        ("errors == baseline", "a baseline is compared by < <= > or >=", "== baseline"),
+        ("errors{agent=A} <= baseline", "allowed tag: task", "{agent=A} <= baseline"),
+        ("errors <= baseline over 1s", "a baseline is compared over the whole run", "over 1s"),
+        ("errors <= baseline abort", "a baseline is compared when the run has ended", "abort"),
+        ("fairness >= baseline", "a baseline has no fairness", "fairness >= baseline"),
+        ("memory.peak <= 1.1x baseline", "a baseline has no memory", "memory.peak <= 1.1x baseline"),
+    ],
+)
+def test_the_caret_stands_under_the_mistake(text: str, reason: str, rest: str) -> None:
+    said, from_caret_on = mistake(text)
+    assert reason in said
+    assert from_caret_on == rest
+
+
+def test_a_count_that_may_still_come_to_equal_its_limit_ends_no_run() -> None:
+    said, from_caret_on = mistake("successes == 200 abort")
+    assert "a count still grows" in said
+    assert from_caret_on == "abort"
+    assert parse("errors == 0 abort").abort_after == 5
+
+
+@pytest.mark.parametrize(
+    ("text", "rest"),
+    [
+        ('errors{task="a\tb"} < 3%', "%"),
+        ("errors\t<\t3%", "%"),
+        ("errors\x1b[31m < 3", r"\x1b[31m < 3"),
+        ('errors{task="\x1b[2J"} < 3 4', "4"),
+        ("errors\n{task=buy}\n< 3%", "%"),
+        ("errors{task=a\r\x00b} < 3%", "%"),
+        ("errors{task=\u202ebuy} < 3%", "%"),
+        ("errors{task=\ud800} < 3%", "%"),
+    ],
+)
+def test_control_characters_are_escaped_and_move_the_caret(text: str, rest: str) -> None:
+    _, from_caret_on = mistake(text)
+    assert from_caret_on == rest
+
+
+def read(text: str) -> Threshold | str:
+    """What an expression says, or the message of what is wrong with it."""
+    try:
+        return parse(text)
+    except ThresholdError as error:
+        return str(error)
+
+
+HOSTILE = st.text(
+    st.one_of(
+        st.sampled_from('abeflmnoprstuvwx{}=.<>!0159%"/+- \t\r\x1b\x00\u202e\ud800'),
+        st.characters(),
+    ),
+    max_size=30,
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(
+    st.sampled_from(
+        [
+            "errors == 0 {}",
+            "latency.p99 <= {}",
+            "throughput >= 90% {}",
+            "errors{{task={}}} < 1",
+            "fairness > .5 over {}",
+        ]
+    ),
+    HOSTILE,
+)
+def test_whatever_the_text_holds_it_parses_or_is_one_mistake_on_three_printable_lines(
+    frame: str, text: str
+) -> None:
+    found = read(frame.format(text))
+    if isinstance(found, Threshold):
+        assert parse(found.text) == found
+        return
+    assert not any(ord(one) < 32 or one in "\u202e\ud800" for one in found.replace("\n", ""))
+    _, expression, caret = found.split("\n")
+    assert caret.strip(" ") == "^"
+    assert 2 <= caret.index("^") <= len(expression)
+
+
+def test_a_mistake_in_a_very_long_text_is_found_soon() -> None:
+    name = "x" * 100_000
+    _, from_caret_on = mistake(f'errors{{task="{name}"}} < 3%')
+    assert from_caret_on == "%"
+    assert parse(f'errors{{task="{name}"}} < 3').task == name

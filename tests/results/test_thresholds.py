@@ -1,0 +1,305 @@
+"""The grammar of thresholds: what an expression means, and where its mistake is."""
+
+from __future__ import annotations
+
+import itertools
+import operator
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pytest_nos_stress import MultiAgentSimulator, SettingError
+from pytest_nos_stress.results.thresholds import Relative, Threshold, parse
+
+COUNTS = ["operations", "successes", "failures", "errors", "missing_data"]
+RATES = ["success_rate", "failure_rate", "error_rate", "missing_data_rate"]
+DURATIONS = ["latency", "response_time"]
+AGGREGATIONS = ["min", "mean", "med", "max", "stddev", "p50", "p99", "p99.9", "p0.5", "p95.25"]
+OPERATORS = {
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+    "==": operator.eq,
+    "!=": operator.ne,
+}
+BYTES = {"B": 1, "kB": 1e3, "KiB": 2**10, "MB": 1e6, "MiB": 2**20, "GB": 1e9, "GiB": 2**30}
+UNITS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+def mistake(text: str) -> tuple[str, int]:
+    """What is wrong with an expression: the reason, and the place of the caret in it."""
+    with pytest.raises(SettingError) as caught:
+        parse(text)
+    reason, expression, caret = str(caught.value).split("\n")
+    assert expression == f"  {text}"
+    assert caret.strip() == "^"
+    assert reason.startswith("thresholds: ")
+    return reason, caret.index("^") - 2
+
+
+@pytest.mark.parametrize("metric", COUNTS)
+def test_a_count_is_compared_with_a_number(metric: str) -> None:
+    threshold = parse(f"{metric} <= 25")
+    assert (threshold.metric, threshold.operator, threshold.limit) == (metric, "<=", 25)
+    assert (threshold.agent, threshold.task, threshold.aggregation) == (None, None, None)
+
+
+@pytest.mark.parametrize("metric", RATES)
+def test_a_rate_is_compared_with_a_share_or_a_percentage(metric: str) -> None:
+    assert parse(f"{metric} < 0.1").limit == 0.1
+    assert parse(f"{metric} < 10%").limit == 0.1
+    assert parse(f"{metric} < 10 %").limit == 0.1
+
+
+def test_throughput_is_in_operations_per_second() -> None:
+    assert parse("throughput > 1000").limit == parse("throughput > 1000/s").limit == 1000
+
+
+@pytest.mark.parametrize(("metric", "aggregation"), list(itertools.product(DURATIONS, AGGREGATIONS)))
+def test_a_duration_is_aggregated(metric: str, aggregation: str) -> None:
+    threshold = parse(f"{metric}.{aggregation} < 5ms")
+    assert (threshold.metric, threshold.aggregation) == (metric, aggregation)
+    assert threshold.limit == pytest.approx(0.005)
+
+
+@pytest.mark.parametrize(("unit", "size"), list(UNITS.items()))
+def test_a_duration_has_a_unit(unit: str, size: float) -> None:
+    assert parse(f"latency.max < 3{unit}").limit == pytest.approx(3 * size)
+    assert parse(f"latency.max < 3 {unit}").limit == pytest.approx(3 * size)
+
+
+@pytest.mark.parametrize(("unit", "size"), list(BYTES.items()))
+@pytest.mark.parametrize("aggregation", ["growth", "peak"])
+def test_memory_has_growth_and_peak_in_bytes(aggregation: str, unit: str, size: float) -> None:
+    threshold = parse(f"memory.{aggregation} < 3{unit}")
+    assert (threshold.metric, threshold.aggregation, threshold.limit) == ("memory", aggregation, 3 * size)
+    assert parse(f"memory . {aggregation}  <  3 {unit}").limit == 3 * size
+
+
+def test_fairness_is_a_share_or_a_percentage() -> None:
+    assert parse("fairness > 0.9").limit == parse("fairness > 90%").limit == 0.9
+    threshold = parse("fairness{task=buy, faults=off, phase=ramp} > 0.9")
+    assert (threshold.task, threshold.faults, threshold.phase) == ("buy", "off", "ramp")
+
+
+@pytest.mark.parametrize(("text", "seconds"), [("over 10s", 10), ("over 1.5 m", 90), ("over 1ms", 0.001)])
+def test_over_says_how_long_a_window_is(text: str, seconds: float) -> None:
+    assert parse(f"errors == 0 {text}").over == pytest.approx(seconds)
+    assert parse("errors == 0").over is None
+
+
+@pytest.mark.parametrize(
+    ("text", "seconds"),
+    [("abort", 5), ("abort after 2s", 2), ("abort  after  0s", 0), ("abort after 1.5m", 90)],
+)
+def test_abort_waits_five_seconds_or_as_long_as_it_says(text: str, seconds: float) -> None:
+    assert parse(f"error_rate < 50% {text}").abort_after == seconds
+    assert parse(f"error_rate < 50% over 10s {text}").abort_after == seconds
+    assert parse("error_rate < 50%").abort_after is None
+
+
+@pytest.mark.parametrize("phase", ["ramp", "warmup", "steady"])
+def test_a_tag_chooses_a_phase(phase: str) -> None:
+    assert parse(f"errors{{phase={phase}}} == 0").phase == phase
+    assert parse("errors == 0").phase is None
+
+
+@pytest.mark.parametrize(
+    ("text", "share", "plus"),
+    [
+        ("throughput >= baseline", 1, 0),
+        ("throughput >= 90% of baseline", 0.9, 0),
+        ("throughput>=90%of baseline", 0.9, 0),
+        ("throughput >= 0.9x baseline - 5/s", 0.9, -5),
+        ("latency.p99 <= 1.2x baseline + 5ms", 1.2, 0.005),
+        ("latency.p99<=1.2 x baseline+5 ms", 1.2, 0.005),
+        ("latency{task=buy}.p99 <= 120 % of baseline", 1.2, 0),
+        ("failure_rate <= baseline + 1%", 1, 0.01),
+        ("failure_rate <= baseline - 1%", 1, -0.01),
+        ("operations >= 0x baseline + 10", 0, 10),
+    ],
+)
+def test_a_limit_may_be_relative_to_a_baseline(text: str, share: float, plus: float) -> None:
+    threshold = parse(text)
+    assert threshold.limit is None
+    assert threshold.baseline == pytest.approx(Relative(share, plus))
+    assert threshold.baseline is not None
+    assert threshold.baseline.of(100) == pytest.approx(share * 100 + plus)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "latency{agent=A,task=b,phase=warmup,faults=off}.p99.9<50ms over 10s abort after 2s",
+        "latency {agent = A , task = b , phase = warmup , faults = off } . p99.9 < 50 ms over 10 s abort after 2s",
+        '\tlatency{agent="A",\ntask="b",phase="warmup",faults="off"}.p99.9 <50ms  over  10s abort  after 2s\n',
+    ],
+)
+def test_spaces_may_stand_anywhere_or_nowhere(text: str) -> None:
+    threshold = parse(text)
+    assert threshold[1:6] == ("latency", "A", "b", "p99.9", "<")
+    assert threshold.limit == pytest.approx(0.05)
+    assert (threshold.phase, threshold.faults) == ("warmup", "off")
+    assert (threshold.over, threshold.abort_after) == (10, 2)
+
+
+@settings(deadline=None)
+@given(st.sampled_from(sorted(OPERATORS)), st.integers(-5, 5), st.integers(0, 5))
+def test_every_operator_compares_what_was_measured_with_the_limit(sign: str, measured: int, limit: int) -> None:
+    assert parse(f"errors {sign} {limit}").holds(measured) == OPERATORS[sign](measured, limit)
+    assert parse(f"errors{sign}{limit}").operator == sign
+
+
+@pytest.mark.parametrize(
+    ("text", "agent", "task"),
+    [
+        ("errors{agent=Ann} == 0", "Ann", None),
+        ("errors{task=buy} == 0", None, "buy"),
+        ("errors{agent=Ann,task=buy} == 0", "Ann", "buy"),
+        ("errors { task = buy , agent = Ann } == 0", "Ann", "buy"),
+        ("errors{agent=Desk 1} == 0", "Desk 1", None),
+        ('errors{agent="a,b}c"} == 0', "a,b}c", None),
+        ("errors{task=kaufen/überall} == 0", None, "kaufen/überall"),
+    ],
+)
+def test_tags_choose_agent_and_task(text: str, agent: str | None, task: str | None) -> None:
+    threshold = parse(text)
+    assert (threshold.agent, threshold.task) == (agent, task)
+
+
+def test_the_designs_own_example_parses() -> None:
+    threshold = parse("latency{task=buy}.p99 < 50ms")
+    assert threshold == Threshold("latency{task=buy}.p99 < 50ms", "latency", None, "buy", "p99", "<", 0.05)
+    assert threshold.percentile == 99
+
+
+@settings(deadline=None)
+@given(
+    metric=st.sampled_from(COUNTS + RATES + DURATIONS + ["throughput"]),
+    names=st.fixed_dictionaries(
+        {},
+        optional={
+            tag: st.text(st.characters(codec="utf-8", exclude_characters='"\n'), min_size=1)
+            for tag in ("agent", "task")
+        },
+    ),
+    aggregation=st.sampled_from(AGGREGATIONS),
+    sign=st.sampled_from(sorted(OPERATORS)),
+    number=st.integers(0, 100),
+    unit=st.sampled_from(sorted(UNITS)),
+    space=st.sampled_from(["", " ", "   "]),
+)
+def test_what_is_written_down_is_what_is_read(
+    metric: str,
+    names: dict[str, str],
+    aggregation: str,
+    sign: str,
+    number: int,
+    unit: str,
+    space: str,
+) -> None:
+    tags = ",".join(f'{tag}{space}={space}"{name}"' for tag, name in names.items())
+    parts = [metric, f"{{{tags}}}" if names else ""]
+    factor = 1.0
+    if metric in DURATIONS:
+        parts.append(f".{aggregation}")
+        factor = UNITS[unit]
+    parts += [sign, str(number)]
+    if metric in DURATIONS:
+        parts.append(unit)
+    elif metric in RATES:
+        parts.append("%")
+        factor = 0.01
+    threshold = parse(space.join(part for part in parts if part))
+    assert threshold.metric == metric
+    assert threshold.agent == names.get("agent")
+    assert threshold.task == names.get("task")
+    assert threshold.aggregation == (aggregation if metric in DURATIONS else None)
+    assert threshold.operator == sign
+    assert threshold.limit == pytest.approx(number * factor)
+    assert parse(threshold.text) == threshold
+
+
+@pytest.mark.parametrize(
+    ("text", "place", "reason"),
+    [
+        ("", 0, "expected a metric"),
+        ("   ", 3, "expected a metric"),
+        ("speed < 3", 0, "unknown metric 'speed'"),
+        ("errors", 6, "expected an operator"),
+        ("errors =< 3", 7, "expected an operator"),
+        ("errors < ", 9, "expected a number"),
+        ("errors < many", 9, "expected a number"),
+        ("errors < 3%", 10, "takes no unit"),
+        ("errors < 3ms", 10, "takes no unit"),
+        ("errors.p99 < 3", 6, "no aggregation"),
+        ("errors < 3 4", 11, "expected the end"),
+        ("errors{agent=A < 3", 18, "expected ',' or '}'"),
+        ("errors{agent} < 3", 12, "expected '='"),
+        ("errors{agent=} < 3", 13, "name of an agent"),
+        ('errors{agent=""} < 3', 13, "empty"),
+        ("errors{city=Rome} < 3", 7, "unknown tag 'city'"),
+        ("errors{agent=A,agent=B} < 3", 15, "given twice"),
+        ("errors{} < 3", 7, "expected a tag"),
+        ("latency < 3ms", 8, "needs an aggregation"),
+        ("latency.p < 3ms", 8, "unknown aggregation 'p'"),
+        ("latency.p0 < 3ms", 8, "percentile"),
+        ("latency.p100 < 3ms", 8, "percentile"),
+        ("latency.average < 3ms", 8, "unknown aggregation 'average'"),
+        ("latency.p99 < 3", 15, "unit of time"),
+        ("latency.p99 < 3%", 15, "unit of time"),
+        ("latency.p99 < 3/s", 15, "unit of time"),
+        ("failure_rate < 10ms", 17, "takes the unit %"),
+        ("failure_rate < 1.5", 15, "0 to 1"),
+        ("failure_rate < 101%", 15, "0 to 1"),
+        ("failure_rate < -1%", 15, "0 to 1"),
+        ("throughput > 5%", 14, "takes the unit /s"),
+        ("errors{faults=maybe} == 0", 14, "on or off"),
+        ("errors{phase=lunch} == 0", 13, "ramp, warmup or steady"),
+    ],
+)
+def test_a_caret_stands_under_the_mistake(text: str, place: int, reason: str) -> None:
+    message, caret = mistake(text)
+    assert reason in message
+    assert caret == place
+
+
+@pytest.mark.parametrize(
+    "text", ["throughput > -1e999", "errors < 1e999", "latency.p99 < 1e400s", "operations > 1e309"]
+)
+def test_a_limit_that_is_infinite_is_no_limit(text: str) -> None:
+    mistake(text)
+
+
+@settings(deadline=None)
+@given(st.text(), st.text('abcdeilmnoprstuy_{}=.<>!0129% "', max_size=40))
+def test_whatever_does_not_parse_is_shown_with_one_caret_within_it(text: str, like: str) -> None:
+    for one in (text, like, f"errors{like}", f"latency.{like}"):
+        try:
+            parse(one)
+        except SettingError as error:
+            lines = str(error).split("\n")
+        else:
+            continue
+        assert len(lines) == 3
+        assert lines[2].strip(" ") == "^"
+        assert 2 <= lines[2].index("^") <= len(lines[1])
+
+
+def test_a_mistake_names_where_the_expression_stood() -> None:
+    with pytest.raises(SettingError, match=r"^--stress-threshold: unknown metric"):
+        parse("speed < 3", label="--stress-threshold")
+
+
+@pytest.mark.parametrize("wrong", ["speed < 3", "errors == 0 over 10", "latency.p99 < 50"])
+def test_a_threshold_that_does_not_parse_is_an_error_before_anything_runs(wrong: str, tmp_path: Any) -> None:
+    called: list[str] = []
+    with pytest.raises(ValueError, match="thresholds: "):
+        MultiAgentSimulator(
+            target=lambda op: called.append(op.task), thresholds=[wrong], output_dir=tmp_path / "out"
+        )
+    assert called == []
+    assert not (tmp_path / "out").exists()

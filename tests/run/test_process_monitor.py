@@ -1,0 +1,233 @@
+"""What the process was doing while a run went on: memory without our own records, and pauses for garbage."""
+
+from __future__ import annotations
+
+import gc
+import threading
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+
+from pytest_nos_stress import MultiAgentSimulator, Operation, Scenario, StressResult
+from pytest_nos_stress.results.records import Batch, Records
+from pytest_nos_stress.run.process_monitor import Samples, Vitals
+from pytest_nos_stress.run.target import bind
+
+MEGABYTE = 1_000_000
+
+
+def some_records() -> Records:
+    scenario = Scenario(agents=1, tasks=["buy"])
+    return Records(scenario.agent_names, bind(lambda: None, scenario.task_names, "threads"), scenario.kinds)
+
+
+class TickingClock:
+    """A clock that goes on by a tenth of a second at each look; the run starts at the second one."""
+
+    started_ns = 100_000_000
+    wall_offset_ns = 0
+
+    def __init__(self) -> None:
+        self.ticks = -1
+
+    def now_ns(self) -> int:
+        self.ticks += 1
+        return self.ticks * 100_000_000
+
+    def sleep(self, seconds: float) -> None:
+        """Nobody sleeps."""
+
+
+def vitals_with_memory(memory: list[int]) -> Vitals:
+    """Vitals of a process with this much memory, look by look, and then that of the last."""
+    vitals: Any = Vitals(TickingClock(), some_records())
+    sizes = iter(memory)
+    vitals._process = SimpleNamespace(memory_info=lambda: SimpleNamespace(rss=next(sizes, memory[-1])))
+    observed: Vitals = vitals
+    return observed
+
+
+def run(directory: Path, target: Any, **given: Any) -> StressResult:
+    defaults: dict[str, Any] = {
+        "agents": 2,
+        "operations_per_agent": 40,
+        "min_delay": 0,
+        "max_delay": 0,
+        "missing_data_prob": 0,
+        "failure_prob": 0,
+        "seed": 1,
+        "report": "none",
+        "gate": False,
+        "output_dir": directory,
+    }
+    return MultiAgentSimulator(target=target, **{**defaults, **given}).run()
+
+
+def test_a_target_that_keeps_what_it_gets_is_seen(tmp_path: Path) -> None:
+    kept: list[bytearray] = []
+
+    def leaks(operation: Operation) -> None:
+        if operation.agent == "Agent_1" and operation.index == 20:
+            kept.append(bytearray(b"x") * (60 * MEGABYTE))
+        operation.sleep(0.005)
+
+    thresholds = ["memory.growth < 20MiB", "memory.growth > 40MB", "memory.peak >= 60MB"]
+    result = run(tmp_path, leaks, thresholds=thresholds)
+    assert [one.verdict for one in result.verdicts] == ["broken", "held", "held", "held"]
+    memory = result.stats["memory"]
+    assert 40 * MEGABYTE < memory["growth"] == memory["end"] - memory["start"]
+    assert memory["peak"] >= memory["end"]
+    assert result.vitals.memory.max() == memory["peak"]
+
+
+def test_the_columns_of_the_records_are_not_taken_for_the_targets_memory() -> None:
+    count = 2_000_000
+    batch = Batch(
+        agent=np.zeros(count, np.uint16),
+        code=np.zeros(count, np.uint16),
+        outcome=np.zeros(count, np.uint8),
+        is_error=np.zeros(count, np.bool_),
+        end=np.ones(count, np.int64),
+        latency=np.ones(count, np.uint32),
+        response_time=np.ones(count, np.uint32),
+        errors={},
+    )
+    records = some_records()
+    vitals = Vitals(TickingClock(), records)
+    with vitals.observed():
+        records.append(batch)
+    memory = vitals.samples.memory
+    assert records.kept_bytes > 40 * MEGABYTE
+    assert int(memory[-1] - memory[0]) < 30 * MEGABYTE  # and not the 44 of the columns
+
+
+def test_there_is_a_look_at_the_start_and_one_at_the_end() -> None:
+    vitals = vitals_with_memory([10, 30, 20])
+    with vitals.observed() as look:
+        look(0.5)
+    samples = vitals.samples
+    assert samples.seconds.tolist() == [0, 0, 0.1]
+    assert samples.memory.tolist() == [10, 30, 20]
+    assert samples.lag.tolist() == [0, 0.5, 0]
+    assert all(samples.cpu >= 0)
+
+
+def test_a_long_run_keeps_a_bounded_number_of_looks_and_the_worst_of_them() -> None:
+    memory = [1_000 + number for number in range(20_000)]
+    memory[7_777] = 1_000_000
+    vitals = vitals_with_memory(memory)
+    with vitals.observed() as look:
+        for number in range(len(memory) - 2):
+            look(9.0 if number == 12_345 else 0.001)
+    samples = vitals.samples
+    assert len({len(column) for column in samples}) == 1
+    assert 1_000 < samples.seconds.size < 5_000
+    assert np.all(np.diff(samples.seconds) > 0)
+    assert samples.memory.max() == 1_000_000
+    assert samples.lag.max() == 9
+    assert samples.seconds[-1] == pytest.approx(len(memory) / 10 - 0.2)
+
+
+def test_the_growth_of_a_long_run_counts_from_its_start() -> None:
+    memory = [1_000 * number for number in range(20_000)]
+    vitals = vitals_with_memory(memory)
+    with vitals.observed() as look:
+        for _ in range(len(memory) - 2):
+            look(0.0)
+    samples = vitals.samples
+    assert int(samples.memory[-1] - samples.memory[0]) == memory[-1]
+
+
+def test_looks_can_be_asked_for_while_more_are_taken() -> None:
+    vitals = vitals_with_memory([10])
+    found: list[Any] = []
+
+    def read() -> None:
+        try:
+            for _ in range(2_000):
+                found.append({len(column) for column in vitals.samples})
+        except BaseException as error:
+            found.append(error)
+
+    with vitals.observed() as look:
+        reader = threading.Thread(target=read)
+        reader.start()
+        while reader.is_alive():
+            look(0.0)
+        reader.join()
+    assert len(found) == 2_000
+    assert all(isinstance(lengths, set) and len(lengths) == 1 for lengths in found)
+
+
+def test_garbage_collections_are_counted_while_a_run_goes_on_and_not_after_it() -> None:
+    callbacks = list(gc.callbacks)
+    vitals = vitals_with_memory([10])
+    with vitals.observed():
+        gc.collect()
+        gc.collect()
+    seen = vitals.collections
+    assert seen.collections >= 2
+    assert 0 < seen.longest <= seen.seconds
+    gc.collect()
+    assert vitals.collections == seen
+    assert gc.callbacks == callbacks
+
+
+def test_nothing_is_left_behind_by_a_run_that_fails() -> None:
+    callbacks = list(gc.callbacks)
+    with pytest.raises(KeyError), vitals_with_memory([10]).observed():
+        raise KeyError
+    assert gc.callbacks == callbacks
+
+
+LOOKS = 50_000
+PEAKS = (1_000, 4_095, 7_777, 20_001, 33_333, LOOKS - 2)
+
+
+@pytest.fixture(scope="module")
+def long_run() -> Samples:
+    """An hour and a half of looks, ten a second, with peaks of memory far apart."""
+    memory = [1_000] * LOOKS
+    memory[0] = 900
+    for peak in PEAKS:
+        memory[peak] = 1_000_000 + peak
+    vitals = vitals_with_memory(memory)
+    with vitals.observed() as look:
+        for _ in range(LOOKS - 2):
+            look(0.0)
+    return vitals.samples
+
+
+def test_the_looks_that_are_kept_of_a_long_run_are_about_as_far_apart_at_its_start_as_at_its_end(
+    long_run: Samples,
+) -> None:
+    gaps = np.diff(long_run.seconds)[:-1]  # the last look is at the end, whenever that is
+    usual = float(np.median(gaps))
+    assert usual / 2 <= gaps.min()
+    assert gaps.max() <= 2 * usual
+
+
+def test_the_peaks_of_a_long_run_are_kept_and_its_first_look_as_it_was(long_run: Samples) -> None:
+    assert {1_000_000 + peak for peak in PEAKS} <= set(long_run.memory.tolist())
+    assert (long_run.seconds[0], long_run.memory[0]) == (0, 900)
+
+
+def test_a_peak_right_after_the_start_of_a_long_run_is_kept() -> None:
+    vitals = vitals_with_memory([900, 1_000_000, 1_000])
+    with vitals.observed() as look:
+        for _ in range(5_000):
+            look(0.0)
+    assert vitals.samples.memory.max() == 1_000_000
+
+
+def test_a_test_that_empties_the_list_of_those_who_are_told_of_collections_does_no_harm(tmp_path: Path) -> None:
+    callbacks = list(gc.callbacks)
+    try:
+        result = run(tmp_path, gc.callbacks.clear, thresholds=["operations == 80"])
+        assert gc.callbacks == []
+    finally:
+        gc.callbacks[:] = callbacks
+    assert (result.passed, result.status) == (True, "completed")
