@@ -33,8 +33,8 @@ from benchmarks import measuring  # noqa: E402
 from pytest_nos_stress import MultiAgentSimulator, Operation  # noqa: E402
 from pytest_nos_stress.results.baselines import store  # noqa: E402
 from pytest_nos_stress.results.baselines.comparison import compare, default_expressions  # noqa: E402
-from pytest_nos_stress.results.baselines.fingerprint import Identity  # noqa: E402
-from pytest_nos_stress.results.baselines.sketch import Profile  # noqa: E402
+from pytest_nos_stress.results.baselines.fingerprint import Fingerprint  # noqa: E402
+from pytest_nos_stress.results.baselines.sketch import RunSketch  # noqa: E402
 from pytest_nos_stress.results.thresholds import Threshold, parse  # noqa: E402
 
 _SLOWDOWN: Final = 1.3
@@ -52,7 +52,7 @@ class Case(NamedTuple):
     """What is measured: a name, and a run of it for a slowdown and a seed."""
 
     name: str
-    run: Callable[[float, int], Profile]
+    run: Callable[[float, int], RunSketch]
 
 
 def main() -> None:
@@ -83,11 +83,11 @@ def _measure(case: Case, runs: int) -> None:
         print(_line(slowdown, size, each), flush=True)
 
 
-def _broken(profile: Profile, kept: Sequence[Profile]) -> list[str]:
+def _broken(profile: RunSketch, kept: Sequence[RunSketch]) -> list[str]:
     return [one.text for one in _THRESHOLDS if not _holds(one, profile, kept)]
 
 
-def _holds(threshold: Threshold, profile: Profile, kept: Sequence[Profile]) -> bool:
+def _holds(threshold: Threshold, profile: RunSketch, kept: Sequence[RunSketch]) -> bool:
     interval = compare(profile, kept, threshold.metric, threshold.aggregation, threshold.task)
     if not interval.enough or threshold.baseline is None:
         raise SystemExit(f"{threshold.text}: {interval.note}")
@@ -112,14 +112,14 @@ def _synthetic() -> list[Case]:
     ]
 
 
-def _synthetic_run(memory: float, from_run_to_run: float) -> Callable[[float, int], Profile]:
-    def run(slowdown: float, seed: int) -> Profile:
+def _synthetic_run(memory: float, from_run_to_run: float) -> Callable[[float, int], RunSketch]:
+    def run(slowdown: float, seed: int) -> RunSketch:
         return synthetic_profile(slowdown, seed, memory=memory, from_run_to_run=from_run_to_run)
 
     return run
 
 
-def synthetic_profile(slowdown: float, seed: int, *, memory: float, from_run_to_run: float) -> Profile:
+def synthetic_profile(slowdown: float, seed: int, *, memory: float, from_run_to_run: float) -> RunSketch:
     """1,600 operations of four agents, 2 ms each, whose logarithm deviates by 0.3, of which 0.1 wanders."""
     random = np.random.default_rng(seed)
     size = 1_600
@@ -132,7 +132,7 @@ def synthetic_profile(slowdown: float, seed: int, *, memory: float, from_run_to_
     level = random.normal(0, from_run_to_run)
     latency = 2e6 * slowdown * np.exp(level + wander + random.normal(0, 0.28, size))
     end = np.cumsum(latency / _AGENTS).astype(np.int64)
-    return Profile.of(
+    return RunSketch.of(
         end_ns=end,
         task=random.integers(0, 2, size),
         outcome=(random.random(size) < 0.1).astype(np.int64),
@@ -163,10 +163,10 @@ def _real(directory: Path) -> list[Case]:
 
 def _real_run(
     directory: Path, target: Callable[[float], Target], operations: int
-) -> Callable[[float, int], Profile]:
+) -> Callable[[float, int], RunSketch]:
     """A run as users make them, saved as a baseline and read again."""
 
-    def run(slowdown: float, seed: int) -> Profile:
+    def run(slowdown: float, seed: int) -> RunSketch:
         simulator = MultiAgentSimulator(
             agents=_AGENTS,
             operations_per_agent=operations,
@@ -180,16 +180,16 @@ def _real_run(
         result = simulator.run()
         rows = result.records
         profile = _profile_of_rows(rows, result.scenario.task_names)
-        identity = Identity.of(result.scenario)
+        identity = Fingerprint.of(result.scenario)
         store.save(directory, "bench", "run", identity, profile, seed)
         return store.load(directory, "bench", "run", identity).runs[-1]
 
     return run
 
 
-def _profile_of_rows(rows: Any, tasks: Sequence[str]) -> Profile:
+def _profile_of_rows(rows: Any, tasks: Sequence[str]) -> RunSketch:
     end, response = rows["end"].astype(np.int64), rows["response_time"].astype(np.int64)
-    return Profile.of(
+    return RunSketch.of(
         end_ns=end,
         task=rows["task"],
         outcome=rows["outcome"],

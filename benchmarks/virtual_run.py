@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_nos_stress import MultiAgentSimulator, Operation, Scenario
-from pytest_nos_stress.scenario.schedule import AgentPlan
+from pytest_nos_stress.scenario.schedule import AgentSchedule
 
 _WARM_UP = 50
 _DELAYS = {"none": (0.0, 0.0), "drawn": (0.05, 0.15)}
@@ -63,7 +63,7 @@ def run_simpy(agents: int, operations: int, delays: str) -> None:
             performed.append(environment.now)
 
     for name in scenario.agent_names:
-        pauses = AgentPlan(scenario, name).block(0, operations).pauses
+        pauses = AgentSchedule(scenario, name).block(0, operations).pauses
         environment.process(process([0.0] * operations if pauses is None else pauses.tolist()))
     environment.run()
     assert len(performed) == agents * operations

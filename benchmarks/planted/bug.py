@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple, Protocol
 
 from pytest_nos_stress import Scenario
-from pytest_nos_stress.scenario.schedule import AgentPlan
+from pytest_nos_stress.scenario.schedule import AgentSchedule
 
 Row = tuple[str, str] | tuple[str, str, str | None] | tuple[str, str, str | None, float]
 
@@ -40,7 +40,7 @@ class Size(NamedTuple):
 
     @classmethod
     def _of_drawn(cls, scenario: Scenario) -> Size:
-        blocks = [block for agent in scenario.agent_names for block in AgentPlan(scenario, agent).blocks()]
+        blocks = [block for agent in scenario.agent_names for block in AgentSchedule(scenario, agent).blocks()]
         return cls(
             sum(block.codes.size for block in blocks),
             len(blocks),

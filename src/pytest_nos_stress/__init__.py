@@ -10,20 +10,19 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from pytest_nos_stress.config.options import SettingError
     from pytest_nos_stress.engines.virtual.locks import cooperating_locks
     from pytest_nos_stress.faults.clients import flaky
     from pytest_nos_stress.faults.errors import InjectedFault
     from pytest_nos_stress.faults.network import Network
     from pytest_nos_stress.plugin.proxy_fixture import StressProxy
     from pytest_nos_stress.plugin.simulator_fixture import StressSimulator
-    from pytest_nos_stress.results.result import StressResult
+    from pytest_nos_stress.results.result import CheckFailed, Deadlock, RunFailed, StressResult, ThresholdsNotMet
     from pytest_nos_stress.run.checks import eventually, sometimes
     from pytest_nos_stress.run.simulator import MultiAgentSimulator, run_stress_test
     from pytest_nos_stress.scenario.operation import AsyncOperation, Operation
     from pytest_nos_stress.scenario.scenario import PlannedOperation, Scenario
 
-    from .errors import CheckFailed, Deadlock, MissingDataError, RunFailed, ThresholdsNotMet
+    from .errors import MissingDataError, SettingError
 
 __version__ = "0.1.0"
 
@@ -56,8 +55,8 @@ _MODULES = {
     "InjectedFault": "faults.errors",
     "Network": "faults.network",
     "flaky": "faults.clients",
-    "CheckFailed": "errors",
-    "Deadlock": "errors",
+    "CheckFailed": "results.result",
+    "Deadlock": "results.result",
     "PlannedOperation": "scenario.scenario",
     "cooperating_locks": "engines.virtual.locks",
     "eventually": "run.checks",
@@ -65,13 +64,13 @@ _MODULES = {
     "MissingDataError": "errors",
     "MultiAgentSimulator": "run.simulator",
     "Operation": "scenario.operation",
-    "RunFailed": "errors",
+    "RunFailed": "results.result",
     "Scenario": "scenario.scenario",
-    "SettingError": "config.options",
+    "SettingError": "errors",
     "StressResult": "results.result",
     "StressProxy": "plugin.proxy_fixture",
     "StressSimulator": "plugin.simulator_fixture",
-    "ThresholdsNotMet": "errors",
+    "ThresholdsNotMet": "results.result",
     "run_stress_test": "run.simulator",
 }
 

@@ -7,7 +7,8 @@ from typing import Any
 import pytest
 
 from pytest_nos_stress import Scenario, SettingError
-from pytest_nos_stress.config.merge import OF_SCENARIO, check_level, check_together, merge, refuse_beside_scenario
+from pytest_nos_stress.config.merge import merge
+from pytest_nos_stress.scenario.fields import OF_SCENARIO, check_level, check_together, refuse_beside_scenario
 from pytest_nos_stress.scenario.scenario import FIELDS
 
 

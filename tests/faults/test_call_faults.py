@@ -12,8 +12,8 @@ from typing import Any
 import pytest
 
 from pytest_nos_stress import MultiAgentSimulator, Operation, Scenario, StressResult, faults
-from pytest_nos_stress.faults.call_faults import course_of, drive, drive_async, follow
-from pytest_nos_stress.faults.mix import Kind
+from pytest_nos_stress.faults.call_faults import effect_of, follow, run_steps, run_steps_async
+from pytest_nos_stress.faults.mix import PlannedFault
 
 
 def perform(tmp_path: Path, fault: str | dict[str, Any], **settings: Any) -> tuple[StressResult, Counter[str]]:
@@ -38,7 +38,7 @@ def perform(tmp_path: Path, fault: str | dict[str, Any], **settings: Any) -> tup
     return simulator.run(), calls
 
 
-def kind(fault: str, **parameters: Any) -> Kind:
+def kind(fault: str, **parameters: Any) -> PlannedFault:
     """A planned call with this fault and these parameters."""
     kinds = Scenario(faults={fault: parameters}, failure_prob=1, missing_data_prob=0).kinds
     return next(one for one in kinds.all if one.fault == fault)
@@ -115,18 +115,18 @@ def test_parameters_of_time_are_kept(tmp_path: Path) -> None:
     ],
 )
 def test_each_fault_has_its_exception_with_its_name(fault: str, error: type[Exception]) -> None:
-    course = course_of(kind(fault), lambda: Random(1))
+    course = effect_of(kind(fault), lambda: Random(1))
     assert type(course.error) is error
     assert course.error is not None
     assert course.error.kind == fault
     waits: list[float] = []
     with pytest.raises(error):
-        drive(follow(course), lambda: "answer", waits.append)
+        run_steps(follow(course), lambda: "answer", waits.append)
 
 
 @pytest.mark.parametrize("fault", ["unknown_state", "overload", "reject", "clock", "reject_but_filled"])
 def test_an_answer_carries_status_and_code_and_says_them(fault: str) -> None:
-    error = course_of(kind(fault, status=499, code=-77), lambda: Random(1)).error
+    error = effect_of(kind(fault, status=499, code=-77), lambda: Random(1)).error
     assert error is not None
     assert (error.status, error.code) == (499, -77)
     assert "HTTP 499" in str(error)
@@ -148,7 +148,7 @@ def test_an_answer_carries_status_and_code_and_says_them(fault: str) -> None:
 )
 def test_a_broker_answers_with_its_own_codes(profile: str, fault: str, status: int, code: int) -> None:
     planned = next(one for one in Scenario(faults=profile).kinds.all if one.fault == fault)
-    error = course_of(planned, lambda: Random(1)).error
+    error = effect_of(planned, lambda: Random(1)).error
     assert error is not None
     assert (error.status, error.code) == (status, code)
 
@@ -182,7 +182,7 @@ def test_the_target_keeps_its_own_exception_where_it_is_called_and_its_reply_is_
 
 @pytest.mark.parametrize("fault", ["duplicate_ack", "late_status", "reject_but_filled", "reject"])
 def test_a_coroutine_meets_the_same_course_as_a_thread(fault: str) -> None:
-    course = course_of(kind(fault), lambda: Random(1))
+    course = effect_of(kind(fault), lambda: Random(1))
     waits: dict[str, list[float]] = {"thread": [], "coroutine": []}
     calls: Counter[str] = Counter()
 
@@ -198,8 +198,8 @@ def test_a_coroutine_meets_the_same_course_as_a_thread(fault: str) -> None:
         waits["coroutine"].append(seconds)
 
     ends = [
-        end_of(lambda: drive(follow(course), answer, waits["thread"].append)),
-        end_of(lambda: asyncio.run(drive_async(follow(course), answer_awaited, rest))),
+        end_of(lambda: run_steps(follow(course), answer, waits["thread"].append)),
+        end_of(lambda: asyncio.run(run_steps_async(follow(course), answer_awaited, rest))),
     ]
     assert ends[0] == ends[1]
     assert waits["thread"] == waits["coroutine"]

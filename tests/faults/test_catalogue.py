@@ -77,9 +77,9 @@ def test_one_fault_of_a_profile_may_be_changed() -> None:
 
 
 def test_a_limit_of_a_profile_may_be_taken_away() -> None:
-    assert set(catalogue.states(Scenario(faults="ib").faults)) == {"rate_limit", "maintenance"}
+    assert set(catalogue.stateful_faults(Scenario(faults="ib").faults)) == {"rate_limit", "maintenance"}
     faults = {"profile": "ib", "maintenance": False}
-    assert set(catalogue.states(Scenario(faults=faults).faults)) == {"rate_limit"}
+    assert set(catalogue.stateful_faults(Scenario(faults=faults).faults)) == {"rate_limit"}
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,7 @@ def test_times_may_be_text_with_a_unit(given: dict[str, Any]) -> None:
     [{"rate_limit": {"limit": "5", "per": "1m", "ban": "2m"}}, {"maintenance": {"at": "5s", "lasts": "1s"}}],
 )
 def test_times_of_limits_may_be_text_with_a_unit_too(faults: dict[str, Any]) -> None:
-    (parameters,) = catalogue.states(Scenario(faults=faults).faults).values()
+    (parameters,) = catalogue.stateful_faults(Scenario(faults=faults).faults).values()
     assert [name for name, value in parameters.items() if isinstance(value, str)] == []
 
 
@@ -196,7 +196,7 @@ def test_a_given_mapping_may_change_afterwards() -> None:
 
 def test_what_is_given_of_a_profiles_fault_leaves_the_rest_of_it_as_it_is() -> None:
     given = Scenario(faults={"profile": "ib", "rate_limit": {"limit": 10}, "reject": 5}).faults
-    limit = catalogue.states(given)["rate_limit"]
+    limit = catalogue.stateful_faults(given)["rate_limit"]
     assert (limit["limit"], limit["per"], limit["ban"], limit["code"]) == (10, 1.0, 10.0, 100)
     reject = next(one for one in catalogue.call_faults(given) if one.name == "reject")
     assert (reject.weight, reject.parameters["code"]) == (5, 201)

@@ -18,7 +18,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_nos_stress.faults.network import PROFILES, Network
-from pytest_nos_stress.faults.network_sampling import Legs
+from pytest_nos_stress.faults.network_sampling import OneWayDelays
 
 ROUGH = Network(latency=0.08, p99=0.4, correlation=0.9, loss=0.1, burst=4)
 SPREAD = ("uniform", "normal", "pareto", "paretonormal")
@@ -33,7 +33,7 @@ def runs_of_loss(lost: npt.NDArray[np.bool_]) -> list[int]:
     return [len(list(run)) for is_lost, run in groupby(lost.tolist()) if is_lost]
 
 
-def joined(blocks: list[Legs]) -> list[list[float]]:
+def joined(blocks: list[OneWayDelays]) -> list[list[float]]:
     return [np.concatenate(column).tolist() for column in zip(*blocks, strict=True)]
 
 

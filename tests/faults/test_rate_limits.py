@@ -10,12 +10,12 @@ import pytest
 
 from pytest_nos_stress import MultiAgentSimulator, Operation, StressResult, eventually
 from pytest_nos_stress.faults import Banned, ExchangeNotAvailable, RateLimited
-from pytest_nos_stress.faults.rate_limits import Limits
+from pytest_nos_stress.faults.rate_limits import RateLimits
 
 RATE = {"limit": 3, "per": 10.0, "tolerated": 2, "ban": 100.0, "status": None, "code": -1003}
 
 
-def refusals(limits: Limits, *moments: float) -> list[str | None]:
+def refusals(limits: RateLimits, *moments: float) -> list[str | None]:
     return [None if error is None else error.kind for error in (limits.refusal(moment) for moment in moments)]
 
 
@@ -35,14 +35,14 @@ def run(tmp_path: Path, faults: dict[str, Any], **settings: Any) -> StressResult
 
 
 def test_so_many_requests_pass_in_a_window_and_again_in_the_next() -> None:
-    limits = Limits({"rate_limit": {**RATE, "tolerated": None}})
+    limits = RateLimits({"rate_limit": {**RATE, "tolerated": None}})
     assert refusals(limits, 0, 1, 2, 3, 9.9) == [None, None, None, "rate_limit", "rate_limit"]
     assert refusals(limits, 10, 11, 12, 13) == [None, None, None, "rate_limit"]
     assert refusals(limits, 45, 49, 49, 49.9, 50) == [None, None, None, "rate_limit", None]
 
 
 def test_a_refusal_says_how_long_to_wait_and_who_waits_so_long_gets_through() -> None:
-    limits = Limits({"rate_limit": RATE})
+    limits = RateLimits({"rate_limit": RATE})
     for _ in range(3):
         assert limits.refusal(4.0) is None
     error = limits.refusal(4.0)
@@ -53,7 +53,7 @@ def test_a_refusal_says_how_long_to_wait_and_who_waits_so_long_gets_through() ->
 
 
 def test_who_ignores_refusals_is_banned_and_longer_each_time() -> None:
-    limits = Limits({"rate_limit": RATE})
+    limits = RateLimits({"rate_limit": RATE})
     assert refusals(limits, *[0] * 5) == [None] * 3 + ["rate_limit"] * 2
     banned = limits.refusal(1.0)
     assert isinstance(banned, Banned)
@@ -67,12 +67,12 @@ def test_who_ignores_refusals_is_banned_and_longer_each_time() -> None:
 
 
 def test_without_a_number_tolerated_there_is_no_ban() -> None:
-    limits = Limits({"rate_limit": {**RATE, "tolerated": None}})
+    limits = RateLimits({"rate_limit": {**RATE, "tolerated": None}})
     assert set(refusals(limits, *[1] * 1000)) == {None, "rate_limit"}
 
 
 def test_no_ban_is_longer_than_three_days() -> None:
-    limits = Limits({"rate_limit": {**RATE, "limit": 1, "tolerated": 0, "ban": 86_400.0}})
+    limits = RateLimits({"rate_limit": {**RATE, "limit": 1, "tolerated": 0, "ban": 86_400.0}})
     moment, longest = 0.0, 0.0
     for _ in range(40):
         error = limits.refusal(moment)
@@ -85,7 +85,7 @@ def test_no_ban_is_longer_than_three_days() -> None:
 @pytest.mark.parametrize("per", [0.1, 0.3, 0.7, 1.0, 60.0])
 def test_waiting_as_long_as_is_said_always_helps(per: float) -> None:
     """Also where a window's length is no exact binary number; waits are kept to the nanosecond."""
-    limits = Limits({"rate_limit": {**RATE, "limit": 1, "per": per, "tolerated": None}})
+    limits = RateLimits({"rate_limit": {**RATE, "limit": 1, "per": per, "tolerated": None}})
     moment = 0
     for _ in range(200):
         assert limits.refusal(moment / 1e9) is None
@@ -96,7 +96,7 @@ def test_waiting_as_long_as_is_said_always_helps(per: float) -> None:
 
 
 def test_maintenance_refuses_all_in_its_time_and_none_outside() -> None:
-    limits = Limits({"maintenance": {"at": 60.0, "lasts": 10.0, "status": None, "code": 1100}})
+    limits = RateLimits({"maintenance": {"at": 60.0, "lasts": 10.0, "status": None, "code": 1100}})
     assert refusals(limits, 0, 59.9, 60, 69.9, 70) == [None, None, "maintenance", "maintenance", None]
     error = limits.refusal(62.0)
     assert isinstance(error, ExchangeNotAvailable)
@@ -183,7 +183,7 @@ def test_real_threads_are_let_through_up_to_the_limit_and_no_further(tmp_path: P
 
 
 def test_threads_that_meet_at_the_start_of_a_window_all_have_their_share_of_it() -> None:
-    limits = Limits({"rate_limit": {**RATE, "limit": 100}})
+    limits = RateLimits({"rate_limit": {**RATE, "limit": 100}})
     limits._lock = Together(2)  # type: ignore[assignment]
     answers: list[Any] = []
     threads = [threading.Thread(target=lambda: answers.append(limits.refusal(0.0))) for _ in range(2)]

@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_nos_stress.config.options import SettingError
+from pytest_nos_stress.errors import SettingError
 from pytest_nos_stress.market import DEFAULT_SYMBOLS, Bar, Market, MarketTrade, Quote, UnknownSymbol
 from pytest_nos_stress.market.source import Prices, SourceBar, SourceTrade
 

@@ -15,10 +15,10 @@ from itertools import accumulate
 import numpy as np
 import pytest
 
+from pytest_nos_stress._internal.seeding import stream_key
 from pytest_nos_stress.market import Market
 from pytest_nos_stress.market.prices.rng import Floats, normals
 from pytest_nos_stress.market.stylised_facts import BOUNDS, StylisedFacts, broken, stylised_facts
-from pytest_nos_stress.scenario.schedule import agent_key
 
 SEEDS = 60
 WALKS = 100
@@ -43,7 +43,7 @@ def of_minutes(seed: int, model: str = "equity") -> Floats:
 
 
 def drawn(seed: int, purpose: str, columns: int = 1) -> Floats:
-    return normals(agent_key(seed, "control", purpose), 0, (RETURNS, columns))
+    return normals(stream_key(seed, "control", purpose), 0, (RETURNS, columns))
 
 
 def of_independent_normals(seed: int) -> Floats:

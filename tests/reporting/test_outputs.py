@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from pytest_nos_stress import MultiAgentSimulator, RunFailed, StressResult
-from pytest_nos_stress.config.options import SettingError
+from pytest_nos_stress.errors import SettingError
 
 CORE = [
     "agent_memory_snapshot.json",

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from pytest_nos_stress.reporting.progress import PlainLines
-from pytest_nos_stress.run.execution import Progress
+from pytest_nos_stress.reporting.progress import ProgressLog
+from pytest_nos_stress.results.status import Progress
 
 
 class Log:
@@ -44,7 +44,7 @@ def progress(elapsed: float) -> Progress:
 def test_a_line_is_written_every_three_seconds_and_says_which_test_and_how_far(
     live_clock: list[float], log: Log
 ) -> None:
-    live = PlainLines(log.file, "test_a.py::test_b", lambda: True)
+    live = ProgressLog(log.file, "test_a.py::test_b", lambda: True)
     for tenth in range(1, 101):
         live_clock[0] = 100 + tenth / 10
         live(progress(tenth / 10))
@@ -57,7 +57,7 @@ def test_a_line_is_written_every_three_seconds_and_says_which_test_and_how_far(
 
 
 def test_a_short_run_writes_nothing(live_clock: list[float], log: Log) -> None:
-    live = PlainLines(log.file, "test_a.py::test_b", lambda: True)
+    live = ProgressLog(log.file, "test_a.py::test_b", lambda: True)
     live_clock[0] += 2.9
     live(progress(2.9))
     live.clear()
@@ -68,7 +68,7 @@ def test_a_short_run_writes_nothing(live_clock: list[float], log: Log) -> None:
 def test_the_first_line_ends_the_one_that_pytest_has_begun(
     live_clock: list[float], log: Log, begins_line: bool
 ) -> None:
-    live = PlainLines(log.file, "test_it", lambda: begins_line)
+    live = ProgressLog(log.file, "test_it", lambda: begins_line)
     written = []
     for _ in range(2):
         live_clock[0] += 4
@@ -79,7 +79,7 @@ def test_the_first_line_ends_the_one_that_pytest_has_begun(
 
 
 def test_a_test_id_is_one_line_without_what_a_terminal_would_obey(live_clock: list[float], log: Log) -> None:
-    live = PlainLines(log.file, "test_a[\x1b[31m\n::error::forged\ud800]", lambda: True)
+    live = ProgressLog(log.file, "test_a[\x1b[31m\n::error::forged\ud800]", lambda: True)
     live_clock[0] += 4
     live(progress(4))
     (line,) = log.read().splitlines()
@@ -88,7 +88,7 @@ def test_a_test_id_is_one_line_without_what_a_terminal_would_obey(live_clock: li
 
 
 def test_a_log_that_is_gone_ends_no_run(live_clock: list[float], log: Log) -> None:
-    live = PlainLines(-1, "test_it", lambda: True)
+    live = ProgressLog(-1, "test_it", lambda: True)
     live_clock[0] += 4
     live(progress(4))
     live.clear()

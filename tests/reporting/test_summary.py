@@ -11,7 +11,7 @@ import pytest
 
 from pytest_nos_stress import MultiAgentSimulator, StressResult
 from pytest_nos_stress.reporting import terminal
-from pytest_nos_stress.reporting.summary import About, Summary, properties, shown, summarise
+from pytest_nos_stress.reporting.summary import RunInfo, Summary, formatted, properties, summarise
 
 HOSTILE = "\x1b[31m<b>\n::error::\ud800|"
 
@@ -96,16 +96,16 @@ def test_the_history_adds_up_to_the_counts(result: StressResult) -> None:
 
 def test_paths_are_relative_to_where_the_run_was_started_or_absolute_above_it(result: StressResult) -> None:
     directory = result.output_dir
-    below = summarise(result, About("test", directory=directory.parent))
+    below = summarise(result, RunInfo("test", directory=directory.parent))
     assert below["directory"] == directory.name
     assert below["files"]["log"] == f"{directory.name}{os.sep}stress_test_results.log"
-    beside = summarise(result, About("test", directory=directory / "elsewhere"))
+    beside = summarise(result, RunInfo("test", directory=directory / "elsewhere"))
     assert beside["directory"] == str(directory)
     assert set(below["files"]) == {"log", "snapshot", "statistics", "scenario"}
 
 
 def test_which_test_and_how_to_repeat_it_is_what_the_caller_says(result: StressResult) -> None:
-    about = About("a.py::test_b", 3, "a.py", 7, repeat=lambda run: f"repeat {run.seed}")
+    about = RunInfo("a.py::test_b", 3, "a.py", 7, repeat=lambda run: f"repeat {run.seed}")
     summary = summarise(result, about)
     assert [summary[name] for name in ("test", "run", "file", "line")] == ["a.py::test_b", 3, "a.py", 7]
     assert summary["repeat"] == "repeat 3"
@@ -114,11 +114,11 @@ def test_which_test_and_how_to_repeat_it_is_what_the_caller_says(result: StressR
 def test_figures_are_shown_with_units_and_nothing_where_there_is_none(
     result: StressResult, tmp_path: Path
 ) -> None:
-    texts = shown(result.summary)
+    texts = formatted(result.summary)
     assert [texts[name] for name in ("operations", "failure_rate", "latency p50")] == ["100", "2 %", "10 ms"]
     uncalled = perform(tmp_path, target=lambda: None, missing_data_prob=0, failure_prob=1)
-    assert shown(uncalled.summary)["latency p99"] == "-"
-    assert shown(uncalled.summary)["failure_rate"] == "100 %"
+    assert formatted(uncalled.summary)["latency p99"] == "-"
+    assert formatted(uncalled.summary)["failure_rate"] == "100 %"
 
 
 def test_figures_for_junit_are_numbers_in_base_units(result: StressResult) -> None:

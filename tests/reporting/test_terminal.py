@@ -17,10 +17,10 @@ from typing import Any, NamedTuple
 
 import pytest
 
-from pytest_nos_stress.reporting.progress import LiveLine, live_text
+from pytest_nos_stress.reporting.progress import ProgressLine, live_text
 from pytest_nos_stress.reporting.summary import Summary
 from pytest_nos_stress.reporting.terminal import summary
-from pytest_nos_stress.run.execution import Progress
+from pytest_nos_stress.results.status import Progress
 
 LIVE = re.compile(r"\d+ ops, \d+/s")
 TOKEN = re.compile(r"\x1b7|\x1b8|\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|.", re.S)
@@ -233,8 +233,8 @@ def test_the_live_text_at_the_start_promises_nothing() -> None:
     assert live_text(Progress(0, 0, 0, 0.0, 0.0)) == "0 ops, 0/s, 0 failed"
 
 
-def live_line(terminal: Terminal, room: int = 80) -> LiveLine:
-    return LiveLine(terminal.file, lambda: room)
+def live_line(terminal: Terminal, room: int = 80) -> ProgressLine:
+    return ProgressLine(terminal.file, lambda: room)
 
 
 def test_a_short_run_shows_no_live_line(live_clock: list[float], terminal: Terminal) -> None:

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 
 from pytest_nos_stress import MultiAgentSimulator, Operation, RunFailed, StressResult, ThresholdsNotMet
-from pytest_nos_stress.results.judge import Verdict, judge_one
-from pytest_nos_stress.results.run_metrics import Evidence
+from pytest_nos_stress.results.judge import Verdict, evaluate_threshold
+from pytest_nos_stress.results.resources import ResourceSamples
+from pytest_nos_stress.results.run_metrics import RunMetrics
 from pytest_nos_stress.results.thresholds import parse
-from pytest_nos_stress.run.process_monitor import Samples
 
 
 def simulator(tmp_path: Path, target: Any = None, **settings: Any) -> MultiAgentSimulator:
@@ -275,8 +275,8 @@ def degrading(tmp_path_factory: pytest.TempPathFactory) -> StressResult:
 
 def judged(result: StressResult, expression: str) -> Verdict:
     """What a threshold says of the operations of a run that has ended."""
-    vitals: Any = SimpleNamespace(samples=Samples())
-    return judge_one(parse(expression), Evidence(result.measured, result.scenario, vitals))
+    vitals: Any = SimpleNamespace(samples=ResourceSamples())
+    return evaluate_threshold(parse(expression), RunMetrics(result.measured, result.scenario, vitals))
 
 
 def test_an_outage_in_the_last_tenth_fails_a_gate_over_windows_that_the_average_passes(tmp_path: Path) -> None:

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from pytest_nos_stress import MultiAgentSimulator, Operation, StressResult
-from pytest_nos_stress.results.judge import Verdict, judge_one
-from pytest_nos_stress.results.run_metrics import Evidence
+from pytest_nos_stress.results.judge import Verdict, evaluate_threshold
+from pytest_nos_stress.results.resources import ResourceSamples
+from pytest_nos_stress.results.run_metrics import RunMetrics
 from pytest_nos_stress.results.thresholds import parse
-from pytest_nos_stress.run.process_monitor import Samples
 
 LOOKS = [(0.0, 100), (0.9, 150), (2.0, 120), (2.95, 180), (4.0, 400), (5.05, 300), (6.2, 310)]
 """Samples of memory in a run of six seconds: seconds since its start, and bytes."""
@@ -42,14 +42,14 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> StressResult:
     ).run()
 
 
-def evidence(result: StressResult, looks: list[tuple[float, int]] = LOOKS) -> Evidence:
+def evidence(result: StressResult, looks: list[tuple[float, int]] = LOOKS) -> RunMetrics:
     seconds, memory = (np.array([look[at] for look in looks]) for at in range(2))
-    vitals: Any = SimpleNamespace(samples=Samples(seconds, memory.astype(np.int64)))
-    return Evidence(result.measured, result.scenario, vitals)
+    vitals: Any = SimpleNamespace(samples=ResourceSamples(seconds, memory.astype(np.int64)))
+    return RunMetrics(result.measured, result.scenario, vitals)
 
 
 def judged(result: StressResult, expression: str, looks: list[tuple[float, int]] = LOOKS) -> Verdict:
-    return judge_one(parse(expression), evidence(result, looks))
+    return evaluate_threshold(parse(expression), evidence(result, looks))
 
 
 @pytest.mark.parametrize(

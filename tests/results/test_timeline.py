@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from pytest_nos_stress import MultiAgentSimulator, Operation, StressResult
-from pytest_nos_stress.results.timeline import history
+from pytest_nos_stress.results.timeline import time_series
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +37,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> StressResult:
 
 @pytest.mark.parametrize("parts", [1, 2, 7, 60, 500])
 def test_each_part_has_the_operations_that_ended_in_it(result: StressResult, parts: int) -> None:
-    told = history(result.measured, parts)
+    told = time_series(result.measured, parts)
     measured, rows = result.measured, result.records
     ends = np.sort(measured.records.column("end")) - measured.started_ns
     length = measured.ended_ns - measured.started_ns
@@ -71,7 +71,7 @@ def test_the_percentile_is_by_nearest_rank(count: int, tmp_path: Path) -> None:
         report="none",
         output_dir=tmp_path,
     ).run()
-    assert history(run.measured, 1)["p99"] == [pytest.approx(math.ceil(count * 99 / 100) / 1000)]
+    assert time_series(run.measured, 1)["p99"] == [pytest.approx(math.ceil(count * 99 / 100) / 1000)]
 
 
 def test_a_run_that_took_no_time_is_in_one_part(tmp_path: Path) -> None:
@@ -84,6 +84,6 @@ def test_a_run_that_took_no_time_is_in_one_part(tmp_path: Path) -> None:
         report="none",
         output_dir=tmp_path,
     ).run()
-    told = history(run.measured)
+    told = time_series(run.measured)
     assert sum(told["operations"]) == run.operations == max(told["operations"])
     assert told["p99"] == [None] * 60

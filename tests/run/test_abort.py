@@ -19,8 +19,8 @@ from pytest_nos_stress import (
     StressResult,
     ThresholdsNotMet,
 )
-from pytest_nos_stress.results.judge import Verdict, judge_one
-from pytest_nos_stress.results.run_metrics import Evidence
+from pytest_nos_stress.results.judge import Verdict, evaluate_threshold
+from pytest_nos_stress.results.run_metrics import RunMetrics
 from pytest_nos_stress.results.thresholds import Threshold, parse
 
 
@@ -259,11 +259,11 @@ def test_agents_wait_while_a_look_is_taken_however_long_it_takes_and_nothing_is_
     performed: Counter[str] = Counter()
     not_taken_in: list[int] = []
 
-    def judge_slowly(threshold: Threshold, evidence: Evidence) -> Verdict:
+    def judge_slowly(threshold: Threshold, evidence: RunMetrics) -> Verdict:
         if len(not_taken_in) < 2:
             time.sleep(0.7)  # Not for a race: so long does the look take.
             not_taken_in.append(performed.total() - evidence.measured.records.total)
-        return judge_one(threshold, evidence)
+        return evaluate_threshold(threshold, evidence)
 
     def works_without_a_pause(operation: Operation) -> None:
         performed[operation.agent] += 1

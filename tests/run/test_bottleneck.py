@@ -50,7 +50,7 @@ def assess(monkeypatch: pytest.MonkeyPatch, **but: Any) -> dict[str, Any]:
         durations=lambda _: latency.astype(np.int64),
         records=SimpleNamespace(total=run["operations"]),
     )
-    return harness.assess(
+    return harness.detect_bottleneck(
         vitals,
         measured,
         engine=run["engine"],

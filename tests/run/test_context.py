@@ -22,7 +22,7 @@ from pytest_nos_stress import (
 )
 from pytest_nos_stress.faults import catalogue
 from pytest_nos_stress.faults.mix import FAULTS
-from pytest_nos_stress.scenario.schedule import AgentPlan
+from pytest_nos_stress.scenario.schedule import AgentSchedule
 from pytest_nos_stress.search.shrink import performed_scenario
 from pytest_nos_stress.strategies import scenarios
 
@@ -35,7 +35,7 @@ def planned(agent: str = "Ann", first: int = 0, count: int = MANY, **settings: A
     """The fault planned for each operation."""
     scenario = Scenario(**{"agents": [agent], "seed": 3, "missing_data_prob": 0, **settings})
     kinds = scenario.kinds
-    codes = AgentPlan(scenario, agent).block(first, count).codes % np.uint16(kinds.width)
+    codes = AgentSchedule(scenario, agent).block(first, count).codes % np.uint16(kinds.width)
     return [kinds.all[kind].fault for kind in codes.tolist()]
 
 
@@ -133,7 +133,7 @@ def test_thousands_of_tasks_are_all_performed_or_refused(faults: Any) -> None:
     tasks = [f"task-{number}" for number in range(10_000)]
     try:
         scenario = Scenario(tasks=tasks, faults=faults, missing_data=data, agents=["Ann"])
-        block = AgentPlan(scenario, "Ann").block(0, MANY)
+        block = AgentSchedule(scenario, "Ann").block(0, MANY)
     except SettingError:
         return
     assert (block.codes // scenario.kinds.width).max() > 9_900
@@ -417,7 +417,7 @@ CALLS = st.one_of(
     st.builds(
         lambda name, rest: {**rest, "profile": name},
         st.sampled_from(list(catalogue.PROFILES)),
-        st.dictionaries(st.sampled_from(list(catalogue.STATES)), st.booleans()),
+        st.dictionaries(st.sampled_from(list(catalogue.STATEFUL_FAULTS)), st.booleans()),
     ),
 )
 SECONDS = st.floats(0, 1000)

@@ -15,7 +15,7 @@ from typing import Any
 import pytest
 
 from pytest_nos_stress import MultiAgentSimulator, Operation, SettingError
-from pytest_nos_stress.run.event_loop import in_thread, run_here
+from pytest_nos_stress.run.event_loop import run_in_thread, run_on_current_loop
 from pytest_nos_stress.scenario.operation import AsyncOperation
 
 HANG = 20.0
@@ -51,9 +51,9 @@ def test_what_a_function_returns_or_raises_comes_out_of_the_await() -> None:
     def raises() -> None:
         raise Odd("from the thread")
 
-    assert asyncio.run(in_thread(lambda: 42, never)) == 42
+    assert asyncio.run(run_in_thread(lambda: 42, never)) == 42
     with pytest.raises(Odd, match="from the thread"):
-        asyncio.run(in_thread(raises, never))
+        asyncio.run(run_in_thread(raises, never))
 
 
 def test_a_cancelled_await_ends_the_function_first_and_leaves_no_thread() -> None:
@@ -65,7 +65,7 @@ def test_a_cancelled_await_ends_the_function_first_and_leaves_no_thread() -> Non
         order.append("function ended")
 
     async def main() -> None:
-        task = asyncio.create_task(in_thread(waits, ended.set))
+        task = asyncio.create_task(run_in_thread(waits, ended.set))
         await asyncio.sleep(0.05)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
@@ -83,7 +83,7 @@ def test_a_run_on_a_loop_that_stands_still_performs_there(tmp_path: Path, loop: 
     async def buy(operation: Operation) -> None:
         seen.add((asyncio.get_running_loop(), threading.get_ident()))
 
-    assert run_here(simulator(tmp_path, buy, operations_per_agent=3)).successes == 6
+    assert run_on_current_loop(simulator(tmp_path, buy, operations_per_agent=3)).successes == 6
     assert seen == {(loop, threading.get_ident())}
     assert not loop.is_closed()
 
@@ -95,7 +95,7 @@ def test_a_run_without_a_current_loop_has_its_own_and_leaves_none(tmp_path: Path
         seen.add(threading.get_ident())
 
     def in_new_thread() -> None:
-        results.append(run_here(simulator(tmp_path, buy, operations_per_agent=3)).successes)
+        results.append(run_on_current_loop(simulator(tmp_path, buy, operations_per_agent=3)).successes)
 
     results: list[int] = []
     thread = threading.Thread(target=in_new_thread)
@@ -117,7 +117,7 @@ def test_in_a_main_thread_that_never_had_a_loop_none_is_made_and_left_open(tmp_p
 
     with warnings.catch_warnings(record=True) as seen:
         warnings.simplefilter("always")
-        run_here(simulator(tmp_path, buy, operations_per_agent=3))
+        run_on_current_loop(simulator(tmp_path, buy, operations_per_agent=3))
         asyncio.set_event_loop(None)
         gc.collect()
     assert [str(one.message) for one in seen if issubclass(one.category, ResourceWarning)] == []
@@ -126,7 +126,7 @@ def test_in_a_main_thread_that_never_had_a_loop_none_is_made_and_left_open(tmp_p
 
 def test_a_closed_current_loop_is_passed_over(tmp_path: Path, loop: asyncio.AbstractEventLoop) -> None:
     loop.close()
-    assert run_here(simulator(tmp_path, rests, operations_per_agent=2)).successes == 4
+    assert run_on_current_loop(simulator(tmp_path, rests, operations_per_agent=2)).successes == 4
 
 
 def test_a_sync_target_does_not_touch_the_current_loop(tmp_path: Path, loop: asyncio.AbstractEventLoop) -> None:
@@ -135,13 +135,13 @@ def test_a_sync_target_does_not_touch_the_current_loop(tmp_path: Path, loop: asy
     def buy() -> None:
         threads.add(threading.get_ident())
 
-    run_here(simulator(tmp_path, buy, operations_per_agent=2))
+    run_on_current_loop(simulator(tmp_path, buy, operations_per_agent=2))
     assert threading.get_ident() not in threads
 
 
 def test_a_run_inside_of_a_running_loop_is_refused_in_one_line(tmp_path: Path) -> None:
     async def main() -> None:
-        run_here(simulator(tmp_path, rests))
+        run_on_current_loop(simulator(tmp_path, rests))
 
     with pytest.raises(SettingError, match=r"await stress_simulator\.run_async") as caught:
         asyncio.run(main())

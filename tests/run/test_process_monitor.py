@@ -13,7 +13,8 @@ import pytest
 
 from pytest_nos_stress import MultiAgentSimulator, Operation, Scenario, StressResult
 from pytest_nos_stress.results.records import Batch, Records
-from pytest_nos_stress.run.process_monitor import Samples, Vitals
+from pytest_nos_stress.results.resources import ResourceSamples
+from pytest_nos_stress.run.process_monitor import ProcessMonitor
 from pytest_nos_stress.run.target import bind
 
 MEGABYTE = 1_000_000
@@ -41,12 +42,12 @@ class TickingClock:
         """Nobody sleeps."""
 
 
-def vitals_with_memory(memory: list[int]) -> Vitals:
+def vitals_with_memory(memory: list[int]) -> ProcessMonitor:
     """Vitals of a process with this much memory, look by look, and then that of the last."""
-    vitals: Any = Vitals(TickingClock(), some_records())
+    vitals: Any = ProcessMonitor(TickingClock(), some_records())
     sizes = iter(memory)
     vitals._process = SimpleNamespace(memory_info=lambda: SimpleNamespace(rss=next(sizes, memory[-1])))
-    observed: Vitals = vitals
+    observed: ProcessMonitor = vitals
     return observed
 
 
@@ -96,7 +97,7 @@ def test_the_columns_of_the_records_are_not_taken_for_the_targets_memory() -> No
         errors={},
     )
     records = some_records()
-    vitals = Vitals(TickingClock(), records)
+    vitals = ProcessMonitor(TickingClock(), records)
     with vitals.observed():
         records.append(batch)
     memory = vitals.samples.memory
@@ -188,7 +189,7 @@ PEAKS = (1_000, 4_095, 7_777, 20_001, 33_333, LOOKS - 2)
 
 
 @pytest.fixture(scope="module")
-def long_run() -> Samples:
+def long_run() -> ResourceSamples:
     """An hour and a half of looks, ten a second, with peaks of memory far apart."""
     memory = [1_000] * LOOKS
     memory[0] = 900
@@ -202,7 +203,7 @@ def long_run() -> Samples:
 
 
 def test_the_looks_that_are_kept_of_a_long_run_are_about_as_far_apart_at_its_start_as_at_its_end(
-    long_run: Samples,
+    long_run: ResourceSamples,
 ) -> None:
     gaps = np.diff(long_run.seconds)[:-1]  # the last look is at the end, whenever that is
     usual = float(np.median(gaps))
@@ -210,7 +211,7 @@ def test_the_looks_that_are_kept_of_a_long_run_are_about_as_far_apart_at_its_sta
     assert gaps.max() <= 2 * usual
 
 
-def test_the_peaks_of_a_long_run_are_kept_and_its_first_look_as_it_was(long_run: Samples) -> None:
+def test_the_peaks_of_a_long_run_are_kept_and_its_first_look_as_it_was(long_run: ResourceSamples) -> None:
     assert {1_000_000 + peak for peak in PEAKS} <= set(long_run.memory.tolist())
     assert (long_run.seconds[0], long_run.memory[0]) == (0, 900)
 

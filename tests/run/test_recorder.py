@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 import pytest_nos_stress
 from pytest_nos_stress import MultiAgentSimulator, Operation, Scenario, StressResult
 from pytest_nos_stress.results.records import Batch, Records
-from pytest_nos_stress.run.target import Task
+from pytest_nos_stress.scenario.operation import Task
 
 SOURCE = str(Path(str(pytest_nos_stress.__file__)).parents[1])
 

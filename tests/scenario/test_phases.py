@@ -20,7 +20,7 @@ from pytest_nos_stress import (
     ThresholdsNotMet,
 )
 from pytest_nos_stress.scenario.phases import Phase, phases_of
-from pytest_nos_stress.scenario.schedule import AgentPlan
+from pytest_nos_stress.scenario.schedule import AgentSchedule
 
 SECONDS = st.integers(0, 40).map(lambda quarters: quarters / 4)
 
@@ -265,7 +265,7 @@ def test_only_the_first_pause_of_an_agent_has_its_place_in_the_ramp(agents: int,
     delays: dict[str, Any] = {"min_delay": 0.0, "max_delay": 0.5 if pauses else 0.0}
     without, with_it = (Scenario(agents=agents, operations_per_agent=200, ramp=one, **delays) for one in (0, ramp))
     for number, agent in enumerate(with_it.agent_names):
-        plain, ramped = (next(AgentPlan(one, agent).blocks()) for one in (without, with_it))
+        plain, ramped = (next(AgentSchedule(one, agent).blocks()) for one in (without, with_it))
         assert np.array_equal(plain.codes, ramped.codes)
         expected = np.zeros(200) if plain.pauses is None else plain.pauses.copy()
         expected[0] += ramp * number / agents

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 
 import pytest_nos_stress
 from pytest_nos_stress import Scenario
-from pytest_nos_stress.scenario.schedule import AgentPlan, PlanBlock
+from pytest_nos_stress.scenario.schedule import AgentSchedule, PlanBlock
 
 KINDS = Scenario().kinds.width
 OFF = Scenario().kinds.off
@@ -32,7 +32,7 @@ PAUSES = [0.094654539, 0.112353099, 0.077517354, 0.120610973]
 
 
 def plan(agent: str = "Ann", first: int = 0, count: int = 300, **settings: Any) -> PlanBlock:
-    return AgentPlan(Scenario(**{"agents": ["Ann", "Bob"], "seed": 7, **settings}), agent).block(first, count)
+    return AgentSchedule(Scenario(**{"agents": ["Ann", "Bob"], "seed": 7, **settings}), agent).block(first, count)
 
 
 def shares(block: PlanBlock) -> dict[int, float]:
@@ -57,7 +57,7 @@ def same(one: PlanBlock, other: PlanBlock) -> bool:
 def test_an_operations_plan_does_not_depend_on_those_planned_before_it(
     seed: int, agent: str, first: int, count: int
 ) -> None:
-    planner = AgentPlan(Scenario(agents=[agent], seed=seed), agent)
+    planner = AgentSchedule(Scenario(agents=[agent], seed=seed), agent)
     whole, part = planner.block(0, first + count), planner.block(first, count)
     assert whole.pauses is not None
     assert part.pauses is not None
@@ -68,15 +68,15 @@ def test_an_operations_plan_does_not_depend_on_those_planned_before_it(
 @settings(deadline=None)
 @given(seed=st.integers(), others=st.lists(st.text(min_size=1).filter(str.strip), unique=True, max_size=5))
 def test_other_agents_change_nothing(seed: int, others: list[str]) -> None:
-    alone = AgentPlan(Scenario(agents=["Ann"], seed=seed), "Ann").block(0, 200)
+    alone = AgentSchedule(Scenario(agents=["Ann"], seed=seed), "Ann").block(0, 200)
     crowd = [name for name in others if name != "Ann"]
-    among = AgentPlan(Scenario(agents=[*crowd, "Ann"], seed=seed), "Ann").block(0, 200)
+    among = AgentSchedule(Scenario(agents=[*crowd, "Ann"], seed=seed), "Ann").block(0, 200)
     assert same(alone, among)
 
 
 @pytest.mark.parametrize("operations", [1, 479, 480, 481, 5_000])
 def test_the_blocks_of_a_run_are_the_plan_from_the_first_operation_to_the_last(operations: int) -> None:
-    planner = AgentPlan(Scenario(agents=["Ann"], operations_per_agent=operations), "Ann")
+    planner = AgentSchedule(Scenario(agents=["Ann"], operations_per_agent=operations), "Ann")
     blocks = list(planner.blocks())
     assert [block.first for block in blocks] == np.cumsum([0, *(b.codes.size for b in blocks)]).tolist()[:-1]
     codes = np.concatenate([block.codes for block in blocks])
@@ -84,8 +84,8 @@ def test_the_blocks_of_a_run_are_the_plan_from_the_first_operation_to_the_last(o
 
 
 def test_a_run_by_duration_has_the_same_plan_without_end() -> None:
-    by_number = AgentPlan(Scenario(agents=["Ann"], operations_per_agent=2_000), "Ann").block(0, 2_000)
-    blocks = AgentPlan(Scenario(agents=["Ann"], duration=1), "Ann").blocks()
+    by_number = AgentSchedule(Scenario(agents=["Ann"], operations_per_agent=2_000), "Ann").block(0, 2_000)
+    blocks = AgentSchedule(Scenario(agents=["Ann"], duration=1), "Ann").blocks()
     codes = np.concatenate([next(blocks).codes for _ in range(3)])[:2_000]
     assert np.array_equal(codes, by_number.codes)
 
@@ -207,8 +207,8 @@ LISTED = [
 ]
 
 
-def listed(agent: str, **settings: Any) -> AgentPlan:
-    return AgentPlan(Scenario(operations=LISTED, **{"seed": 7, **settings}), agent)
+def listed(agent: str, **settings: Any) -> AgentSchedule:
+    return AgentSchedule(Scenario(operations=LISTED, **{"seed": 7, **settings}), agent)
 
 
 def test_the_plan_of_a_list_is_what_it_says_of_each_agent() -> None:
@@ -230,7 +230,7 @@ def test_what_is_drawn_otherwise_changes_nothing_of_a_list() -> None:
 
 
 def test_an_agent_that_is_in_no_row_has_no_plan() -> None:
-    planner = AgentPlan(Scenario(agents=["Ann", "Bob", "Cy"], operations=LISTED), "Cy")
+    planner = AgentSchedule(Scenario(agents=["Ann", "Bob", "Cy"], operations=LISTED), "Cy")
     assert list(planner.blocks()) == []
 
 
@@ -248,7 +248,7 @@ def test_the_ranks_of_a_list_are_its_places() -> None:
 
 def test_drawn_ranks_grow_belong_to_agent_and_seed_and_change_no_plan() -> None:
     def ranks(agent: str, seed: int) -> list[int]:
-        return list(itertools.islice(AgentPlan(Scenario(agents=["Ann", "Bob"], seed=seed), agent).ranks(), 50))
+        return list(itertools.islice(AgentSchedule(Scenario(agents=["Ann", "Bob"], seed=seed), agent).ranks(), 50))
 
     assert ranks("Ann", 1) == ranks("Ann", 1)
     assert len({tuple(ranks(agent, seed)) for agent in ("Ann", "Bob") for seed in (1, 2)}) == 4
@@ -257,7 +257,7 @@ def test_drawn_ranks_grow_belong_to_agent_and_seed_and_change_no_plan() -> None:
 
 
 def test_a_plan_without_faults_has_the_tasks_and_think_times_of_the_plan_and_no_fault() -> None:
-    planner = AgentPlan(
+    planner = AgentSchedule(
         Scenario(agents=["Ann"], seed=7, missing_data_prob=0.5, failure_prob=0.5, failure_mode="mixed"), "Ann"
     )
     blocks = list(itertools.islice(planner.blocks_without_faults(30), 4))

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 
-class Options(Mapping[str, Any]):
+class FrozenDict(Mapping[str, Any]):
     """A mapping that never changes. Mappings in it are options too, lists are tuples."""
 
     __slots__ = ("_hash", "_values")
@@ -30,22 +30,22 @@ class Options(Mapping[str, Any]):
     def __repr__(self) -> str:
         return repr(self._values)
 
-    def __reduce__(self) -> tuple[type[Options], tuple[dict[str, Any]]]:
-        return Options, (self._values,)
+    def __reduce__(self) -> tuple[type[FrozenDict], tuple[dict[str, Any]]]:
+        return FrozenDict, (self._values,)
 
 
-def plain(value: Any) -> Any:
+def to_json_types(value: Any) -> Any:
     """Options as JSON types."""
     if isinstance(value, Mapping):
-        return {name: plain(one) for name, one in value.items()}
+        return {name: to_json_types(one) for name, one in value.items()}
     if isinstance(value, (tuple, list)):
-        return [plain(one) for one in value]
+        return [to_json_types(one) for one in value]
     return value
 
 
 def _frozen(value: Any) -> Any:
     if isinstance(value, Mapping):
-        return Options(value)
+        return FrozenDict(value)
     if isinstance(value, (tuple, list)):
         return tuple(_frozen(one) for one in value)
     hash(value)

@@ -4,50 +4,38 @@ from __future__ import annotations
 
 import re
 import shlex
-import traceback
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
-from types import TracebackType
-from typing import Final
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    pass
+
 
 # C0 and C1 controls, DEL, the Unicode line separators, the bidirectional overrides and lone surrogates.
 _UNSAFE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _LONGEST_NAME: Final = 150
 _LONGEST_MESSAGE: Final = 2_000
-_LONGEST_TRACEBACK: Final = 10_000
-_CALLERS: Final = (
-    "contextlib",
-    "pytest_nos_stress.run.agent",
-    "pytest_nos_stress.run.checks",
-    "pytest_nos_stress.engines.asyncio_engine",
-    "pytest_nos_stress.engines.threads",
-    "pytest_nos_stress.engines.virtual.actor",
-    "pytest_nos_stress.engines.virtual.engine",
-    "pytest_nos_stress.faults.call_faults",
-    "pytest_nos_stress.faults.transport",
-    "pytest_nos_stress.plugin.simulator_fixture",
-    "pytest_nos_stress.run.context",
-)
 
 
-def one_line(text: str) -> str:
+def escape_controls(text: str) -> str:
     """The text with each control character escaped as Python would write it."""
     return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
-def lines(text: str) -> str:
+def escape_keep_newlines(text: str) -> str:
     """The text with its control characters escaped, line ends and tabs kept."""
-    return "\n".join("\t".join(map(one_line, line.split("\t"))) for line in text.split("\n"))
+    return "\n".join("\t".join(map(escape_controls, line.split("\t"))) for line in text.split("\n"))
 
 
 def shell_command(parts: Iterable[str]) -> str:
     """Words as a command for bash, on one line: those with control characters are quoted as ``$'...'``."""
-    return " ".join(shlex.quote(part) if one_line(part) == part else _ansi_c_quoted(part) for part in parts)
+    return " ".join(shlex.quote(part) if escape_controls(part) == part else _ansi_c_quoted(part) for part in parts)
 
 
 def _ansi_c_quoted(word: str) -> str:
     quoted = word.replace("\\", "\\\\").replace("'", "\\'")
-    return f"$'{one_line(quoted)}'"
+    return f"$'{escape_controls(quoted)}'"
 
 
 def table(rows: Sequence[Sequence[str]], indent: str = "  ") -> list[str]:
@@ -77,26 +65,6 @@ def error_message(error: BaseException) -> str:
         return f"<str() of this exception raised {type(broken).__name__}>"
 
 
-def from_target_on(error: BaseException) -> TracebackType | None:
-    """The exception's traceback without the frames of those here who called the target."""
-    tail = error.__traceback__
-    while tail is not None and tail.tb_frame.f_globals.get("__name__") in _CALLERS:
-        tail = tail.tb_next
-    return tail
-
-
-def error_traceback(error: BaseException) -> str:
-    """The formatted traceback from the target's first frame on, bounded in length."""
-    try:
-        text = "".join(traceback.format_exception(type(error), error, from_target_on(error)))
-    except BaseException as broken:
-        return f"<formatting this traceback raised {type(broken).__name__}>"
-    if len(text) <= _LONGEST_TRACEBACK:
-        return text
-    half = _LONGEST_TRACEBACK // 2
-    return f"{text[:half]}\n[...]\n{text[-half:]}"
-
-
 def safe_name(test_id: str) -> str:
     """A test id as the name of one directory: readable, and different for different ids.
 
@@ -113,3 +81,12 @@ def safe_name(test_id: str) -> str:
 
 def _is_safe(character: str) -> bool:
     return character.isascii() and (character.isalnum() or character in "_.-[]")
+
+
+def safe_repr(value: Any) -> str:
+    try:
+        text = repr(value)
+    except Exception:
+        text = f"<{type(value).__name__}>"
+    text = " ".join(text.split())
+    return text if len(text) <= 120 else f"{text[:117]}..."

@@ -13,25 +13,17 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from pytest_nos_stress._internal.text import safe_repr
+from pytest_nos_stress.errors import SettingError, UnknownSetting
+
 if TYPE_CHECKING:
-    from .validators import Kind
+    from pytest_nos_stress._internal.validation import OptionType
 
 UNSET = object()
 """What an ini key has that no ini file gives."""
 
-DEFAULT_AGENTS = ("StockAgent_A", "ForexAgent_B", "CryptoAgent_C", "ArbitrageAgent_D")
-DEFAULT_TASKS = ("buy", "sell", "hedge", "rebalance")
-
-
-class SettingError(ValueError):
-    """A setting that is not allowed: one line with the setting, the value and what is allowed."""
-
 
 SettingError.__module__ = "pytest_nos_stress"  # where users import it from
-
-
-class UnknownSetting(SettingError, TypeError):
-    """A keyword that is no setting. Also a ``TypeError``, which is what Python raises for one."""
 
 
 class Setting:
@@ -64,10 +56,14 @@ class Setting:
         self.metavar = metavar
 
     @property
-    def kind(self) -> Kind:
+    def kind(self) -> OptionType:
+        from pytest_nos_stress._internal import validation
+        from pytest_nos_stress.scenario import fields
+
         from . import validators
 
-        kind: Kind = getattr(validators, self._kind)
+        homes = (validators, fields, validation)
+        kind: OptionType = next(vars(home)[self._kind] for home in homes if self._kind in vars(home))
         return kind
 
     @property
@@ -81,14 +77,14 @@ class Setting:
         Raises ``SettingError`` where it is not allowed; ``label`` is how the user spelled the setting
         (default: its name).
         """
-        from .validators import Refused
+        from pytest_nos_stress._internal.validation import InvalidValue
 
         try:
             return self.kind.check(value)
         except SettingError as error:
-            reason = str(error).removeprefix(f"{self.name}={shown(value)}: ").removeprefix(f"{self.name}: ")
+            reason = str(error).removeprefix(f"{self.name}={safe_repr(value)}: ").removeprefix(f"{self.name}: ")
             raise _error(label or self.name, value, reason) from None
-        except Refused as reason:
+        except InvalidValue as reason:
             raise _error(label or self.name, value, f"{reason}; allowed: {self.kind.allowed}") from None
         except (TypeError, ValueError, OverflowError):
             raise _error(label or self.name, value, f"must be {self.kind.allowed}") from None
@@ -105,23 +101,14 @@ class Setting:
 
 
 def _error(label: str, value: Any, reason: str) -> SettingError:
-    return SettingError(f"{label}={shown(value)}: {reason}")
-
-
-def shown(value: Any) -> str:
-    try:
-        text = repr(value)
-    except Exception:
-        text = f"<{type(value).__name__}>"
-    text = " ".join(text.split())
-    return text if len(text) <= 120 else f"{text[:117]}..."
+    return SettingError(f"{label}={safe_repr(value)}: {reason}")
 
 
 SETTINGS: tuple[Setting, ...] = (
     Setting(
         "agents",
         "AGENTS",
-        DEFAULT_AGENTS,
+        ("StockAgent_A", "ForexAgent_B", "CryptoAgent_C", "ArbitrageAgent_D"),
         "agents: a count (Agent_1, Agent_2, ...) or names, comma-separated",
         "--stress-agents",
         metavar="N|NAMES",
@@ -132,7 +119,7 @@ SETTINGS: tuple[Setting, ...] = (
         "TASKS",
         None,
         "tasks, comma-separated, with weights where wanted: buy=3,sell=1 "
-        f"(default: {','.join(DEFAULT_TASKS)}, or the keys of a target that is a mapping)",
+        "(default: buy,sell,hedge,rebalance, or the keys of a target that is a mapping)",
         "--stress-tasks",
         metavar="NAMES",
         several=True,
@@ -468,4 +455,4 @@ def find(name: str) -> Setting:
 
     near = difflib.get_close_matches(name, BY_NAME, 1)
     hint = f"did you mean {near[0]!r}?" if near else f"allowed: {', '.join(BY_NAME)}"
-    raise UnknownSetting(f"{shown(name)[1:-1]}: no such setting; {hint}")
+    raise UnknownSetting(f"{safe_repr(name)[1:-1]}: no such setting; {hint}")

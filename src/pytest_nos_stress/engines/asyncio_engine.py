@@ -20,10 +20,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final
 
-from pytest_nos_stress._internal.stacks import stack_of, stack_of_awaiting
+from pytest_nos_stress._internal.tracebacks import stack_of, stack_of_awaiting
 from pytest_nos_stress.errors import Abandoned
 
-from . import A, After, AsyncAgent, EngineAgent, LostAgent, Standstill, Unfinished
+from .base import A, After, AsyncAgent, DeadlockReport, EngineAgent, LostAgent, Unfinished
 
 _WATCH_INTERVAL: Final = 0.1
 _GRACE: Final = 1.3
@@ -79,7 +79,7 @@ class AsyncioEngine:
         self.unfinished: list[Unfinished] = []
         self.overdue: list[Unfinished] = []
         self.cut_short: list[Unfinished] = []
-        self.deadlock: Standstill | None = None
+        self.deadlock: DeadlockReport | None = None
         self.sequence: list[int] | None = None
         self._loop = loop
         self._loop_thread: int | None = None

@@ -13,10 +13,10 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final
 
-from pytest_nos_stress._internal.stacks import stack_of
-from pytest_nos_stress.config.options import SettingError
+from pytest_nos_stress._internal.tracebacks import stack_of
+from pytest_nos_stress.errors import SettingError
 
-from . import A, After, EngineAgent, LostAgent, Standstill, Unfinished
+from .base import A, After, DeadlockReport, EngineAgent, LostAgent, Unfinished
 from .safepoint import Safepoint
 
 _WATCH_INTERVAL: Final = 0.1
@@ -80,7 +80,7 @@ class ThreadsEngine:
         self.unfinished: list[Unfinished] = []
         self.overdue: list[Unfinished] = []
         self.cut_short: list[Unfinished] = []
-        self.deadlock: Standstill | None = None
+        self.deadlock: DeadlockReport | None = None
         self.sequence: list[int] | None = None
 
     def run(

@@ -13,7 +13,7 @@ from random import Random
 from typing import Any, Final, NamedTuple
 
 from .errors import BadClock, ExchangeNotAvailable, InjectedFault, RequestRejected, RequestTimeout
-from .mix import Kind
+from .mix import PlannedFault
 
 Steps = Generator[float | None, Any, Any]
 """A call step by step: each value is a time to wait in seconds, or None for the call itself, whose answer is
@@ -21,7 +21,7 @@ sent back (or its exception thrown in). The value returned is the answer.
 """
 
 
-class Course(NamedTuple):
+class CallEffect(NamedTuple):
     """The course of one call.
 
     ``before``: seconds until it is executed; ``times``: how often it is; ``after``: seconds until its caller
@@ -38,10 +38,10 @@ class Course(NamedTuple):
 
 SHORTEST_WAIT: Final = 1e-6
 """Seconds; to wait for less takes longer than that."""
-ORDINARY: Final = Course()
+ORDINARY: Final = CallEffect()
 
 
-def course_of(kind: Kind, draws: Callable[[], Random], *, timeout: float = 0.0) -> Course:
+def effect_of(kind: PlannedFault, draws: Callable[[], Random], *, timeout: float = 0.0) -> CallEffect:
     """The course that a fault gives a call.
 
     ``draws`` makes the generator that decides what the kind leaves open; ``timeout`` is how long a caller
@@ -54,34 +54,34 @@ def course_of(kind: Kind, draws: Callable[[], Random], *, timeout: float = 0.0) 
         case None:
             return ORDINARY
         case "lost_request":
-            return Course(timeout, 0, error=_of_kind(RequestTimeout("the request was lost"), kind))
+            return CallEffect(timeout, 0, error=_of_kind(RequestTimeout("the request was lost"), kind))
         case "lost_reply" | "lost_fill":
-            return Course(after=timeout, error=_of_kind(RequestTimeout("the reply was lost"), kind))
+            return CallEffect(after=timeout, error=_of_kind(RequestTimeout("the reply was lost"), kind))
         case "late_execution":
             error = _of_kind(RequestTimeout("no answer came in time"), kind)
-            return Course(float(given["timeout"]), 0, error=error, late=draws().uniform(*given["delay"]))
+            return CallEffect(float(given["timeout"]), 0, error=error, late=draws().uniform(*given["delay"]))
         case "unknown_state" | "unknown_state_lost":
             wait = draws().uniform(*given["delay"])
             error = _of_kind(RequestTimeout("unknown whether the request was executed"), kind)
-            return Course(times=1, after=wait, error=error) if kind.calls else Course(wait, 0, error=error)
+            return CallEffect(times=1, after=wait, error=error) if kind.calls else CallEffect(wait, 0, error=error)
         case "overload":
-            return Course(times=0, error=_of_kind(ExchangeNotAvailable("the exchange is overloaded"), kind))
+            return CallEffect(times=0, error=_of_kind(ExchangeNotAvailable("the exchange is overloaded"), kind))
         case "reject":
-            return Course(times=0, error=_of_kind(RequestRejected("the request was rejected"), kind))
+            return CallEffect(times=0, error=_of_kind(RequestRejected("the request was rejected"), kind))
         case "clock":
             message = "the request's timestamp is outside of what is accepted"
-            return Course(times=0, error=_of_kind(BadClock(message), kind))
+            return CallEffect(times=0, error=_of_kind(BadClock(message), kind))
         case "reject_but_filled":
-            return Course(error=_of_kind(RequestRejected("the request was rejected"), kind))
+            return CallEffect(error=_of_kind(RequestRejected("the request was rejected"), kind))
         case "late_status":
-            return Course(after=draws().uniform(*given["delay"]))
+            return CallEffect(after=draws().uniform(*given["delay"]))
         case "duplicate_ack":
-            return Course(times=2)
+            return CallEffect(times=2)
         case other:
             raise ValueError(f"{other!r} is no fault of a call")
 
 
-def follow(course: Course) -> Steps:
+def follow(course: CallEffect) -> Steps:
     """The steps of a course but for what is executed late."""
     answer = None
     if course.before:
@@ -95,7 +95,7 @@ def follow(course: Course) -> Steps:
     return answer
 
 
-def drive(
+def run_steps(
     steps: Steps,
     call: Callable[[], Any],
     sleep: Callable[[float], None],
@@ -121,12 +121,12 @@ def drive(
             wait = _advance(steps.throw, error)
             continue
         if sleep_async is not None and _only_awaited(answer):
-            return drive_async(steps, call, sleep_async, answer)
+            return run_steps_async(steps, call, sleep_async, answer)
         wait = _advance(steps.send, answer)
     return wait.value
 
 
-async def drive_async(
+async def run_steps_async(
     steps: Steps,
     call: Callable[[], Any],
     sleep: Callable[[float], Any],
@@ -169,7 +169,7 @@ def _advance(step: Callable[[Any], float | None], given: Any) -> float | _Answer
         return _Answer(end.value)
 
 
-def _of_kind(error: InjectedFault, kind: Kind) -> InjectedFault:
+def _of_kind(error: InjectedFault, kind: PlannedFault) -> InjectedFault:
     """The error with the fault's name and the broker's codes."""
     given: Mapping[str, Any] = kind.parameters
     error.kind = str(kind.shown)

@@ -18,9 +18,9 @@ from collections.abc import Callable, Iterable, Mapping
 from numbers import Number
 from typing import Any, Final, NamedTuple
 
-from pytest_nos_stress._internal.frozen import Options
-from pytest_nos_stress.config.validators import LONGEST_SECONDS, Refused
-from pytest_nos_stress.config.validators import seconds as seconds_of
+from pytest_nos_stress._internal.frozen import FrozenDict
+from pytest_nos_stress._internal.validation import LONGEST_SECONDS, InvalidValue
+from pytest_nos_stress._internal.validation import seconds as seconds_of
 
 Parameters = Mapping[str, Any]
 
@@ -57,7 +57,7 @@ CALL_FAULTS: Final[Mapping[str, Parameters]] = {
 }
 """Faults of single calls, drawn for each, and their parameters; times are in seconds."""
 
-STATES: Final[Mapping[str, Parameters]] = {
+STATEFUL_FAULTS: Final[Mapping[str, Parameters]] = {
     "rate_limit": {"limit": 6000, "per": 60.0, "tolerated": 10, "ban": 120.0, **_ANSWER},
     "maintenance": {"at": 60.0, "lasts": 10.0, **_ANSWER},
 }
@@ -117,59 +117,59 @@ class Weighted(NamedTuple):
     parameters: Parameters
 
 
-def check_missing_data(value: Any) -> Options | None:
+def check_missing_data(value: Any) -> FrozenDict | None:
     """The kinds of missing data with their weights. Raises ``Refused`` or ``ValueError``."""
     if value is None:
         return None
     if isinstance(value, str):
         value = {value: 1}
-    options = Options(_builtin(_mapping(value)))
+    options = FrozenDict(_builtin(_mapping(value)))
     if not options:
-        raise Refused("there are no kinds")
+        raise InvalidValue("there are no kinds")
     _check_kinds(options, MISSING_DATA, {})
     _check_weights(options, MISSING_DATA)
     return options
 
 
-def check_faults(value: Any) -> str | Options | None:
+def check_faults(value: Any) -> str | FrozenDict | None:
     """A profile's name, or faults with their weights. Raises ``Refused`` or ``ValueError``."""
     if value is None:
         return None
     if isinstance(value, str):
         if value not in PROFILES and value not in CALL_FAULTS:
             _refuse_name(value, PROFILES, "profile")
-        return value if value in PROFILES else Options({value: 1})
-    options = Options(_builtin(_with_profile(_mapping(value))))
+        return value if value in PROFILES else FrozenDict({value: 1})
+    options = FrozenDict(_builtin(_with_profile(_mapping(value))))
     if not options:
-        raise Refused("there are no faults")
+        raise InvalidValue("there are no faults")
     base = options.get(_PROFILE)
     if base is not None and base not in PROFILES:
         _refuse_name(base, PROFILES, "profile")
-    _check_kinds(_without(options, (_PROFILE,)), CALL_FAULTS, STATES)
+    _check_kinds(_without(options, (_PROFILE,)), CALL_FAULTS, STATEFUL_FAULTS)
     _check_weights(_named(options), CALL_FAULTS)
     return options
 
 
-def missing_data(value: Options | None) -> tuple[Weighted, ...]:
+def missing_data(value: FrozenDict | None) -> tuple[Weighted, ...]:
     """The kinds a setting's value stands for."""
     return _weighted({"unavailable": 1} if value is None else value, MISSING_DATA)
 
 
-def call_faults(value: str | Options | None) -> tuple[Weighted, ...]:
+def call_faults(value: str | FrozenDict | None) -> tuple[Weighted, ...]:
     """The drawn faults a setting's value stands for; none where there is no value."""
     return _weighted(_named(value), CALL_FAULTS)
 
 
-def states(value: str | Options | None) -> dict[str, Parameters]:
+def stateful_faults(value: str | FrozenDict | None) -> dict[str, Parameters]:
     """The faults all calls share that a setting's value stands for."""
     return {
-        name: _complete(STATES[name], given if isinstance(given, Mapping) else {})
+        name: _complete(STATEFUL_FAULTS[name], given if isinstance(given, Mapping) else {})
         for name, given in _named(value).items()
-        if name in STATES and given is not False
+        if name in STATEFUL_FAULTS and given is not False
     }
 
 
-def _named(value: str | Options | None) -> Mapping[str, Any]:
+def _named(value: str | FrozenDict | None) -> Mapping[str, Any]:
     if value is None:
         return {}
     if isinstance(value, str):
@@ -203,7 +203,7 @@ def _with_profile(value: Mapping[str, Any]) -> Mapping[str, Any]:
     """A profile that is named among the faults (``binance,reject=0`` on a command line) is one to begin with."""
     name = next((name for name in value if name in PROFILES), None)
     if name is not None and value[name] != 1:
-        raise Refused(f"{name!r} is a profile, which has no weight")
+        raise InvalidValue(f"{name!r} is a profile, which has no weight")
     return value if name is None else {_PROFILE: name, **_without(value, (name,))}
 
 
@@ -247,7 +247,7 @@ def _check_kinds(
 def _check_weights(named: Mapping[str, Any], drawn: Mapping[str, Parameters]) -> None:
     weights = [_weight(named[name]) for name in named if name in drawn]
     if weights and not any(weights):
-        raise Refused("all weights are 0")
+        raise InvalidValue("all weights are 0")
 
 
 def _weight(value: Any) -> float:
@@ -258,7 +258,7 @@ def _check_drawn(name: str, value: Any, known: Parameters) -> None:
     parameters = dict(value) if isinstance(value, Mapping) else {"weight": value}
     weight = parameters.pop("weight", 1)
     if isinstance(weight, (bool, str)) or not _holds(lambda: 0 <= float(weight) < math.inf):
-        raise Refused(f"the weight of {name!r} is {weight!r}, not a number from 0 up")
+        raise InvalidValue(f"the weight of {name!r} is {weight!r}, not a number from 0 up")
     _check_parameters(name, parameters, known)
 
 
@@ -266,19 +266,19 @@ def _check_state(name: str, value: Any, known: Parameters) -> None:
     if isinstance(value, Mapping):
         _check_parameters(name, value, known)
     elif not isinstance(value, bool):
-        raise Refused(f"{name!r} is {value!r}, not True, False or a mapping of {', '.join(known)}")
+        raise InvalidValue(f"{name!r} is {value!r}, not True, False or a mapping of {', '.join(known)}")
 
 
 def _check_parameters(name: str, given: Mapping[str, Any], known: Parameters) -> None:
     for parameter, value in given.items():
         if parameter not in known:
             allowed = ", ".join(known) or "none"
-            raise Refused(f"{name!r} has no parameter {parameter!r}; there are: {allowed}")
+            raise InvalidValue(f"{name!r} has no parameter {parameter!r}; there are: {allowed}")
         label = f"{parameter!r} of {name!r}"
         if parameter not in _ANSWER:
             _check_parameter(label, value, known[parameter], parameter)
         elif value is not None and (isinstance(value, bool) or not isinstance(value, (int, str))):
-            raise Refused(f"{label} is {value!r}, not a whole number or a text")
+            raise InvalidValue(f"{label} is {value!r}, not a whole number or a text")
 
 
 _SHARES: Final = ("executed", "share")
@@ -294,17 +294,17 @@ def _check_parameter(label: str, value: Any, default: Any, parameter: str) -> No
         if len(pair) != 2 or not _holds(
             lambda: 0 <= seconds_of(pair[0]) <= seconds_of(pair[1]) <= LONGEST_SECONDS
         ):
-            raise Refused(f"{label} is {value!r}, not a number from 0 up or a pair of them in order")
+            raise InvalidValue(f"{label} is {value!r}, not a number from 0 up or a pair of them in order")
     elif parameter in _SHARES:
         if not _holds(lambda: 0 <= seconds_of(value) <= 1):
-            raise Refused(f"{label} is {value!r}, not from 0 to 1")
+            raise InvalidValue(f"{label} is {value!r}, not from 0 to 1")
     else:
         least = _LEAST.get(parameter, 0.0)
         most = _MOST_REQUESTS if isinstance(default, int) else LONGEST_SECONDS
         if not _holds(lambda: least <= seconds_of(value) <= most):
-            raise Refused(f"{label} is {value!r}, not a number from {least:g} up, at most {most:g}")
+            raise InvalidValue(f"{label} is {value!r}, not a number from {least:g} up, at most {most:g}")
         if isinstance(default, int) and int(float(value)) != float(value):
-            raise Refused(f"{label} is {value!r}, not a whole number")
+            raise InvalidValue(f"{label} is {value!r}, not a whole number")
 
 
 def _holds(condition: Callable[[], bool]) -> bool:
@@ -328,4 +328,4 @@ def _refuse_name(name: Any, known: Iterable[str], what: str) -> None:
     names = list(known)
     near = difflib.get_close_matches(str(name), names, 1)
     hint = f"did you mean {near[0]!r}? " if near else ""
-    raise Refused(f"no such {what} {name!r}; {hint}there are {', '.join(names)}")
+    raise InvalidValue(f"no such {what} {name!r}; {hint}there are {', '.join(names)}")

@@ -19,34 +19,34 @@ from contextlib import contextmanager
 from random import Random
 from typing import TYPE_CHECKING, Any, Final
 
-from pytest_nos_stress._internal.seeding import random_of
-from pytest_nos_stress.config.options import SettingError
+from pytest_nos_stress._internal.seeding import derived_rng
+from pytest_nos_stress.errors import SettingError
 
-from .call_faults import Course, course_of, drive, drive_async, follow
+from .call_faults import CallEffect, effect_of, follow, run_steps, run_steps_async
 from .errors import InjectedFault, NetworkFault
-from .mix import CALL, Kind
-from .rate_limits import Limits
+from .mix import CALL, PlannedFault
+from .rate_limits import RateLimits
 from .suspension import are_suspended
 
 if TYPE_CHECKING:
-    from pytest_nos_stress.run.context import World
+    from pytest_nos_stress.run.context import RunContext
 
 _OF_STREAMS: Final = ("lost_fill", "duplicate_ack")
 _NOT_METHODS: Final = ("__call__", "__iter__", "__next__", "__aiter__", "__anext__")
-_running: Final[list[World]] = []
+_running: Final[list[RunContext]] = []
 
 
-class Wire:
+class ClientInterceptor:
     """What one client's calls meet. ``methods``: the names of those that meet faults; None: all public ones."""
 
     def __init__(self, number: int, methods: frozenset[str] | None) -> None:
-        self._world: World | None = None
+        self._world: RunContext | None = None
         self._number = number
         self._methods = methods
         self._lock = threading.Lock()
         self._outside = itertools.count()
         self._late: list[tuple[float, Callable[[], Any]]] = []
-        self._limits: Limits | None = None
+        self._limits: RateLimits | None = None
         self.is_used = False
         """Whether a call was made in the last run."""
         self.first_faults: dict[tuple[str, int], str] = {}
@@ -54,7 +54,7 @@ class Wire:
         self.met: Counter[str] = Counter()
         """The faults that calls have met in the last run, by name."""
 
-    def connect(self, world: World, limits: Limits | None) -> None:
+    def connect(self, world: RunContext, limits: RateLimits | None) -> None:
         """A run begins. Raises ``SettingError`` while another one goes on."""
         with self._lock:
             if self._world is not None:
@@ -89,7 +89,7 @@ class Wire:
             _execute(late)
         course = self._course(world, call)
         sleep = time.sleep if world.awaits else world.clock.sleep
-        return drive(follow(course), call, sleep, asyncio.sleep)
+        return run_steps(follow(course), call, sleep, asyncio.sleep)
 
     async def call_async(self, method: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Make a call of an async method in this coroutine."""
@@ -99,7 +99,7 @@ class Wire:
             return await call()
         for late in self._take_late(world.elapsed()):
             await _execute_async(late)
-        return await drive_async(follow(self._course(world, call)), call, asyncio.sleep)
+        return await run_steps_async(follow(self._course(world, call)), call, asyncio.sleep)
 
     def copies(self) -> int:
         """How often the next item of a stream is given: not at all, once or twice. Raises where it is cut."""
@@ -107,7 +107,7 @@ class Wire:
         if world is None:
             return 1
         kind, random = self._draw(world)
-        error = None if kind.fault in _OF_STREAMS else course_of(kind, lambda: random).error
+        error = None if kind.fault in _OF_STREAMS else effect_of(kind, lambda: random).error
         if isinstance(error, NetworkFault):
             raise self._noted(error)
         if kind.fault not in _OF_STREAMS:
@@ -115,15 +115,15 @@ class Wire:
         self._note(str(kind.fault))
         return 0 if kind.fault == "lost_fill" else 2
 
-    def _course(self, world: World, call: Callable[[], Any]) -> Course:
+    def _course(self, world: RunContext, call: Callable[[], Any]) -> CallEffect:
         """What is planned for a call made now. Raises the refusal of a limit."""
         kind, random = self._draw(world)
         refusal = None if self._limits is None or kind.switched_off else self._limits.refusal(world.elapsed())
         if refusal is not None:
             raise self._noted(refusal)
         if kind.fault in _OF_STREAMS:
-            return course_of(kind._replace(fault=None), lambda: random)
-        course = course_of(kind, lambda: random)
+            return effect_of(kind._replace(fault=None), lambda: random)
+        course = effect_of(kind, lambda: random)
         if course.error is not None:
             self._noted(course.error)
         elif kind.fault is not None:
@@ -133,7 +133,7 @@ class Wire:
                 self._late.append((world.elapsed() + course.before + course.late, call))
         return course
 
-    def _world_of_call(self) -> World | None:
+    def _world_of_call(self) -> RunContext | None:
         """The world whose faults a call made now meets; None where it meets none."""
         if are_suspended():
             return None
@@ -143,13 +143,13 @@ class Wire:
             )
         return self._world
 
-    def _draw(self, world: World) -> tuple[Kind, Random]:
+    def _draw(self, world: RunContext) -> tuple[PlannedFault, Random]:
         """What is planned for a call made now, and the generator for what that leaves open."""
-        from pytest_nos_stress.run.context import CURRENT
+        from .context import CURRENT_OPERATION
 
         self.is_used = True
         kinds = world.kinds
-        current = CURRENT.get()
+        current = CURRENT_OPERATION.get()
         where: tuple[Any, ...]
         if current is None:
             where, number = (), next(self._outside)
@@ -158,7 +158,7 @@ class Wire:
             number = current.calls.get(self, 0)
             current.calls[self] = number + 1
             where = (agent.name, index)
-        random = random_of("client", world.scenario.seed, self._number, *where, number)
+        random = derived_rng("client", world.scenario.seed, self._number, *where, number)
         if not world.faults_take_place(current):
             return kinds.all[kinds.off], random
         if world.scenario.planned is not None:
@@ -197,10 +197,10 @@ def a_run_goes_on() -> bool:
 
 
 @contextmanager
-def connected(wires: Iterable[Wire], world: World) -> Iterator[None]:
+def connected(wires: Iterable[ClientInterceptor], world: RunContext) -> Iterator[None]:
     """In the block, calls by these wires meet what is planned in the world, and share its exchange's limits."""
-    limits = Limits.of(world.scenario.faults)
-    joined: list[Wire] = []
+    limits = RateLimits.of(world.scenario.faults)
+    joined: list[ClientInterceptor] = []
     _running.append(world)
     try:
         for wire in wires:

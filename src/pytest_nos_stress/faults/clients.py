@@ -22,9 +22,10 @@ from types import AsyncGeneratorType, BuiltinFunctionType, FunctionType, Generat
 from typing import Any, Final, cast
 
 from pytest_nos_stress._internal.callables import code_of_call, is_coroutine_function
-from pytest_nos_stress.config.options import SettingError, shown
+from pytest_nos_stress._internal.text import safe_repr
+from pytest_nos_stress.errors import SettingError
 
-from .client_faults import Wire
+from .client_faults import ClientInterceptor
 
 _FUNCTIONS: Final = (FunctionType, MethodType, BuiltinFunctionType, functools.partial)
 _VALUES: Final = (str, bytes, int, float, complex, bool, type(None), dict, list, tuple, set, frozenset)
@@ -34,7 +35,7 @@ _PASSED_THROUGH: Final = (*_VALUES, type, PurePath, IOBase)
 class FlakyClient:
     """Stands in front of a client. Made by ``flaky``; its attributes are those of the client."""
 
-    def __init__(self, client: Any, wire: Wire) -> None:
+    def __init__(self, client: Any, wire: ClientInterceptor) -> None:
         object.__setattr__(self, "_flaky_client", client)
         object.__setattr__(self, "_flaky_wire", wire)
         object.__setattr__(self, "_flaky_stream", None)
@@ -44,7 +45,7 @@ class FlakyClient:
         return cast(type[Any], _client_of(self).__class__)
 
     def __getattr__(self, name: str) -> Any:
-        client, wire = _client_of(self), wire_of(self)
+        client, wire = _client_of(self), interceptor_of(self)
         value = getattr(client, name)
         if isinstance(value, _PASSED_THROUGH) or not wire.is_faulty(name):
             return value
@@ -69,9 +70,9 @@ class _FlakyAnswer(FlakyClient):
         return getattr(_client_of(self), name)
 
 
-def wire_of(client: Any) -> Wire:
+def interceptor_of(client: Any) -> ClientInterceptor:
     """The wire of a flaky client. Raises ``AttributeError`` for anything else."""
-    return cast(Wire, object.__getattribute__(client, "_flaky_wire"))
+    return cast(ClientInterceptor, object.__getattribute__(client, "_flaky_wire"))
 
 
 def flaky(client: Any, methods: Iterable[str] | None = None, *, number: int = 1) -> Any:
@@ -82,26 +83,26 @@ def flaky(client: Any, methods: Iterable[str] | None = None, *, number: int = 1)
     called.
     """
     if type(client) in _VALUES:
-        raise SettingError(f"flaky: client={shown(client)}: must be an object with methods, or a function")
+        raise SettingError(f"flaky: client={safe_repr(client)}: must be an object with methods, or a function")
     names = None if methods is None else _checked(client, methods)
-    return _in_front_of(client, Wire(number, names))
+    return _in_front_of(client, ClientInterceptor(number, names))
 
 
 def _checked(client: Any, methods: Any) -> frozenset[str]:
     names = [methods] if isinstance(methods, str) else list(methods) if isinstance(methods, Iterable) else []
     if not names:
-        raise SettingError(f"flaky: methods={shown(methods)}: must be a list of names of methods")
+        raise SettingError(f"flaky: methods={safe_repr(methods)}: must be a list of names of methods")
     for name in names:
         value = getattr(client, name, None) if isinstance(name, str) else None
         if value is None:
             able = [one for one in dir(client) if not one.startswith("_") and callable(getattr(client, one, None))]
             raise SettingError(
-                f"flaky: methods={shown(names)}: {type(client).__name__} has no method {shown(name)}; "
+                f"flaky: methods={safe_repr(names)}: {type(client).__name__} has no method {safe_repr(name)}; "
                 f"there are {', '.join(able[:10]) or 'none'}"
             )
         if not callable(value):
             raise SettingError(
-                f"flaky: methods={shown(names)}: {name!r} of {type(client).__name__} is {shown(value)}, "
+                f"flaky: methods={safe_repr(names)}: {name!r} of {type(client).__name__} is {safe_repr(value)}, "
                 "which cannot be called"
             )
     return frozenset(names)
@@ -118,13 +119,13 @@ def _library(value: Any) -> str:
     return str(type(value).__module__).partition(".")[0]
 
 
-def _in_front_of(client: Any, wire: Wire, base: type[Any] = FlakyClient) -> Any:
+def _in_front_of(client: Any, wire: ClientInterceptor, base: type[Any] = FlakyClient) -> Any:
     """With those special methods that the client's type has: the language looks there for them."""
     special = {name: made for name, made in _SPECIAL.items() if getattr(type(client), name, None) is not None}
     return type("FlakyClient", (base,), special)(client, wire)
 
 
-def _method(method: Callable[..., Any], wire: Wire) -> Callable[..., Any]:
+def _method(method: Callable[..., Any], wire: ClientInterceptor) -> Callable[..., Any]:
     if is_coroutine_function(method):
 
         @_as(method)
@@ -153,7 +154,7 @@ def _as(method: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return functools.wraps(method, () if not has_name else functools.WRAPPER_ASSIGNMENTS, ())
 
 
-def _flaky_answer(answer: Any, wire: Wire) -> Any:
+def _flaky_answer(answer: Any, wire: ClientInterceptor) -> Any:
     """An answer with items, or one that is entered."""
     if (
         isinstance(answer, _PASSED_THROUGH)
@@ -171,12 +172,12 @@ def _flaky_answer(answer: Any, wire: Wire) -> Any:
     return answer
 
 
-def _items(stream: Iterator[Any], wire: Wire) -> Iterator[Any]:
+def _items(stream: Iterator[Any], wire: ClientInterceptor) -> Iterator[Any]:
     for item in stream:
         yield from itertools.repeat(item, wire.copies())
 
 
-async def _items_async(stream: Any, wire: Wire) -> Any:
+async def _items_async(stream: Any, wire: ClientInterceptor) -> Any:
     async for item in stream:
         for _ in range(wire.copies()):
             yield item
@@ -186,31 +187,31 @@ def _client_of(flaky_client: Any) -> Any:
     return object.__getattribute__(flaky_client, "_flaky_client")
 
 
-def _stream_of(flaky_client: Any, items: Callable[[Any, Wire], Any]) -> Any:
+def _stream_of(flaky_client: Any, items: Callable[[Any, ClientInterceptor], Any]) -> Any:
     """The client's items; one stream for a client that is an iterator itself."""
     stream = object.__getattribute__(flaky_client, "_flaky_stream")
     if stream is None:
-        stream = items(_client_of(flaky_client), wire_of(flaky_client))
+        stream = items(_client_of(flaky_client), interceptor_of(flaky_client))
         object.__setattr__(flaky_client, "_flaky_stream", stream)
     return stream
 
 
 def _iterate(self: Any) -> Any:
-    client, wire = _client_of(self), wire_of(self)
+    client, wire = _client_of(self), interceptor_of(self)
     if not wire.is_faulty("__iter__"):
         return iter(client)
     return self if hasattr(type(client), "__next__") else _items(iter(client), wire)
 
 
 def _iterate_async(self: Any) -> Any:
-    client, wire = _client_of(self), wire_of(self)
+    client, wire = _client_of(self), interceptor_of(self)
     if not wire.is_faulty("__aiter__"):
         return client.__aiter__()
     return self if hasattr(type(client), "__anext__") else _items_async(client, wire)
 
 
 def _call(self: Any, *args: Any, **kwargs: Any) -> Any:
-    client, wire = _client_of(self), wire_of(self)
+    client, wire = _client_of(self), interceptor_of(self)
     if not wire.is_faulty("__call__"):
         return client(*args, **kwargs)
     if is_coroutine_function(client):
@@ -222,7 +223,7 @@ def _entered(flaky_client: Any, value: Any) -> Any:
     """What a context manager is entered as, with calls that meet faults."""
     if isinstance(value, _PASSED_THROUGH):
         return value
-    return _in_front_of(value, wire_of(flaky_client))
+    return _in_front_of(value, interceptor_of(flaky_client))
 
 
 async def _enter_async(self: Any) -> Any:

@@ -28,7 +28,7 @@ _99TH_PERCENTILE: Final = NormalDist().inv_cdf(0.99)
 _TICK: Final = 0.01
 
 
-class BrokenFeed:
+class FaultyFeed:
     """The market of an operation through a feed that is in order: what kinds of missing data begin from."""
 
     def __init__(
@@ -64,7 +64,7 @@ class BrokenFeed:
         return self._random.uniform(*self._parameters[name])
 
 
-class Stale(BrokenFeed):
+class Stale(FaultyFeed):
     """Everything is as it was ``age`` seconds ago; only the timestamps tell."""
 
     def __init__(self, *args: Any) -> None:
@@ -97,7 +97,7 @@ class Halt(Stale):
         return True
 
 
-class Gap(BrokenFeed):
+class Gap(FaultyFeed):
     """``length`` updates were lost: trades' numbers jump, and the quote is the one before the gap."""
 
     def __init__(self, *args: Any) -> None:
@@ -116,7 +116,7 @@ class Gap(BrokenFeed):
         return arrived[-count:] if count else []
 
 
-class Disconnect(BrokenFeed):
+class Disconnect(FaultyFeed):
     """The connection is down for ``lasts`` seconds; an operation that waits so long has data again."""
 
     def __init__(self, *args: Any) -> None:
@@ -130,7 +130,7 @@ class Disconnect(BrokenFeed):
         return now
 
 
-class Undefined(BrokenFeed):
+class Undefined(FaultyFeed):
     """One of bid, ask and last, or all of them, are what the feed sends for "no price"."""
 
     def __init__(self, *args: Any) -> None:
@@ -152,7 +152,7 @@ class Undefined(BrokenFeed):
         return bars
 
 
-class BadTimestamp(BrokenFeed):
+class BadTimestamp(FaultyFeed):
     """Timestamps are off by up to ``skew`` seconds, at least by half of them, and the last two trades are
     swapped.
     """
@@ -172,7 +172,7 @@ class BadTimestamp(BrokenFeed):
         return trades
 
 
-class Duplicate(BrokenFeed):
+class Duplicate(FaultyFeed):
     """The last ``length`` trades come twice, as after a reconnect; the quote is the one before the newest."""
 
     def __init__(self, *args: Any) -> None:
@@ -188,7 +188,7 @@ class Duplicate(BrokenFeed):
         return [*trades, *trades[-self._length :]]
 
 
-class Crossed(BrokenFeed):
+class Crossed(FaultyFeed):
     """The bid is some ``ticks`` above the ask."""
 
     def __init__(self, *args: Any) -> None:
@@ -200,7 +200,7 @@ class Crossed(BrokenFeed):
         return quote._replace(bid=round(quote.ask + self._ticks * _TICK, 2), ask=quote.bid)
 
 
-class Outlier(BrokenFeed):
+class Outlier(FaultyFeed):
     """Prices are off by a share of ``size`` up or down, far beyond ten median deviations of the last ones."""
 
     def __init__(self, *args: Any) -> None:
@@ -218,7 +218,7 @@ class Outlier(BrokenFeed):
         return trades
 
 
-class MissingBar(BrokenFeed):
+class MissingBar(FaultyFeed):
     """A ``share`` of the bars is missing, in one block, and one bar at least."""
 
     def __init__(self, *args: Any) -> None:
@@ -232,7 +232,7 @@ class MissingBar(BrokenFeed):
         return [*bars[:first], *bars[first + lost :]]
 
 
-FEEDS: Final[Mapping[str, type[BrokenFeed]]] = {
+FEEDS: Final[Mapping[str, type[FaultyFeed]]] = {
     "gap": Gap,
     "silence": Silence,
     "stale": Stale,

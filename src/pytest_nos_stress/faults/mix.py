@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
-from pytest_nos_stress._internal.frozen import Options
+from pytest_nos_stress._internal.frozen import FrozenDict
 from pytest_nos_stress._internal.outcome import FAILED, MISSING, SUCCESS
 
 from . import catalogue
@@ -32,14 +32,14 @@ FAULTS: Final = (
     UNKNOWN_AND_LOST,
 )
 """Every fault that an operation may have planned."""
-MOST_KINDS: Final = len(FAULTS) + 2
+MOST_VARIANTS: Final = len(FAULTS) + 2
 """Each fault, an ordinary call and one with faults switched off."""
 
 _NOT_CALLED: Final = (LOST_REQUEST, "overload", "reject", "clock")
 _SUCCESSFUL: Final = ("late_status", "duplicate_ack")
 
 
-class Kind(NamedTuple):
+class PlannedFault(NamedTuple):
     """One kind of plan.
 
     ``outcome`` is that of an operation which goes as planned, ``calls`` whether the target is called (with
@@ -51,7 +51,7 @@ class Kind(NamedTuple):
     outcome: int
     calls: bool
     probability: float = 0.0
-    parameters: Mapping[str, Any] = Options({})
+    parameters: Mapping[str, Any] = FrozenDict({})
     switched_off: bool = False
 
     @property
@@ -64,7 +64,7 @@ class Kind(NamedTuple):
         return self.outcome == MISSING
 
 
-class Kinds:
+class FaultMix:
     """The kinds of one scenario, by number."""
 
     def __init__(
@@ -72,8 +72,8 @@ class Kinds:
         missing_data_prob: float,
         failure_prob: float,
         failure_mode: str,
-        missing_data: Options | None,
-        faults: str | Options | None,
+        missing_data: FrozenDict | None,
+        faults: str | FrozenDict | None,
         listed: Sequence[str] = (),
         *,
         network_fails: bool = False,
@@ -92,20 +92,20 @@ class Kinds:
                 calls += [one for one in _call(_undrawn(name), 0.0) if one.fault == name]
         self.data = tuple(data)
         self.calls = tuple(calls)
-        self.all: tuple[Kind, ...] = (
-            Kind(None, SUCCESS, True),
+        self.all: tuple[PlannedFault, ...] = (
+            PlannedFault(None, SUCCESS, True),
             *data,
             *calls,
-            Kind(None, SUCCESS, True, switched_off=True),
+            PlannedFault(None, SUCCESS, True, switched_off=True),
         )
         drawn_faults = any(kind.probability for kind in self.all)
-        self.plans_faults = bool(drawn_faults or catalogue.states(faults) or listed or network_fails)
+        self.plans_faults = bool(drawn_faults or catalogue.stateful_faults(faults) or listed or network_fails)
         """Whether anything is planned to go wrong."""
         self.width = len(self.all)
         self.off = self.width - 1
         self.first_call = 1 + len(data)
 
-    def drawn_call(self, draw: float) -> Kind | None:
+    def drawn_call(self, draw: float) -> PlannedFault | None:
         """The fault of a call that a draw from 0 to 1 means; None where it lies beyond all of them."""
         for kind in self.calls:
             if draw < kind.probability:
@@ -128,7 +128,7 @@ def _shares(drawn: tuple[catalogue.Weighted, ...]) -> list[tuple[catalogue.Weigh
     return [(one, one.weight / greatest / total) for one in drawn]
 
 
-def _of_mode(failure_mode: str, faults: str | Options | None) -> tuple[catalogue.Weighted, ...]:
+def _of_mode(failure_mode: str, faults: str | FrozenDict | None) -> tuple[catalogue.Weighted, ...]:
     """Without faults of the scenario's own, those of the seed's one knob."""
     if faults is not None:
         return ()
@@ -145,18 +145,18 @@ def _undrawn(name: str) -> catalogue.Weighted:
     return catalogue.Weighted(shown, 0.0, known[shown])
 
 
-def _missing(one: catalogue.Weighted, probability: float) -> Kind:
+def _missing(one: catalogue.Weighted, probability: float) -> PlannedFault:
     name = MISSING_DATA if one.name == "unavailable" else one.name
-    return Kind(name, MISSING, True, probability, Options(one.parameters))
+    return PlannedFault(name, MISSING, True, probability, FrozenDict(one.parameters))
 
 
-def _call(one: catalogue.Weighted, probability: float) -> list[Kind]:
+def _call(one: catalogue.Weighted, probability: float) -> list[PlannedFault]:
     outcome = SUCCESS if one.name in _SUCCESSFUL else FAILED
-    given = Options(one.parameters)
+    given = FrozenDict(one.parameters)
     if one.name != UNKNOWN_STATE:
-        return [Kind(one.name, outcome, one.name not in _NOT_CALLED, probability, given)]
+        return [PlannedFault(one.name, outcome, one.name not in _NOT_CALLED, probability, given)]
     executed = float(one.parameters["executed"])
     return [
-        Kind(UNKNOWN_STATE, FAILED, True, probability * executed, given),
-        Kind(UNKNOWN_AND_LOST, FAILED, False, probability * (1 - executed), given),
+        PlannedFault(UNKNOWN_STATE, FAILED, True, probability * executed, given),
+        PlannedFault(UNKNOWN_AND_LOST, FAILED, False, probability * (1 - executed), given),
     ]

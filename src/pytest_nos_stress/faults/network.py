@@ -19,11 +19,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from pytest_nos_stress.config.options import SettingError, shown
-from pytest_nos_stress.config.validators import COUNT, DELAY, SPAN, Kind
+from pytest_nos_stress._internal.text import safe_repr
+from pytest_nos_stress._internal.validation import COUNT, DELAY, SPAN, OptionType
+from pytest_nos_stress.errors import SettingError
 
 if TYPE_CHECKING:
-    from .network_sampling import NetworkDraws
+    from .network_sampling import NetworkSampler
 
 DISTRIBUTIONS: Final = ("lognormal", "uniform", "normal", "pareto", "paretonormal", "constant")
 STRONGEST_CORRELATION: Final = 0.99
@@ -136,16 +137,18 @@ def _message_size(value: Any) -> int:
 
 _KINDS: Final = {
     "latency": DELAY,
-    "p99": Kind(DELAY.allowed, _optional(DELAY.check)),
-    "distribution": Kind(", ".join(DISTRIBUTIONS[:-1]) + f" or {DISTRIBUTIONS[-1]}", _distribution),
-    "jitter": Kind(DELAY.allowed, _optional(DELAY.check)),
-    "correlation": Kind(f"a number from 0 to {STRONGEST_CORRELATION}", _correlation),
-    "loss": Kind("a share from 0 to 1, or text such as '2%'", _share),
-    "burst": Kind("a number of messages from 1 up", _burst),
-    "bandwidth": Kind("bytes in a second above 0, or text such as '10Mbit/s' or '200KB/s'", _optional(_bandwidth)),
-    "message_size": Kind("a whole number of bytes from 1 up", _message_size),
+    "p99": OptionType(DELAY.allowed, _optional(DELAY.check)),
+    "distribution": OptionType(", ".join(DISTRIBUTIONS[:-1]) + f" or {DISTRIBUTIONS[-1]}", _distribution),
+    "jitter": OptionType(DELAY.allowed, _optional(DELAY.check)),
+    "correlation": OptionType(f"a number from 0 to {STRONGEST_CORRELATION}", _correlation),
+    "loss": OptionType("a share from 0 to 1, or text such as '2%'", _share),
+    "burst": OptionType("a number of messages from 1 up", _burst),
+    "bandwidth": OptionType(
+        "bytes in a second above 0, or text such as '10Mbit/s' or '200KB/s'", _optional(_bandwidth)
+    ),
+    "message_size": OptionType("a whole number of bytes from 1 up", _message_size),
     "timeout": SPAN,
-    "partitions": Kind(
+    "partitions": OptionType(
         "a list of (from, to) in seconds, from before to, or of {'from': 1, 'to': 2, 'agents': ['A']}",
         _partitions,
     ),
@@ -200,7 +203,7 @@ class Network:
         if isinstance(value, str):
             value = _read(value)
         if not isinstance(value, Mapping):
-            raise SettingError(f"network={shown(value)}: must be a profile's name, parameters or a Network")
+            raise SettingError(f"network={safe_repr(value)}: must be a profile's name, parameters or a Network")
         given = {str(name): one for name, one in value.items()}
         profile = given.pop("profile", None)
         for name in given:
@@ -217,21 +220,21 @@ class Network:
             parameters["partitions"] = [one.to_builtin() for one in self.partitions]
         return parameters
 
-    def draws(self, seed: int, agent: str) -> NetworkDraws:
+    def draws(self, seed: int, agent: str) -> NetworkSampler:
         """What the network does to the agent's operations, from the first one on."""
-        from .network_sampling import NetworkDraws
+        from .network_sampling import NetworkSampler
 
-        return NetworkDraws(self, seed, agent)
+        return NetworkSampler(self, seed, agent)
 
     def __repr__(self) -> str:
         return f"Network({', '.join(f'{name}={value!r}' for name, value in self.to_dict().items())})"
 
 
-def _checked(kind: Kind, name: str, value: Any) -> Any:
+def _checked(kind: OptionType, name: str, value: Any) -> Any:
     try:
         return kind.check(value)
     except (TypeError, ValueError, OverflowError):
-        raise SettingError(f"network: {name}={shown(value)}: must be {kind.allowed}") from None
+        raise SettingError(f"network: {name}={safe_repr(value)}: must be {kind.allowed}") from None
 
 
 def _check_spread(network: Network) -> None:
@@ -262,14 +265,14 @@ def _read(text: str) -> Mapping[str, Any]:
 def _pair(text: str) -> tuple[str, str]:
     name, sign, value = text.partition("=")
     if not sign:
-        raise SettingError(f"network={shown(text)}: must be a parameter as in loss=2%")
+        raise SettingError(f"network={safe_repr(text)}: must be a parameter as in loss=2%")
     return name.strip(), value.strip()
 
 
 def _profile(name: Any) -> Network:
     if isinstance(name, str) and name in PROFILES:
         return PROFILES[name]
-    raise SettingError(f"network={shown(name)}: no such profile; there are {', '.join(PROFILES)}")
+    raise SettingError(f"network={safe_repr(name)}: no such profile; there are {', '.join(PROFILES)}")
 
 
 def _check_name(name: str) -> None:
@@ -277,7 +280,7 @@ def _check_name(name: str) -> None:
         return
     near = difflib.get_close_matches(name, ["profile", *_KINDS], 1)
     hint = f"did you mean {near[0]!r}?" if near else f"there are {_listed(_KINDS)}"
-    raise SettingError(f"network: {shown(name)[1:-1]}: no such parameter; {hint}")
+    raise SettingError(f"network: {safe_repr(name)[1:-1]}: no such parameter; {hint}")
 
 
 def _listed(names: Iterable[str]) -> str:

@@ -28,7 +28,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pytest_nos_stress.scenario.schedule import agent_key
+from pytest_nos_stress._internal.seeding import stream_key
 
 if TYPE_CHECKING:
     from .network import Network
@@ -47,7 +47,7 @@ _TABLE_STEP: Final = 1 / 64
 _PARETO_SHAPE: Final = 3.0
 
 
-class Legs(NamedTuple):
+class OneWayDelays(NamedTuple):
     """What successive operations of one agent meet.
 
     ``request`` and ``reply`` are seconds on the way there and back; ``lost`` is 0 where both messages arrive, 1
@@ -59,18 +59,18 @@ class Legs(NamedTuple):
     lost: npt.NDArray[np.uint8]
 
 
-class NetworkDraws:
+class NetworkSampler:
     """The draws of one agent, in order. Not for several threads at once."""
 
     def __init__(self, network: Network, seed: int, agent: str) -> None:
         self._network = network
-        self._philox = np.random.Philox(key=agent_key(seed, agent, "network"))
+        self._philox = np.random.Philox(key=stream_key(seed, agent, "network"))
         self._delays = _Delays(network)
         self._loss_of_requests = _Loss(network.loss, network.burst)
         self._loss_of_replies = _Loss(network.loss, network.burst)
         self._earlier = _normal(self._uniforms(self._delays.memory)[0])
 
-    def block(self, count: int) -> Legs:
+    def block(self, count: int) -> OneWayDelays:
         """The next ``count`` operations."""
         delay, part, request, reply = self._uniforms(count)
         normal = np.concatenate((self._earlier, _normal(delay)))
@@ -80,7 +80,7 @@ class NetworkDraws:
         replies = np.rint(trips * 1e9) - requests
         lost = np.where(self._loss_of_replies.steps(reply), REPLY_LOST, ARRIVES).astype(np.uint8)
         lost[self._loss_of_requests.steps(request)] = REQUEST_LOST
-        return Legs(requests / 1e9, replies / 1e9, lost)
+        return OneWayDelays(requests / 1e9, replies / 1e9, lost)
 
     def _uniforms(self, count: int) -> Floats:
         """So many operations' draws, a row for each purpose; above 0 and below 1."""

@@ -15,7 +15,7 @@ import itertools
 from collections.abc import Iterator, Mapping
 from typing import Any, Final
 
-from pytest_nos_stress._internal.frozen import Options
+from pytest_nos_stress._internal.frozen import FrozenDict
 
 from . import catalogue
 from .errors import Banned, ExchangeNotAvailable, InjectedFault, RateLimited
@@ -25,7 +25,7 @@ _MOST_DOUBLINGS: Final = 60
 _NEVER: Final = 1 << 62
 
 
-class Limits:
+class RateLimits:
     """The state of one exchange's limits in a run. Asked for each request with the seconds since the run's
     start.
     """
@@ -44,9 +44,9 @@ class Limits:
         self._banned_until = 0
 
     @classmethod
-    def of(cls, faults: str | Options | None) -> Limits | None:
+    def of(cls, faults: str | FrozenDict | None) -> RateLimits | None:
         """Those of a scenario's faults; None where these have none."""
-        states = catalogue.states(faults)
+        states = catalogue.stateful_faults(faults)
         return cls(states) if states else None
 
     def refusal(self, elapsed: float) -> InjectedFault | None:

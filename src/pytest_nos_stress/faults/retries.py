@@ -6,9 +6,9 @@ import operator
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from pytest_nos_stress._internal.frozen import Options
-from pytest_nos_stress.config.validators import Refused
-from pytest_nos_stress.config.validators import seconds as seconds_of
+from pytest_nos_stress._internal.frozen import FrozenDict
+from pytest_nos_stress._internal.validation import InvalidValue
+from pytest_nos_stress._internal.validation import seconds as seconds_of
 
 LONGEST_BACKOFF = 60.0
 
@@ -33,14 +33,14 @@ class Retries(NamedTuple):
         return cls(**value) if isinstance(value, Mapping) else cls(value)
 
 
-def check_retries(value: Any) -> int | Options:
+def check_retries(value: Any) -> int | FrozenDict:
     """A number of retries, or all that can be said of them. Raises ``Refused`` or ``ValueError``."""
     if not isinstance(value, Mapping):
         return _times(value)
     unknown = [name for name in value if name not in Retries._fields]
     if unknown:
-        raise Refused(f"there is no {unknown[0]!r}; there are {', '.join(Retries._fields)}")
-    return Options(
+        raise InvalidValue(f"there is no {unknown[0]!r}; there are {', '.join(Retries._fields)}")
+    return FrozenDict(
         {
             "times": _times(value.get("times", 1)),
             "backoff": _number(value, "backoff", 0),
@@ -54,7 +54,7 @@ def _times(value: Any) -> int:
         raise ValueError(value)
     times: int = operator.index(value)
     if not 0 <= times <= 1000:
-        raise Refused(f"{times} times, which is not from 0 to 1000")
+        raise InvalidValue(f"{times} times, which is not from 0 to 1000")
     return times
 
 
@@ -64,5 +64,5 @@ def _number(value: Mapping[str, Any], name: str, least: float) -> float:
     except (KeyError, TypeError, ValueError):
         number = -1.0
     if not least <= number <= 3600:
-        raise Refused(f"{name} is {value[name]!r}, not a number from {least:g} to 3600")
+        raise InvalidValue(f"{name} is {value[name]!r}, not a number from {least:g} to 3600")
     return number

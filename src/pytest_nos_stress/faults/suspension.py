@@ -31,7 +31,7 @@ def suspended() -> Iterator[None]:
 
 
 @contextmanager
-def quietly(manager: AbstractContextManager[Any]) -> Iterator[Any]:
+def without_faults(manager: AbstractContextManager[Any]) -> Iterator[Any]:
     """A context manager that is entered and left without faults."""
     stack = ExitStack()
     with suspended():
@@ -48,7 +48,7 @@ def quietly(manager: AbstractContextManager[Any]) -> Iterator[Any]:
 
 
 @asynccontextmanager
-async def quietly_async(manager: Any) -> AsyncIterator[Any]:
+async def without_faults_async(manager: Any) -> AsyncIterator[Any]:
     """The same on an event loop, for an async context manager or a plain one."""
     stack = AsyncExitStack()
     with suspended():

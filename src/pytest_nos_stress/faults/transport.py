@@ -13,11 +13,11 @@ from collections.abc import Callable
 from random import Random
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
-from .call_faults import SHORTEST_WAIT, Course, Steps, course_of, follow
+from .call_faults import SHORTEST_WAIT, CallEffect, Steps, effect_of, follow
 from .errors import InjectedFault, RequestTimeout, is_injected
 from .link import Link
-from .mix import LOST_REQUEST, Kind
-from .rate_limits import Limits
+from .mix import LOST_REQUEST, PlannedFault
+from .rate_limits import RateLimits
 from .retries import Retries
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ if TYPE_CHECKING:
 
     from .network import Network
 
-Legs = tuple[float, float]
+OneWayDelays = tuple[float, float]
 """Seconds a request and its reply are on their way."""
 
 
@@ -37,9 +37,9 @@ class Call(NamedTuple):
     """
 
     caller: str
-    kind: Kind
-    legs: Legs | None
-    later: Callable[[int], Kind]
+    kind: PlannedFault
+    legs: OneWayDelays | None
+    later: Callable[[int], PlannedFault]
     draws: Callable[[int], Random]
 
 
@@ -58,7 +58,7 @@ class Notes(Protocol):
         """The last attempt has ended well."""
 
 
-class OrdinaryCall:
+class FastPath:
     """A function's calls over a network and past an exchange's limits, with nothing else in their way.
 
     Nearly all calls of a run are such calls, so they are not made in steps.
@@ -71,7 +71,7 @@ class OrdinaryCall:
         function: Callable[..., Any],
         sleep: Callable[[float], None],
         link: Link | None,
-        limits: Limits | None,
+        limits: RateLimits | None,
         elapsed: Callable[[], float],
     ) -> None:
         self._function = function
@@ -80,7 +80,7 @@ class OrdinaryCall:
         self._limits = limits
         self._elapsed = elapsed
 
-    def make(self, argument: tuple[Any, ...], legs: Legs | None) -> Any:
+    def make(self, argument: tuple[Any, ...], legs: OneWayDelays | None) -> Any:
         """Call the function. Raises what it raises, or the limits' refusal."""
         if legs is None:
             return self._arrive(argument)
@@ -109,7 +109,7 @@ class OrdinaryCall:
             self._sleep(leg)
 
 
-class Delivery:
+class FaultyTransport:
     """The way of calls in one run.
 
     ``elapsed`` gives the seconds since its start; ``network`` and ``limits`` say whether calls of this kind
@@ -123,17 +123,17 @@ class Delivery:
         self._retries = Retries.of(scenario.retries)
         self._network = scenario.network if network else None
         self._link = None if self._network is None else Link(self._network)
-        self._limits = Limits.of(scenario.faults) if limits else None
+        self._limits = RateLimits.of(scenario.faults) if limits else None
         self.does_nothing = not (self._network or self._limits or self._retries.times)
         """Whether ordinary calls arrive as they are."""
 
-    def ordinary(self, function: Callable[..., Any], sleep: Callable[[float], None]) -> OrdinaryCall | None:
+    def ordinary(self, function: Callable[..., Any], sleep: Callable[[float], None]) -> FastPath | None:
         """A function's calls that are to meet no fault, in a thread; None where they need to be made in
         steps.
         """
         if self._network is not None and self._network.partitions:
             return None
-        return OrdinaryCall(function, sleep, self._link, self._limits, self._elapsed)
+        return FastPath(function, sleep, self._link, self._limits, self._elapsed)
 
     def steps(self, call: Call, notes: Notes, met: Exception | None = None) -> Steps:
         """A call and the retries of it. Raises what its last attempt has met.
@@ -180,25 +180,31 @@ class Delivery:
                 yield wait
             yield None
 
-    def _attempt(self, call: Call, kind: Kind, draws: Callable[[], Random], late: list[float]) -> Steps:
+    def _attempt(self, call: Call, kind: PlannedFault, draws: Callable[[], Random], late: list[float]) -> Steps:
         if self._network is not None and self._link is not None:
             return (yield from self._over_network(self._network, self._link, call, kind, draws, late))
         self._meet_limits(kind)
-        return (yield from self._course(course_of(kind, draws), late))
+        return (yield from self._course(effect_of(kind, draws), late))
 
     def _over_network(
-        self, network: Network, link: Link, call: Call, kind: Kind, draws: Callable[[], Random], late: list[float]
+        self,
+        network: Network,
+        link: Link,
+        call: Call,
+        kind: PlannedFault,
+        draws: Callable[[], Random],
+        late: list[float],
     ) -> Steps:
         request, reply = call.legs or (0.0, 0.0)
         if not kind.switched_off and link.is_partitioned(self._elapsed(), call.caller):
             yield network.timeout
             raise RequestTimeout("the network is partitioned: the request was lost", "partition")
         if kind.fault == LOST_REQUEST:
-            return (yield from self._course(course_of(kind, draws, timeout=network.timeout), late))
+            return (yield from self._course(effect_of(kind, draws, timeout=network.timeout), late))
         yield request + link.queueing(self._elapsed(), network.message_size)
         try:
             self._meet_limits(kind)
-            answer = yield from self._course(course_of(kind, draws, timeout=network.timeout), late)
+            answer = yield from self._course(effect_of(kind, draws, timeout=network.timeout), late)
         except RequestTimeout:
             raise
         except Exception:
@@ -207,7 +213,7 @@ class Delivery:
         yield reply + link.queueing(self._elapsed(), network.message_size)
         return answer
 
-    def _course(self, course: Course, late: list[float]) -> Steps:
+    def _course(self, course: CallEffect, late: list[float]) -> Steps:
         try:
             return (yield from follow(course))
         except InjectedFault:
@@ -215,7 +221,7 @@ class Delivery:
                 late.append(self._elapsed() + course.late)
             raise
 
-    def _meet_limits(self, kind: Kind) -> None:
+    def _meet_limits(self, kind: PlannedFault) -> None:
         if self._limits is None or kind.switched_off:
             return
         refusal = self._limits.refusal(self._elapsed())

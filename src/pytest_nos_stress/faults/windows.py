@@ -11,8 +11,8 @@ import _thread
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from pytest_nos_stress.config.validators import Refused
-from pytest_nos_stress.config.validators import seconds as seconds_of
+from pytest_nos_stress._internal.validation import InvalidValue
+from pytest_nos_stress._internal.validation import seconds as seconds_of
 
 _ALLOWED = "(from, to)", "{'after': event, 'lasts': seconds}"
 
@@ -46,7 +46,7 @@ def windows_of(value: Any) -> tuple[FaultWindow, ...] | None:
         return None
     rows = [value] if isinstance(value, (Mapping, FaultWindow)) or _is_pair(value) else list(value)
     if not rows:
-        raise Refused("there are no windows")
+        raise InvalidValue("there are no windows")
     return tuple(_window(row) for row in rows)
 
 
@@ -81,17 +81,17 @@ def _window(row: Any) -> FaultWindow:
         unknown = row.keys() - {"after", "from", "lasts"}
         event = row.get("after")
         if unknown or not isinstance(event, str) or not event:
-            raise Refused(f"{row!r} is no window; one is {' or '.join(_ALLOWED)}")
+            raise InvalidValue(f"{row!r} is no window; one is {' or '.join(_ALLOWED)}")
         begin = _seconds(row.get("from", 0))
         lasts = row.get("lasts")
         if lasts is not None and not _seconds(lasts):
-            raise Refused(f"{row!r} lasts no time")
+            raise InvalidValue(f"{row!r} lasts no time")
         return FaultWindow(begin, None if lasts is None else begin + _seconds(lasts), event)
     if not _is_pair(row):
-        raise Refused(f"{row!r} is no window; one is {' or '.join(_ALLOWED)}")
+        raise InvalidValue(f"{row!r} is no window; one is {' or '.join(_ALLOWED)}")
     begin, end = _seconds(row[0]), None if row[1] is None else _seconds(row[1])
     if end is not None and end <= begin:
-        raise Refused(f"{tuple(row)!r} ends before it begins")
+        raise InvalidValue(f"{tuple(row)!r} ends before it begins")
     return FaultWindow(begin, end)
 
 
@@ -101,7 +101,7 @@ def _seconds(value: Any) -> float:
     except (KeyError, TypeError, ValueError):
         number = -1.0
     if not 0 <= number < float("inf"):
-        raise Refused(f"{value!r} is no time in seconds from 0 up")
+        raise InvalidValue(f"{value!r} is no time in seconds from 0 up")
     return number
 
 

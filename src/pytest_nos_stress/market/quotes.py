@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, cast
 
-from pytest_nos_stress.config.options import SettingError
+from pytest_nos_stress.errors import SettingError
 
 from .errors import UnknownSymbol, what_there_is
 from .source import TICKS_PER_UNIT as TICKS_PER_UNIT

@@ -12,9 +12,9 @@ import os
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-from pytest_nos_stress._internal.frozen import Options, plain
-from pytest_nos_stress.config.options import shown
-from pytest_nos_stress.config.validators import Refused
+from pytest_nos_stress._internal.frozen import FrozenDict, to_json_types
+from pytest_nos_stress._internal.text import safe_repr
+from pytest_nos_stress._internal.validation import InvalidValue
 
 if TYPE_CHECKING:
     from .quotes import Market
@@ -26,23 +26,23 @@ _OF_MARKET: Final = ("symbols", "model", "events", "speed")
 _OF_REPLAY: Final = ("timezone", "symbol", "format", "interval", "spread")
 
 
-def check_market(value: Any) -> str | Options | None:
+def check_market(value: Any) -> str | FrozenDict | None:
     """The value, frozen. Raises ``Refused`` or ``ValueError`` for one that opens no market."""
     if value is None:
         return None
     if isinstance(value, str):
         if value not in _MODELS and value not in _EVENTS:
-            raise Refused(f"no such market; there are {', '.join((*_MODELS, *_EVENTS))}, or a mapping")
+            raise InvalidValue(f"no such market; there are {', '.join((*_MODELS, *_EVENTS))}, or a mapping")
         return value
     if not isinstance(value, Mapping):
-        raise Refused("recorded prices are {'replay': path}, a model {'model': name}")
-    options = Options(_builtin(value))
+        raise InvalidValue("recorded prices are {'replay': path}, a model {'model': name}")
+    options = FrozenDict(_builtin(value))
     _check(options)
     return options
 
 
 def open_market(
-    value: str | Options | None, *, seed: int, clock: Callable[[], float], start: float | None
+    value: str | FrozenDict | None, *, seed: int, clock: Callable[[], float], start: float | None
 ) -> Market:
     """The market that a setting's checked value stands for."""
     from .quotes import Market
@@ -51,14 +51,14 @@ def open_market(
     return Market(**given, seed=seed, clock=clock, start=start)
 
 
-def _parameters(value: str | Options | None) -> dict[str, Any]:
+def _parameters(value: str | FrozenDict | None) -> dict[str, Any]:
     if value is None:
         return {}
     if isinstance(value, str):
         return {"model": value} if value in _MODELS else {"events": (value,)}
-    given = {name: plain(one) for name, one in value.items() if name in _OF_MARKET}
+    given = {name: to_json_types(one) for name, one in value.items() if name in _OF_MARKET}
     if "replay" in value:
-        recorded = Options({name: one for name, one in value.items() if name not in _OF_MARKET})
+        recorded = FrozenDict({name: one for name, one in value.items() if name not in _OF_MARKET})
         given["model"] = _recorded(recorded, _state_of(value["replay"]))
     return given
 
@@ -84,26 +84,26 @@ def _builtin(value: Any) -> Any:
         return os.fspath(value)
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    raise Refused(f"{shown(value)} is no name, number or path; recorded prices are {{'replay': path}}")
+    raise InvalidValue(f"{safe_repr(value)} is no name, number or path; recorded prices are {{'replay': path}}")
 
 
 @functools.lru_cache(maxsize=8)
-def _recorded(options: Options, _state: Any) -> PriceSource:
+def _recorded(options: FrozenDict, _state: Any) -> PriceSource:
     """Recorded prices, read once for all runs of a session."""
     from pytest_nos_stress.market.recorded.replay import replay
 
-    given = {name: plain(one) for name, one in options.items()}
+    given = {name: to_json_types(one) for name, one in options.items()}
     return replay(given.pop("replay"), **given)
 
 
-def _check(options: Options) -> None:
+def _check(options: FrozenDict) -> None:
     allowed = (*_OF_MARKET, "replay", *(_OF_REPLAY if "replay" in options else ()))
     unknown = [name for name in options if name not in allowed]
     if unknown:
-        raise Refused(f"there is no {unknown[0]!r}; there are {', '.join(allowed)}")
+        raise InvalidValue(f"there is no {unknown[0]!r}; there are {', '.join(allowed)}")
     if "replay" in options and "model" in options:
-        raise Refused("'replay' and 'model': give one or the other")
+        raise InvalidValue("'replay' and 'model': give one or the other")
     try:
         open_market(options, seed=0, clock=lambda: 0.0, start=0.0)
     except ValueError as error:
-        raise Refused(str(error)) from None
+        raise InvalidValue(str(error)) from None

@@ -231,16 +231,14 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
     reports = [one for group in terminalreporter.stats.values() for one in group]
     session = _session(config) if config.getoption("stress") else None
     if session is not None and session.runs:
-        from pytest_nos_stress._internal.text import one_line
+        from pytest_nos_stress._internal.text import escape_controls
         from pytest_nos_stress.reporting.terminal import summary
 
         terminalreporter.write_sep("=", "stress tests")
         for line in summary(session.runs, encoding=_encoding(terminalreporter)):
             terminalreporter.write_line(line)
         for text in session.nowhere_applicable():
-            line = (
-                f"threshold {one_line(text)}: applies to none of the runs; is there such an agent, task or phase?"
-            )
+            line = f"threshold {escape_controls(text)}: applies to none of the runs; is there such an agent, task or phase?"
             terminalreporter.write_line(line, yellow=True)
         for line in session.workflow_commands():
             terminalreporter.write_line(line)

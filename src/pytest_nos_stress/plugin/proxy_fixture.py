@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from pytest_nos_stress.config.options import SettingError
+from pytest_nos_stress.errors import SettingError
 from pytest_nos_stress.faults.proxy import Proxy, ProxyServer
 
 from .session import StressSession

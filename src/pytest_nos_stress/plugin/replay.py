@@ -13,19 +13,19 @@ from typing import Any, Final, NamedTuple
 import pytest
 from _pytest.runner import runtestprotocol
 
-from pytest_nos_stress._internal.atomic_write import SCENARIO_NAME
-from pytest_nos_stress._internal.text import one_line
-from pytest_nos_stress.errors import CheckFailed, RunFailed, ThresholdsNotMet
+from pytest_nos_stress._internal.text import escape_controls
 from pytest_nos_stress.reporting.failure_message import describe
+from pytest_nos_stress.reporting.files.paths import SCENARIO_NAME
+from pytest_nos_stress.results.check_verdict import BROKEN
 from pytest_nos_stress.results.metrics import COUNTS
-from pytest_nos_stress.results.result import StressResult
-from pytest_nos_stress.run.checks import BROKEN, NEVER_SEEN
+from pytest_nos_stress.results.result import CheckFailed, RunFailed, StressResult, ThresholdsNotMet
+from pytest_nos_stress.run.checks import NEVER_SEEN
 from pytest_nos_stress.scenario.scenario import Scenario
-from pytest_nos_stress.search.determinism import CAUSES, Trace, first_difference
+from pytest_nos_stress.search.determinism import CAUSES, RunFingerprint, first_difference
 from pytest_nos_stress.search.shrink import MOST_OPERATIONS, Shrunk, performed_scenario, shrink
 
-from .failure import Failure
-from .reproducer import ready_made_test
+from .failure import FailureSignature
+from .reproducer import pasteable_test
 from .session import StressSession, is_under_given
 
 _VERIFIED: Final = "verified: two runs of each were the same"
@@ -102,9 +102,9 @@ def _verify(
     if not first or is_under_given(item) or any(one.scenario.engine != "virtual" for one in first):
         call.stress_replay.append(_NOT_VERIFIED)
         return []
-    traces = [Trace.of(one) for one in first]
+    traces = [RunFingerprint.of(one) for one in first]
     _again(item, nextitem, session, Replay("second run"))
-    difference = first_difference(traces, [Trace.of(one) for one in session.simulator.results])
+    difference = first_difference(traces, [RunFingerprint.of(one) for one in session.simulator.results])
     difference = difference or _different_ends(failure, session.failure)
     session.failure = failure
     session.simulator.results[:] = first
@@ -120,10 +120,12 @@ def _verify(
     return []
 
 
-def _different_ends(first: Failure | None, second: Failure | None) -> str:
+def _different_ends(first: FailureSignature | None, second: FailureSignature | None) -> str:
     if (first and first.kind) == (second and second.kind):
         return ""
-    ends = ["passed" if one is None else f"failed: {one_line(describe(one.error))}" for one in (first, second)]
+    ends = [
+        "passed" if one is None else f"failed: {escape_controls(describe(one.error))}" for one in (first, second)
+    ]
     return f"not deterministic: the first time the test {ends[0]}, the second time it {ends[1]}\n{CAUSES}"
 
 
@@ -179,7 +181,7 @@ class _Shrinking:
                 "fixture of wider scope keeps state. --stress-verify-determinism says where."
             )
         path = self._session.simulator.directory_of_last_run / SCENARIO_NAME
-        pasted = ready_made_test(self._item, shrunk.scenario) if len(self._results) == 1 else []
+        pasted = pasteable_test(self._item, shrunk.scenario) if len(self._results) == 1 else []
         if pasted:
             lines += ["", *pasted, "", "or repeat it with:"]
         else:
@@ -209,7 +211,7 @@ class _Shrinking:
         if self._results[-1].operations > MOST_OPERATIONS:
             return f"{self._results[-1].operations} operations are more than {MOST_OPERATIONS}"
         if type(error) is RunFailed:
-            return f"no failure of a scenario: {one_line(str(error).splitlines()[0])}"
+            return f"no failure of a scenario: {escape_controls(str(error).splitlines()[0])}"
         if isinstance(error, ThresholdsNotMet) and not _is_about_too_many(error):
             return (
                 "only a threshold that says how much is too much (errors == 0, failures < 5) is a reason to look "

@@ -8,13 +8,13 @@ import textwrap
 
 import pytest
 
-from pytest_nos_stress.config.merge import OF_SCENARIO
+from pytest_nos_stress.scenario.fields import OF_SCENARIO
 from pytest_nos_stress.scenario.scenario import Scenario
 
 _INDENT = "    "
 
 
-def ready_made_test(item: pytest.Item, scenario: Scenario) -> list[str]:
+def pasteable_test(item: pytest.Item, scenario: Scenario) -> list[str]:
     """A heading, and Python source of a test that performs the scenario as the test of this item does.
 
     Empty where that cannot be had: for a test whose ``run()`` has a scenario of its own, or without a source.

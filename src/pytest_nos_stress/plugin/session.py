@@ -18,16 +18,18 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from pytest_nos_stress._internal.text import one_line
+from pytest_nos_stress._internal.text import escape_controls, safe_repr
 from pytest_nos_stress.config import merge, options
-from pytest_nos_stress.config.options import SESSION_SETTINGS, SETTINGS, SettingError, shown
+from pytest_nos_stress.config.options import SESSION_SETTINGS, SETTINGS
+from pytest_nos_stress.errors import SettingError
+from pytest_nos_stress.scenario import fields
 
 from .setting_sources import ini_label, read_command_line, read_ini, read_markers
 
 if TYPE_CHECKING:
     from pytest_nos_stress.reporting.progress import Live
 
-    from .failure import Failure
+    from .failure import FailureSignature
     from .proxy_fixture import StressProxy
     from .replay import Replay
     from .simulator_fixture import StressSimulator
@@ -78,7 +80,7 @@ class StressSession:
         self.proxy: StressProxy | None = None
         self.replay: Replay | None = None
         """How the running test is run again; None the first time."""
-        self.failure: Failure | None = None
+        self.failure: FailureSignature | None = None
         """What the running test failed of, in its call."""
 
     @property
@@ -144,7 +146,7 @@ class StressSession:
         if "scenario" in self.command_line and len(stress_tests) != 1 and not self.config.getoption("collectonly"):
             given = self.config.getoption(options.BY_NAME["scenario"].dest)
             self._refusal = (
-                f"--stress-scenario={one_line(given)}: repeats one stress test, but {len(stress_tests)} are "
+                f"--stress-scenario={escape_controls(given)}: repeats one stress test, but {len(stress_tests)} are "
                 "selected; name the test"
             )
             if not hasattr(self.config, "workerinput"):
@@ -162,16 +164,16 @@ class StressSession:
         """What shows a run that goes on; None where nothing does."""
         if self._terminal is None:
             return None
-        from pytest_nos_stress.reporting.progress import LiveLine, PlainLines
+        from pytest_nos_stress.reporting.progress import ProgressLine, ProgressLog
 
         shows_here = self.config.pluginmanager.hasplugin("terminalreporter")
         if self.own["live"] == "plain":
             test = self.item.nodeid if self.item is not None else ""
-            return PlainLines(self._terminal, test, lambda: not shows_here or not _width_of_line(self.config))
+            return ProgressLog(self._terminal, test, lambda: not shows_here or not _width_of_line(self.config))
         if not shows_here:
             return None
         writer = self.config.get_terminal_writer()
-        return LiveLine(self._terminal, lambda: writer.fullwidth - writer.width_of_current_line - 2)
+        return ProgressLine(self._terminal, lambda: writer.fullwidth - writer.width_of_current_line - 2)
 
     def _open_terminal(self) -> int | None:
         """The terminal or log itself, which stays open to us while pytest captures what tests write to it.
@@ -229,20 +231,22 @@ class StressSession:
 
     def header(self) -> str:
         if "scenario" in self.command_line:
-            return f"stress: repeats {one_line(self.config.getoption(options.BY_NAME['scenario'].dest))}"
+            return f"stress: repeats {escape_controls(self.config.getoption(options.BY_NAME['scenario'].dest))}"
         return f"stress: seed {self.seed}, repeat with --stress-seed={self.seed}"
 
     def check_marker(self, item: pytest.Function, *, is_body: bool) -> None:
         """Raise ``CollectError`` for a stress marker that is wrong."""
         try:
             values = self.levels(item, {})
-            merge.check_together(values)
+            fields.check_together(values)
             self._check_active(values)
             tasks = [marker.kwargs["tasks"] for marker in item.iter_markers("stress") if "tasks" in marker.kwargs]
             if is_body and tasks:
-                raise SettingError(f"tasks={shown(tasks[0])}: the body is the task; allowed only with the fixture")
+                raise SettingError(
+                    f"tasks={safe_repr(tasks[0])}: the body is the task; allowed only with the fixture"
+                )
         except SettingError as error:
-            where = one_line(f"{item.path.name}::{item.name}")
+            where = escape_controls(f"{item.path.name}::{item.name}")
             raise pytest.Collector.CollectError(f"{where}: stress marker: {error}") from None
 
     def levels(self, item: pytest.Item, run: dict[str, Any], number: int = 1) -> dict[str, Any]:
@@ -252,12 +256,12 @@ class StressSession:
         run goes before all others. Raises ``SettingError``.
         """
         given = options.check_all(run)
-        merge.check_level(given)
+        fields.check_level(given)
         command_line = {name: value for name, value in self.command_line.items() if name != "scenario"}
         values = merge.merge([self.ini, *read_markers(item), command_line, given])
         values |= self._repeated(number)
         if values.get("scenario") is not None:
-            return {name: value for name, value in values.items() if name not in merge.OF_SCENARIO}
+            return {name: value for name, value in values.items() if name not in fields.OF_SCENARIO}
         values.setdefault("seed", self.seed)
         if values["seed"] is None:
             values["seed"] = self.seed
@@ -268,7 +272,7 @@ class StressSession:
         if self.replay is not None or "scenario" not in self.command_line or number != self._run_to_repeat():
             return error
         given = self.config.getoption(options.BY_NAME["scenario"].dest)
-        return type(error)(f"--stress-scenario={one_line(given)}: {error}")
+        return type(error)(f"--stress-scenario={escape_controls(given)}: {error}")
 
     def _repeated(self, number: int) -> dict[str, Any]:
         """The scenario to repeat in the test's run of that number, if there is one."""
@@ -293,9 +297,9 @@ class StressSession:
             )
 
         for level in (self.ini, self.command_line):
-            merge.check_level(level, label)
+            fields.check_level(level, label)
         values = merge.merge([self.ini, self.command_line])
-        merge.check_together(values, label)
+        fields.check_together(values, label)
         self._check_active(values, label)
 
     def _check_active(self, values: dict[str, Any], label: Callable[[str], str] = str) -> None:
@@ -315,7 +319,7 @@ class StressSession:
                 pass
         except OSError as error:
             raise SettingError(
-                f"{label('output_dir')}={shown(str(directory))}: cannot be written ({error.strerror}); "
+                f"{label('output_dir')}={safe_repr(str(directory))}: cannot be written ({error.strerror}); "
                 "must be a directory to write in"
             ) from None
         self._writable.add(directory)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from pytest_nos_stress._internal.atomic_write import write_whole
+from pytest_nos_stress._internal.atomic_write import write_atomic
 from pytest_nos_stress.reporting.ci import benchmark, github, openmetrics
 from pytest_nos_stress.reporting.summary import Summary
 
@@ -65,7 +65,7 @@ def _try(setting: str, path: Path, render: Callable[[], bytes]) -> list[str]:
         if path.exists() and not path.is_file() and not path.is_dir():
             path.write_bytes(render())
         else:
-            write_whole(path.resolve(), [render()])
+            write_atomic(path.resolve(), [render()])
     except OSError as error:
         return [f"{setting}={str(path)!r}: cannot be written ({error.strerror or error})"]
     return []

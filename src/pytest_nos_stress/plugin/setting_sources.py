@@ -10,8 +10,10 @@ from typing import Any
 
 import pytest
 
-from pytest_nos_stress.config import merge, options
-from pytest_nos_stress.config.options import Setting, SettingError
+from pytest_nos_stress.config import options
+from pytest_nos_stress.config.options import Setting
+from pytest_nos_stress.errors import SettingError
+from pytest_nos_stress.scenario import fields
 
 
 def ini_label(setting: Setting) -> str:
@@ -81,6 +83,6 @@ def read_markers(item: pytest.Item) -> list[dict[str, Any]]:
             values["thresholds"] = tuple(
                 parse(one) if isinstance(one, str) else one for one in values["thresholds"]
             )
-        merge.check_level(values)
+        fields.check_level(values)
         levels.append(values)
     return levels

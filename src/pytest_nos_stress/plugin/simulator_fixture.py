@@ -10,24 +10,25 @@ from typing import Any, Final
 
 import pytest
 
-from pytest_nos_stress._internal.atomic_write import SCENARIO_NAME
 from pytest_nos_stress._internal.text import error_name, safe_name, shell_command
-from pytest_nos_stress.config import merge, options
-from pytest_nos_stress.config.options import SETTINGS, SettingError
+from pytest_nos_stress.config import options
+from pytest_nos_stress.config.options import SETTINGS
 from pytest_nos_stress.engines.virtual import engine  # noqa: F401 - its import is no part of a test's first run
-from pytest_nos_stress.errors import RunFailed
+from pytest_nos_stress.errors import SettingError
 from pytest_nos_stress.faults.client_faults import a_run_goes_on
 from pytest_nos_stress.faults.clients import flaky
 from pytest_nos_stress.reporting import terminal
+from pytest_nos_stress.reporting.files.paths import SCENARIO_NAME
 from pytest_nos_stress.reporting.progress import Live
-from pytest_nos_stress.reporting.summary import About, properties
-from pytest_nos_stress.results.result import StressResult
+from pytest_nos_stress.reporting.summary import RunInfo, properties
+from pytest_nos_stress.results.result import RunFailed, StressResult
+from pytest_nos_stress.results.status import INTERRUPTED
 from pytest_nos_stress.run.checks import eventually, sometimes
-from pytest_nos_stress.run.event_loop import run_here
-from pytest_nos_stress.run.execution import INTERRUPTED
+from pytest_nos_stress.run.event_loop import run_on_current_loop
 from pytest_nos_stress.run.simulator import MultiAgentSimulator
+from pytest_nos_stress.scenario import fields
 
-from .failure import Failure, kind_of
+from .failure import FailureSignature, signature_of
 from .session import StressSession, body_arguments, uses_proxy
 
 _ENDING_ERRORS: Final = (pytest.skip.Exception, pytest.xfail.Exception, pytest.exit.Exception)
@@ -164,14 +165,16 @@ class StressSimulator:
 
             report.extras = [*getattr(report, "extras", []), *html_extras(self.results)]  # type: ignore[attr-defined]
 
-    def failure_behind(self, excinfo: pytest.ExceptionInfo[BaseException]) -> Failure:
+    def failure_behind(self, excinfo: pytest.ExceptionInfo[BaseException]) -> FailureSignature:
         """What the running test failed of: its last run, or something of its own."""
         error = excinfo.value
         if self._problem is not None and (error is self._problem or isinstance(error, BodyFailed)):
             types = self._problem.result.error_types if isinstance(self._problem, RunFailed) else []
-            return Failure(self._problem, kind_of(self._problem), frozenset(one["type"] for one in types))
+            return FailureSignature(
+                self._problem, signature_of(self._problem), frozenset(one["type"] for one in types)
+            )
         crash = excinfo.traceback[-1]
-        return Failure(error, (error_name(error), f"{crash.path}:{crash.lineno}"))
+        return FailureSignature(error, (error_name(error), f"{crash.path}:{crash.lineno}"))
 
     @property
     def _item(self) -> pytest.Item:
@@ -186,7 +189,7 @@ class StressSimulator:
         live = self._session.live()
         try:
             simulator = self._simulator(target, given, fixed)
-            return run_here(simulator, progress=live, ending_errors=_ENDING_ERRORS)
+            return run_on_current_loop(simulator, progress=live, ending_errors=_ENDING_ERRORS)
         except (SettingError, RunFailed) as error:
             self._problem = problem = self._explained(error)
         finally:
@@ -221,9 +224,9 @@ class StressSimulator:
         self._refused = [name for name in ("compare", "save_baseline") if values.get(name) is not None]
         return found | {"save_baseline": None, "compare": None}
 
-    def _about(self) -> About:
+    def _about(self) -> RunInfo:
         file, line, _ = self._item.location
-        return About(
+        return RunInfo(
             test=self._item.nodeid,
             run=self._runs,
             file=file,
@@ -312,7 +315,7 @@ class StressSimulator:
             parts.append(f"--stress-seed={seed}")
         else:
             parts.append(f"--stress-scenario={os.path.relpath(scenario_file, self._session.directory)}")
-            decided = (*merge.OF_SCENARIO, "scenario")
+            decided = (*fields.OF_SCENARIO, "scenario")
         for setting in SETTINGS:
             raw = config.getoption(setting.dest) if setting.flag and setting.name not in decided else None
             for one in raw if isinstance(raw, list) else [raw]:

@@ -5,11 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from pytest_nos_stress._internal.text import error_message, error_name, lines, one_line, table
+from pytest_nos_stress._internal.text import (
+    error_message,
+    error_name,
+    escape_controls,
+    escape_keep_newlines,
+    table,
+)
+from pytest_nos_stress.results.check_verdict import CheckVerdict
 from pytest_nos_stress.results.judge import BROKEN, Verdict
 from pytest_nos_stress.results.metrics import TIMED
-from pytest_nos_stress.run.checks import CheckVerdict
-from pytest_nos_stress.run.execution import Performance
+from pytest_nos_stress.run.execution import RunExecution
 from pytest_nos_stress.scenario.phases import STEADY
 
 _MOST_ERROR_TYPES = 5
@@ -20,12 +26,12 @@ def thresholds_message(verdicts: Sequence[Verdict], stats: dict[str, Any]) -> st
     broken = sum(not verdict.passes for verdict in verdicts)
     rows = [("wanted", "measured", "verdict"), *(verdict.row() for verdict in verdicts)]
     first = first_sentence(next(one for one in verdicts if not one.passes))
-    heading = one_line(f"{first}; {broken} of {len(verdicts)} thresholds not met (seed {stats['seed']})")
+    heading = escape_controls(f"{first}; {broken} of {len(verdicts)} thresholds not met (seed {stats['seed']})")
     return "\n".join(
         [
             heading,
-            *map(one_line, table(rows)),
-            *map(one_line, _notes(verdicts, stats)),
+            *map(escape_controls, table(rows)),
+            *map(escape_controls, _notes(verdicts, stats)),
             *_errors(stats["error_types"]),
             *_of_proxies(stats),
         ]
@@ -69,7 +75,7 @@ def _of_proxies(stats: dict[str, Any]) -> list[str]:
     ]
 
 
-def hung_message(performance: Performance) -> str:
+def hung_message(performance: RunExecution) -> str:
     """Who hangs where."""
     timeout = f"operation_timeout={performance.scenario.operation_timeout:g} s"
     hanging = [
@@ -78,12 +84,12 @@ def hung_message(performance: Performance) -> str:
     ]
     others = f" and {len(hanging) - 1} more" if len(hanging) > 1 else ""
     parts = [
-        one_line(f"hung: longer than {timeout} in {hanging[0]}{others}")
+        escape_controls(f"hung: longer than {timeout} in {hanging[0]}{others}")
         if hanging
         else f"hung: an operation ended after {timeout}"
     ]
     for agent, doing in performance.hung.items():
-        parts.append(f"  agent {one_line(agent)}, {one_line(doing)}")
+        parts.append(f"  agent {escape_controls(agent)}, {escape_controls(doing)}")
     engine = performance.engine
     for how, agents in (
         ("waited at", engine.overdue),
@@ -91,36 +97,40 @@ def hung_message(performance: Performance) -> str:
         ("goes on at", engine.unfinished),
     ):
         for one in agents:
-            parts.append(f"  agent {one_line(one.agent)} {how}")
-            parts += [f"    {line}" for line in lines(one.stack).splitlines()]
+            parts.append(f"  agent {escape_controls(one.agent)} {how}")
+            parts += [f"    {line}" for line in escape_keep_newlines(one.stack).splitlines()]
     return "\n".join(parts)
 
 
-def deadlock_message(performance: Performance) -> str:
+def deadlock_message(performance: RunExecution) -> str:
     """Who waits for whom, and where."""
     deadlock, clock = performance.engine.deadlock, performance.clock
     waiting = deadlock.waiting if deadlock else []
     heading = f"deadlock after {(clock.now_ns() - clock.started_ns) / 1e9:g} s of virtual time: no agent can go on"
-    return "\n".join([heading, *(f"  {line}" for one in waiting for line in lines(one).rstrip().splitlines())])
+    return "\n".join(
+        [heading, *(f"  {line}" for one in waiting for line in escape_keep_newlines(one).rstrip().splitlines())]
+    )
 
 
 def checks_message(broken: Sequence[CheckVerdict], stats: dict[str, Any]) -> str:
     """The checks that do not hold, one a line."""
     first, *others = [str(one) for one in broken]
-    return "\n".join([one_line(f"{first} (seed {stats['seed']})"), *map(one_line, others)])
+    return "\n".join([escape_controls(f"{first} (seed {stats['seed']})"), *map(escape_controls, others)])
 
 
 def describe(error: BaseException) -> str:
     """The type and message of an exception, on one line."""
-    return one_line(f"{error_name(error)}: {error_message(error)}")
+    return escape_controls(f"{error_name(error)}: {error_message(error)}")
 
 
 def _errors(error_types: Sequence[dict[str, Any]]) -> list[str]:
     shown = []
     for one in error_types[:_MOST_ERROR_TYPES]:
         shown.append("")
-        shown.append(one_line(f"{one['count']} x {one['type']}, for instance {one['agent']} at {one['task']}:"))
-        shown += [f"  {line}" for line in lines(one["traceback"]).rstrip().splitlines()]
+        shown.append(
+            escape_controls(f"{one['count']} x {one['type']}, for instance {one['agent']} at {one['task']}:")
+        )
+        shown += [f"  {line}" for line in escape_keep_newlines(one["traceback"]).rstrip().splitlines()]
     if len(error_types) > _MOST_ERROR_TYPES:
         shown.append(f"... and {len(error_types) - _MOST_ERROR_TYPES} more types of errors")
     return shown

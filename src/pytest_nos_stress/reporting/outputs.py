@@ -6,19 +6,22 @@ then does not pass; the statistics come last, so that they say so.
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Final, NamedTuple
 
-from pytest_nos_stress._internal import atomic_write
-from pytest_nos_stress.config.options import SettingError
+from pytest_nos_stress._internal.atomic_write import write_atomic
+from pytest_nos_stress.errors import SettingError
+from pytest_nos_stress.reporting.files import paths
 from pytest_nos_stress.results.result import StressResult
-from pytest_nos_stress.run.execution import INTERRUPTED, Performance
+from pytest_nos_stress.results.status import INTERRUPTED
+from pytest_nos_stress.run.execution import RunExecution
 
 from .failure_message import describe
 from .files import snapshot
-from .summary import About, summarise
+from .summary import RunInfo, summarise
 
 _MOST_DRAWN_AFTER_CTRL_C: Final = 500_000
 
@@ -30,7 +33,7 @@ class Outputs(NamedTuple):
     """
 
     directory: Path
-    about: About
+    about: RunInfo
     reports: Sequence[str] = ()
     records: Sequence[str] = ()
     exports: bool = False
@@ -39,15 +42,15 @@ class Outputs(NamedTuple):
     def paths(self) -> list[Path]:
         """The files, those of the seed document first."""
         names = [
-            *atomic_write.NAMES,
-            *map(atomic_write.report_name, self.reports),
-            *map(atomic_write.records_name, self.records),
+            *paths.NAMES,
+            *map(paths.report_name, self.reports),
+            *map(paths.records_name, self.records),
         ]
         return [self.directory / name for name in names]
 
 
 def write(
-    performance: Performance,
+    performance: RunExecution,
     result: StressResult,
     outputs: Outputs,
     problems: list[str],
@@ -59,7 +62,7 @@ def write(
     """
     notes: list[str] = []
     if performance.log.failure is not None:
-        problems.append(_not_written(outputs.directory / atomic_write.LOG_NAME, performance.log.failure))
+        problems.append(_not_written(outputs.directory / paths.LOG_NAME, performance.log.failure))
     _fail_over(problems, result)
     try:
         notes += keep()
@@ -78,23 +81,20 @@ def write(
 
 
 def _files(
-    performance: Performance, result: StressResult, outputs: Outputs
+    performance: RunExecution, result: StressResult, outputs: Outputs
 ) -> Iterator[tuple[str, Callable[[Path], None]]]:
     """Each file's name, and what writes it: each shows the result as it is when its turn comes."""
     yield (
-        atomic_write.SCENARIO_NAME,
-        lambda path: atomic_write.write_whole(path, [performance.scenario.to_json().encode()]),
+        paths.SCENARIO_NAME,
+        lambda path: write_atomic(path, [performance.scenario.to_json().encode()]),
     )
     rows = snapshot.render(performance.records, performance.clock.wall_offset_ns)
-    yield atomic_write.SNAPSHOT_NAME, lambda path: atomic_write.write_whole(path, rows)
+    yield paths.SNAPSHOT_NAME, lambda path: write_atomic(path, rows)
     for kind in outputs.records:
-        yield atomic_write.records_name(kind), lambda path, kind=kind: _write_records(path, result, kind)  # type: ignore[misc]
+        yield paths.records_name(kind), lambda path, kind=kind: _write_records(path, result, kind)  # type: ignore[misc]
     for kind in outputs.reports if _is_to_be_drawn(result) else ():
-        yield (
-            atomic_write.report_name(kind),
-            lambda path, kind=kind: atomic_write.write_whole(path, _report(kind, result)),
-        )  # type: ignore[misc]
-    yield atomic_write.STATISTICS_NAME, lambda path: _write_statistics(path, result)
+        yield paths.report_name(kind), functools.partial(_write_report, result, kind)
+    yield paths.STATISTICS_NAME, lambda path: _write_statistics(path, result)
 
 
 def _is_to_be_drawn(result: StressResult) -> bool:
@@ -106,6 +106,10 @@ def _write_records(path: Path, result: StressResult, kind: str) -> None:
     from .files import records as table
 
     table.write(path, result.records, kind)
+
+
+def _write_report(result: StressResult, kind: str, path: Path) -> None:
+    write_atomic(path, _report(kind, result))
 
 
 def _report(kind: str, result: StressResult) -> Iterable[bytes]:
@@ -122,7 +126,7 @@ def _report(kind: str, result: StressResult) -> Iterable[bytes]:
 
 def _write_statistics(path: Path, result: StressResult) -> None:
     text = json.dumps(result.stats, indent=2, ensure_ascii=True, allow_nan=False)
-    atomic_write.write_whole(path, [text.encode(), b"\n"])
+    write_atomic(path, [text.encode(), b"\n"])
 
 
 def _try(path: Path, write_to: Callable[[Path], None]) -> str:

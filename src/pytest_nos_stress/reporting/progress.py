@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
-from pytest_nos_stress._internal.text import one_line
-from pytest_nos_stress.run.execution import Progress
+from pytest_nos_stress._internal.text import escape_controls
+from pytest_nos_stress.results.status import Progress
 
 _INTERVAL: Final = 0.5
 _PLAIN_INTERVAL: Final = 3.0
@@ -30,7 +30,7 @@ class Live(Protocol):
         """The run has ended."""
 
 
-class LiveLine:
+class ProgressLine:
     """A line behind what pytest has written on the terminal's current line, wiped before pytest writes again."""
 
     def __init__(self, terminal: int, room: Callable[[], int]) -> None:
@@ -54,12 +54,12 @@ class LiveLine:
             _write(self._terminal, _CLEAR)
 
 
-class PlainLines:
+class ProgressLog:
     """A line of its own every few seconds, for logs. ``begins_line`` is whether the log is at a line's start."""
 
     def __init__(self, log: int, test: str, begins_line: Callable[[], bool]) -> None:
         self._log = log
-        self._test = one_line(test)
+        self._test = escape_controls(test)
         self._begins_line = begins_line
         self._last = time.monotonic()
         self._has_written = False

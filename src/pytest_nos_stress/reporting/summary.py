@@ -12,11 +12,11 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from pytest_nos_stress._internal.text import one_line
+from pytest_nos_stress._internal.text import escape_controls
+from pytest_nos_stress.results.check_verdict import BROKEN
 from pytest_nos_stress.results.judge import NOT_APPLICABLE, show, show_bytes, show_seconds
 from pytest_nos_stress.results.metrics import COUNTS, DURATIONS, RATES
-from pytest_nos_stress.run.checks import BROKEN
-from pytest_nos_stress.run.execution import COMPLETED
+from pytest_nos_stress.results.status import COMPLETED
 from pytest_nos_stress.scenario.phases import STEADY
 
 from .failure_message import left_out
@@ -39,7 +39,7 @@ _FILE_KEYS: Final = {
 }
 
 
-class About(NamedTuple):
+class RunInfo(NamedTuple):
     """Which run it is: of which test, where that stands, what else is to be known, and how it is repeated.
 
     ``directory`` is what paths are relative to, ``repeat`` gives the command (or code) that repeats a run.
@@ -54,7 +54,7 @@ class About(NamedTuple):
     repeat: Callable[[StressResult], str] = lambda result: f"MultiAgentSimulator(scenario={result.scenario!r})"
 
 
-def summarise(result: StressResult, about: About) -> Summary:
+def summarise(result: StressResult, about: RunInfo) -> Summary:
     """The summary of a run. Every text in it is one line, without control characters.
 
     ``outcome`` is that of its test, once that has ended: passed, failed or skipped. Where a test failed, it is the
@@ -63,7 +63,7 @@ def summarise(result: StressResult, about: About) -> Summary:
     return {**{name: _plain(value) for name, value in _summary(result, about).items()}, "history": result.history}
 
 
-def _summary(result: StressResult, about: About) -> Summary:
+def _summary(result: StressResult, about: RunInfo) -> Summary:
     stats = result.stats
     directory = about.directory or Path.cwd()
     durations = {name: {one: stats[name][one] for one in _FIGURES[:-1]} for name in DURATIONS}
@@ -131,7 +131,7 @@ def verdict_in_words(summary: Summary) -> str:
     return str(summary["verdict"]) if summary["passed"] else f"{summary['verdict']} (taken as it was)"
 
 
-def shown(summary: Summary) -> dict[str, str]:
+def formatted(summary: Summary) -> dict[str, str]:
     """The figures as texts for people."""
     texts = {name: f"{summary[name]:d}" for name in COUNTS}
     texts |= {name: _shown_or_dash(name, summary[name]) for name in (*RATES, "fairness", "throughput")}
@@ -169,9 +169,9 @@ def _errors_left_out(phases: Sequence[dict[str, Any]]) -> list[str]:
 
 def _plain(value: Any) -> Any:
     if isinstance(value, str):
-        return one_line(value)
+        return escape_controls(value)
     if isinstance(value, dict):
-        return {one_line(name): _plain(one) for name, one in value.items()}
+        return {escape_controls(name): _plain(one) for name, one in value.items()}
     if isinstance(value, list):
         return [_plain(one) for one in value]
     return value

@@ -10,10 +10,10 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import Final
 
-from pytest_nos_stress._internal.text import one_line, table
+from pytest_nos_stress._internal.text import escape_controls, table
 from pytest_nos_stress.results.judge import show_seconds
 
-from .summary import Summary, is_failure, shown, verdict_in_words
+from .summary import Summary, formatted, is_failure, verdict_in_words
 
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _PLAIN_BARS: Final = "_.-=+*#@"
@@ -28,14 +28,16 @@ def summary(runs: Sequence[Summary], *, encoding: str = "utf-8") -> list[str]:
     heading, *lines = table([_HEADINGS, *map(_row, ordered)], indent="")
     told = [heading]
     for line, run in zip(lines, ordered, strict=True):
-        told += [line, *(f"  {one_line(part)}" for part in _below(run, bars))]
+        told += [line, *(f"  {escape_controls(part)}" for part in _below(run, bars))]
     return told
 
 
 def details(run: Summary) -> list[str]:
     """One run, a line for each thing that is to be known of it."""
     row = dict(zip(_HEADINGS, _row(run), strict=True))
-    return [one_line(line) for line in (*(f"{name}: {text}" for name, text in row.items()), *_below(run, _BARS))]
+    return [
+        escape_controls(line) for line in (*(f"{name}: {text}" for name, text in row.items()), *_below(run, _BARS))
+    ]
 
 
 _HEADINGS: Final = (
@@ -51,7 +53,7 @@ _HEADINGS: Final = (
 
 
 def _row(run: Summary) -> tuple[str, ...]:
-    texts = shown(run)
+    texts = formatted(run)
     return (
         verdict_in_words(run),
         texts["operations"],
@@ -60,7 +62,7 @@ def _row(run: Summary) -> tuple[str, ...]:
         texts["latency p50"],
         texts["latency p99"],
         str(run["seed"]),
-        one_line(f"{run['test']}{run['note']}"),
+        escape_controls(f"{run['test']}{run['note']}"),
     )
 
 

@@ -15,7 +15,7 @@ from pytest_nos_stress.scenario.phases import STEADY
 
 from .measurements import Counts, Measurements, Selection
 from .metrics import COUNTS, DURATIONS, FAIRNESS, MEMORY, RATES, THROUGHPUT
-from .run_metrics import Evidence
+from .run_metrics import RunMetrics
 from .stats import aggregate, fairness
 from .thresholds import Threshold, parse
 
@@ -118,9 +118,9 @@ def _four_digits(value: float) -> str:
     return f"{value:.4g}" if abs(value) < 9999.5 else f"{value:.0f}"
 
 
-def judge(thresholds: Sequence[Threshold], evidence: Evidence) -> list[Verdict]:
+def evaluate_thresholds(thresholds: Sequence[Threshold], evidence: RunMetrics) -> list[Verdict]:
     """The verdict on each threshold, in order, and on ``errors == 0`` for the errors that none of them judges."""
-    verdicts = [judge_one(threshold, evidence) for threshold in thresholds]
+    verdicts = [evaluate_threshold(threshold, evidence) for threshold in thresholds]
     on_errors = [
         one
         for one in verdicts
@@ -130,7 +130,7 @@ def judge(thresholds: Sequence[Threshold], evidence: Evidence) -> list[Verdict]:
         and one.verdict != NOT_APPLICABLE
     ]
     if not on_errors:
-        return [*verdicts, judge_one(parse("errors == 0"), evidence)]
+        return [*verdicts, evaluate_threshold(parse("errors == 0"), evidence)]
     phase = evidence.phase(STEADY)
     if phase is None:
         return verdicts
@@ -142,7 +142,7 @@ def judge(thresholds: Sequence[Threshold], evidence: Evidence) -> list[Verdict]:
     return [*verdicts, rest._replace(note="errors that no threshold judges")]
 
 
-def judge_one(threshold: Threshold, evidence: Evidence) -> Verdict:
+def evaluate_threshold(threshold: Threshold, evidence: RunMetrics) -> Verdict:
     """The verdict on one threshold."""
     problem = _not_there(threshold, evidence)
     if problem:
@@ -162,7 +162,7 @@ def judge_one(threshold: Threshold, evidence: Evidence) -> Verdict:
     return _judge_part(threshold, measured, evidence)
 
 
-def _not_there(threshold: Threshold, evidence: Evidence) -> str:
+def _not_there(threshold: Threshold, evidence: RunMetrics) -> str:
     """What the threshold names and the run does not have; empty if it has everything."""
     records = evidence.measured.records
     for what, name, names in (
@@ -176,7 +176,7 @@ def _not_there(threshold: Threshold, evidence: Evidence) -> str:
     return ""
 
 
-def _against_baseline(threshold: Threshold, evidence: Evidence) -> Verdict:
+def _against_baseline(threshold: Threshold, evidence: RunMetrics) -> Verdict:
     if evidence.comparison is None:
         return Verdict(threshold, NOT_ENOUGH_DATA, None, 0, "the run goes on")
     verdict = evidence.comparison.judge(threshold)
@@ -189,7 +189,7 @@ def _against_baseline(threshold: Threshold, evidence: Evidence) -> Verdict:
     )
 
 
-def _judge_windows(threshold: Threshold, measured: Measurements, evidence: Evidence, start: float) -> Verdict:
+def _judge_windows(threshold: Threshold, measured: Measurements, evidence: RunMetrics, start: float) -> Verdict:
     """The worst of the windows: a broken one, else one without enough data, else the nearest to the limit."""
     if threshold.metric != MEMORY and not _counts(threshold, measured).total:
         return Verdict(threshold, NOT_ENOUGH_DATA, None, 0, "no operations")
@@ -245,7 +245,7 @@ def _badness(threshold: Threshold, verdict: Verdict) -> tuple[int, float]:
 
 
 def _judge_part(
-    threshold: Threshold, measured: Measurements, evidence: Evidence, *, is_window: bool = False
+    threshold: Threshold, measured: Measurements, evidence: RunMetrics, *, is_window: bool = False
 ) -> Verdict:
     """The verdict on the operations of a phase, or of one window of it."""
     if threshold.metric in DURATIONS:

@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from pytest_nos_stress._internal.outcome import FAILED, MISSING, SUCCESS
-from pytest_nos_stress.faults.mix import Kinds
+from pytest_nos_stress.faults.mix import FaultMix
 
 from .metrics import DURATIONS
 from .records import Column, Rows, SomeRows
@@ -274,6 +274,6 @@ def _count_cube(records: Rows) -> Column:
     return cube.reshape(agents, tasks, len(FAULTS), _CELLS)
 
 
-def _faults_are_off(code: Column, kinds: Kinds) -> Column:
+def _faults_are_off(code: Column, kinds: FaultMix) -> Column:
     """1 for each operation in which planned faults did not take place; for all of them where none is planned."""
     return np.asarray((code % kinds.width == kinds.off) | (not kinds.plans_faults), np.int64)

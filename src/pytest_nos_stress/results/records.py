@@ -13,8 +13,8 @@ from typing import Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from pytest_nos_stress.faults.mix import Kinds
-from pytest_nos_stress.run.target import Task
+from pytest_nos_stress.faults.mix import FaultMix
+from pytest_nos_stress.scenario.operation import Task
 
 _CHUNK_ROWS: Final = 65_536
 
@@ -80,7 +80,7 @@ class Rows(Protocol):
 
     agents: tuple[str, ...]
     tasks: tuple[str, ...]
-    kinds: Kinds
+    kinds: FaultMix
     total: int
 
     def column(self, name: str) -> Column: ...
@@ -135,7 +135,7 @@ class Records:
     """Every operation of a run, in the order in which the recorder met them (nearly that of their ends)."""
 
     def __init__(
-        self, agents: Sequence[str], tasks: Sequence[Task], kinds: Kinds, wall_offset_ns: int = 0
+        self, agents: Sequence[str], tasks: Sequence[Task], kinds: FaultMix, wall_offset_ns: int = 0
     ) -> None:
         self.agents = tuple(agents)
         self.kinds = kinds
@@ -224,7 +224,7 @@ def record_dtype(agent: npt.DTypeLike) -> np.dtype[Any]:
     )
 
 
-def called_codes(tasks: Sequence[Task], kinds: Kinds) -> Column:
+def called_codes(tasks: Sequence[Task], kinds: FaultMix) -> Column:
     """For each code of a plan, whether it means that the target is called."""
     return np.array(
         [kind.calls and (task.takes_operation or not kind.is_missing_data) for task in tasks for kind in kinds.all]

@@ -7,17 +7,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pytest_nos_stress.errors import CheckFailed
-from pytest_nos_stress.run.checks import BROKEN, CheckFunction, CheckVerdict, Question
-from pytest_nos_stress.run.process_monitor import Samples
 from pytest_nos_stress.scenario.scenario import Scenario
 
+from .check_verdict import BROKEN, CheckFunction, CheckRunner, CheckVerdict
 from .judge import Verdict
 from .measurements import Measurements
 from .records import Records
-from .run_metrics import Evidence
+from .resources import ResourceSamples
+from .run_metrics import RunMetrics
 from .stats import aggregate
-from .timeline import history
+from .timeline import time_series
 
 if TYPE_CHECKING:
     import pandas
@@ -68,7 +67,7 @@ class StressResult:
         files: Sequence[Path],
         verdicts: Sequence[Verdict],
         checks: Sequence[CheckVerdict],
-        evidence: Evidence,
+        evidence: RunMetrics,
         records: Records,
         fault_spans: Sequence[tuple[float, float]] = (),
     ) -> None:
@@ -85,7 +84,7 @@ class StressResult:
         """The parts of the run: ``name`` (ramp, warmup, steady), ``start`` and ``end`` in seconds."""
         self.fault_spans = tuple(fault_spans)
         """When fault windows were open, from and to in seconds since the start."""
-        self.vitals = Samples() if scenario.engine == "virtual" else evidence.vitals.samples
+        self.vitals = ResourceSamples() if scenario.engine == "virtual" else evidence.vitals.samples
         """What was seen of the process while the run went on; nothing in virtual time."""
         self.latency = Durations(measured, "latency")
         self.response_time = Durations(measured, "response_time")
@@ -161,7 +160,7 @@ class StressResult:
         The function takes nothing or this result. It is broken if it raises an exception, returns False or
         returns problems (a list that is not empty, for instance).
         """
-        question = Question(function, self)
+        question = CheckRunner(function, self)
         finding, error = question.find()
         if finding:
             broken = CheckVerdict(question.name, BROKEN, 1, finding, error)
@@ -170,7 +169,7 @@ class StressResult:
     @cached_property
     def history(self) -> dict[str, list[Any]]:
         """What was measured over time, in sixty parts: ``operations``, ``failures``, ``errors``, ``p99``."""
-        return history(self.measured)
+        return time_series(self.measured)
 
     @cached_property
     def finding(self) -> str:
@@ -218,3 +217,30 @@ class StressResult:
     def _rate(self, name: str) -> float:
         rate = self.stats[name]
         return float("nan") if rate is None else float(rate)
+
+
+class RunFailed(AssertionError):
+    """A run that must not pass: hung, without operations or files, with a lost agent or a broken threshold.
+
+    ``result`` is what was measured all the same.
+    """
+
+    def __init__(self, message: str, result: StressResult) -> None:
+        super().__init__(message)
+        self.result = result
+
+
+class ThresholdsNotMet(RunFailed):
+    """One or more thresholds did not hold; the message has wanted and measured side by side."""
+
+
+class CheckFailed(RunFailed):
+    """A check did not hold: an invariant of the target, a state that was never seen, or a lack of recovery."""
+
+
+class Deadlock(RunFailed):
+    """No agent of a virtual run could go on; the message says who waits for whom, and where."""
+
+
+for _public in (RunFailed, ThresholdsNotMet, CheckFailed, Deadlock):
+    _public.__module__ = "pytest_nos_stress"  # where users import them from, and shorter in a summary of failures

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pytest_nos_stress.run.process_monitor import Vitals
+from pytest_nos_stress.run.process_monitor import ProcessMonitor
 from pytest_nos_stress.scenario.phases import STEADY, Phase, phases_of
 from pytest_nos_stress.scenario.scenario import Scenario
 
@@ -20,14 +20,14 @@ if TYPE_CHECKING:
     from pytest_nos_stress.results.baselines.gate import Comparison
 
 
-class Evidence:
+class RunMetrics:
     """The measurements of a run, by phase, and what else there is to judge it by."""
 
     def __init__(
         self,
         measured: Measurements,
         scenario: Scenario,
-        vitals: Vitals,
+        vitals: ProcessMonitor,
         comparison: Comparison | None = None,
     ) -> None:
         self.measured = measured

@@ -12,8 +12,8 @@ from difflib import get_close_matches
 from typing import Final, NoReturn
 from unicodedata import combining, east_asian_width
 
-from pytest_nos_stress._internal.text import one_line, shorten
-from pytest_nos_stress.config.validators import LONGEST_SECONDS, SECONDS_PER_UNIT
+from pytest_nos_stress._internal.text import escape_controls, shorten
+from pytest_nos_stress._internal.validation import LONGEST_SECONDS, SECONDS_PER_UNIT
 
 from .metrics import COUNTS, DURATIONS, FAIRNESS, MEMORY, METRICS, RATES, THROUGHPUT
 from .thresholds import (
@@ -288,12 +288,12 @@ class Parser:
     def _fail(self, reason: str, at: int | None = None) -> NoReturn:
         at = self._at if at is None else at
         first = max(0, at - _MOST_BEFORE) if len(self._text) > _MOST_SHOWN else 0
-        before = ("..." if first else "") + one_line(self._text[first:at])
+        before = ("..." if first else "") + escape_controls(self._text[first:at])
         after = self._text[at : first + _MOST_SHOWN]
         more = "..." if at + len(after) < len(self._text) else ""
         raise ThresholdError(
-            f"{self._label}: {one_line(shorten(reason, 2 * _MOST_SHOWN))}\n"
-            f"  {before}{one_line(after)}{more}\n  {' ' * _columns(before)}^"
+            f"{self._label}: {escape_controls(shorten(reason, 2 * _MOST_SHOWN))}\n"
+            f"  {before}{escape_controls(after)}{more}\n  {' ' * _columns(before)}^"
         )
 
 

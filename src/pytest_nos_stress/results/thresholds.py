@@ -30,7 +30,7 @@ import operator
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
-from pytest_nos_stress.config.options import SettingError
+from pytest_nos_stress.errors import SettingError
 from pytest_nos_stress.scenario.phases import RAMP, STEADY, WARMUP
 
 from .metrics import COUNTS

@@ -14,10 +14,10 @@ from pytest_nos_stress._internal.outcome import FAILED
 
 from .measurements import Measurements
 
-PARTS: Final = 60
+BUCKETS: Final = 60
 
 
-def history(measured: Measurements, parts: int = PARTS) -> dict[str, list[Any]]:
+def time_series(measured: Measurements, parts: int = BUCKETS) -> dict[str, list[Any]]:
     """By part of the run, as builtin types: where it begins (``seconds``), ``operations``, ``failures``,
     ``errors``.
 

@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Any, Final, NamedTuple
 
-from pytest_nos_stress.results.judge import BROKEN, Verdict, judge_one
-from pytest_nos_stress.results.run_metrics import Evidence
+from pytest_nos_stress.results.judge import BROKEN, Verdict, evaluate_threshold
+from pytest_nos_stress.results.run_metrics import RunMetrics
 from pytest_nos_stress.results.thresholds import Threshold
 from pytest_nos_stress.scenario.phases import STEADY, WARMUP
 from pytest_nos_stress.scenario.scenario import Scenario
@@ -33,11 +33,11 @@ class Aborted(NamedTuple):
         return {"threshold": self.verdict.threshold.text, "at": self.at}
 
 
-class AbortWatch:
+class AbortMonitor:
     """Looks at the thresholds that may end a run. ``evidence`` gives what there is to judge so far."""
 
     def __init__(
-        self, thresholds: Sequence[Threshold], scenario: Scenario, evidence: Callable[[], Evidence]
+        self, thresholds: Sequence[Threshold], scenario: Scenario, evidence: Callable[[], RunMetrics]
     ) -> None:
         self.aborted: Aborted | None = None
         begins = {None: scenario.ramp + scenario.warmup, STEADY: scenario.ramp + scenario.warmup}
@@ -64,7 +64,7 @@ class AbortWatch:
         began = time.thread_time()
         evidence = self._evidence()
         for after, threshold in self._waiting:
-            verdict = judge_one(threshold, evidence) if elapsed >= after else None
+            verdict = evaluate_threshold(threshold, evidence) if elapsed >= after else None
             if verdict is not None and verdict.verdict == BROKEN:
                 self.aborted = Aborted(verdict, elapsed)
                 return True

@@ -20,14 +20,15 @@ from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias
 
 from pytest_nos_stress._internal.outcome import FAILED, MISSING, SUCCESS
-from pytest_nos_stress._internal.text import error_message, error_name, error_traceback
+from pytest_nos_stress._internal.text import error_message, error_name
+from pytest_nos_stress._internal.tracebacks import error_traceback
 from pytest_nos_stress.errors import Abandoned, MissingDataError
 from pytest_nos_stress.faults.errors import InjectedFault, is_injected
-from pytest_nos_stress.faults.mix import Kind
-from pytest_nos_stress.faults.suspension import quietly, quietly_async
-from pytest_nos_stress.scenario.schedule import AgentPlan, PlanBlock
+from pytest_nos_stress.faults.mix import PlannedFault
+from pytest_nos_stress.faults.suspension import without_faults, without_faults_async
+from pytest_nos_stress.scenario.schedule import AgentSchedule, PlanBlock
 
-from .context import Recovery, World
+from .context import Recovery, RunContext
 
 if TYPE_CHECKING:
     from pytest_nos_stress.faults.windows import OpenWindows
@@ -37,7 +38,7 @@ Operations: TypeAlias = Generator[Any, Any, None]
 _PIECE: Final = 512
 
 
-class Deviation(NamedTuple):
+class UnplannedOutcome(NamedTuple):
     """An operation that did not end as its plan says.
 
     ``type`` and ``message`` are those of the exception that ended it, empty where it ended well after all.
@@ -60,7 +61,7 @@ class ErrorSample(NamedTuple):
     traceback: str
 
 
-class Pace(Protocol):
+class Backpressure(Protocol):
     """What an agent looks at between operations: has the recorder fallen behind?"""
 
     horizon: int
@@ -72,7 +73,7 @@ class Pace(Protocol):
 class Agent:
     """One agent of a run."""
 
-    def __init__(self, world: World, name: str, number: int, pace: Pace) -> None:
+    def __init__(self, world: RunContext, name: str, number: int, pace: Backpressure) -> None:
         self.name = name
         self.number = number
         self.context: Any = None
@@ -81,7 +82,7 @@ class Agent:
         self.starts: list[int] = []
         self.ends: list[int] = []
         self.blocks: deque[PlanBlock] = deque()
-        self.deviations: deque[Deviation] = deque()
+        self.deviations: deque[UnplannedOutcome] = deque()
         self.switches: deque[tuple[int, bool]] = deque()
         """From which operation on planned faults take place, or do not; until the first one they do."""
         self.faults_met: Counter[str] = Counter()
@@ -97,7 +98,7 @@ class Agent:
         self._pace = pace
         self._block: PlanBlock | None = None
         self._faults_take_place = True
-        self._agent_plan = AgentPlan(
+        self._agent_plan = AgentSchedule(
             world.scenario, name, calls_fail=world.calls_fail, over_network=world.over_network
         )
         self.ranks = self._agent_plan.ranks()
@@ -154,7 +155,7 @@ class Agent:
         """Whether planned faults take place in the operation it performs."""
         return self._faults_take_place and self.recovered_from is None
 
-    def kind_of_attempt(self, index: int, number: int) -> Kind:
+    def kind_of_attempt(self, index: int, number: int) -> PlannedFault:
         """What is planned for a later attempt at an operation."""
         kinds = self._world.kinds
         if not self.may_fail:
@@ -168,10 +169,10 @@ class Agent:
     def sends_again(self) -> None:
         self.retries += 1
 
-    def ended_well(self, index: int, kind: Kind) -> None:
+    def ended_well(self, index: int, kind: PlannedFault) -> None:
         """The last attempt at an operation has ended well, whatever was planned for the first."""
         if kind.outcome == FAILED:
-            self.deviations.append(Deviation(index, SUCCESS))
+            self.deviations.append(UnplannedOutcome(index, SUCCESS))
 
     @contextmanager
     def session(self) -> Iterator[None]:
@@ -180,7 +181,7 @@ class Agent:
             yield
             return
         self.in_session_since = self._world.clock.now_ns()
-        with quietly(self._world.per_agent(self.name)) as self.context:
+        with without_faults(self._world.per_agent(self.name)) as self.context:
             self.in_session_since = None
             try:
                 yield
@@ -196,7 +197,7 @@ class Agent:
             yield
             return
         self.in_session_since = self._world.clock.now_ns()
-        async with quietly_async(self._world.per_agent(self.name)) as self.context:
+        async with without_faults_async(self._world.per_agent(self.name)) as self.context:
             self.in_session_since = None
             try:
                 yield
@@ -318,14 +319,14 @@ class Agent:
             return
         if is_injected(error):
             if kind.outcome != FAILED:
-                self.deviations.append(Deviation(index, FAILED, error_name(error), error_message(error)))
+                self.deviations.append(UnplannedOutcome(index, FAILED, error_name(error), error_message(error)))
             return
         name = error_name(error)
         ends = self._world.ends_with(error)
         is_error = not ends and not issubclass(type(error), (Abandoned, *self._world.expected_errors))
         if is_error and name not in self.samples:
             self.samples[name] = ErrorSample(name, error_message(error), self.name, task, error_traceback(error))
-        self.deviations.append(Deviation(index, FAILED, name, error_message(error), is_error))
+        self.deviations.append(UnplannedOutcome(index, FAILED, name, error_message(error), is_error))
 
 
 def refuse_awaitable(result: object) -> None:

@@ -16,7 +16,7 @@ from pytest_nos_stress._internal.cpu import has_gil, processors
 from pytest_nos_stress.results.measurements import Measurements
 from pytest_nos_stress.results.stats import summarise_durations
 
-from .process_monitor import Vitals
+from .process_monitor import ProcessMonitor
 
 PROCESSOR: Final = "processor"
 INTERPRETER: Final = "interpreter"
@@ -34,8 +34,8 @@ _MOST_COLLECTING: Final = 0.1
 _MOST_WAITING: Final = 0.1
 
 
-def assess(
-    vitals: Vitals, measured: Measurements, *, engine: str, waited_ns: int, checked_ns: int, agents: int
+def detect_bottleneck(
+    vitals: ProcessMonitor, measured: Measurements, *, engine: str, waited_ns: int, checked_ns: int, agents: int
 ) -> dict[str, Any]:
     """What the harness was doing, and which part of it, if any, was the bottleneck: builtin types, times in
     seconds.
@@ -67,7 +67,7 @@ def assess(
 
 
 def _bottleneck(
-    figures: dict[str, Any], vitals: Vitals, measured: Measurements, engine: str, waited: float
+    figures: dict[str, Any], vitals: ProcessMonitor, measured: Measurements, engine: str, waited: float
 ) -> tuple[str | None, str]:
     late = figures["lag"]["p99"] or 0.0
     lateness = f"operations began up to {_show(late)} late (p99)"
@@ -105,7 +105,7 @@ _REMEDIES: Final = {
 }
 
 
-def _used_up(figures: dict[str, Any], vitals: Vitals, engine: str) -> tuple[str | None, str]:
+def _used_up(figures: dict[str, Any], vitals: ProcessMonitor, engine: str) -> tuple[str | None, str]:
     """What operations that began late waited for, and how that was seen."""
     processors, used = figures["processors"], vitals.cores_used
     if used >= _BUSY * processors:

@@ -11,41 +11,22 @@ Guarantee: a check that answers anything else (a coroutine, a number) is broken 
 
 from __future__ import annotations
 
-import inspect
-from collections.abc import Callable, Collection, Iterable
-from typing import Any, Final, NamedTuple
+from collections.abc import Iterable
+from typing import Final
 
-from pytest_nos_stress._internal.text import error_message, error_name, from_target_on, one_line, shorten
-from pytest_nos_stress.config.options import SettingError, shown
-from pytest_nos_stress.errors import Abandoned
-
-HELD: Final = "held"
-BROKEN: Final = "broken"
-NOT_JUDGED: Final = "not judged"
+from pytest_nos_stress._internal.text import error_message, error_name, escape_controls, safe_repr
+from pytest_nos_stress.errors import SettingError
+from pytest_nos_stress.results.check_verdict import (
+    BROKEN,
+    HELD,
+    NOT_JUDGED,
+    CheckFunction,
+    CheckRunner,
+    CheckVerdict,
+)
 
 _ENDED_EARLY: Final = "the run was ended early"
 NEVER_SEEN: Final = "never seen"
-_LONGEST_FINDING: Final = 1_000
-_POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
-
-CheckFunction = Callable[..., object]
-
-
-class CheckVerdict(NamedTuple):
-    """What became of one check: ``held``, ``broken`` or ``not judged``, and why."""
-
-    name: str
-    verdict: str
-    looks: int
-    """How often it was looked at."""
-    finding: str = ""
-    error: BaseException | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        return {"check": self.name, "verdict": self.verdict, "looks": self.looks, "finding": self.finding}
-
-    def __str__(self) -> str:
-        return f"check {self.name} is {self.verdict}: {self.finding}"
 
 
 class Sometimes:
@@ -96,7 +77,7 @@ def eventually(
     target) is true. It is broken after ``within`` (seconds of the engine's time, or text with a unit) or
     ``operations`` of an agent. These operations count and are logged as all others.
     """
-    from pytest_nos_stress.config.validators import COUNT, SPAN
+    from pytest_nos_stress._internal.validation import COUNT, SPAN
 
     if not callable(condition):
         raise _no_function("eventually", condition)
@@ -105,89 +86,25 @@ def eventually(
         try:
             checked.append(kind.check(value))
         except (TypeError, ValueError, OverflowError):
-            raise SettingError(f"eventually: {setting}={shown(value)}: must be {kind.allowed}") from None
+            raise SettingError(f"eventually: {setting}={safe_repr(value)}: must be {kind.allowed}") from None
     return Eventually(name, condition, *checked)
 
 
 def _no_function(of: str, given: object) -> SettingError:
-    return SettingError(f"{of}: condition={shown(given)}: must be a function that takes nothing or the target")
+    return SettingError(f"{of}: condition={safe_repr(given)}: must be a function that takes nothing or the target")
 
 
 def _name(name: object, of: str) -> str:
     if not isinstance(name, str) or not name.strip():
-        raise SettingError(f"{of}: name={shown(name)}: must be text that says what is meant")
+        raise SettingError(f"{of}: name={safe_repr(name)}: must be text that says what is meant")
     return name
 
 
-class Question:
-    """A check's function, ready to be asked."""
-
-    def __init__(self, function: CheckFunction, subject: object, name: str | None = None) -> None:
-        self.name: str = name or getattr(function, "__name__", "") or type(function).__name__
-        self.looks = 0
-        self.error: BaseException | None = None
-        self._arguments = (subject,) if _takes_subject(function, self.name) else ()
-        self._function = function
-
-    def find(self) -> tuple[str, BaseException | None]:
-        """What is wrong, and the exception that said so; the empty text where nothing is."""
-        self.looks += 1
-        try:
-            answer = self._function(*self._arguments)
-        except (KeyboardInterrupt, Abandoned):
-            raise
-        except BaseException as error:
-            raised = error.with_traceback(from_target_on(error))
-            return shorten(f"{error_name(error)}: {error_message(error)}", _LONGEST_FINDING), raised
-        return _finding(answer), None
-
-    def is_true(self) -> bool:
-        """Whether a condition holds; one that raises does not, and the exception is kept in ``error``."""
-        self.looks += 1
-        try:
-            return bool(self._function(*self._arguments))
-        except (KeyboardInterrupt, Abandoned):
-            raise
-        except BaseException as error:
-            self.error = error.with_traceback(from_target_on(error))
-            return False
-
-
-def _finding(answer: object) -> str:
-    if answer is None or answer is True:
-        return ""
-    if isinstance(answer, Collection):
-        return (
-            shorten(answer if isinstance(answer, str) else shown(answer), _LONGEST_FINDING) if len(answer) else ""
-        )
-    if answer is False or type(answer).__name__ in ("bool", "bool_"):
-        return "" if answer else "it returned False"
-    if inspect.iscoroutine(answer):
-        answer.close()
-    return f"it returned {shown(answer)}; must return None, True, False or a list of problems"
-
-
-def _takes_subject(function: CheckFunction, name: str) -> bool:
-    try:
-        parameters = inspect.signature(function).parameters.values()
-    except (TypeError, ValueError):
-        return False
-    required = [
-        one for one in parameters if one.default is one.empty and one.kind in (*_POSITIONAL, one.KEYWORD_ONLY)
-    ]
-    if len(required) > 1 or any(one.kind is one.KEYWORD_ONLY for one in required):
-        wanted = ", ".join(one.name for one in required)
-        raise SettingError(f"checks: {name} wants the arguments ({wanted}); a check takes nothing or the target")
-    if inspect.iscoroutinefunction(function):
-        raise SettingError(f"checks: {name} is async def; a check is a sync function")
-    return bool(required)
-
-
-class _Hope:
+class _LivenessCondition:
     """One condition of the recovery phase, and how long there is for it."""
 
     def __init__(self, given: Eventually, target: object, agents: int) -> None:
-        self.question = Question(given.condition, target, given.__name__)
+        self.question = CheckRunner(given.condition, target, given.__name__)
         self.within_ns = round(given.within * 1e9)
         self.operations = given.operations
         self._looks_of_all = given.operations * agents
@@ -224,7 +141,7 @@ class Recovery:
     def __init__(self, given: list[Eventually], target: object, agents: int) -> None:
         self.deadline_ns = 0
         self._began_ns = 0
-        self._hopes = [_Hope(one, target, agents) for one in given]
+        self._hopes = [_LivenessCondition(one, target, agents) for one in given]
         self.most_operations = max(one.operations for one in self._hopes)
         """How many operations an agent performs at most. Each has as many: real threads may be long in turn."""
 
@@ -258,17 +175,21 @@ class Checks:
         after_the_run: Iterable[CheckFunction] = (),
     ) -> None:
         given = list(given)
-        self._last = [Question(one, target) for one in after_the_run]
+        self._last = [CheckRunner(one, target) for one in after_the_run]
         self._seen = [one for one in given if isinstance(one, Sometimes)]
         self._states = [
-            (one, Question(one.condition, target, one.__name__)) for one in self._seen if one.condition is not None
+            (one, CheckRunner(one.condition, target, one.__name__))
+            for one in self._seen
+            if one.condition is not None
         ]
-        self._invariants = [Question(one, target) for one in given if not isinstance(one, (Sometimes, Eventually))]
+        self._invariants = [
+            CheckRunner(one, target) for one in given if not isinstance(one, (Sometimes, Eventually))
+        ]
         lively = [one for one in given if isinstance(one, Eventually)]
         self.recovery = Recovery(lively, target, agents) if lively else None
         self.every = every if self._invariants or self._states else None
         """Operations from one look to the next during the run; None where there is nothing to look at then."""
-        self._broken: dict[Question, CheckVerdict] = {}
+        self._broken: dict[CheckRunner, CheckVerdict] = {}
         for one in self._seen:
             one.seen = False
 
@@ -283,7 +204,11 @@ class Checks:
             finding, error = question.find()
             if finding and question not in self._broken:
                 self._broken[question] = CheckVerdict(
-                    question.name, BROKEN, question.looks, one_line(f"{when}: {' '.join(finding.split())}"), error
+                    question.name,
+                    BROKEN,
+                    question.looks,
+                    escape_controls(f"{when}: {' '.join(finding.split())}"),
+                    error,
                 )
         return not self._broken
 
@@ -293,7 +218,7 @@ class Checks:
         states = [self._of_state(one, judged) for one in self._seen]
         return invariants + states + (self.recovery.verdicts(judged=judged) if self.recovery else [])
 
-    def _of_invariant(self, question: Question, judged: bool) -> CheckVerdict:
+    def _of_invariant(self, question: CheckRunner, judged: bool) -> CheckVerdict:
         if question in self._broken:
             return self._broken[question]
         if not judged:
@@ -314,4 +239,4 @@ class Checks:
             how = ": looked at after the run only; every=N looks during it too"
         error = next((question.error for one, question in self._states if one is state), None)
         why = f" (looking raised {error_name(error)}: {error_message(error)})" if error else ""
-        return CheckVerdict(state.__name__, BROKEN, looks, one_line(f"{NEVER_SEEN}{how}{why}"), error)
+        return CheckVerdict(state.__name__, BROKEN, looks, escape_controls(f"{NEVER_SEEN}{how}{why}"), error)

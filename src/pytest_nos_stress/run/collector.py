@@ -12,14 +12,14 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from pytest_nos_stress.engines import Clock
-from pytest_nos_stress.faults.mix import Kinds
+from pytest_nos_stress.engines.base import Clock
+from pytest_nos_stress.faults.mix import FaultMix
 from pytest_nos_stress.results.records import Batch, Column
 
-from .agent import Agent, Deviation, ErrorSample
+from .agent import Agent, ErrorSample, UnplannedOutcome
 
 
-class _Feed:
+class _AgentCursor:
     """What the recorder has taken from one agent so far."""
 
     __slots__ = ("agent", "faults_take_place", "last_end", "taken_of_block")
@@ -59,7 +59,7 @@ class _Feed:
             spans.append((begin, count))
         return spans
 
-    def forget(self, count: int, last_end: int) -> list[Deviation]:
+    def forget(self, count: int, last_end: int) -> list[UnplannedOutcome]:
         """Take the next ``count`` operations out of the agent's buffers; returns the deviations among them."""
         agent = self.agent
         del agent.starts[:count]
@@ -75,18 +75,18 @@ class _Feed:
 class Collector:
     """Takes what agents have noted, a batch at a time."""
 
-    def __init__(self, clock: Clock, sequence: list[int] | None, kinds: Kinds) -> None:
+    def __init__(self, clock: Clock, sequence: list[int] | None, kinds: FaultMix) -> None:
         self.error_counts: Counter[str] = Counter()
         self.expected_counts: Counter[str] = Counter()
         self._clock = clock
         self._sequence = sequence
         self._kinds = kinds
         self._outcome_of_kind = np.array([kind.outcome for kind in kinds.all], np.uint8)
-        self._feeds: list[_Feed] = []
+        self._feeds: list[_AgentCursor] = []
 
     def attach(self, agents: Sequence[Agent]) -> None:
         """Name the agents, in the order of their numbers."""
-        self._feeds = [_Feed(agent) for agent in agents]
+        self._feeds = [_AgentCursor(agent) for agent in agents]
 
     def samples(self) -> dict[str, ErrorSample]:
         """An example of each type of error."""
@@ -107,7 +107,7 @@ class Collector:
             [(feed, count) for feed, count in zip(self._feeds, counts, strict=True) if count], sequence
         )
 
-    def _take(self, waiting: list[tuple[_Feed, int]], sequence: Column | None) -> Batch | None:
+    def _take(self, waiting: list[tuple[_AgentCursor, int]], sequence: Column | None) -> Batch | None:
         """So many operations of each feed, in order of time or in that of the sequence of agents' numbers."""
         if not waiting:
             return None
@@ -116,7 +116,7 @@ class Collector:
         due = np.empty_like(end)
         due[1:] = end[:-1]
         plans: list[tuple[Column, Column | None]] = []
-        deviations: dict[int, Deviation] = {}
+        deviations: dict[int, UnplannedOutcome] = {}
         without_faults: list[tuple[int, int]] = []
         row = 0
         for feed, count in waiting:
@@ -149,7 +149,7 @@ class Collector:
         start: Column,
         end: Column,
         due: Column,
-        deviations: dict[int, Deviation],
+        deviations: dict[int, UnplannedOutcome],
         order: Column,
     ) -> Batch:
         outcome = self._outcome_of_kind[code % np.uint16(self._kinds.width)]
@@ -185,7 +185,7 @@ def _joined(lists: list[tuple[list[int], int]]) -> Column:
     return np.fromiter(numbers, np.int64, sum(count for _, count in lists))
 
 
-def _texts_in_order(deviations: dict[int, Deviation], order: Column) -> dict[int, str]:
+def _texts_in_order(deviations: dict[int, UnplannedOutcome], order: Column) -> dict[int, str]:
     """The text of each deviation by its row after sorting."""
     if not deviations:
         return {}

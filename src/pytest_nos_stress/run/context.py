@@ -9,24 +9,22 @@ from __future__ import annotations
 import functools
 import threading
 from collections.abc import Callable, Sequence
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
-from pytest_nos_stress._internal.seeding import random_of
-from pytest_nos_stress._internal.text import from_target_on
-from pytest_nos_stress.faults.call_faults import drive, drive_async
+from pytest_nos_stress._internal.seeding import derived_rng
+from pytest_nos_stress._internal.tracebacks import strip_internal_frames
+from pytest_nos_stress.faults.call_faults import run_steps, run_steps_async
+from pytest_nos_stress.faults.context import CURRENT_OPERATION, CurrentOperation
 from pytest_nos_stress.faults.errors import InjectedFault, is_injected
-from pytest_nos_stress.faults.mix import CALL, Kind
-from pytest_nos_stress.faults.transport import Call, Delivery, Legs, OrdinaryCall
+from pytest_nos_stress.faults.mix import CALL, PlannedFault
+from pytest_nos_stress.faults.transport import Call, FastPath, FaultyTransport, OneWayDelays
 from pytest_nos_stress.faults.windows import OpenWindows
-from pytest_nos_stress.scenario.operation import AsyncOperation, Operation, SyncOperation
+from pytest_nos_stress.scenario.operation import AsyncOperation, Operation, SyncOperation, Task
 from pytest_nos_stress.scenario.operation_market import operation_type
 from pytest_nos_stress.scenario.scenario import Scenario
 
-from .target import Task
-
 if TYPE_CHECKING:
-    from pytest_nos_stress.engines import Clock
+    from pytest_nos_stress.engines.base import Clock
     from pytest_nos_stress.market import Market
 
 _NEVER: Final = 1 << 62
@@ -57,10 +55,10 @@ class Caller(Protocol):
 
     name: str
 
-    def legs_of(self, index: int) -> Legs | None:
+    def legs_of(self, index: int) -> OneWayDelays | None:
         """What the plan says of an operation's ways through the network."""
 
-    def kind_of_attempt(self, index: int, number: int) -> Kind: ...
+    def kind_of_attempt(self, index: int, number: int) -> PlannedFault: ...
 
     def met(self, fault: InjectedFault) -> None:
         """An attempt has met a fault that was not planned for the operation."""
@@ -68,26 +66,11 @@ class Caller(Protocol):
     def sends_again(self) -> None:
         """An attempt has failed, and there is to be another one."""
 
-    def ended_well(self, index: int, kind: Kind) -> None:
+    def ended_well(self, index: int, kind: PlannedFault) -> None:
         """The last attempt at an operation has ended well."""
 
 
-class Current:
-    """An operation that is being performed: its agent and index, and how often each wire was called in it."""
-
-    __slots__ = ("agent", "calls", "index")
-
-    def __init__(self, operation: Operation) -> None:
-        self.agent: Any = operation._performer
-        self.index = operation.index
-        self.calls: dict[Any, int] = {}
-
-
-CURRENT: ContextVar[Current | None] = ContextVar("operation being performed", default=None)
-"""The operation that is performed in this thread or coroutine."""
-
-
-class World:
+class RunContext:
     """What the agents of a run share: scenario, target, clock, market, and how a run is ended from within."""
 
     def __init__(
@@ -132,7 +115,7 @@ class World:
         self._at_work = len(scenario.agent_names)
         self._market: Market | None = None
         self._lock = threading.Lock()
-        self.delivery = Delivery(scenario, self.elapsed, network=over_network, limits=calls_fail)
+        self.delivery = FaultyTransport(scenario, self.elapsed, network=over_network, limits=calls_fail)
         self.calls: list[Callable[..., Any] | None] = []
         self.makes: list[type[Operation] | None] = []
         for task in tasks:
@@ -163,7 +146,7 @@ class World:
         """Seconds since the run's start."""
         return (self.clock.now_ns() - self.clock.started_ns) / 1e9
 
-    def faults_take_place(self, current: Current | None) -> bool:
+    def faults_take_place(self, current: CurrentOperation | None) -> bool:
         """Whether planned faults take place for a call made in this operation, or in none."""
         if current is not None:
             return bool(current.agent.may_fail)
@@ -187,7 +170,7 @@ class World:
             self._at_work -= 1
             return not self._at_work
 
-    def listed_fault(self, current: Current | None) -> Kind:
+    def listed_fault(self, current: CurrentOperation | None) -> PlannedFault:
         """The fault of a call that a list has planned for an operation; an ordinary call if there is none."""
         scenario, kinds = self.scenario, self.kinds
         if current is None or scenario.planned is None:
@@ -209,7 +192,7 @@ class World:
             return False
         with self._lock:
             # Its frames here are dead generators by the time it is raised again; nobody should look into them.
-            self.ended_by = self.ended_by or error.with_traceback(from_target_on(error))
+            self.ended_by = self.ended_by or error.with_traceback(strip_internal_frames(error))
         self._stop()
         return True
 
@@ -219,7 +202,7 @@ class World:
         start = (self.clock.started_ns + self.clock.wall_offset_ns) / 1e9
         return open_market(self.scenario.market, seed=self.scenario.seed, clock=self.now, start=start)
 
-    def _way(self, task: Task, kind: Kind) -> tuple[Callable[..., Any] | None, type[Operation] | None]:
+    def _way(self, task: Task, kind: PlannedFault) -> tuple[Callable[..., Any] | None, type[Operation] | None]:
         """How a task is called under a kind of plan, and what with."""
         if kind.is_missing_data and not task.takes_operation:
             return None, None
@@ -235,7 +218,7 @@ class World:
             return Operation
         return AsyncOperation if task.is_async else SyncOperation
 
-    def deliver(self, task: Task, kind: Kind, operation: Operation, met: Exception | None = None) -> Any:
+    def deliver(self, task: Task, kind: PlannedFault, operation: Operation, met: Exception | None = None) -> Any:
         """Call a task's function by way of the delivery; under asyncio, give what is to be awaited for it.
 
         ``met``: what the first attempt has met, where that has been made already.
@@ -247,23 +230,23 @@ class World:
             kind,
             agent.legs_of(index),
             functools.partial(agent.kind_of_attempt, index),
-            functools.partial(random_of, "call", self.scenario.seed, agent.name, index),
+            functools.partial(derived_rng, "call", self.scenario.seed, agent.name, index),
         )
         function = functools.partial(task.function, operation) if task.takes_operation else task.function
         steps = self.delivery.steps(call, _Notes(agent, index, kind), met)
         if self.awaits:
-            return drive_async(steps, function, self.clock.sleep)
-        return drive(steps, function, self.clock.sleep)
+            return run_steps_async(steps, function, self.clock.sleep)
+        return run_steps(steps, function, self.clock.sleep)
 
 
 class _Delivered:
     """A task's function, called by way of the run's delivery, or as the operation that clients act in."""
 
-    def __init__(self, world: World, task: Task, kind: Kind) -> None:
+    def __init__(self, world: RunContext, task: Task, kind: PlannedFault) -> None:
         self._world = world
         self._task = task
         self._kind = kind
-        self._ordinary: OrdinaryCall | None = None
+        self._ordinary: FastPath | None = None
         if not world.awaits and (kind.is_missing_data or (kind.fault is None and not kind.switched_off)):
             self._ordinary = world.delivery.ordinary(task.function, world.clock.sleep)
         if world.calls_fail:
@@ -289,18 +272,18 @@ class _Delivered:
             return self._world.deliver(self._task, self._kind, operation, error)
 
     def _deliver_in_operation(self, operation: Operation) -> Any:
-        token = CURRENT.set(Current(operation))
+        token = CURRENT_OPERATION.set(CurrentOperation(operation))
         try:
             return self._deliver(operation)
         finally:
-            CURRENT.reset(token)
+            CURRENT_OPERATION.reset(token)
 
     async def _deliver_async_in_operation(self, operation: Operation) -> Any:
-        token = CURRENT.set(Current(operation))
+        token = CURRENT_OPERATION.set(CurrentOperation(operation))
         try:
             return await self._deliver(operation)
         finally:
-            CURRENT.reset(token)
+            CURRENT_OPERATION.reset(token)
 
 
 class _Notes:
@@ -308,7 +291,7 @@ class _Notes:
 
     __slots__ = ("_agent", "_index", "_kind", "met", "sends_again")
 
-    def __init__(self, agent: Caller, index: int, kind: Kind) -> None:
+    def __init__(self, agent: Caller, index: int, kind: PlannedFault) -> None:
         self._agent = agent
         self._index = index
         self._kind = kind

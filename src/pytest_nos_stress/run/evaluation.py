@@ -6,36 +6,37 @@ import platform
 from collections.abc import Sequence
 from typing import Any
 
-from pytest_nos_stress._internal.text import from_target_on, one_line
-from pytest_nos_stress.errors import CheckFailed, Deadlock, RunFailed, ThresholdsNotMet
+from pytest_nos_stress._internal.text import escape_controls
+from pytest_nos_stress._internal.tracebacks import strip_internal_frames
 from pytest_nos_stress.reporting import failure_message
 from pytest_nos_stress.reporting import outputs as writing
 from pytest_nos_stress.reporting.outputs import Outputs
-from pytest_nos_stress.results import judge
+from pytest_nos_stress.results import check_verdict, judge
 from pytest_nos_stress.results import stats as statistics
-from pytest_nos_stress.results.baselines.gate import Baselines
+from pytest_nos_stress.results.baselines.gate import BaselineGate
 from pytest_nos_stress.results.measurements import Measurements
-from pytest_nos_stress.results.result import StressResult
-from pytest_nos_stress.results.run_metrics import Evidence
+from pytest_nos_stress.results.result import CheckFailed, Deadlock, RunFailed, StressResult, ThresholdsNotMet
+from pytest_nos_stress.results.run_metrics import RunMetrics
+from pytest_nos_stress.results.status import COMPLETED, DEADLOCKED, HUNG
 from pytest_nos_stress.results.thresholds import Threshold
 
-from . import bottleneck, checks
-from .execution import COMPLETED, DEADLOCKED, HUNG, Performance
+from . import bottleneck
+from .execution import RunExecution
 
 
-def conclude(
-    performance: Performance,
+def evaluate_run(
+    performance: RunExecution,
     thresholds: Sequence[Threshold],
     outputs: Outputs,
-    baselines: Baselines,
+    baselines: BaselineGate,
     *,
     gate: bool,
 ) -> tuple[StressResult, BaseException | None]:
     """Judge a performance and write its files: the result, and what is to be raised, if anything."""
     measured = performance.measured()
-    evidence = Evidence(measured, performance.scenario, performance.vitals)
+    evidence = RunMetrics(measured, performance.scenario, performance.vitals)
     evidence.comparison = baselines.comparison(evidence, performance.scenario)
-    verdicts = _with_abort(judge.judge(thresholds, evidence), performance)
+    verdicts = _with_abort(judge.evaluate_thresholds(thresholds, evidence), performance)
     checked = performance.checks.verdicts(judged=performance.has_performed_everything)
     stats = _statistics(performance, evidence, verdicts, checked)
     problems = _problems(performance, measured)
@@ -65,26 +66,26 @@ def conclude(
 
 
 def _reason(
-    performance: Performance, verdicts: Sequence[judge.Verdict], checked: Sequence[checks.CheckVerdict]
+    performance: RunExecution, verdicts: Sequence[judge.Verdict], checked: Sequence[check_verdict.CheckVerdict]
 ) -> str:
     """Why a run without problems does not pass, on one line; empty where it does."""
     if performance.interrupt is not None:
         return "interrupted"
     if performance.world.ended_by is not None:
         return failure_message.describe(performance.world.ended_by)
-    broken = next((one for one in checked if one.verdict == checks.BROKEN), None)
+    broken = next((one for one in checked if one.verdict == check_verdict.BROKEN), None)
     if broken is not None:
-        return one_line(str(broken))
+        return escape_controls(str(broken))
     missed = next((one for one in verdicts if not one.passes), None)
     if missed is None:
         return ""
     aborted = "" if performance.aborted is None else f", aborted after {performance.aborted.at:.4g} s"
     number = sum(not one.passes for one in verdicts)
     others = f"; {number} of {len(verdicts)} thresholds not met" if number > 1 else ""
-    return one_line(f"{failure_message.first_sentence(missed)}{aborted}{others}")
+    return escape_controls(f"{failure_message.first_sentence(missed)}{aborted}{others}")
 
 
-def _with_abort(verdicts: list[judge.Verdict], performance: Performance) -> list[judge.Verdict]:
+def _with_abort(verdicts: list[judge.Verdict], performance: RunExecution) -> list[judge.Verdict]:
     """The verdicts, with the one that ended the run as it was then: what ended after it does not mend that."""
     if performance.aborted is None:
         return verdicts
@@ -97,18 +98,18 @@ def _with_abort(verdicts: list[judge.Verdict], performance: Performance) -> list
 
 
 def _statistics(
-    performance: Performance,
-    evidence: Evidence,
+    performance: RunExecution,
+    evidence: RunMetrics,
     verdicts: Sequence[judge.Verdict],
-    checked: Sequence[checks.CheckVerdict],
+    checked: Sequence[check_verdict.CheckVerdict],
 ) -> dict[str, Any]:
     collector, measured = performance.recorder.collector, evidence.measured
-    held = all(one.passes for one in verdicts) and all(one.verdict == checks.HELD for one in checked)
+    held = all(one.passes for one in verdicts) and all(one.verdict == check_verdict.HELD for one in checked)
     return {
         **statistics.compute(measured, performance.clock.wall_offset_ns),
         "phases": [statistics.of_phase(one, evidence.of(one)) for one in evidence.phases],
         "memory": _memory(evidence, performance.scenario.engine),
-        "harness": bottleneck.assess(
+        "harness": bottleneck.detect_bottleneck(
             performance.vitals,
             measured,
             engine=performance.scenario.engine,
@@ -134,7 +135,7 @@ def _statistics(
     }
 
 
-def _memory(evidence: Evidence, engine: str) -> dict[str, int] | None:
+def _memory(evidence: RunMetrics, engine: str) -> dict[str, int] | None:
     """Bytes at the run's start and end, how much they grew, and the most there were.
 
     None in virtual time, in which the same run always writes the same statistics.
@@ -146,7 +147,7 @@ def _memory(evidence: Evidence, engine: str) -> dict[str, int] | None:
     return {"start": start, "end": end, "growth": end - start, "peak": int(memory.max())}
 
 
-def _faults(performance: Performance, measured: Measurements) -> dict[str, int]:
+def _faults(performance: RunExecution, measured: Measurements) -> dict[str, int]:
     """Faults by name: those planned for operations, and those met without a plan of their own."""
     counts = measured.planned_faults
     for name, count in performance.faults_met().items():
@@ -154,7 +155,7 @@ def _faults(performance: Performance, measured: Measurements) -> dict[str, int]:
     return dict(sorted(counts.items()))
 
 
-def _recovery_operations(performance: Performance) -> int | None:
+def _recovery_operations(performance: RunExecution) -> int | None:
     """Operations after the plan; None where there was no phase for them."""
     planned = performance.scenario.number_of_operations
     if performance.checks.recovery is None or planned is None:
@@ -162,16 +163,16 @@ def _recovery_operations(performance: Performance) -> int | None:
     return max(0, performance.records.total - planned)
 
 
-def _error_types(performance: Performance) -> list[dict[str, Any]]:
+def _error_types(performance: RunExecution) -> list[dict[str, Any]]:
     collector = performance.recorder.collector
     samples = collector.samples()
     return [{"count": count, **samples[name]._asdict()} for name, count in collector.error_counts.most_common()]
 
 
-def _problems(performance: Performance, measured: Measurements) -> list[str]:
+def _problems(performance: RunExecution, measured: Measurements) -> list[str]:
     """Why the run must not pass, whatever its thresholds say."""
     problems = [
-        f"agent {one_line(lost.agent)} was lost: {failure_message.describe(lost.error)}"
+        f"agent {escape_controls(lost.agent)} was lost: {failure_message.describe(lost.error)}"
         for lost in performance.lost
     ]
     if performance.recorder.failure is not None:
@@ -188,7 +189,7 @@ def _problems(performance: Performance, measured: Measurements) -> list[str]:
     return problems
 
 
-def _closed_windows(performance: Performance, measured: Measurements) -> list[str]:
+def _closed_windows(performance: RunExecution, measured: Measurements) -> list[str]:
     """A run whose fault windows were never open has tested nothing of what it was to test."""
     windows = performance.scenario.fault_windows
     if windows is None or not performance.scenario.kinds.plans_faults or measured.counts(faults="on").total:
@@ -196,7 +197,7 @@ def _closed_windows(performance: Performance, measured: Measurements) -> list[st
     return [f"fault_windows={windows!r}: no operation began in any of them"]
 
 
-def _missing_operations(performance: Performance) -> list[str]:
+def _missing_operations(performance: RunExecution) -> list[str]:
     """A run by number has performed its whole plan, or something swallowed an exception of ours."""
     scenario, total = performance.scenario, performance.records.total
     planned = scenario.number_of_operations
@@ -205,7 +206,7 @@ def _missing_operations(performance: Performance) -> list[str]:
     return [f"{total} of {planned} operations were performed: an agent ended before its plan did"]
 
 
-def _broken_errors(performance: Performance, result: StressResult) -> ThresholdsNotMet | None:
+def _broken_errors(performance: RunExecution, result: StressResult) -> ThresholdsNotMet | None:
     """Errors that came before the end of a run that was ended from within count as in any other run."""
     metrics = ("errors", "error_rate")
     broken = [one for one in result.verdicts if one.threshold.metric in metrics and one.verdict == judge.BROKEN]
@@ -217,7 +218,7 @@ def _broken_errors(performance: Performance, result: StressResult) -> Thresholds
 
 
 def _ending(
-    performance: Performance, result: StressResult, problems: Sequence[str], *, gate: bool
+    performance: RunExecution, result: StressResult, problems: Sequence[str], *, gate: bool
 ) -> BaseException | None:
     if performance.interrupt is not None:
         return performance.interrupt
@@ -228,11 +229,11 @@ def _ending(
         failed = kind("\n".join(problems), result)
         if performance.lost:
             error = performance.lost[0].error
-            failed.__cause__ = error.with_traceback(from_target_on(error))
+            failed.__cause__ = error.with_traceback(strip_internal_frames(error))
         return failed
     if not gate:
         return None
-    broken = [one for one in result.checks if one.verdict == checks.BROKEN]
+    broken = [one for one in result.checks if one.verdict == check_verdict.BROKEN]
     if broken:
         check_failed = CheckFailed(failure_message.checks_message(broken, result.stats), result)
         check_failed.__cause__ = broken[0].error

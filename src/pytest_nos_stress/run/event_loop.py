@@ -18,7 +18,7 @@ from collections.abc import Callable
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
 
-from pytest_nos_stress.config.options import SettingError
+from pytest_nos_stress.errors import SettingError
 from pytest_nos_stress.results.result import StressResult
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ _TIME_TO_NOTICE: Final = 0.3
 _LOOK_INTERVAL: Final = 0.01
 
 
-async def in_thread(function: Callable[[], T], interrupt: Callable[[], None]) -> T:
+async def run_in_thread(function: Callable[[], T], interrupt: Callable[[], None]) -> T:
     """Call a function in a thread of its own and await it.
 
     Where the awaiting coroutine is cancelled, or Ctrl-C comes, ``interrupt`` is called, which is to end the
@@ -51,7 +51,7 @@ async def in_thread(function: Callable[[], T], interrupt: Callable[[], None]) ->
         pressed.break_off_unless(ended)
 
     thread = threading.Thread(target=run, name="stress run")
-    with _CtrlC(interrupt) as pressed:
+    with _SigintGuard(interrupt) as pressed:
         thread.start()
         cancelled = await _until(ended, interrupt)
     thread.join()
@@ -85,7 +85,7 @@ async def _until(ended: asyncio.Future[Any], interrupt: Callable[[], None]) -> a
     return cancelled
 
 
-class _CtrlC:
+class _SigintGuard:
     """In the block, Ctrl-C interrupts the run, and not whatever the event loop is at.
 
     Where a task keeps the loop from going on, it is broken off once the run has ended. Outside of the main thread,
@@ -98,7 +98,7 @@ class _CtrlC:
         self.was_pressed = False
         self._before: Any = None
 
-    def __enter__(self) -> _CtrlC:
+    def __enter__(self) -> _SigintGuard:
         if self._is_main and signal.getsignal(signal.SIGINT) not in (signal.SIG_IGN, None):
             self._before = signal.signal(signal.SIGINT, self._pressed)
         return self
@@ -123,7 +123,7 @@ class _CtrlC:
         self._interrupt()
 
 
-def run_here(simulator: MultiAgentSimulator, **options: Any) -> StressResult:
+def run_on_current_loop(simulator: MultiAgentSimulator, **options: Any) -> StressResult:
     """Run, with agents that are awaited on the current event loop of this thread, if it has one that does not run.
 
     Raises ``SettingError`` where it does run: a run would keep it from going on.

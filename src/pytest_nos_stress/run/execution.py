@@ -10,52 +10,42 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 from pytest_nos_stress import engines
 from pytest_nos_stress._internal.outcome import FAILED, MISSING
+from pytest_nos_stress.engines.base import EngineAgent, LostAgent
 from pytest_nos_stress.faults import catalogue
 from pytest_nos_stress.faults.client_faults import connected
-from pytest_nos_stress.faults.clients import wire_of
+from pytest_nos_stress.faults.clients import interceptor_of
 from pytest_nos_stress.faults.suspension import suspended
 from pytest_nos_stress.reporting.files.log import OperationLog
 from pytest_nos_stress.results.measurements import Measurements
 from pytest_nos_stress.results.records import Records
-from pytest_nos_stress.results.run_metrics import Evidence
+from pytest_nos_stress.results.run_metrics import RunMetrics
+from pytest_nos_stress.results.status import ABORTED, COMPLETED, DEADLOCKED, HUNG, INTERRUPTED, STOPPED, Progress
 from pytest_nos_stress.results.thresholds import Threshold
+from pytest_nos_stress.scenario.operation import Task
 from pytest_nos_stress.scenario.scenario import Scenario
 
-from .abort import Aborted, AbortWatch
+from .abort import Aborted, AbortMonitor
 from .agent import Agent
 from .checks import Checks
 from .collector import Collector
-from .context import World
-from .process_monitor import Vitals
+from .context import RunContext
+from .process_monitor import ProcessMonitor
 from .recorder import Recorder
-from .target import Task
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
     from pytest_nos_stress.faults.proxy import Proxy
 
-COMPLETED, STOPPED, INTERRUPTED, HUNG, DEADLOCKED = "completed", "stopped", "interrupted", "hung", "deadlocked"
-ABORTED = "aborted"
 _LOOKS_IN_VIRTUAL_TIME = 10
 """Operations from one look at the clock to the next, where a run in virtual time may be aborted."""
 
 
-class Progress(NamedTuple):
-    """How far a run is: counts so far, seconds since its start, and the share that is done (0 to 1)."""
-
-    operations: int
-    failures: int
-    missing_data: int
-    elapsed: float
-    done: float
-
-
-class Performance:
+class RunExecution:
     """One performance of a scenario, and afterwards what came of it."""
 
     def __init__(
@@ -81,9 +71,9 @@ class Performance:
         )
         self.clock = self.engine.clock
         self.records = Records(scenario.agent_names, tasks, scenario.kinds, self.clock.wall_offset_ns)
-        self.vitals = Vitals(self.clock, self.records)
+        self.vitals = ProcessMonitor(self.clock, self.records)
         one_at_a_time = self.engine.sequence is not None
-        self._abort = AbortWatch(thresholds, scenario, self._evidence_so_far)
+        self._abort = AbortMonitor(thresholds, scenario, self._evidence_so_far)
         collector = Collector(self.clock, self.engine.sequence, scenario.kinds)
         self.recorder = Recorder(collector, log, self.records, paced=not one_at_a_time)
         self._proxies = proxies
@@ -91,7 +81,7 @@ class Performance:
         self._proxies_fail = bool(proxies) and not clients and scenario.planned is None
         self._met_by_proxies: Counter[str] = Counter()
         self._used_proxies = False
-        self.world = World(
+        self.world = RunContext(
             scenario,
             tasks,
             self.clock,
@@ -103,7 +93,7 @@ class Performance:
             calls_fail=not clients and not self._proxies_fail,
             over_network=not proxies,
         )
-        self._wires = list(dict.fromkeys(map(wire_of, clients)))
+        self._wires = list(dict.fromkeys(map(interceptor_of, clients)))
         self.agents = [
             Agent(self.world, name, number, self.recorder) for number, name in enumerate(scenario.agent_names)
         ]
@@ -117,7 +107,7 @@ class Performance:
             self._every = self._every or _LOOKS_IN_VIRTUAL_TIME
         self.has_performed_everything = False
         """Whether the agents came to the end of their plans, so that every check can be judged."""
-        self.lost: list[engines.LostAgent] = []
+        self.lost: list[LostAgent] = []
         self.checked_ns = 0
         """How long all agents were held for a look at the checks."""
 
@@ -218,7 +208,7 @@ class Performance:
     def _calls_may_fail(self) -> bool:
         """Whether the scenario plans any fault of a call."""
         scenario, kinds = self.scenario, self.scenario.kinds
-        if catalogue.states(scenario.faults):
+        if catalogue.stateful_faults(scenario.faults):
             return True
         if scenario.planned is None:
             return any(kind.probability for kind in kinds.calls)
@@ -246,9 +236,9 @@ class Performance:
         in_virtual_time = self.engine.sequence is not None
         return Measurements(self.records, self.clock.started_ns, until_ns, modelled_time=in_virtual_time)
 
-    def _evidence_so_far(self) -> Evidence:
+    def _evidence_so_far(self) -> RunMetrics:
         """Up to now, and not to the last operation's end: a target that stands still shows in that."""
-        return Evidence(self.measured(self.clock.now_ns()), self.scenario, self.vitals)
+        return RunMetrics(self.measured(self.clock.now_ns()), self.scenario, self.vitals)
 
     def _at_each_turn(self, look_at_process: Callable[[float], None]) -> Callable[[float], None]:
         """What the recorder does after each turn, when its records are up to date."""
@@ -271,14 +261,14 @@ class Performance:
         if self.recorder.up_to_date(lambda: self._abort.look(elapsed, in_real_time=False)):
             self.engine.stop()
 
-    def _between(self, agent: engines.EngineAgent) -> None:
+    def _between(self, agent: EngineAgent) -> None:
         """Called by an agent after an operation, while no other one performs anything."""
         if self.engine.sequence is not None:
             self._look_whether_to_abort()
         if self.checks.every and self.aborted is None:
             self._look_at_checks(agent)
 
-    def _look_at_checks(self, agent: engines.EngineAgent) -> None:
+    def _look_at_checks(self, agent: EngineAgent) -> None:
         self.world.is_at_rest = True
         began = time.perf_counter_ns()
         try:

@@ -21,8 +21,9 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import psutil
 
-from pytest_nos_stress.engines import Clock
-from pytest_nos_stress.results.records import Column, Records
+from pytest_nos_stress.engines.base import Clock
+from pytest_nos_stress.results.records import Records
+from pytest_nos_stress.results.resources import ResourceSamples
 
 _MOST_SAMPLES: Final = 4096
 
@@ -35,20 +36,7 @@ class Collections(NamedTuple):
     longest: float = 0.0
 
 
-class Samples(NamedTuple):
-    """What was seen of the process during a run, a row for each look at it.
-
-    ``seconds`` since the run's start; ``memory`` in bytes, without the records'; ``lag``: seconds that the
-    recorder's wake-up was late; ``cpu``: processors used since the look before.
-    """
-
-    seconds: Column = np.empty(0)
-    memory: Column = np.empty(0, np.int64)
-    lag: Column = np.empty(0)
-    cpu: Column = np.empty(0)
-
-
-class Vitals:
+class ProcessMonitor:
     """Looks at the process while a run goes on."""
 
     def __init__(self, clock: Clock, records: Records) -> None:
@@ -82,12 +70,12 @@ class Vitals:
             self._look(0.0)
 
     @property
-    def samples(self) -> Samples:
+    def samples(self) -> ResourceSamples:
         """All samples so far."""
         with self._lock:
             nanoseconds, memory, lag, cpu = map(np.array, self._columns.values())
         seconds = np.maximum(0.0, (nanoseconds - self._clock.started_ns) / 1e9)
-        return Samples(seconds, memory.astype(np.int64), lag, cpu)
+        return ResourceSamples(seconds, memory.astype(np.int64), lag, cpu)
 
     @property
     def cores_used(self) -> float:

@@ -14,17 +14,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final
 
-from pytest_nos_stress._internal.seeding import random_of
-from pytest_nos_stress.faults.call_faults import Course, course_of
+from pytest_nos_stress._internal.seeding import derived_rng
+from pytest_nos_stress.faults.call_faults import CallEffect, effect_of
 from pytest_nos_stress.faults.mix import LOST_REPLY, LOST_REQUEST
 from pytest_nos_stress.faults.network import Network
 from pytest_nos_stress.faults.network_sampling import ARRIVES, REPLY_LOST, REQUEST_LOST
 from pytest_nos_stress.faults.proxy.network_stage import NextLegs, drawn
 from pytest_nos_stress.faults.proxy.proxy import Proxy
-from pytest_nos_stress.faults.rate_limits import Limits
+from pytest_nos_stress.faults.rate_limits import RateLimits
 
 if TYPE_CHECKING:
-    from .context import World
+    from .context import RunContext
 
 _NOT_SEEN: Final = ("duplicate_ack", "lost_fill")
 """Faults of what messages say, which a proxy does not read."""
@@ -35,13 +35,13 @@ _NO_NETWORK: Final = Network(timeout=0.05)
 class PlannedExchanges:
     """What the exchanges at all proxies meet in one run. ``calls_fail``: whether that is faults of calls too."""
 
-    def __init__(self, world: World, *, calls_fail: bool) -> None:
+    def __init__(self, world: RunContext, *, calls_fail: bool) -> None:
         self.met: Counter[str] = Counter()
         """The faults that exchanges have met, by name."""
         self._world = world
         self._kinds = world.scenario.kinds
         self._calls_fail = calls_fail
-        self._limits = Limits.of(world.scenario.faults) if calls_fail else None
+        self._limits = RateLimits.of(world.scenario.faults) if calls_fail else None
 
     def over(self, network: Network | None) -> Callable[[str], NextLegs]:
         """For connections over a network: gives what the exchanges of one meet, by its name."""
@@ -53,7 +53,7 @@ class PlannedExchanges:
 
     def _next(self, connection: str, numbers: Iterator[int], network: NextLegs | None) -> tuple[float, float, int]:
         request, reply, lost = (0.0, 0.0, ARRIVES) if network is None else network()
-        random = random_of("proxy", self._world.scenario.seed, connection, next(numbers))
+        random = derived_rng("proxy", self._world.scenario.seed, connection, next(numbers))
         if lost != ARRIVES:
             self.met[LOST_REQUEST if lost == REQUEST_LOST else LOST_REPLY] += 1
             return request, reply, lost
@@ -65,14 +65,14 @@ class PlannedExchanges:
         if kind is None or kind.fault in _NOT_SEEN:
             return request, reply, ARRIVES
         self.met[str(kind.shown)] += 1
-        course = course_of(kind, lambda: random)
+        course = effect_of(kind, lambda: random)
         if course.late is not None:
             return request + course.before + course.late, reply, REPLY_LOST
         return request + course.before, reply + course.after, _lost(course)
 
 
 @contextmanager
-def in_run(proxies: Sequence[Proxy], world: World, *, calls_fail: bool) -> Iterator[Counter[str]]:
+def in_run(proxies: Sequence[Proxy], world: RunContext, *, calls_fail: bool) -> Iterator[Counter[str]]:
     """In the block, proxies meet the scenario's network, where they have none of their own, and its faults.
 
     They rest while faults do not take place. ``calls_fail``: whether faults of calls are met here. Gives the
@@ -98,7 +98,7 @@ def _restore(proxy: Proxy, network: Network | None, predicate: Callable[[], bool
         proxy.use_network(network)
 
 
-def _lost(course: Course) -> int:
+def _lost(course: CallEffect) -> int:
     if course.times == 0:
         return REQUEST_LOST
     return REPLY_LOST if course.error is not None else ARRIVES

@@ -17,7 +17,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, Protocol
 
-from pytest_nos_stress.engines.virtual.locks import OURS
+from pytest_nos_stress.engines.virtual.locks import INTERNAL
 from pytest_nos_stress.results.records import Batch, Records
 
 from .agent import Agent
@@ -124,7 +124,7 @@ class Recorder:
 
     def _work(self) -> None:
         ident = threading.get_ident()
-        OURS.add(ident)
+        INTERNAL.add(ident)
         try:
             due = time.perf_counter() + _INTERVAL
             while not self._closing.wait(_INTERVAL):
@@ -137,7 +137,7 @@ class Recorder:
         finally:
             self._let_go(_NEVER)
             self._ended.set()
-            OURS.discard(ident)
+            INTERNAL.discard(ident)
 
     def _take_turn(self, late: float) -> None:
         """Take in what the agents noted, and look at it while those that go on without a pause wait.

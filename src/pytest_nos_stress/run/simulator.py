@@ -18,22 +18,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 from pytest_nos_stress import engines
-from pytest_nos_stress._internal import atomic_write
-from pytest_nos_stress.config import merge
 from pytest_nos_stress.config import options as settings
+from pytest_nos_stress.reporting.files import paths
 from pytest_nos_stress.reporting.files.log import OperationLog
 from pytest_nos_stress.reporting.outputs import Outputs
-from pytest_nos_stress.reporting.summary import About
+from pytest_nos_stress.reporting.summary import RunInfo
 from pytest_nos_stress.results import thresholds
-from pytest_nos_stress.results.baselines.gate import Baselines
+from pytest_nos_stress.results.baselines.gate import BaselineGate
+from pytest_nos_stress.results.check_verdict import CheckFunction
 from pytest_nos_stress.results.result import StressResult
+from pytest_nos_stress.results.status import Progress
+from pytest_nos_stress.scenario import fields
+from pytest_nos_stress.scenario.operation import Task
 from pytest_nos_stress.scenario.scenario import Scenario
 
-from .checks import CheckFunction, Checks
-from .evaluation import conclude
-from .event_loop import in_thread
-from .execution import Performance, Progress
-from .target import Task, bind, default_tasks, is_async
+from .checks import Checks
+from .evaluation import evaluate_run
+from .event_loop import run_in_thread
+from .execution import RunExecution
+from .target import bind, default_tasks, is_async
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -116,7 +119,7 @@ class MultiAgentSimulator:
         for name in unknown:
             settings.find(name)
         plan = {
-            "agents": settings.DEFAULT_AGENTS if agents is None else agents,
+            "agents": fields.DEFAULT_AGENTS if agents is None else agents,
             "tasks": default_tasks(target) if tasks is None else tasks,
             "missing_data_prob": missing_data_prob,
             "failure_prob": failure_prob,
@@ -158,16 +161,16 @@ class MultiAgentSimulator:
             from pytest_nos_stress.reporting.otel import check_available
 
             check_available()
-        self._baselines = Baselines(
+        self._baselines = BaselineGate(
             Path(settings.BY_NAME["baseline_dir"].check(baseline_dir)).absolute(),
             save=settings.BY_NAME["save_baseline"].check(save_baseline),
             compare=settings.BY_NAME["compare"].check(compare),
             label=settings.BY_NAME["label"].check(label),
         )
         self._thresholds += self._baselines.thresholds(self._thresholds)
-        self.about = About(label)
+        self.about = RunInfo(label)
         """Which run its reports say it is."""
-        self._performance: Performance | None = None
+        self._performance: RunExecution | None = None
         self._is_to_be_interrupted = False
         self._target = target
         self.result: StressResult | None = None
@@ -177,7 +180,7 @@ class MultiAgentSimulator:
                 "tasks": default_tasks(target)
             }
             given = {**plan, "seed": seed}
-            merge.refuse_beside_scenario(name for name, value in given.items() if value != defaults[name])
+            fields.refuse_beside_scenario(name for name, value in given.items() if value != defaults[name])
         if (
             engine is _NO_ENGINE
             and scenario is None
@@ -223,9 +226,9 @@ class MultiAgentSimulator:
         checks = Checks(self._checks, target, agents=agents, every=every, after_the_run=audits)
         directory = self._output_dir.absolute()
         outputs = Outputs(directory, self.about, self._reports, self._records, self._exports)
-        atomic_write.prepare(directory)
-        log = OperationLog(directory / atomic_write.LOG_NAME)
-        performance = Performance(
+        paths.prepare(directory)
+        log = OperationLog(directory / paths.LOG_NAME)
+        performance = RunExecution(
             scenario,
             tasks,
             log,
@@ -259,7 +262,7 @@ class MultiAgentSimulator:
 
     async def run_async(self, **options: Any) -> StressResult:
         """Run once, with the agents on the event loop that this is awaited on; otherwise as ``run``."""
-        return await in_thread(
+        return await run_in_thread(
             functools.partial(self.run, loop=asyncio.get_running_loop(), **options), self.interrupt
         )
 
@@ -274,8 +277,8 @@ class MultiAgentSimulator:
         if self._performance is not None:
             self._performance.interrupt_soon()
 
-    def _conclude(self, performance: Performance, outputs: Outputs) -> tuple[StressResult, BaseException | None]:
-        return conclude(performance, self._thresholds, outputs, self._baselines, gate=self._gate)
+    def _conclude(self, performance: RunExecution, outputs: Outputs) -> tuple[StressResult, BaseException | None]:
+        return evaluate_run(performance, self._thresholds, outputs, self._baselines, gate=self._gate)
 
     def _drawn_scenario(self) -> Scenario:
         seed = random.SystemRandom().getrandbits(32) if self._seed is None else self._seed

@@ -8,25 +8,17 @@ task it cannot perform, a signature that no operation fits, a coroutine function
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 from pytest_nos_stress._internal.callables import code_of_call, is_coroutine_function
-from pytest_nos_stress._internal.text import one_line
-from pytest_nos_stress.config.options import DEFAULT_TASKS, SettingError, shown
+from pytest_nos_stress._internal.text import escape_controls, safe_repr
+from pytest_nos_stress.errors import SettingError
+from pytest_nos_stress.scenario.fields import DEFAULT_TASKS
+from pytest_nos_stress.scenario.operation import Task, TaskFunction
 
-TaskFunction = Callable[..., Any]
 _POSITIONAL = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 _OPERATION_NAMES = ("operation", "op")
-
-
-class Task(NamedTuple):
-    """One task of a target: its name, the function that performs it, and whether that takes the Operation."""
-
-    name: str
-    function: TaskFunction
-    takes_operation: bool
-    is_async: bool = False
 
 
 def default_tasks(target: object) -> tuple[str, ...]:
@@ -69,7 +61,11 @@ def _named(functions: dict[str, Any], names: list[str], target: object) -> Mappi
     missing = [name for name in names if name not in functions]
     if not missing:
         return functions
-    able = ", ".join(one_line(str(name)) for name in functions) if isinstance(target, Mapping) else _offers(target)
+    able = (
+        ", ".join(escape_controls(str(name)) for name in functions)
+        if isinstance(target, Mapping)
+        else _offers(target)
+    )
     raise SettingError(
         f"tasks={names!r}: {_describe(target)} cannot perform {', '.join(map(repr, missing))}; it has {able}"
     )
@@ -86,7 +82,7 @@ def _describe(target: object) -> str:
 
 def _task(name: str, function: Any, engine: str) -> Task:
     if not callable(function):
-        raise SettingError(f"target: task {name!r} is {shown(function)}, which cannot be called")
+        raise SettingError(f"target: task {name!r} is {safe_repr(function)}, which cannot be called")
     code = code_of_call(function)
     if any(map(inspect.isasyncgenfunction, code)):
         raise SettingError(f"target: task {name!r} is an async generator function, whose body a call does not run")

@@ -7,11 +7,12 @@ One is made for each operation whose target wants it, so it holds three referenc
 from __future__ import annotations
 
 import uuid
+from collections.abc import Callable
 from hashlib import blake2b
 from random import Random
-from typing import TYPE_CHECKING, Any, ClassVar, Protocol
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
-from pytest_nos_stress._internal.seeding import random_of
+from pytest_nos_stress._internal.seeding import derived_rng
 
 if TYPE_CHECKING:
     from pytest_nos_stress.market import Market
@@ -76,7 +77,7 @@ class Operation:
         try:
             return self._random
         except AttributeError:
-            self._random = random_of(self._performer.seed, self.agent, self.index)
+            self._random = derived_rng(self._performer.seed, self.agent, self.index)
             return self._random
 
     @property
@@ -123,3 +124,15 @@ class AsyncOperation(Operation):
     async def sleep(self, seconds: float) -> None:  # type: ignore[override]
         """Wait by the engine's clock while other agents go on; a run that is stopped ends the wait early."""
         await self._performer.sleep(seconds)
+
+
+TaskFunction = Callable[..., Any]
+
+
+class Task(NamedTuple):
+    """One task of a target: its name, the function that performs it, and whether that takes the Operation."""
+
+    name: str
+    function: TaskFunction
+    takes_operation: bool
+    is_async: bool = False

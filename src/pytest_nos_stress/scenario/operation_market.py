@@ -5,10 +5,10 @@ from __future__ import annotations
 import functools
 from typing import Any
 
-from pytest_nos_stress._internal.seeding import random_of
+from pytest_nos_stress._internal.seeding import derived_rng
 from pytest_nos_stress.errors import MissingDataError
-from pytest_nos_stress.faults.data_faults import FEEDS, BrokenFeed
-from pytest_nos_stress.faults.mix import MISSING_DATA, Kind
+from pytest_nos_stress.faults.data_faults import FEEDS, FaultyFeed
+from pytest_nos_stress.faults.mix import MISSING_DATA, PlannedFault
 
 from .operation import Operation
 
@@ -25,13 +25,13 @@ class MissingDataOperation(Operation):
         raise MissingDataError(f"{self.agent} has no market data for {self.task} (operation {self.index})")
 
 
-class BrokenFeedOperation(Operation):
+class FaultyFeedOperation(Operation):
     """An operation whose market is seen through a broken feed."""
 
     __slots__ = ("_feed",)
 
-    kind: Kind
-    _feed: BrokenFeed
+    kind: PlannedFault
+    _feed: FaultyFeed
 
     @property
     def market(self) -> Any:
@@ -39,23 +39,23 @@ class BrokenFeedOperation(Operation):
             return self._feed
         except AttributeError:
             performer = self._performer
-            random = random_of("feed", performer.seed, self.agent, self.index)
+            random = derived_rng("feed", performer.seed, self.agent, self.index)
             feed = FEEDS[str(self.fault)]
             self._feed = feed(performer.market, performer.now, random, self.kind.parameters)
             return self._feed
 
 
 @functools.lru_cache(maxsize=1024)
-def operation_type(kind: Kind, base: type[Operation]) -> type[Operation]:
+def operation_type(kind: PlannedFault, base: type[Operation]) -> type[Operation]:
     """The operations of a kind of plan, made from those of an engine."""
     if kind.fault is None:
         return base
     bases: tuple[type[Operation], ...] = (base,)
     if kind.is_missing_data:
-        bases = (MissingDataOperation if kind.fault == MISSING_DATA else BrokenFeedOperation, base)
+        bases = (MissingDataOperation if kind.fault == MISSING_DATA else FaultyFeedOperation, base)
     if bases[-1] is Operation and len(bases) == 2:
         bases = bases[:1]
     members: dict[str, Any] = {"__slots__": (), "fault": kind.fault}
-    if bases[0] is BrokenFeedOperation:
+    if bases[0] is FaultyFeedOperation:
         members["kind"] = kind
     return type("Operation", bases, members)

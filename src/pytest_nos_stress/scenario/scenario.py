@@ -12,10 +12,13 @@ from dataclasses import dataclass, field, fields
 from functools import cached_property
 from typing import Any, Final, NamedTuple
 
-from pytest_nos_stress._internal.frozen import plain
-from pytest_nos_stress.config import merge, options
-from pytest_nos_stress.config.options import SettingError, shown
-from pytest_nos_stress.faults.mix import FAULTS, MOST_KINDS, Kinds
+from pytest_nos_stress._internal.frozen import to_json_types
+from pytest_nos_stress._internal.text import safe_repr
+from pytest_nos_stress.config import options
+from pytest_nos_stress.errors import SettingError
+from pytest_nos_stress.faults.mix import FAULTS, MOST_VARIANTS, FaultMix
+
+from .fields import DEFAULT_TASKS, check_level, check_together
 
 VERSION: Final = 1
 _MOST_PLANS: Final = 1 << 16
@@ -65,7 +68,7 @@ class Scenario:
     """
 
     agents: Iterable[str] | int = _default("agents")
-    tasks: Iterable[str] | Mapping[str, float] = options.DEFAULT_TASKS
+    tasks: Iterable[str] | Mapping[str, float] = DEFAULT_TASKS
     missing_data_prob: float = _default("missing_data_prob")
     failure_prob: float = _default("failure_prob")
     operations_per_agent: int | None = None
@@ -106,8 +109,8 @@ class Scenario:
         if self.weights is not None and not isinstance(self.tasks, Mapping):
             given["tasks"] = _weighted(self.tasks, self.weights)
         values = options.check_all(given)
-        merge.check_level(values)
-        merge.check_together(values)
+        check_level(values)
+        check_together(values)
         if values["seed"] is None:
             raise SettingError("seed=None: must be a whole number")
         weights: dict[str, float] = values["tasks"]
@@ -126,16 +129,16 @@ class Scenario:
         for name, value in {**values, **derived}.items():
             object.__setattr__(self, name, value)
         if (
-            len(self.task_names) * MOST_KINDS > _MOST_PLANS
+            len(self.task_names) * MOST_VARIANTS > _MOST_PLANS
             and len(self.task_names) * self.kinds.width > _MOST_PLANS
         ):
             most = _MOST_PLANS // self.kinds.width
             raise SettingError(f"tasks: {len(self.task_names)} names; must be at most {most} with these faults")
 
     @cached_property
-    def kinds(self) -> Kinds:
+    def kinds(self) -> FaultMix:
         """What may be planned for an operation: calls, missing data, faults of calls."""
-        return Kinds(
+        return FaultMix(
             self.missing_data_prob,
             self.failure_prob,
             self.failure_mode,
@@ -205,14 +208,16 @@ class Scenario:
         except (TypeError, ValueError, RecursionError) as error:
             raise SettingError(f"{label}: not JSON ({error}); must be what Scenario.to_json() writes") from None
         if not isinstance(values, dict) or "version" not in values:
-            raise SettingError(f"{label}: {shown(values)} is no scenario; must be what Scenario.to_json() writes")
+            raise SettingError(
+                f"{label}: {safe_repr(values)} is no scenario; must be what Scenario.to_json() writes"
+            )
         version = values.pop("version")
         if type(version) is not int or version != VERSION:
-            raise SettingError(f"{label}: version {shown(version)}; must be {VERSION}")
+            raise SettingError(f"{label}: version {safe_repr(version)}; must be {VERSION}")
         unknown = sorted(values.keys() - set(FIELDS))
         if unknown:
             raise SettingError(
-                f"{label}: {shown(unknown[0])} is no field of a scenario; allowed: {', '.join(FIELDS)}"
+                f"{label}: {safe_repr(unknown[0])} is no field of a scenario; allowed: {', '.join(FIELDS)}"
             )
         try:
             return cls(**values)
@@ -264,15 +269,15 @@ def _to_plain(value: Any) -> Any:
         return value.to_dict()
     if isinstance(value, tuple):
         return [one.to_plain() for one in value]
-    return plain(value)
+    return to_json_types(value)
 
 
 def _weighted(tasks: Any, weights: Any) -> dict[Any, Any]:
     try:
         return dict(zip(tasks, weights, strict=True))
     except (TypeError, ValueError):
-        reason = f"must be as many numbers as there are tasks ({shown(tasks)})"
-        raise SettingError(f"weights={shown(weights)}: {reason}") from None
+        reason = f"must be as many numbers as there are tasks ({safe_repr(tasks)})"
+        raise SettingError(f"weights={safe_repr(weights)}: {reason}") from None
 
 
 FIELDS: Final = tuple(one.name for one in fields(Scenario) if one.init and one.name != "weights")
@@ -289,11 +294,13 @@ def _names_in(planned: tuple[PlannedOperation, ...]) -> dict[str, list[str]]:
 
 def _rows(given: Iterable[Any]) -> tuple[PlannedOperation, ...]:
     if isinstance(given, (str, bytes, Mapping)):
-        raise SettingError(f"operations={shown(given)}: must be a list of (agent, task, fault, delay)")
+        raise SettingError(f"operations={safe_repr(given)}: must be a list of (agent, task, fault, delay)")
     try:
         rows = list(given)
     except TypeError:
-        raise SettingError(f"operations={shown(given)}: must be a list of (agent, task, fault, delay)") from None
+        raise SettingError(
+            f"operations={safe_repr(given)}: must be a list of (agent, task, fault, delay)"
+        ) from None
     if not rows:
         raise SettingError("operations=[]: must have at least one (agent, task, fault, delay)")
     return tuple(_row(number, row) for number, row in enumerate(rows))
@@ -302,12 +309,14 @@ def _rows(given: Iterable[Any]) -> tuple[PlannedOperation, ...]:
 def _row(number: int, given: Any) -> PlannedOperation:
     label = f"operations[{number}]"
     if not isinstance(given, (tuple, list)) or not 2 <= len(given) <= 4:
-        raise SettingError(f"{label}={shown(given)}: must be (agent, task), (agent, task, fault) or with a delay")
+        raise SettingError(
+            f"{label}={safe_repr(given)}: must be (agent, task), (agent, task, fault) or with a delay"
+        )
     row = PlannedOperation(*given)
     if not all(isinstance(name, str) and name.strip() for name in row[:2]):
-        raise SettingError(f"{label}={shown(given)}: agent and task must be names")
+        raise SettingError(f"{label}={safe_repr(given)}: agent and task must be names")
     if row.fault is not None and row.fault not in FAULTS:
-        raise SettingError(f"{label}: fault {shown(row.fault)}; must be None, {' or '.join(FAULTS)}")
+        raise SettingError(f"{label}: fault {safe_repr(row.fault)}; must be None, {' or '.join(FAULTS)}")
     delay = options.BY_NAME["min_delay"].check(row.delay, f"{label}: delay")
     return row._replace(agent=str.__str__(row.agent), task=str.__str__(row.task), delay=delay)
 
@@ -319,7 +328,7 @@ def _check_names(planned: tuple[PlannedOperation, ...], values: dict[str, Any]) 
             name = getattr(row, what)
             if name not in known:
                 raise SettingError(
-                    f"operations[{number}]: unknown {what} {shown(name)}; allowed: {', '.join(allowed)}"
+                    f"operations[{number}]: unknown {what} {safe_repr(name)}; allowed: {', '.join(allowed)}"
                 )
     if values.get("duration") is not None:
         raise SettingError(f"duration={values['duration']:g} and operations: give one or the other")

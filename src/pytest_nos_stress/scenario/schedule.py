@@ -16,19 +16,19 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Sequence
-from hashlib import blake2b
 from random import Random
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from pytest_nos_stress.faults.mix import CALL, LOST_REPLY, LOST_REQUEST, Kind
+from pytest_nos_stress._internal.seeding import stream_key
+from pytest_nos_stress.faults.mix import CALL, LOST_REPLY, LOST_REQUEST, PlannedFault
 
 from .scenario import Scenario
 
 if TYPE_CHECKING:
-    from pytest_nos_stress.faults.network_sampling import NetworkDraws
+    from pytest_nos_stress.faults.network_sampling import NetworkSampler
 
 _DRAWS: Final = 4
 _DRAW_VALUES: Final = 1 << 53
@@ -67,13 +67,7 @@ class PlanBlock(NamedTuple):
         return PlanBlock(self.first, *(None if column is None else column[:count] for column in self[1:]))  # type: ignore[arg-type]
 
 
-def agent_key(seed: int, agent: str, purpose: str = "operation") -> int:
-    """The 128-bit key under which an agent's draws for a purpose are made."""
-    text = f"{purpose}\0{seed}\0{agent}".encode("utf-8", "surrogatepass")
-    return int.from_bytes(blake2b(text, digest_size=16).digest(), "little")
-
-
-class AgentPlan:
+class AgentSchedule:
     """The plan of one agent under a scenario: its explicit operations, or drawn ones.
 
     ``calls_fail`` False leaves the faults of calls out, and ``over_network`` False the network: they are then
@@ -85,7 +79,7 @@ class AgentPlan:
     ) -> None:
         self._scenario = scenario
         self._agent = agent
-        self._key = agent_key(scenario.seed, agent)
+        self._key = stream_key(scenario.seed, agent)
         self._kinds = kinds = scenario.kinds
         self._calls_fail = calls_fail
         weights = np.array(scenario.weights or ()) / max(scenario.weights or ())
@@ -100,7 +94,7 @@ class AgentPlan:
         # come as often as they should.
         self._calls = _Draw([one for one in calls if one[1].fault != _IN_BURSTS], others)
         self._later_calls = _Draw(calls)
-        self._network: NetworkDraws | None = None
+        self._network: NetworkSampler | None = None
         if scenario.network is not None and over_network:
             self._network = scenario.network.draws(scenario.seed, agent)
         self._explicit = None if scenario.planned is None else self._listed()
@@ -134,7 +128,7 @@ class AgentPlan:
         """The kind of a later attempt at an operation: from the same probabilities, with a draw of its own."""
         if self._explicit is not None or not self._calls_fail:
             return CALL
-        key = agent_key(self._scenario.seed, self._agent, f"attempt {number}")
+        key = stream_key(self._scenario.seed, self._agent, f"attempt {number}")
         call, *lost = np.random.Philox(key=key, counter=index).random_raw(_DRAWS) >> np.uint64(11)
         kind = int(self._later_calls.of(np.array([call]))[0])
         network = self._scenario.network
@@ -145,7 +139,7 @@ class AgentPlan:
 
     def ranks(self) -> Iterator[int]:
         """For each operation its place among those due at the same instant: that in the list, or drawn."""
-        drawn = _drawn_ranks(agent_key(self._scenario.seed, self._agent, "rank"))
+        drawn = _drawn_ranks(stream_key(self._scenario.seed, self._agent, "rank"))
         if self._explicit is None:
             return drawn
         return itertools.chain(self._scenario.places_of[self._agent], drawn)
@@ -197,7 +191,7 @@ class AgentPlan:
         codes = np.searchsorted(self._last_draws, task, side="right") * self._kinds.width + kinds
         return PlanBlock(first, codes.astype(np.uint16), self._pauses(think))
 
-    def _in_burst(self, kind: Kind, first: int, count: int) -> npt.NDArray[np.bool_]:
+    def _in_burst(self, kind: PlannedFault, first: int, count: int) -> npt.NDArray[np.bool_]:
         """Which operations meet a fault that comes in bursts: a Gilbert-Elliott channel.
 
         One number decides each step: below the first bound the bad state follows from either state, above the
@@ -206,7 +200,7 @@ class AgentPlan:
         as long as they must be.
         """
         begin = first - first % _BURSTS_BEGIN_ANEW
-        key = agent_key(self._scenario.seed, self._agent, f"burst {kind.fault}")
+        key = stream_key(self._scenario.seed, self._agent, f"burst {kind.fault}")
         raw = np.random.Philox(key=key, counter=begin).random_raw((first - begin + count) * _DRAWS)[::_DRAWS]
         draw = (raw >> np.uint64(11)) / _DRAW_VALUES
         share = kind.probability
@@ -255,7 +249,7 @@ def _share(operations: int, agents: int) -> int:
 class _Draw:
     """What a draw means: the number of a kind, or 0 where it lies beyond all their probabilities."""
 
-    def __init__(self, kinds: Sequence[tuple[int, Kind]], of_all: float = 1.0) -> None:
+    def __init__(self, kinds: Sequence[tuple[int, PlannedFault]], of_all: float = 1.0) -> None:
         drawn = [(number, kind.probability) for number, kind in kinds if kind.probability and of_all > 0]
         bounds = itertools.accumulate(probability / of_all for _, probability in drawn)
         self._bounds = np.array([_bound(min(1.0, bound)) for bound in bounds], np.uint64)

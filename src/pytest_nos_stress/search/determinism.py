@@ -7,8 +7,8 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
-from pytest_nos_stress._internal.atomic_write import LOG_NAME
-from pytest_nos_stress._internal.text import one_line
+from pytest_nos_stress._internal.text import escape_controls
+from pytest_nos_stress.reporting.files.paths import LOG_NAME
 from pytest_nos_stress.results.records import Column
 from pytest_nos_stress.results.result import StressResult
 
@@ -19,7 +19,7 @@ CAUSES: Final = (
 )
 
 
-class Trace(NamedTuple):
+class RunFingerprint(NamedTuple):
     """A run's records, and its log, which has the texts of errors."""
 
     records: Column
@@ -29,7 +29,7 @@ class Trace(NamedTuple):
     status: str
 
     @classmethod
-    def of(cls, result: StressResult) -> Trace:
+    def of(cls, result: StressResult) -> RunFingerprint:
         log = (result.output_dir / LOG_NAME).read_text(encoding="utf-8", errors="replace")
         scenario = result.scenario
         return cls(
@@ -45,7 +45,7 @@ class Trace(NamedTuple):
     def row(self, number: int) -> tuple[object, ...]:
         return (*self.records[number].tolist(), self.log[number] if number < len(self.log) else "")
 
-    def place_of(self, other: Trace, number: int) -> int:
+    def place_of(self, other: RunFingerprint, number: int) -> int:
         """Where the operation that is another trace's row of that number stands here; that number if nowhere."""
         if number >= other.records.size:
             return number
@@ -62,10 +62,10 @@ class Trace(NamedTuple):
         text = self.log[number].partition(" task.: ")[2] if number < len(self.log) else ""
         outcome = f"{_OUTCOMES[row['outcome']]}{': ' + text if text else ''}"
         who = f"{self.agents[row['agent']]} operation {row['index']} ({self.tasks[row['task']]})"
-        return one_line(f"{who} {outcome}, ended {end}, took {row['latency'] / 1e9:g} s")
+        return escape_controls(f"{who} {outcome}, ended {end}, took {row['latency'] / 1e9:g} s")
 
 
-def first_difference(first: Sequence[Trace], second: Sequence[Trace]) -> str:
+def first_difference(first: Sequence[RunFingerprint], second: Sequence[RunFingerprint]) -> str:
     """Where two performances of a test differ, and how; the empty text where they do not."""
     if len(first) != len(second):
         return f"not deterministic: {len(first)} runs the first time, {len(second)} the second\n{CAUSES}"
@@ -85,6 +85,6 @@ def first_difference(first: Sequence[Trace], second: Sequence[Trace]) -> str:
     return ""
 
 
-def _first_different_row(one: Trace, other: Trace) -> int:
+def _first_different_row(one: RunFingerprint, other: RunFingerprint) -> int:
     both = min(one.records.size, other.records.size)
     return next((row for row in range(both) if one.row(row) != other.row(row)), both)

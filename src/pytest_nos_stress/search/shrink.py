@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 
 from pytest_nos_stress.results.result import StressResult
 from pytest_nos_stress.scenario.scenario import PlannedOperation, Scenario
-from pytest_nos_stress.scenario.schedule import AgentPlan
+from pytest_nos_stress.scenario.schedule import AgentSchedule
 
 MOST_OPERATIONS: Final = 100_000
 _MOST_SECONDS: Final = 60.0
@@ -38,7 +38,7 @@ def performed_scenario(result: StressResult) -> Scenario:
     scenario = result.scenario
     most = scenario.operations_per_agent or MOST_OPERATIONS
     counts = [min(most, int(one["total_operations"])) for one in result.stats["agent_stats"].values()]
-    plans = [AgentPlan(scenario, name) for name in scenario.agent_names]
+    plans = [AgentSchedule(scenario, name) for name in scenario.agent_names]
     blocks = [plan.block(0, count) for plan, count in zip(plans, counts, strict=True)]
     ranks = [list(itertools.islice(plan.ranks(), count)) for plan, count in zip(plans, counts, strict=True)]
     records = result.records

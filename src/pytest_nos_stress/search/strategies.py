@@ -22,9 +22,12 @@ from typing import Any, Final
 from hypothesis import note
 from hypothesis import strategies as st
 
-from pytest_nos_stress.config.options import BY_NAME, DEFAULT_TASKS, SettingError, shown
-from pytest_nos_stress.config.validators import LONGEST_SECONDS
+from pytest_nos_stress._internal.text import safe_repr
+from pytest_nos_stress._internal.validation import LONGEST_SECONDS
+from pytest_nos_stress.config.options import BY_NAME
+from pytest_nos_stress.errors import SettingError
 from pytest_nos_stress.faults.mix import FAULTS
+from pytest_nos_stress.scenario.fields import DEFAULT_TASKS
 from pytest_nos_stress.scenario.scenario import PlannedOperation, Scenario
 
 SEED_FAULTS: Final = ("missing_data", "lost_request", "lost_reply")
@@ -76,7 +79,7 @@ def scenarios(
     Raises ``SettingError`` for bounds that nothing lies in, and for unknown faults.
     """
     if isinstance(tasks, Mapping):
-        raise SettingError(f"scenarios: tasks={shown(tasks)}: must be a list; Hypothesis draws all alike")
+        raise SettingError(f"scenarios: tasks={safe_repr(tasks)}: must be a list; Hypothesis draws all alike")
     task_names: Sequence[str] = tuple(BY_NAME["tasks"].check(tasks, "scenarios: tasks"))
     fewest_agents, most_agents = _bounds("agents", agents, most=_MOST_AGENTS)
     fewest, most = _bounds("operations", operations)
@@ -160,7 +163,7 @@ def _noted(scenario: Scenario) -> Scenario:
 
 
 def _bounds(name: str, given: Any, most: int | None = None) -> tuple[int, int]:
-    label = f"scenarios: {name}={shown(given)}"
+    label = f"scenarios: {name}={safe_repr(given)}"
     allowed = "a whole number from 1 up, or the least and the most" + (f" (at most {most})" if most else "")
     try:
         pair = tuple(given) if isinstance(given, (tuple, list)) else (given, given)
@@ -176,7 +179,7 @@ def _bounds(name: str, given: Any, most: int | None = None) -> tuple[int, int]:
 
 def _listed(name: str, given: Any) -> list[Any]:
     if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
-        raise SettingError(f"scenarios: {name}={shown(given)}: must be a list")
+        raise SettingError(f"scenarios: {name}={safe_repr(given)}: must be a list")
     return list(given)
 
 
@@ -188,5 +191,7 @@ def _faults(given: Any) -> list[str]:
     faults = list(dict.fromkeys(_listed("faults", given)))
     for fault in faults:
         if fault not in FAULTS:
-            raise SettingError(f"scenarios: faults={shown(faults)}: {shown(fault)} must be {' or '.join(FAULTS)}")
+            raise SettingError(
+                f"scenarios: faults={safe_repr(faults)}: {safe_repr(fault)} must be {' or '.join(FAULTS)}"
+            )
     return faults

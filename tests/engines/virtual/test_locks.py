@@ -398,13 +398,13 @@ def test_a_real_thread_takes_the_same_lock_while_agents_hold_it_over_sleeps(tmp_
 
 
 def test_who_takes_turns_is_forgotten_after_a_run(tmp_path: Path) -> None:
-    before = dict(locks.TURNS)
+    before = dict(locks.ACTORS)
     for own_threads in (True, False):
         virtual(tmp_path, lambda operation: operation.sleep(1), agents=4, own_threads=own_threads)
         deadline = time.monotonic() + HANG
-        while dict(locks.TURNS) != before and time.monotonic() < deadline:
+        while dict(locks.ACTORS) != before and time.monotonic() < deadline:
             time.sleep(0.001)
-        assert dict(locks.TURNS) == before
+        assert dict(locks.ACTORS) == before
 
 
 def test_the_clock_of_timeouts_is_the_real_one_for_everybody_else(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from pytest_nos_stress.market import Exchange, Side
 from pytest_nos_stress.market.exchange.exchange import FEE_ACCOUNT
-from pytest_nos_stress.market.exchange.market_maker import HOUSE_ACCOUNT, House
+from pytest_nos_stress.market.exchange.market_maker import MARKET_MAKER_ACCOUNT, MarketMaker
 
 
 @pytest.fixture
@@ -20,26 +20,26 @@ def exchange() -> Exchange:
 
 
 @pytest.fixture
-def house(exchange: Exchange) -> House:
-    return House(exchange)
+def house(exchange: Exchange) -> MarketMaker:
+    return MarketMaker(exchange)
 
 
-def test_the_house_buys_and_sells_at_the_prices_it_is_given(exchange: Exchange, house: House) -> None:
+def test_the_house_buys_and_sells_at_the_prices_it_is_given(exchange: Exchange, house: MarketMaker) -> None:
     house.make_market("X", 99, 101, 5)
     assert exchange.best("X") == (99, 101)
     assert exchange.submit("Ann", "X", "buy", 5, 101, "1").status == "filled"
     assert exchange.submit("Ann", "X", "sell", 5, 99, "2").status == "filled"
 
 
-def test_a_quote_that_stands_right_keeps_its_place(exchange: Exchange, house: House) -> None:
+def test_a_quote_that_stands_right_keeps_its_place(exchange: Exchange, house: MarketMaker) -> None:
     house.make_market("X", 99, 101, 5)
-    quotes = exchange.open_orders(HOUSE_ACCOUNT)
+    quotes = exchange.open_orders(MARKET_MAKER_ACCOUNT)
     exchange.submit("Ann", "X", "buy", 5, 101, "1")
     house.make_market("X", 99, 101, 5)
-    assert exchange.open_orders(HOUSE_ACCOUNT) == quotes
+    assert exchange.open_orders(MARKET_MAKER_ACCOUNT) == quotes
 
 
-def test_a_quote_too_small_for_what_is_asked_is_replaced(exchange: Exchange, house: House) -> None:
+def test_a_quote_too_small_for_what_is_asked_is_replaced(exchange: Exchange, house: MarketMaker) -> None:
     house.make_market("X", 99, 101, 5)
     house.make_market("X", 99, 101, 5_000)
     assert exchange.submit("Ann", "X", "buy", 5_000, 101, "1").status == "filled"
@@ -47,16 +47,16 @@ def test_a_quote_too_small_for_what_is_asked_is_replaced(exchange: Exchange, hou
 
 @pytest.mark.parametrize(("bid", "ask"), [(1, 2), (89, 91), (98, 100), (100, 102), (150, 151), (10**9, 10**9 + 1)])
 def test_the_house_follows_the_price_and_never_meets_itself(
-    exchange: Exchange, house: House, bid: int, ask: int
+    exchange: Exchange, house: MarketMaker, bid: int, ask: int
 ) -> None:
     house.make_market("X", 99, 101, 5)
     house.make_market("X", bid, ask, 5)
     assert exchange.best("X") == (bid, ask)
-    assert len(exchange.open_orders(HOUSE_ACCOUNT)) == 2
+    assert len(exchange.open_orders(MARKET_MAKER_ACCOUNT)) == 2
     assert exchange.counts.trades == 0
 
 
-def test_waiting_orders_that_a_new_quote_meets_trade_with_it(exchange: Exchange, house: House) -> None:
+def test_waiting_orders_that_a_new_quote_meets_trade_with_it(exchange: Exchange, house: MarketMaker) -> None:
     house.make_market("X", 99, 101, 5)
     orders = [exchange.submit("Ann", "X", "buy", 600, 98, str(number)) for number in range(4)]
     house.make_market("X", 90, 92, 50)
@@ -65,12 +65,14 @@ def test_waiting_orders_that_a_new_quote_meets_trade_with_it(exchange: Exchange,
     assert exchange.submit("Ann", "X", "buy", 50, 92, "last").status == "filled"
 
 
-def test_a_symbol_that_nobody_listed_is_listed_when_the_house_comes(exchange: Exchange, house: House) -> None:
+def test_a_symbol_that_nobody_listed_is_listed_when_the_house_comes(
+    exchange: Exchange, house: MarketMaker
+) -> None:
     house.make_market("NEW", 99, 101, 5)
     assert exchange.best("NEW") == (99, 101)
 
 
-def test_the_house_knows_its_own_orders_however_prices_move(exchange: Exchange, house: House) -> None:
+def test_the_house_knows_its_own_orders_however_prices_move(exchange: Exchange, house: MarketMaker) -> None:
     random = Random(1)
     for number in range(500):
         bid = random.randint(1, 200)
@@ -83,16 +85,16 @@ def test_the_house_knows_its_own_orders_however_prices_move(exchange: Exchange, 
     assert exchange.balance(FEE_ACCOUNT).cash == 0
 
 
-def test_an_order_the_house_does_not_know_of_is_a_problem(exchange: Exchange, house: House) -> None:
+def test_an_order_the_house_does_not_know_of_is_a_problem(exchange: Exchange, house: MarketMaker) -> None:
     house.make_market("X", 99, 101, 5)
-    exchange.submit(HOUSE_ACCOUNT, "X", "buy", 1, 50, "a second house")
+    exchange.submit(MARKET_MAKER_ACCOUNT, "X", "buy", 1, 50, "a second house")
     [problem] = house.problems()
     assert problem.startswith("the house does not know of <order 3 'a second house'")
 
 
-def test_a_quote_that_the_exchange_lost_is_a_problem(exchange: Exchange, house: House) -> None:
+def test_a_quote_that_the_exchange_lost_is_a_problem(exchange: Exchange, house: MarketMaker) -> None:
     house.make_market("X", 99, 101, 5)
-    [bid, _] = exchange.open_orders(HOUSE_ACCOUNT)
-    del exchange._accounts[HOUSE_ACCOUNT].orders[bid.client_id]
+    [bid, _] = exchange.open_orders(MARKET_MAKER_ACCOUNT)
+    del exchange._accounts[MARKET_MAKER_ACCOUNT].orders[bid.client_id]
     [problem] = house.problems()
     assert problem.startswith("the house quotes by <order 1")

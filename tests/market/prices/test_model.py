@@ -13,7 +13,7 @@ from statistics import correlation, fmean, pstdev, pvariance
 
 import pytest
 
-from pytest_nos_stress.config.options import SettingError
+from pytest_nos_stress.errors import SettingError
 from pytest_nos_stress.market import Bar, Market
 from pytest_nos_stress.market.prices.model import HISTORY, ModelSource
 from pytest_nos_stress.market.prices.volatility import MODELS

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pytest_nos_stress.config.options import SettingError
+from pytest_nos_stress.errors import SettingError
 from pytest_nos_stress.market import replay
 
 HEADER = "timestamp,open,high,low,close,volume\n"

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_nos_stress.config.options import SettingError
+from pytest_nos_stress.errors import SettingError
 from pytest_nos_stress.market import replay
 from pytest_nos_stress.market.source import Prices, SourceBar, SourceTrade
 

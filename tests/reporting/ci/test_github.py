@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 
 from pytest_nos_stress.reporting.ci import github
-from pytest_nos_stress.reporting.summary import shown
+from pytest_nos_stress.reporting.summary import formatted
 
 Make = Callable[..., dict[str, Any]]
 MARKUP = {"h3", "h4", "p", "code", "table", "tr", "th", "td", "details", "summary"}
@@ -104,7 +104,7 @@ def test_the_table_has_each_run_with_the_figures_that_people_see_elsewhere(summa
     passed, broken = summary(test="tests/a.py::test_a"), failed(test="tests/b.py::test_b", failures=61)
     html = blocks(github.step_summary([passed, broken]))[0]
     for run, verdict in ((passed, "✅ passed"), (broken, "❌ failed")):
-        figures = shown(run)
+        figures = formatted(run)
         named = ("operations", "failures", "errors", "latency p50", "latency p99")
         cells = [verdict, f"<code>{run['test']}</code>", *(figures[name] for name in named)]
         assert "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>" in html[0]

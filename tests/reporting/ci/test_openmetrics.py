@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from pytest_nos_stress._internal.text import one_line
+from pytest_nos_stress._internal.text import escape_controls
 from pytest_nos_stress.reporting.ci import openmetrics
 
 Make = Callable[..., dict[str, Any]]
@@ -123,7 +123,7 @@ def test_a_hostile_test_id_is_a_label_and_nothing_else(hostile: str, summary: Ma
     tests = {test for _, test, _, _ in samples(text)}
     assert len(tests) == 2
     (read,) = tests - {"plain"}
-    assert read.replace("\\x23", "#") == one_line(hostile)
+    assert read.replace("\\x23", "#") == escape_controls(hostile)
 
 
 def test_gitlab_reads_every_line_whatever_the_tests_are_called(hostile_runs: list[dict[str, Any]]) -> None:

@@ -14,7 +14,7 @@ import pytest
 
 import pytest_nos_stress
 from pytest_nos_stress import MultiAgentSimulator, Operation, RunFailed, SettingError, StressResult
-from pytest_nos_stress._internal.atomic_write import write_whole
+from pytest_nos_stress._internal.atomic_write import write_atomic
 
 SOURCE = str(Path(str(pytest_nos_stress.__file__)).parents[1])
 NAMES = [
@@ -203,10 +203,10 @@ def test_json_files_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
         raise OSError("disk full")
 
     with pytest.raises(OSError, match="disk full"):
-        write_whole(path, parts())
+        write_atomic(path, parts())
     assert path.read_bytes() == b"before"
     assert listing(tmp_path) == ["file.json"]
-    write_whole(path, [b"half of", b" and the rest"])
+    write_atomic(path, [b"half of", b" and the rest"])
     assert path.read_bytes() == b"half of and the rest"
     assert listing(tmp_path) == ["file.json"]
 

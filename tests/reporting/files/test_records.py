@@ -12,9 +12,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_nos_stress._internal.atomic_write import records_name
-from pytest_nos_stress.config.options import SettingError
+from pytest_nos_stress.errors import SettingError
 from pytest_nos_stress.reporting.files import records as table
+from pytest_nos_stress.reporting.files.paths import records_name
 from pytest_nos_stress.results.record_array import COLUMNS, RecordArray
 from pytest_nos_stress.results.records import record_dtype
 

@@ -15,8 +15,8 @@ from pytest_nos_stress.results import stats as statistics
 from pytest_nos_stress.results.measurements import Measurements
 from pytest_nos_stress.results.records import Batch, Column, Records
 from pytest_nos_stress.results.thresholds import parse
-from pytest_nos_stress.results.timeline import history
-from pytest_nos_stress.run.target import Task
+from pytest_nos_stress.results.timeline import time_series
+from pytest_nos_stress.scenario.operation import Task
 from pytest_nos_stress.scenario.phases import Phase
 
 SUCCESS, FAILED, MISSING, ERROR = range(4)
@@ -69,7 +69,7 @@ def given_summary(run: GivenRun, **more: Any) -> dict[str, Any]:
         "harness": "",
         "phases": [],
         "notes": [],
-        "history": history(run.measured),
+        "history": time_series(run.measured),
         "files": {"log": "out/stress_test_results.log", "report": "out/stress_test_report.html"},
         "repeat": "pytest --stress --stress-seed=7",
         **more,

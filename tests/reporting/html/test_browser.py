@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 import numpy as np
 import pytest
 
-from pytest_nos_stress._internal.text import one_line
+from pytest_nos_stress._internal.text import escape_controls
 from pytest_nos_stress.reporting.html import index, page
 from pytest_nos_stress.results.thresholds import parse
 
@@ -304,11 +304,11 @@ def test_hostile_names_are_shown_as_text_and_run_nothing(
     report.focus("#plot-heatmap")
     report.keyboard.press("ArrowRight")
     report.locator("#pointed:not(:empty)").wait_for(state="attached")
-    assert one_line(name) in report.inner_text("#pointed")
+    assert escape_controls(name) in report.inner_text("#pointed")
     report.click("#chart-agents summary")
     assert report.evaluate("window.harmed") is None
     assert report.locator("img").count() == 0
-    assert one_line(name) in report.inner_text("#chart-agents tbody tr >> nth=0")
+    assert escape_controls(name) in report.inner_text("#chart-agents tbody tr >> nth=0")
     assert visit.complaints == []
     assert [url for url in visit.requests if not url.startswith("data:")] == [report.url]
 

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pytest_nos_stress.reporting.html import index
-from pytest_nos_stress.reporting.summary import shown
+from pytest_nos_stress.reporting.summary import formatted
 
 MakeSummary = Callable[..., dict[str, Any]]
 
@@ -34,7 +34,7 @@ def test_what_a_test_made_of_its_run_counts(summary: dict[str, Any]) -> None:
 
 def test_every_figure_is_the_one_of_the_summary(summary: dict[str, Any]) -> None:
     written = index.render([summary]).decode()
-    figures = shown(summary)
+    figures = formatted(summary)
     for name in ("operations", "failures", "errors", "latency p50", "latency p99"):
         assert figures[name] in written
     assert "latency.p99 &lt; 20ms over 10s is broken" in written

@@ -14,11 +14,11 @@ from typing import Any
 import pytest
 
 from pytest_nos_stress import MultiAgentSimulator
-from pytest_nos_stress._internal.text import one_line
+from pytest_nos_stress._internal.text import escape_controls
 from pytest_nos_stress.reporting.failure_message import left_out
 from pytest_nos_stress.reporting.html import page
 from pytest_nos_stress.reporting.html.markup import ASSETS
-from pytest_nos_stress.reporting.summary import About, shown, summarise
+from pytest_nos_stress.reporting.summary import RunInfo, formatted, summarise
 
 Burst = tuple[Any, dict[str, Any]]
 
@@ -70,7 +70,7 @@ def test_the_charting_library_is_the_published_one_with_its_licence() -> None:
 
 def test_without_scripts_verdict_reasons_figures_and_errors_can_be_read(burst: Burst, burst_page: str) -> None:
     text = Reader(burst_page).shown
-    figures = shown(burst[1])
+    figures = formatted(burst[1])
     for told in (
         "Failed",
         "Errors began at 54 s: all 30 came in the last 5.96 s, all of agent MM_2 / task buy.",
@@ -132,9 +132,9 @@ def test_hostile_names_are_text_and_nothing_else(
     assert reader.tags.count("script") == usual.tags.count("script")
     assert reader.handlers == []
     assert not any(one.startswith("javascript:") for one in reader.addresses)
-    assert one_line(name) in reader.shown
+    assert escape_controls(name) in reader.shown
     assert not re.search("[\x00-\x08\x0b-\x1f\x7f\u2028\u2029\ud800-\udfff]", written)
-    assert html.escape(one_line(name)) in written
+    assert html.escape(escape_controls(name)) in written
 
 
 @pytest.mark.parametrize("name", ['id="data-packed">', "</script>", "$title", "{packed data}", "&lt;"])
@@ -158,10 +158,10 @@ def test_the_page_of_a_real_run_agrees_with_its_summary(tmp_path: Path) -> None:
         agents=3, operations_per_agent=40, min_delay=0, max_delay=0, seed=5, output_dir=str(tmp_path), gate=False
     )
     result = simulator.run()
-    summary = summarise(result, About(test="test_real", directory=tmp_path))
+    summary = summarise(result, RunInfo(test="test_real", directory=tmp_path))
     text = Reader(rendered(result, summary)).shown
     for name in ("operations", "successes", "failures", "missing_data", "latency p99"):
-        assert shown(summary)[name] in text
+        assert formatted(summary)[name] in text
     assert "Seed 5 decides" in text
 
 

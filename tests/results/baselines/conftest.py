@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pytest_nos_stress.results.baselines.sketch import Profile
+from pytest_nos_stress.results.baselines.sketch import RunSketch
 
 Columns = dict[str, Any]
 
@@ -52,8 +52,8 @@ def columns() -> Callable[..., Columns]:
 
 
 @pytest.fixture(scope="session")
-def profile() -> Callable[..., Profile]:
-    def make(seed: int = 0, **given: Any) -> Profile:
-        return Profile.of(**make_columns(seed, **given))
+def profile() -> Callable[..., RunSketch]:
+    def make(seed: int = 0, **given: Any) -> RunSketch:
+        return RunSketch.of(**make_columns(seed, **given))
 
     return make

@@ -12,7 +12,7 @@ import pytest
 from pytest_nos_stress import SettingError
 from pytest_nos_stress.results.baselines.comparison import compare, default_expressions
 from pytest_nos_stress.results.baselines.metrics import METRICS
-from pytest_nos_stress.results.baselines.sketch import Profile
+from pytest_nos_stress.results.baselines.sketch import RunSketch
 from pytest_nos_stress.results.thresholds import parse
 
 pytest.importorskip("scipy")
@@ -21,7 +21,7 @@ Make = Callable[..., Any]
 RUNS = 20
 
 
-def is_slower(new: Profile, baseline: list[Profile]) -> bool:
+def is_slower(new: RunSketch, baseline: list[RunSketch]) -> bool:
     return compare(new, baseline, "latency", "p25").breaks("<=", 1.1, 10e-6)
 
 
@@ -113,7 +113,7 @@ def test_runs_in_which_nothing_varies_are_compared_without_a_warning(columns: Ma
         "latency_ns": np.full(300, 7),
         "response_ns": np.zeros(300, np.int64),
     }
-    same = Profile.of(**run)
+    same = RunSketch.of(**run)
     aggregation = "p50" if metric in ("latency", "response_time") else None
     for modelled_time in (True, False):
         interval = compare(same, [same, same], metric, aggregation, modelled_time=modelled_time)
@@ -156,7 +156,7 @@ def test_a_task_that_one_side_does_not_have_is_said(profile: Make) -> None:
 def test_what_neither_side_has_is_absent_and_what_one_lacks_is_not(columns: Make, profile: Make) -> None:
     run = columns()
     run["called"][:] = False
-    without = Profile.of(**run)
+    without = RunSketch.of(**run)
     assert compare(without, [without], "latency", "p50").absent
     lacking = compare(without, [profile(0)], "latency", "p50")
     assert (lacking.enough, lacking.absent, lacking.note) == (False, False, "the run has no samples")
@@ -168,7 +168,7 @@ def test_operations_of_a_task_that_come_seldom_do_not_spoil_the_interval(columns
     run = columns()
     run["task"][:] = 0
     run["task"][::150] = 1
-    interval = compare(Profile.of(**run), [Profile.of(**run)], "latency", "p50", "sell")
+    interval = compare(RunSketch.of(**run), [RunSketch.of(**run)], "latency", "p50", "sell")
     assert interval.enough
     assert np.isfinite(interval.excess()).all()
 

@@ -8,21 +8,21 @@ from typing import Any
 import pytest
 
 from pytest_nos_stress import Scenario
-from pytest_nos_stress.results.baselines.fingerprint import Identity, in_words
+from pytest_nos_stress.results.baselines.fingerprint import Fingerprint, in_words
 
 
-def words(kept: Identity, here: Identity) -> str:
+def words(kept: Fingerprint, here: Fingerprint) -> str:
     return in_words(kept.differences(here))
 
 
-def changed(identity: Identity, part: str, **values: Any) -> Identity:
+def changed(identity: Fingerprint, part: str, **values: Any) -> Fingerprint:
     replaced: Any = {part: {**getattr(identity, part), **values}}
     return identity._replace(**replaced)
 
 
 def test_runs_of_one_scenario_are_alike_whatever_their_seed() -> None:
-    assert words(Identity.of(Scenario(seed=1)), Identity.of(Scenario(seed=2))) == ""
-    assert words(Identity.of(Scenario()), Identity.of(Scenario(operation_timeout=5))) == ""
+    assert words(Fingerprint.of(Scenario(seed=1)), Fingerprint.of(Scenario(seed=2))) == ""
+    assert words(Fingerprint.of(Scenario()), Fingerprint.of(Scenario(operation_timeout=5))) == ""
 
 
 @pytest.mark.parametrize(
@@ -37,16 +37,16 @@ def test_runs_of_one_scenario_are_alike_whatever_their_seed() -> None:
     ids=str,
 )
 def test_another_scenario_is_said_by_the_fields_that_differ(given: dict[str, Any], said: str) -> None:
-    assert words(Identity.of(Scenario()), Identity.of(Scenario(**given))) == f"of another scenario: {said}"
+    assert words(Fingerprint.of(Scenario()), Fingerprint.of(Scenario(**given))) == f"of another scenario: {said}"
 
 
 def test_another_engine_is_said() -> None:
-    said = words(Identity.of(Scenario()), Identity.of(Scenario(engine="asyncio")))
+    said = words(Fingerprint.of(Scenario()), Fingerprint.of(Scenario(engine="asyncio")))
     assert said == "of another engine: threads, here asyncio"
 
 
 def test_another_machine_python_and_version_are_said() -> None:
-    here = Identity.of(Scenario())
+    here = Fingerprint.of(Scenario())
     there = changed(here, "machine", processor="Abacus 3", processors=1)
     assert words(there, here).startswith("of another machine: processor Abacus 3, here ")
     old = changed(here, "python", version="3.9", gil="maybe")
@@ -58,7 +58,7 @@ def test_another_machine_python_and_version_are_said() -> None:
 
 
 def test_several_parts_that_differ_are_all_said() -> None:
-    here = Identity.of(Scenario())
+    here = Fingerprint.of(Scenario())
     there = changed(changed(here, "machine", system="Plan 9"), "scenario", max_delay=9)
     assert words(there, here).startswith(
         "of another scenario: max_delay 9, here 0.15; of another machine: system Plan 9"
@@ -66,33 +66,33 @@ def test_several_parts_that_differ_are_all_said() -> None:
 
 
 def test_in_virtual_time_the_machine_does_not_matter() -> None:
-    assert Identity.of(Scenario(engine="virtual")).machine is None
-    machine = Identity.of(Scenario()).machine
+    assert Fingerprint.of(Scenario(engine="virtual")).machine is None
+    machine = Fingerprint.of(Scenario()).machine
     assert machine is not None
     assert machine["processors"] >= 1
 
 
 def test_many_differences_are_said_briefly() -> None:
-    here = Identity.of(Scenario())
+    here = Fingerprint.of(Scenario())
     there = changed(here, "scenario", **{f"field_{number}": number for number in range(50)})
     assert words(there, here).endswith("; and 46 more")
 
 
 def test_a_long_list_of_operations_is_known_by_its_hash() -> None:
     rows = [("A", "buy", None, 0.001 * number) for number in range(2_000)]
-    one, same, other = (Identity.of(Scenario(operations=each)) for each in (rows, rows, rows[:-1]))
+    one, same, other = (Fingerprint.of(Scenario(operations=each)) for each in (rows, rows, rows[:-1]))
     assert len(json.dumps(one.as_json())) < 2_000
     assert words(one, same) == ""
     assert "operations sha256" in words(one, other)
 
 
 def test_true_is_not_one() -> None:
-    here = Identity.of(Scenario())
+    here = Fingerprint.of(Scenario())
     assert words(changed(here, "python", gil=1), changed(here, "python", gil=True)) != ""
 
 
 def test_text_from_a_file_reaches_no_terminal_unescaped() -> None:
-    here = Identity.of(Scenario())
+    here = Fingerprint.of(Scenario())
     there = changed(here, "machine", **{"processor": "\x1b[31m" + "x" * 500, "\x1b]0;": "\n"})
     said = words(there, here)
     assert "\x1b" not in said
@@ -101,8 +101,8 @@ def test_text_from_a_file_reaches_no_terminal_unescaped() -> None:
 
 
 def test_an_identity_reads_as_it_was_written() -> None:
-    here = Identity.of(Scenario(network="retail", engine="virtual"))
-    assert words(Identity.from_json(json.loads(json.dumps(here.as_json()))), here) == ""
+    here = Fingerprint.of(Scenario(network="retail", engine="virtual"))
+    assert words(Fingerprint.from_json(json.loads(json.dumps(here.as_json()))), here) == ""
 
 
 def nested(levels: int) -> Any:
@@ -127,4 +127,4 @@ def nested(levels: int) -> Any:
 )
 def test_what_is_no_identity_is_refused(values: Any) -> None:
     with pytest.raises(ValueError, match="no identity"):
-        Identity.from_json(values)
+        Fingerprint.from_json(values)

@@ -13,12 +13,12 @@ import pytest
 
 from pytest_nos_stress.results.baselines.comparison import compare
 from pytest_nos_stress.results.baselines.encoding import from_json, to_json
-from pytest_nos_stress.results.baselines.sketch import MOST_BLOCKS, Profile
+from pytest_nos_stress.results.baselines.sketch import MOST_BLOCKS, RunSketch
 
 Make = Callable[..., Any]
 
 
-def figure(profile: Profile, metric: str, aggregation: str | None = None, task: str | None = None) -> float:
+def figure(profile: RunSketch, metric: str, aggregation: str | None = None, task: str | None = None) -> float:
     value = compare(profile, [profile], metric, aggregation, task).value
     assert value is not None
     return value
@@ -36,13 +36,13 @@ def test_durations_are_those_of_the_run_to_about_a_hundredth(columns: Make, aggr
     run = columns(size=4_000)
     for metric, samples in (("latency", run["latency_ns"]), ("response_time", run["response_ns"])):
         exact = exactly(samples, aggregation)
-        assert figure(Profile.of(**run), metric, aggregation) == pytest.approx(exact / 1e9, rel=0.011)
+        assert figure(RunSketch.of(**run), metric, aggregation) == pytest.approx(exact / 1e9, rel=0.011)
 
 
 def test_counts_rates_and_throughput_are_those_of_the_run(columns: Make) -> None:
     run = columns(erring=0.05)
     run["outcome"][:100], run["is_error"][:100] = 2, False
-    profile = Profile.of(**run)
+    profile = RunSketch.of(**run)
     failed, errors, total = int((run["outcome"] == 1).sum()), int(run["is_error"].sum()), 1_600
     measured = {
         name: figure(profile, name)
@@ -64,7 +64,7 @@ def test_counts_rates_and_throughput_are_those_of_the_run(columns: Make) -> None
 def test_a_task_has_figures_of_its_own(columns: Make) -> None:
     run = columns()
     run["latency_ns"] = np.where(run["task"] == 1, 9_000_000, 1_000_000)
-    profile = Profile.of(**run)
+    profile = RunSketch.of(**run)
     assert figure(profile, "latency", "p50", "buy") == pytest.approx(1e-3, rel=0.011)
     assert figure(profile, "latency", "p50", "sell") == pytest.approx(9e-3, rel=0.011)
     assert figure(profile, "operations", task="sell") == int((run["task"] == 1).sum())
@@ -73,7 +73,7 @@ def test_a_task_has_figures_of_its_own(columns: Make) -> None:
 def test_operations_that_did_not_call_the_target_have_no_latency(columns: Make) -> None:
     run = columns()
     run["called"] = run["latency_ns"] < 2_000_000
-    assert figure(Profile.of(**run), "latency", "max") < 2.03e-3
+    assert figure(RunSketch.of(**run), "latency", "max") < 2.03e-3
 
 
 def test_a_small_run_has_fewer_blocks_and_a_large_one_no_more_than_the_most(profile: Make) -> None:
@@ -83,9 +83,9 @@ def test_a_small_run_has_fewer_blocks_and_a_large_one_no_more_than_the_most(prof
 def test_a_run_without_operations_or_time_has_a_profile(columns: Make) -> None:
     run = columns(size=20)
     run |= {"end_ns": np.full(20, 5_000), "latency_ns": np.zeros(20, np.uint32)}
-    assert Profile.of(**run).operations == 20
+    assert RunSketch.of(**run).operations == 20
     empty: Any = {name: value[:0] if isinstance(value, np.ndarray) else value for name, value in run.items()}
-    assert Profile.of(**empty).operations == 0
+    assert RunSketch.of(**empty).operations == 0
 
 
 def test_what_is_kept_of_a_run_is_small(profile: Make) -> None:

@@ -13,16 +13,16 @@ import pytest
 
 from pytest_nos_stress import Scenario, SettingError
 from pytest_nos_stress.results.baselines import store
-from pytest_nos_stress.results.baselines.fingerprint import Identity
-from pytest_nos_stress.results.baselines.sketch import Profile
+from pytest_nos_stress.results.baselines.fingerprint import Fingerprint
+from pytest_nos_stress.results.baselines.sketch import RunSketch
 from pytest_nos_stress.results.baselines.store import MOST_RUNS, BaselineUnusable, load, path_of, save
 
 Make = Callable[..., Any]
-HERE = Identity.of(Scenario())
+HERE = Fingerprint.of(Scenario())
 THERE = HERE._replace(machine={**(HERE.machine or {}), "processor": "Abacus 3"})
 
 
-def keep(directory: Path, run: Profile, identity: Identity = HERE, seed: int = 1) -> Path:
+def keep(directory: Path, run: RunSketch, identity: Fingerprint = HERE, seed: int = 1) -> Path:
     return save(directory, "main", "test_a", identity, run, seed)
 
 
@@ -30,7 +30,7 @@ def seeds(path: Path) -> list[list[int]]:
     return [[run["seed"] for run in entry["runs"]] for entry in json.loads(path.read_text())["entries"]]
 
 
-def why_not(directory: Path, identity: Identity = HERE) -> str:
+def why_not(directory: Path, identity: Fingerprint = HERE) -> str:
     with pytest.raises(BaselineUnusable) as refused:
         load(directory, "main", "test_a", identity)
     assert "\n" not in str(refused.value)
@@ -63,7 +63,7 @@ def test_a_save_changes_few_lines_of_the_file(profile: Make, tmp_path: Path) -> 
 
 def test_another_scenario_takes_the_place_of_the_kept_runs(profile: Make, tmp_path: Path) -> None:
     keep(tmp_path, profile(size=60), seed=1)
-    other = Identity.of(Scenario(operations_per_agent=200))
+    other = Fingerprint.of(Scenario(operations_per_agent=200))
     path = keep(tmp_path, profile(size=60), other, seed=2)
     assert seeds(path) == [[2]]
     assert why_not(tmp_path) == (
@@ -82,7 +82,7 @@ def test_runs_of_other_machines_are_kept_beside_and_not_compared(profile: Make, 
 
 
 def test_runs_in_virtual_time_are_kept_beside_those_in_real_time(profile: Make, tmp_path: Path) -> None:
-    virtual = Identity.of(Scenario(engine="virtual"))
+    virtual = Fingerprint.of(Scenario(engine="virtual"))
     keep(tmp_path, profile(size=60))
     assert "of another engine: threads, here virtual" in why_not(tmp_path, virtual)
     keep(tmp_path, profile(size=60), virtual)
@@ -195,7 +195,7 @@ def test_a_file_that_many_write_at_once_is_whole_whenever_it_is_read(profile: Ma
     keep(tmp_path, runs[0])
     failures: list[BaseException] = []
 
-    def save_often(run: Profile) -> None:
+    def save_often(run: RunSketch) -> None:
         try:
             for _ in range(10):
                 keep(tmp_path, run)

@@ -13,9 +13,9 @@ import time
 from collections.abc import Callable, Generator
 from typing import Any, Final, Protocol
 
-from pytest_nos_stress._internal.stacks import stack_of
-from pytest_nos_stress._internal.text import one_line
-from pytest_nos_stress.engines import EngineAgent, Standstill
+from pytest_nos_stress._internal.text import escape_controls
+from pytest_nos_stress._internal.tracebacks import stack_of
+from pytest_nos_stress.engines.base import DeadlockReport, EngineAgent
 from pytest_nos_stress.errors import Abandoned
 
 from . import locks
@@ -33,23 +33,23 @@ class Scheduler(Protocol):
     """The engine, as its actors see it."""
 
     stopping: bool
-    unanswered: set[Actor]
+    unanswered: set[VirtualThread]
     """Actors that wait for what no agent holds (to be woken, or for a thread of the target's own)."""
-    deadlock: Standstill | None
+    deadlock: DeadlockReport | None
 
     @property
     def clock(self) -> VirtualClock: ...
 
-    def wake_at(self, actor: Actor, when: int, rank: int) -> None:
+    def wake_at(self, actor: VirtualThread, when: int, rank: int) -> None:
         """Give the actor its turn at this time, among those due then by rank."""
 
-    def wake_now(self, actor: Actor, wait: int) -> None:
+    def wake_now(self, actor: VirtualThread, wait: int) -> None:
         """From any thread: give the actor its turn now, if it still waits in this one of its waits."""
 
-    def give_turn_away(self, actor: Actor) -> None:
+    def give_turn_away(self, actor: VirtualThread) -> None:
         """Let others have their turns until it is this actor's again."""
 
-    def refuse_endless(self, actor: Actor, nanoseconds: int) -> None:
+    def refuse_endless(self, actor: VirtualThread, nanoseconds: int) -> None:
         """Raise ``Abandoned`` where an operation waits again and again."""
 
 
@@ -63,14 +63,14 @@ class VirtualClock:
         self.started_ns = 0
 
     def sleep(self, seconds: float) -> None:
-        turn = locks.TURNS.get(_thread.get_ident())
-        if isinstance(turn, Actor):
+        turn = locks.ACTORS.get(_thread.get_ident())
+        if isinstance(turn, VirtualThread):
             turn.sleep(round(seconds * 1e9))
         else:
             time.sleep(max(0.0, seconds))
 
 
-class Actor:
+class VirtualThread:
     """An agent in the engine, and its turn as the locks see it."""
 
     def __init__(self, engine: Scheduler, agent: EngineAgent, number: int) -> None:
@@ -145,18 +145,18 @@ def _life(agent: EngineAgent) -> Generator[Any]:
         yield ENDED
 
 
-def describe(actor: Actor) -> str:
+def describe(actor: VirtualThread) -> str:
     """What an agent waits for, and where."""
     lock = actor.waiting_for
     if lock is None:
-        return f"{one_line(actor.agent.name)} waits for the others\n"
+        return f"{escape_controls(actor.agent.name)} waits for the others\n"
     owner = lock.owner
     if owner is actor:
         what = "waits to be woken (by a condition, an event, a queue or its own lock)"
-    elif isinstance(owner, Actor):
+    elif isinstance(owner, VirtualThread):
         ended = ", which has no more operations" if owner.ended or owner.waiting_for is None else ""
-        what = f"waits for a lock that {one_line(owner.agent.name)} holds{ended}"
+        what = f"waits for a lock that {escape_controls(owner.agent.name)} holds{ended}"
     else:
         what = "waits for a lock that a thread holds which is no agent's"
     stack = stack_of(actor.worker.thread.ident if actor.worker else None)
-    return f"{one_line(actor.agent.name)} {what}\n{stack}"
+    return f"{escape_controls(actor.agent.name)} {what}\n{stack}"

@@ -14,18 +14,18 @@ from collections.abc import Iterator
 if sys.platform == "linux":
     _ALLOWED = sorted(os.sched_getaffinity(0))
 
-    def stay_on_one() -> None:
+    def pin_to_one_cpu() -> None:
         """Keep the calling thread, and what it starts, on one processor: the same for all threads of a process."""
         _choose({_ALLOWED[os.getpid() % len(_ALLOWED)]})
 
     @contextlib.contextmanager
-    def all_of_them() -> Iterator[None]:
+    def all_cpus() -> Iterator[None]:
         """In the block, the calling thread may be on any processor."""
         _choose(set(_ALLOWED))
         try:
             yield
         finally:
-            stay_on_one()
+            pin_to_one_cpu()
 
     def _choose(processors: set[int]) -> None:
         with contextlib.suppress(OSError):
@@ -33,10 +33,10 @@ if sys.platform == "linux":
 
 else:
 
-    def stay_on_one() -> None:
+    def pin_to_one_cpu() -> None:
         """Nothing: the system chooses."""
 
     @contextlib.contextmanager
-    def all_of_them() -> Iterator[None]:
+    def all_cpus() -> Iterator[None]:
         """Nothing: the system chooses."""
         yield

@@ -28,13 +28,12 @@ from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from typing import Any, Final
 
-from pytest_nos_stress._internal.stacks import stack_of
-from pytest_nos_stress.config.options import SettingError
-from pytest_nos_stress.engines import A, After, EngineAgent, LostAgent, Standstill, Unfinished
-from pytest_nos_stress.errors import Abandoned
+from pytest_nos_stress._internal.tracebacks import stack_of
+from pytest_nos_stress.engines.base import A, After, DeadlockReport, EngineAgent, LostAgent, Unfinished
+from pytest_nos_stress.errors import Abandoned, SettingError
 
 from . import foreign_threads, locks
-from .actor import ENDED, Actor, VirtualClock, describe
+from .actor import ENDED, VirtualClock, VirtualThread, describe
 from .worker import Worker
 
 _WATCH_INTERVAL: Final = 0.1
@@ -44,7 +43,7 @@ _REAL_TIME_TO_ANSWER: Final = 0.1
 _MOST_WAITS_AT_ONCE: Final = 100_000
 _MOST_WAITS_ONCE_STOPPED: Final = 100
 
-Wake = tuple[int, int, int, int, Actor]
+Wake = tuple[int, int, int, int, VirtualThread]
 """When, rank, the agent's number, the agent's count of waits, the agent."""
 
 
@@ -57,32 +56,32 @@ class VirtualEngine:
         self.unfinished: list[Unfinished] = []
         self.overdue: list[Unfinished] = []
         self.cut_short: list[Unfinished] = []
-        self.deadlock: Standstill | None = None
+        self.deadlock: DeadlockReport | None = None
         self.sequence: list[int] | None = []
         self.stopping = False
         self.turns = 0
         """How many turns were given: a number that does not grow is an agent that does not give its turn away."""
-        self.running: Actor | None = None
-        self.unanswered: set[Actor] = set()
+        self.running: VirtualThread | None = None
+        self.unanswered: set[VirtualThread] = set()
         """Who waits for what no agent holds, and was given no real time for that yet."""
         self.awaits_others = False
         """Whether all agents wait, and a thread that is no agent's might wake one."""
         self._last_turn = (0, time.monotonic_ns())
         self._own_threads = own_threads
         self._patience = patience
-        self._actors: list[Actor] = []
+        self._actors: list[VirtualThread] = []
         self._left = 0
         self._heap: list[Wake] = []
-        self._woken: deque[tuple[Actor, int]] = deque()
+        self._woken: deque[tuple[VirtualThread, int]] = deque()
         self._signal = _locked()
         self._end_signal = _locked()
         self._has_begun = False
         self._has_ended = False
         self._given_up = False
-        self._at_rendezvous: list[Actor] = []
+        self._at_rendezvous: list[VirtualThread] = []
         self._workers: list[Worker] = []
         self._spare: list[Worker] = []
-        self._handed: Actor | None = None
+        self._handed: VirtualThread | None = None
         self._after: After | None = None
         self._every = self._until_after = 1
         self._caller = 0
@@ -92,11 +91,11 @@ class VirtualEngine:
     ) -> None:
         self._after, self._every, self._until_after = after, every, every
         self._caller = _thread.get_ident()
-        self._actors = [Actor(self, agent, number) for number, agent in enumerate(agents)]
+        self._actors = [VirtualThread(self, agent, number) for number, agent in enumerate(agents)]
         self._left = len(agents)
         for actor in self._actors:
             self.wake_at(actor, 0, actor.number)
-        if not locks.TURNS:
+        if not locks.ACTORS:
             locks.FOREIGN.clear()
         locks.switch_on()
         try:
@@ -118,20 +117,20 @@ class VirtualEngine:
 
     # What an agent's thread asks for while it has the turn.
 
-    def wake_at(self, actor: Actor, when: int, rank: int) -> None:
+    def wake_at(self, actor: VirtualThread, when: int, rank: int) -> None:
         actor.waits += 1
         heappush(self._heap, (when, rank, actor.number, actor.waits, actor))
 
-    def wake_now(self, actor: Actor, wait: int) -> None:
+    def wake_now(self, actor: VirtualThread, wait: int) -> None:
         """Called by whoever releases a lock; a thread that does not have the turn leaves the heap alone."""
-        turn = locks.TURNS.get(_thread.get_ident())
-        if isinstance(turn, Actor) and turn.engine is self:
+        turn = locks.ACTORS.get(_thread.get_ident())
+        if isinstance(turn, VirtualThread) and turn.engine is self:
             self.wake_at(actor, self.clock.now[0], actor.rank_going_on)
         else:
             self._woken.append((actor, wait))
             _release(self._signal)
 
-    def give_turn_away(self, actor: Actor) -> None:
+    def give_turn_away(self, actor: VirtualThread) -> None:
         """Let others have their turns until it is this agent's again."""
         if self._given_up:
             raise Abandoned("the run has ended")
@@ -145,7 +144,7 @@ class VirtualEngine:
         if self._given_up:
             raise Abandoned("the run has ended")
 
-    def refuse_endless(self, actor: Actor, nanoseconds: int) -> None:
+    def refuse_endless(self, actor: VirtualThread, nanoseconds: int) -> None:
         """End an operation that waits again and again: in virtual time it would do so for ever, and at once."""
         if self._given_up:
             raise Abandoned("the run has ended")
@@ -161,7 +160,7 @@ class VirtualEngine:
 
     # Who is next.
 
-    def _next(self) -> Actor | None:
+    def _next(self) -> VirtualThread | None:
         """The agent whose turn is next, with the clock at its time; None when all have ended."""
         heap, now = self._heap, self.clock.now
         while True:
@@ -199,7 +198,7 @@ class VirtualEngine:
         self._await_others(self._patience)
         self.awaits_others = False
         if not self._woken and not self.stopping:
-            self.deadlock = Standstill([describe(actor) for actor in self._actors if not actor.ended])
+            self.deadlock = DeadlockReport([describe(actor) for actor in self._actors if not actor.ended])
             self.stop()
 
     def _others_answer(self) -> bool:
@@ -218,7 +217,7 @@ class VirtualEngine:
         """Let threads of the target's own wake an agent, in so many seconds of real time at most."""
         began = time.monotonic()
         while not self._woken and not self.stopping:
-            if time.monotonic() - began >= foreign_threads.patience(self._workers, self._caller, most):
+            if time.monotonic() - began >= foreign_threads.wait_budget(self._workers, self._caller, most):
                 return
             self._signal.acquire(timeout=_LOOK_INTERVAL)
 
@@ -234,7 +233,7 @@ class VirtualEngine:
 
     # An agent's turn.
 
-    def _advance(self, actor: Actor) -> bool:
+    def _advance(self, actor: VirtualThread) -> bool:
         """Let the agent perform its next operation. Whether it has not ended yet."""
         try:
             if self.stopping:
@@ -268,7 +267,7 @@ class VirtualEngine:
             self._meet()
         return not actor.ended
 
-    def _note_operation(self, actor: Actor) -> None:
+    def _note_operation(self, actor: VirtualThread) -> None:
         if self.sequence is not None:
             self.sequence.append(actor.number)
         if self._after is None:
@@ -291,10 +290,10 @@ class VirtualEngine:
 
     # Threads.
 
-    def _live(self, actor: Actor, _worker: Worker) -> None:
+    def _live(self, actor: VirtualThread, _worker: Worker) -> None:
         """An agent's whole life, in a thread of its own."""
         ident = _thread.get_ident()
-        locks.TURNS[ident] = actor
+        locks.ACTORS[ident] = actor
         try:
             while not self._given_up and self._advance(actor):
                 self.give_turn_away(actor)
@@ -302,7 +301,7 @@ class VirtualEngine:
         except Abandoned:
             following = None
         finally:
-            del locks.TURNS[ident]
+            del locks.ACTORS[ident]
         self._hand_to(following)
 
     def _drive(self, worker: Worker) -> None:
@@ -313,7 +312,7 @@ class VirtualEngine:
             while following is not None and not self._given_up:
                 if following.worker is None:
                     following.worker = worker
-                    locks.TURNS[ident] = following
+                    locks.ACTORS[ident] = following
                     self._advance(following)
                     following.worker = None
                     following = self._next()
@@ -323,10 +322,10 @@ class VirtualEngine:
                     worker.baton.acquire()
                     following = self._handed
         finally:
-            locks.TURNS.pop(ident, None)
+            locks.ACTORS.pop(ident, None)
         self._hand_to(following)
 
-    def _hand_to(self, following: Actor | None) -> None:
+    def _hand_to(self, following: VirtualThread | None) -> None:
         """Give the turn to another agent, in whatever thread that is; where there is none, the run has ended."""
         if self._given_up:
             return

@@ -18,14 +18,14 @@ _PATIENCE_WITH_STRANGERS: Final = 1.0
 _TO_COME_TO_RUN: Final = 0.01
 
 
-def patience(workers: Sequence[Worker], caller: int, most: float) -> float:
+def wait_budget(workers: Sequence[Worker], caller: int, most: float) -> float:
     """Seconds in which a thread may wake an agent; 0 where there is none that could.
 
     ``workers`` are the agents' threads, ``caller`` the thread that looks after the run.
     """
     agents = {one.thread.ident for one in workers if one.thread.is_alive()}
     threads = {one.ident for one in threading.enumerate() if one.ident is not None}
-    others = threads - agents - locks.TURNS.keys() - locks.OURS - {caller}
+    others = threads - agents - locks.ACTORS.keys() - locks.INTERNAL - {caller}
     at_work = others - locks.BLOCKED
     if at_work & locks.FOREIGN:
         return most

@@ -49,14 +49,14 @@ class Turn(Protocol):
         """Virtual time."""
 
 
-TURNS: Final[dict[int, Turn]] = {}
+ACTORS: Final[dict[int, Turn]] = {}
 """The agents in virtual runs, by the thread they are in. Empty without such a run."""
 FOREIGN: Final[set[int]] = set()
 """Threads that are no agent's and used one of these locks during a virtual run: they may wake an agent."""
 BLOCKED: Final[set[int]] = set()
 """Those of them that wait for one of these locks, without a timeout: they wake nobody."""
 
-OURS: Final[set[int]] = set()
+INTERNAL: Final[set[int]] = set()
 """Threads of this package, which wake no agent."""
 
 _get_ident = _thread.get_ident
@@ -83,7 +83,7 @@ class CooperatingLock:
         """The agent that takes it next, woken but not yet in turn."""
 
     def acquire(self, blocking: bool = True, timeout: float = _FOREVER) -> bool:
-        turn = TURNS.get(_get_ident()) if TURNS else None
+        turn = ACTORS.get(_get_ident()) if ACTORS else None
         if turn is None:
             return self._acquire_really(blocking, timeout)
         if not blocking or timeout != _FOREVER:
@@ -112,7 +112,7 @@ class CooperatingLock:
             got = True
         else:
             got = bool(self._lock.acquire(blocking, timeout))
-        if TURNS and ident not in OURS:
+        if ACTORS and ident not in INTERNAL:
             FOREIGN.add(ident)
         return got
 
@@ -157,7 +157,7 @@ class CooperatingLock:
         self._released()
 
     def _released(self) -> None:
-        if TURNS and (ident := _get_ident()) not in TURNS and ident not in OURS:
+        if ACTORS and (ident := _get_ident()) not in ACTORS and ident not in INTERNAL:
             FOREIGN.add(ident)
         if self.waiters:
             self._wake_next()
@@ -174,7 +174,7 @@ class CooperatingLock:
 
     def _is_owned(self) -> bool:
         """For ``Condition``, which would else try to take the lock; whoever has it may be meant."""
-        turn = TURNS.get(_get_ident()) if TURNS else None
+        turn = ACTORS.get(_get_ident()) if ACTORS else None
         return self.locked() if turn is None else self.owner is turn
 
     def __enter__(self) -> bool:
@@ -237,7 +237,7 @@ class CooperatingRLock(CooperatingLock):
 
 def monotonic() -> float:
     """``time.monotonic``, in an agent's thread its virtual time."""
-    turn = TURNS.get(_get_ident()) if TURNS else None
+    turn = ACTORS.get(_get_ident()) if ACTORS else None
     return _real_monotonic() if turn is None else turn.now_ns() / 1e9
 
 
@@ -249,7 +249,7 @@ def _waiter() -> Any:
 
     A thread that an agent starts is waited for in real time: its start is no event of the scenario.
     """
-    caller = sys._getframe(3) if TURNS else None
+    caller = sys._getframe(3) if ACTORS else None
     return _thread.allocate_lock() if caller and caller.f_code is _START_OF_THREAD else CooperatingLock()
 
 
@@ -257,9 +257,9 @@ def _on_all_processors(start: Callable[..., Any]) -> Callable[..., Any]:
     """A thread that an agent starts is the target's: it does not stay on the processor of the agents."""
 
     def started(*args: Any, **kwargs: Any) -> Any:
-        if _get_ident() not in TURNS:
+        if _get_ident() not in ACTORS:
             return start(*args, **kwargs)
-        with affinity.all_of_them():
+        with affinity.all_cpus():
             return start(*args, **kwargs)
 
     return started

@@ -30,6 +30,6 @@ class Worker:
 
     def _work(self) -> None:
         # Giving a turn to a thread on another processor takes far longer.
-        affinity.stay_on_one()
+        affinity.pin_to_one_cpu()
         self.baton.acquire()
         self._job(self)

@@ -10,7 +10,8 @@ import socket
 from typing import Any, Final, NamedTuple
 from urllib.parse import urlsplit
 
-from pytest_nos_stress.config.options import SettingError, shown
+from pytest_nos_stress._internal.text import safe_repr
+from pytest_nos_stress.errors import SettingError
 
 BACKLOG: Final = 1024
 LONGEST_CONNECT: Final = 3.0
@@ -40,7 +41,7 @@ def parsed(value: Any) -> Upstream:
     try:
         return _of_text(value) if isinstance(value, str) else _of_pair(value)
     except (TypeError, ValueError):
-        raise SettingError(f"upstream={shown(value)}: {_ALLOWED}") from None
+        raise SettingError(f"upstream={safe_repr(value)}: {_ALLOWED}") from None
 
 
 def _of_text(text: str) -> Upstream:
@@ -75,7 +76,7 @@ def resolved(upstream: Upstream) -> tuple[str, int]:
 def listening(host: str, port: int) -> socket.socket:
     """A socket that listens there; port 0 is any that is free. Raises ``SettingError``."""
     if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port < 65_536:
-        raise SettingError(f"port={shown(port)}: must be a whole number from 0 (any free port) to 65535")
+        raise SettingError(f"port={safe_repr(port)}: must be a whole number from 0 (any free port) to 65535")
     try:
         return socket.create_server(
             (host, port), family=socket.AF_INET6 if ":" in host else socket.AF_INET, backlog=BACKLOG

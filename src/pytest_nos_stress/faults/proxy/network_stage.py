@@ -18,7 +18,7 @@ from collections.abc import Callable
 from typing import Final
 
 from pytest_nos_stress.faults.link import Link
-from pytest_nos_stress.faults.network_sampling import REPLY_LOST, REQUEST_LOST, NetworkDraws
+from pytest_nos_stress.faults.network_sampling import REPLY_LOST, REQUEST_LOST, NetworkSampler
 
 from .pipeline import EOF, Delayed, Flow, Item, slices
 
@@ -29,7 +29,7 @@ _SILENCE: Final = 0.05
 _BLOCK: Final = 64
 
 
-def drawn(draws: NetworkDraws) -> NextLegs:
+def drawn(draws: NetworkSampler) -> NextLegs:
     """One exchange after another of a network's draws, which come in blocks."""
     blocks = (draws.block(_BLOCK) for _ in itertools.count())
     rows = (
@@ -40,7 +40,7 @@ def drawn(draws: NetworkDraws) -> NextLegs:
     return functools.partial(next, rows)
 
 
-class Exchange:
+class RequestReply:
     """The exchange of messages on one connection, which both of its streams share."""
 
     def __init__(
@@ -87,7 +87,7 @@ class Exchange:
 class Messages(Delayed):
     """The network's part of one stream."""
 
-    def __init__(self, flow: Flow, exchange: Exchange, next_leg: Callable[[], float | None]) -> None:
+    def __init__(self, flow: Flow, exchange: RequestReply, next_leg: Callable[[], float | None]) -> None:
         super().__init__(flow)
         self._exchange = exchange
         self._next_leg = next_leg

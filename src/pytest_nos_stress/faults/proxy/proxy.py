@@ -14,15 +14,16 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any, Final, NamedTuple, Protocol, Self, TypeVar
 
-from pytest_nos_stress.config.options import SettingError, shown
+from pytest_nos_stress._internal.seeding import stream_key
+from pytest_nos_stress._internal.text import safe_repr
+from pytest_nos_stress.errors import SettingError
 from pytest_nos_stress.faults.link import Link
 from pytest_nos_stress.faults.network import Network
-from pytest_nos_stress.scenario.schedule import agent_key
 
 from .addresses import BACKLOG, Upstream, joined, listening
-from .network_stage import Exchange, Messages, NextLegs, drawn
+from .network_stage import Messages, NextLegs, RequestReply, drawn
 from .relay import Connection, End
-from .toxics import KINDS, check_stream, check_toxicity, checked
+from .toxics import TOXICS, check_stream, check_toxicity, checked
 
 T = TypeVar("T")
 
@@ -275,7 +276,7 @@ class Proxy:
     async def _remove(self, name: str) -> None:
         if all(one.name != name for one in self.toxics):
             there_are = ", ".join(one.name for one in self.toxics) or "none"
-            raise SettingError(f"toxic {shown(name)}: no toxic of that name; there are {there_are}")
+            raise SettingError(f"toxic {safe_repr(name)}: no toxic of that name; there are {there_are}")
         toxic = next(one for one in self.toxics if one.name == name)
         self.toxics = tuple(one for one in self.toxics if one is not toxic)
         for connection in list(self._connections):
@@ -307,8 +308,8 @@ class Proxy:
             else self._planned(connection)
         )
 
-    def _join_network(self, link: Link, connection: Connection) -> Exchange:
-        exchange = Exchange(
+    def _join_network(self, link: Link, connection: Connection) -> RequestReply:
+        exchange = RequestReply(
             self._legs_of(link, self._name_of(connection)),
             link,
             self._is_partitioned,
@@ -323,11 +324,11 @@ class Proxy:
         return exchange
 
     def _apply(self, toxic: Toxic, connection: Connection) -> None:
-        random = Random(agent_key(self._seed, self._name_of(connection), f"toxic {toxic.name}"))
+        random = Random(stream_key(self._seed, self._name_of(connection), f"toxic {toxic.name}"))
         if random.random() >= toxic.toxicity:
             return
         stream = connection.stream(toxic.stream)
-        stage = KINDS[toxic.kind].stage(stream, **toxic.parameters)
+        stage = TOXICS[toxic.kind].stage(stream, **toxic.parameters)
         stage.random = random
         connection.toxics[toxic.name] = stage
         stream.add(stage)

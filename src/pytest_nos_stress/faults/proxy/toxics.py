@@ -12,7 +12,8 @@ from collections.abc import Callable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, Final, NamedTuple
 
-from pytest_nos_stress.config.options import SettingError, shown
+from pytest_nos_stress._internal.text import safe_repr
+from pytest_nos_stress.errors import SettingError
 
 from .pipeline import CLOSE, EOF, Delayed, Flow, Item, Stage, slices
 
@@ -185,7 +186,7 @@ class Parameter(NamedTuple):
     is_whole: bool = False
 
 
-class Kind(NamedTuple):
+class ToxicSpec(NamedTuple):
     """A kind of toxic."""
 
     stage: Callable[..., Stage]
@@ -195,14 +196,14 @@ class Kind(NamedTuple):
 _AT_LEAST_0_MS: Final = Parameter("milliseconds from 0 up", 0)
 _OR_0_MS: Final = Parameter("milliseconds from 0 up", 0, 0)
 
-KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
+TOXICS: Final[Mapping[str, ToxicSpec]] = MappingProxyType(
     {
-        "latency": Kind(Latency, {"latency": _AT_LEAST_0_MS, "jitter": _OR_0_MS}),
-        "bandwidth": Kind(Bandwidth, {"rate": Parameter("KB in a second from 0.001 up", 0.001)}),
-        "slow_close": Kind(SlowClose, {"delay": _AT_LEAST_0_MS}),
-        "timeout": Kind(Timeout, {"timeout": _AT_LEAST_0_MS}),
-        "reset_peer": Kind(ResetPeer, {"timeout": _OR_0_MS}),
-        "slicer": Kind(
+        "latency": ToxicSpec(Latency, {"latency": _AT_LEAST_0_MS, "jitter": _OR_0_MS}),
+        "bandwidth": ToxicSpec(Bandwidth, {"rate": Parameter("KB in a second from 0.001 up", 0.001)}),
+        "slow_close": ToxicSpec(SlowClose, {"delay": _AT_LEAST_0_MS}),
+        "timeout": ToxicSpec(Timeout, {"timeout": _AT_LEAST_0_MS}),
+        "reset_peer": ToxicSpec(ResetPeer, {"timeout": _OR_0_MS}),
+        "slicer": ToxicSpec(
             Slicer,
             {
                 "average_size": Parameter("a whole number of bytes from 1 up", 1, None, True),
@@ -210,7 +211,9 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
                 "delay": Parameter("microseconds from 0 up", 0, 0),
             },
         ),
-        "limit_data": Kind(LimitData, {"bytes": Parameter("a whole number of bytes from 0 up", 0, None, True)}),
+        "limit_data": ToxicSpec(
+            LimitData, {"bytes": Parameter("a whole number of bytes from 0 up", 0, None, True)}
+        ),
     }
 )
 
@@ -218,21 +221,21 @@ KINDS: Final[Mapping[str, Kind]] = MappingProxyType(
 def check_stream(stream: Any) -> None:
     """Raise ``SettingError`` for a stream that a connection does not have."""
     if stream not in STREAMS:
-        raise SettingError(f"stream={shown(stream)}: no such stream; there are {' and '.join(STREAMS)}")
+        raise SettingError(f"stream={safe_repr(stream)}: no such stream; there are {' and '.join(STREAMS)}")
 
 
 def check_toxicity(toxicity: Any) -> float:
     """The probability. Raises ``SettingError``."""
     if isinstance(toxicity, (bool, str)) or not _is_number(toxicity) or not 0 <= toxicity <= 1:
-        raise SettingError(f"toxicity={shown(toxicity)}: must be a number from 0 to 1")
+        raise SettingError(f"toxicity={safe_repr(toxicity)}: must be a number from 0 to 1")
     return float(toxicity)
 
 
 def checked(kind: Any, given: Mapping[str, Any]) -> Mapping[str, float]:
     """The parameters of a toxic of that kind, with defaults. Raises ``SettingError``."""
-    if kind not in KINDS:
-        raise SettingError(f"toxic={shown(kind)}: no such toxic; there are {', '.join(KINDS)}, and down()")
-    known = KINDS[kind].parameters
+    if kind not in TOXICS:
+        raise SettingError(f"toxic={safe_repr(kind)}: no such toxic; there are {', '.join(TOXICS)}, and down()")
+    known = TOXICS[kind].parameters
     unknown = next((name for name in given if name not in known), None)
     if unknown is not None:
         raise SettingError(f"toxic {kind}: {unknown}: no such parameter; there are {', '.join(known)}")
@@ -258,4 +261,4 @@ def _is_number(value: Any) -> bool:
 
 
 def _refused(kind: str, name: str, value: Any, parameter: Parameter) -> SettingError:
-    return SettingError(f"toxic {kind}: {name}={shown(value)}: must be {parameter.allowed}")
+    return SettingError(f"toxic {kind}: {name}={safe_repr(value)}: must be {parameter.allowed}")

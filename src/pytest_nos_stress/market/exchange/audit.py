@@ -32,7 +32,7 @@ _MOST_LEVELS = 1_000
 Level = tuple[str, Side, int]
 
 
-class Incidents:
+class Violations:
     """What was wrong at moments that have passed: the first few sentences, and how many there were."""
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class Incidents:
             yield f"and {self._more} more like these"
 
 
-class Ledger:
+class AuditState:
     """What the trades of the journal make: cash (ticks) by account, units by account and symbol.
 
     `trades` is how many it has seen and `quantity` what they traded, in units. `incidents` says what was wrong
@@ -63,7 +63,7 @@ class Ledger:
         self.units: Counter[tuple[str, str]] = Counter()
         self.trades = 0
         self.quantity = 0
-        self.incidents = Incidents()
+        self.incidents = Violations()
         self._fee = fee
         self._fee_account = fee_account
         self._last: Trade | None = None
@@ -107,15 +107,15 @@ class Ledger:
             del self._served[next(iter(self._served))]
 
 
-class Forgotten(NamedTuple):
+class PrunedTotals(NamedTuple):
     """The trades that have left the journal: how many, and the highest number of an order that had one."""
 
     trades: int = 0
     last_order: int = 0
 
-    def and_also(self, trades: Sequence[Trade]) -> Forgotten:
+    def and_also(self, trades: Sequence[Trade]) -> PrunedTotals:
         numbers = (max(trade.maker.number, trade.taker.number) for trade in trades)
-        return Forgotten(self.trades + len(trades), max(self.last_order, *numbers))
+        return PrunedTotals(self.trades + len(trades), max(self.last_order, *numbers))
 
 
 class Audited(NamedTuple):
@@ -124,9 +124,9 @@ class Audited(NamedTuple):
     accounts: Mapping[str, Account]
     books: Mapping[str, OrderBook]
     journal: Sequence[Trade]
-    forgotten: Forgotten
-    ledger: Ledger
-    incidents: Incidents
+    forgotten: PrunedTotals
+    ledger: AuditState
+    incidents: Violations
     counts: Counts
     fees: Account
     fee: int

@@ -21,10 +21,10 @@ from typing import Final, NamedTuple, Protocol
 from pytest_nos_stress.market.errors import BadQuote, SymbolNotListed
 from pytest_nos_stress.market.quotes import TICKS_PER_UNIT, Market, Quote
 
-from .audit import Incidents
+from .audit import Violations
 from .book import Depth, Order, OrderBook, Side
 from .exchange import Counts, Exchange
-from .market_maker import House
+from .market_maker import MarketMaker
 
 START_CASH: Final = 10**18
 START_VALUE: Final = 100_000_000
@@ -100,9 +100,9 @@ class EmbeddedExchange:
     ) -> None:
         self.market: MarketView = Market() if market is None else market
         self.exchange = Exchange(self.market.symbols, fee=fee, journal=journal, book=book)
-        self._house = House(self.exchange)
+        self._house = MarketMaker(self.exchange)
         self._agents: dict[str, _Agent] = {}
-        self._incidents = Incidents()
+        self._incidents = Violations()
 
     def buy(self, operation: TradingOperation) -> Order:
         """Buy 1 to 10 units of a random symbol: half of the time at once, else by waiting in the book.

@@ -29,7 +29,7 @@ from pytest_nos_stress.market.errors import (
 from pytest_nos_stress.market.lock import ExchangeLock
 
 from .accounts import Account, Balance
-from .audit import Audited, Forgotten, Incidents, Ledger, gaps_in, problems_of
+from .audit import Audited, AuditState, PrunedTotals, Violations, gaps_in, problems_of
 from .book import Depth, Order, OrderBook, Side, Trade
 
 FEE_ACCOUNT: Final = "(fees)"
@@ -78,9 +78,9 @@ class Exchange:
         self._make_book = book
         self._journal: list[Trade] = []
         self._kept_trades = journal
-        self._forgotten = Forgotten()
-        self._ledger = Ledger(fee, FEE_ACCOUNT)
-        self._incidents = Incidents()
+        self._forgotten = PrunedTotals()
+        self._ledger = AuditState(fee, FEE_ACCOUNT)
+        self._incidents = Violations()
         self._trade_numbers = count(1)
         self._orders = self._trades = self._cancellations = self._refusals = 0
         self._submitted_quantity = self._traded_quantity = self._cancelled_quantity = 0

@@ -16,7 +16,7 @@ from typing import Final
 from .book import Order, Side
 from .exchange import Exchange
 
-HOUSE_ACCOUNT: Final = "(house)"
+MARKET_MAKER_ACCOUNT: Final = "(house)"
 
 _QUOTE_SIZE = 1_000
 # So much that no run can use it up: whole numbers have no limit, and what the house holds means nothing.
@@ -24,14 +24,14 @@ _CASH = 10**24
 _UNITS = 10**18
 
 
-class House:
+class MarketMaker:
     """A market maker on `exchange`, with an account of its own, `HOUSE_ACCOUNT`."""
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
         self._numbers = count(1)
         self._quotes: dict[str, dict[Side, Order]] = {}
-        exchange.open_account(HOUSE_ACCOUNT, cash=_CASH)
+        exchange.open_account(MARKET_MAKER_ACCOUNT, cash=_CASH)
 
     def make_market(self, symbol: str, bid: int, ask: int, size: int) -> None:
         """See to it that the house buys at `bid` and sells at `ask` ticks, at least `size` units each."""
@@ -52,7 +52,7 @@ class House:
     def problems(self) -> Iterator[str]:
         """Where the quotes the house has in mind are not the orders that wait for it."""
         quotes = {order for sides in self._quotes.values() for order in sides.values() if order.is_open}
-        waiting = set(self._exchange.open_orders(HOUSE_ACCOUNT))
+        waiting = set(self._exchange.open_orders(MARKET_MAKER_ACCOUNT))
         for order in sorted(waiting - quotes, key=_number_of):
             yield f"the house does not know of {order}, which waits"
         for order in sorted(quotes - waiting, key=_number_of):
@@ -60,7 +60,7 @@ class House:
 
     def _enter(self, symbol: str) -> dict[Side, Order]:
         self._exchange.list_symbol(symbol)
-        self._exchange.deposit(HOUSE_ACCOUNT, positions={symbol: _UNITS})
+        self._exchange.deposit(MARKET_MAKER_ACCOUNT, positions={symbol: _UNITS})
         return self._quotes.setdefault(symbol, {})
 
     def _place(self, symbol: str, side: Side, price: int, size: int) -> Order:
@@ -68,14 +68,16 @@ class House:
         # than of those.
         while True:
             quantity = max(size, _QUOTE_SIZE)
-            order = self._exchange.submit(HOUSE_ACCOUNT, symbol, side, quantity, price, str(next(self._numbers)))
+            order = self._exchange.submit(
+                MARKET_MAKER_ACCOUNT, symbol, side, quantity, price, str(next(self._numbers))
+            )
             if order.remaining >= size:
                 return order
             self._withdraw(order)
 
     def _withdraw(self, order: Order | None) -> None:
         if order is not None and order.is_open:
-            self._exchange.cancel(HOUSE_ACCOUNT, order.client_id)
+            self._exchange.cancel(MARKET_MAKER_ACCOUNT, order.client_id)
 
 
 def _stands(order: Order | None, price: int, size: int) -> bool:

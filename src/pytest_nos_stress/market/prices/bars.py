@@ -12,7 +12,7 @@ import numpy as np
 from .rng import Integers
 
 
-class Steps(NamedTuple):
+class OhlcvColumns(NamedTuple):
     """Columns of successive intervals: prices in ticks, volume in units."""
 
     open: Integers
@@ -22,17 +22,17 @@ class Steps(NamedTuple):
     volume: Integers
 
     @classmethod
-    def joined(cls, parts: list[Steps]) -> Steps:
+    def joined(cls, parts: list[OhlcvColumns]) -> OhlcvColumns:
         return cls(*map(np.concatenate, zip(*parts, strict=True)))
 
-    def part(self, first: int, last: int) -> Steps:
-        return Steps(*(column[first:last] for column in self))
+    def part(self, first: int, last: int) -> OhlcvColumns:
+        return OhlcvColumns(*(column[first:last] for column in self))
 
-    def merged(self, size: int) -> Steps:
+    def merged(self, size: int) -> OhlcvColumns:
         """Every ``size`` intervals as one. Without trades, all its prices are the one before it."""
         volume = self.volume.reshape(-1, size).sum(axis=1)
         first, traded = self.open[::size], volume > 0
-        return Steps(
+        return OhlcvColumns(
             first,
             np.where(traded, self.high.reshape(-1, size).max(axis=1), first),
             np.where(traded, self.low.reshape(-1, size).min(axis=1), first),

@@ -20,8 +20,8 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pytest_nos_stress.config.options import SettingError
-from pytest_nos_stress.scenario.schedule import agent_key
+from pytest_nos_stress._internal.seeding import stream_key
+from pytest_nos_stress.errors import SettingError
 
 from .intraday import MARK, STEP
 from .rng import Floats, Integers, SymbolDraws
@@ -103,7 +103,7 @@ class Shock:
         self._number = number
         self.begin = math.ceil((start + event.at) / MARK) * MARK
         self.end = self.begin + 5 * event.lasts + _AFTERMATH
-        draw = Random(agent_key(seed, symbol, f"market/event/{number}"))
+        draw = Random(stream_key(seed, symbol, f"market/event/{number}"))
         self._strength = draw.uniform(0.85, 1.15)
         self._rate = draw.uniform(0.7, 1.5) * _EXTRA_TRADES
 

@@ -19,7 +19,7 @@ from pytest_nos_stress.market.source import TICKS_PER_UNIT, Prices
 
 from .rng import Floats, Integers, SymbolDraws
 from .sessions import HALF_HOURS, NIGHT_SHARE, u_shape
-from .volatility import INNOVATIONS, LogVolatility, Model, News, student_scale
+from .volatility import INNOVATIONS, LogVolatility, Model, Shocks, student_scale
 
 MARK: Final = 5.0
 """Seconds between two points of a session's path."""
@@ -68,7 +68,7 @@ def _minute_volatility(minutes: LogVolatility, steps: Floats, fresh: Floats) -> 
     normal = steps.sum(axis=1) / math.sqrt(MARKS_A_MINUTE)
     # The last minute's innovations have no later minute in the session: they say how it begins.
     state = tuple(float(value) for value in fresh[-1, : len(minutes.memories)])
-    relative, _ = minutes.over_sessions(state, News(normal, normal, fresh))
+    relative, _ = minutes.over_sessions(state, Shocks(normal, normal, fresh))
     return relative
 
 

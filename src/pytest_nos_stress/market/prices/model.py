@@ -15,7 +15,7 @@ from typing import Any, Final
 
 import numpy as np
 
-from pytest_nos_stress.config.options import SettingError
+from pytest_nos_stress.errors import SettingError
 from pytest_nos_stress.market.source import Prices, SourceBar, SourceTrade
 
 from .events import events_of

@@ -16,7 +16,7 @@ from typing import Any, Final, Generic, TypeVar
 import numpy as np
 import numpy.typing as npt
 
-from pytest_nos_stress.scenario.schedule import agent_key
+from pytest_nos_stress._internal.seeding import stream_key
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -29,7 +29,7 @@ _VALUES: Final = float(1 << 53)
 _COUNTER_BITS_OF_INDEX: Final = 64
 
 
-class Recent(Generic[Key, Value]):
+class BoundedCache(Generic[Key, Value]):
     """The values made last. Reading takes no lock: two threads may make one value twice, both the same."""
 
     __slots__ = ("_most", "made")
@@ -71,14 +71,14 @@ class CommonFactor:
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
-        self._recent: Recent[tuple[str, int, tuple[int, ...]], Floats] = Recent(16)
+        self._recent: BoundedCache[tuple[str, int, tuple[int, ...]], Floats] = BoundedCache(16)
 
     def normals(self, purpose: str, index: int, shape: tuple[int, ...]) -> Floats:
         return self._recent.get((purpose, index, shape), self._draw)
 
     def _draw(self, place: tuple[str, int, tuple[int, ...]]) -> Floats:
         purpose, index, shape = place
-        return normals(agent_key(self.seed, _NOT_A_SYMBOL, f"market/{purpose}"), index, shape)
+        return normals(stream_key(self.seed, _NOT_A_SYMBOL, f"market/{purpose}"), index, shape)
 
 
 class SymbolDraws:
@@ -108,5 +108,5 @@ class SymbolDraws:
     def _key(self, purpose: str) -> int:
         key = self._keys.get(purpose)
         if key is None:
-            key = self._keys[purpose] = agent_key(self._common.seed, self._symbol, f"market/{purpose}")
+            key = self._keys[purpose] = stream_key(self._common.seed, self._symbol, f"market/{purpose}")
         return key

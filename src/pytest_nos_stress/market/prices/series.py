@@ -13,7 +13,7 @@ import numpy as np
 
 from pytest_nos_stress.market.source import Prices, SourceTrade
 
-from .bars import Steps
+from .bars import OhlcvColumns
 from .events import Event, Shock
 from .halts import Halt, halted
 from .intraday import (
@@ -29,7 +29,7 @@ from .intraday import (
     ticks,
 )
 from .orderflow import Flow, flow_of
-from .rng import Bools, CommonFactor, Floats, Integers, Recent
+from .rng import Bools, BoundedCache, CommonFactor, Floats, Integers
 from .sessions import HALF_HOURS, LAST_SESSION, SESSION, Sessions, u_shape
 from .volatility import Model
 
@@ -59,9 +59,9 @@ class Series:
         self._shocks = [
             Shock(event, start, number, self._draws, common.seed, symbol) for number, event in enumerate(events)
         ]
-        self._paths: Recent[int, SessionPath] = Recent(8)
-        self._flows: Recent[int, Flow] = Recent(4)
-        self._quotes: Recent[int, list[Prices]] = Recent(4)
+        self._paths: BoundedCache[int, SessionPath] = BoundedCache(8)
+        self._flows: BoundedCache[int, Flow] = BoundedCache(4)
+        self._quotes: BoundedCache[int, list[Prices]] = BoundedCache(4)
         self.recent_quotes = self._quotes.made
 
     def quotes(self, minute: int) -> list[Prices]:
@@ -72,7 +72,7 @@ class Series:
         """The path of a session."""
         return self._paths.get(number, self._make_path)
 
-    def bars(self, start: float, interval: float, count: int) -> Steps:
+    def bars(self, start: float, interval: float, count: int) -> OhlcvColumns:
         """Bars, made of the longest intervals that they are multiples of."""
         unit = next(unit for unit in (SESSION, MARK, STEP) if start % unit == 0 and interval % unit == 0)
         size, first = round(interval / unit), round(start / unit)
@@ -83,7 +83,11 @@ class Series:
         part_of = self._steps_of_session if unit == MARK else self._steps_of_minute
         numbers = range(first // a_part, -(-last // a_part))
         begin = first - numbers.start * a_part
-        return Steps.joined([part_of(number) for number in numbers]).part(begin, begin + size * count).merged(size)
+        return (
+            OhlcvColumns.joined([part_of(number) for number in numbers])
+            .part(begin, begin + size * count)
+            .merged(size)
+        )
 
     def trades(self, after: float, until: float) -> list[SourceTrade]:
         """The trades in that time."""
@@ -101,21 +105,21 @@ class Series:
                 found.append(SourceTrade(number, moment, self.quotes(minute)[step].last, quantity))
         return found
 
-    def _whole_sessions(self, first: int, last: int) -> Steps:
+    def _whole_sessions(self, first: int, last: int) -> OhlcvColumns:
         parts = []
         while first < last:
             block = self._sessions.block_of(first)
             next_first = min(last, block.first + len(block.marks))
             parts.append(self._sessions_by_half_hours(first, next_first))
             first = next_first
-        return Steps.joined(parts)
+        return OhlcvColumns.joined(parts)
 
-    def _sessions_by_half_hours(self, first: int, last: int) -> Steps:
+    def _sessions_by_half_hours(self, first: int, last: int) -> OhlcvColumns:
         block = self._sessions.block_of(first)
         rows = slice(first - block.first, last - block.first)
         marks = MARKS * np.arange(first, last)[:, None] + MARKS_A_HALF_HOUR * np.arange(HALF_HOURS + 1)
         prices = ticks(block.marks[rows] + self._added(marks))
-        steps = Steps(
+        steps = OhlcvColumns(
             prices[:, 0].copy(),
             prices.max(axis=1),
             prices.min(axis=1),
@@ -138,13 +142,13 @@ class Series:
             eventful |= (begins < shock.end) & (begins + SESSION > shock.begin)
         return eventful
 
-    def _steps_of_session(self, session: int) -> Steps:
+    def _steps_of_session(self, session: int) -> OhlcvColumns:
         prices, flow = ticks(self.session(session).marks), self._flow(session)
         before, after = prices[:-1], prices[1:]
         volume = np.bincount((flow.seconds / MARK).astype(np.int64), flow.quantities, MARKS).astype(np.int64)
-        return Steps(before, np.maximum(before, after), np.minimum(before, after), after, volume)
+        return OhlcvColumns(before, np.maximum(before, after), np.minimum(before, after), after, volume)
 
-    def _steps_of_minute(self, minute: int) -> Steps:
+    def _steps_of_minute(self, minute: int) -> OhlcvColumns:
         session, place = divmod(minute, MINUTES)
         after = np.array([prices.last for prices in self.quotes(minute)])
         opening = ticks(self.session(session).marks[place * MARKS_A_MINUTE])
@@ -153,7 +157,7 @@ class Series:
         first, last = np.searchsorted(flow.seconds, (place * _MINUTE, (place + 1) * _MINUTE))
         steps = ((flow.seconds[first:last] - place * _MINUTE) / STEP).astype(np.int64)
         volume = np.bincount(steps, flow.quantities[first:last], STEPS_A_MINUTE).astype(np.int64)
-        return Steps(before, np.maximum(before, after), np.minimum(before, after), after, volume)
+        return OhlcvColumns(before, np.maximum(before, after), np.minimum(before, after), after, volume)
 
     def _make_path(self, session: int) -> SessionPath:
         block = self._sessions.block_of(session)

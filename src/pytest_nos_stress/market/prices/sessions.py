@@ -21,10 +21,10 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from pytest_nos_stress.scenario.schedule import agent_key
+from pytest_nos_stress._internal.seeding import stream_key
 
-from .rng import Bools, CommonFactor, Floats, Integers, Recent, SymbolDraws
-from .volatility import INNOVATIONS, SESSIONS_A_YEAR, Model, News, State, decaying, student_scale
+from .rng import Bools, BoundedCache, CommonFactor, Floats, Integers, SymbolDraws
+from .volatility import INNOVATIONS, SESSIONS_A_YEAR, Model, Shocks, State, decaying, student_scale
 
 SESSION: Final = 23_400.0
 HALF_HOURS: Final = 13
@@ -44,7 +44,7 @@ _REVERSION = 1.0 / (20 * SESSIONS_A_YEAR)
 _VOLUME_MEMORY, _VOLUME_SIZE = 0.8, 0.30
 
 
-class Character(NamedTuple):
+class SymbolParameters(NamedTuple):
     """What is a symbol's own for good."""
 
     base: float
@@ -55,8 +55,8 @@ class Character(NamedTuple):
     trade_size: float
 
     @classmethod
-    def of(cls, seed: int, symbol: str) -> Character:
-        draw = Random(agent_key(seed, symbol, "market/character")).uniform
+    def of(cls, seed: int, symbol: str) -> SymbolParameters:
+        draw = Random(stream_key(seed, symbol, "market/character")).uniform
         return cls(
             base=math.log(draw(20.0, 400.0)),
             volatility=draw(0.8, 1.4),
@@ -80,10 +80,10 @@ class Block(NamedTuple):
     volume: Integers
     trades: Integers
     trades_before: Integers
-    after: After
+    after: SessionState
 
 
-class After(NamedTuple):
+class SessionState(NamedTuple):
     """What the next block goes on from."""
 
     volatility: State
@@ -97,10 +97,10 @@ class Sessions:
 
     def __init__(self, model: Model, symbol: str, common: CommonFactor) -> None:
         self.model = model
-        self.character = Character.of(common.seed, symbol)
+        self.character = SymbolParameters.of(common.seed, symbol)
         self.draws = SymbolDraws(common, symbol, self.character.loading)
-        self._after = {-1: After(model.daily.at_the_beginning(), 0.0, self.character.base, 0)}
-        self._blocks: Recent[int, Block] = Recent(8)
+        self._after = {-1: SessionState(model.daily.at_the_beginning(), 0.0, self.character.base, 0)}
+        self._blocks: BoundedCache[int, Block] = BoundedCache(8)
 
     def block_of(self, session: int) -> Block:
         """The block that this session is in."""
@@ -117,7 +117,7 @@ class Sessions:
         self._after[number] = block.after
         return block
 
-    def _continued(self, number: int, before: After) -> Block:
+    def _continued(self, number: int, before: SessionState) -> Block:
         first, count = (0, _FIRST_BLOCK) if number == 0 else (_first_of(number), _LATER_BLOCKS)
         drawn = self.draws.normals("sessions", number, (count, _COLUMNS))
         night, day, busy, jump = drawn[:, :4].T
@@ -126,7 +126,7 @@ class Sessions:
         half_hours = drawn[:, -HALF_HOURS:]
         normal = math.sqrt(NIGHT_SHARE) * night + math.sqrt(1 - NIGHT_SHARE) * day
         scale = student_scale(squares, self.model.tails)
-        news = News(normal, scale * normal, fresh)
+        news = Shocks(normal, scale * normal, fresh)
         usual, volatility_after = self.model.daily.over_sessions(before.volatility, news)
         usual = self.character.volatility * usual
         volatility = scale * usual
@@ -139,7 +139,7 @@ class Sessions:
         )
         trades, volume = self._activity(busyness[1:], usual, np.abs(scale * normal))
         numbers = before.trades + np.concatenate(([0], np.cumsum(trades)))
-        after = After(volatility_after, float(busyness[-1]), float(closes[-1]), int(numbers[-1]))
+        after = SessionState(volatility_after, float(busyness[-1]), float(closes[-1]), int(numbers[-1]))
         marks = (closes - changes)[:, None] + within
         sudden = np.abs(np.diff(marks, axis=1)).max(axis=1) >= SUDDEN
         return Block(first, marks, volatility, sudden, volume, trades, numbers[:-1], after)

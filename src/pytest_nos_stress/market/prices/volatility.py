@@ -28,7 +28,7 @@ INNOVATIONS: Final = 3
 State = tuple[float, ...]
 
 
-class News(NamedTuple):
+class Shocks(NamedTuple):
     """What happens in successive sessions.
 
     ``normal``: the normal part of each session's return; ``shocks``: the return in units of volatility; ``fresh``:
@@ -50,7 +50,7 @@ class Volatility(Protocol):
     def at_the_beginning(self) -> State:
         """The state before the first session: ordinary times."""
 
-    def over_sessions(self, state: State, news: News) -> tuple[Floats, State]:
+    def over_sessions(self, state: State, news: Shocks) -> tuple[Floats, State]:
         """The volatility in each session, and the state after the last."""
 
 
@@ -70,7 +70,7 @@ class LogVolatility:
     def at_the_beginning(self) -> State:
         return (0.0,) * len(self.memories)
 
-    def over_sessions(self, state: State, news: News) -> tuple[Floats, State]:
+    def over_sessions(self, state: State, news: Shocks) -> tuple[Floats, State]:
         log, after = np.full(len(news.normal), math.log(self.level) - sum(size**2 for size in self.sizes)), []
         for number, (memory, size, before) in enumerate(zip(self.memories, self.sizes, state, strict=True)):
             kept = math.exp(-1.0 / memory)
@@ -93,7 +93,7 @@ class Gjr:
     def at_the_beginning(self) -> State:
         return (self.level**2,)
 
-    def over_sessions(self, state: State, news: News) -> tuple[Floats, State]:
+    def over_sessions(self, state: State, news: Shocks) -> tuple[Floats, State]:
         constant = self.level**2 * (1.0 - self.alpha - self.beta - self.gamma / 2.0)
         factors = self.beta + (self.alpha + self.gamma * (news.shocks < 0)) * news.shocks**2
         variances = list(accumulate(factors.tolist(), lambda v, factor: constant + v * factor, initial=state[0]))
@@ -121,7 +121,7 @@ class Heston:
     def at_the_beginning(self) -> State:
         return (self.mean,)
 
-    def over_sessions(self, state: State, news: News) -> tuple[Floats, State]:
+    def over_sessions(self, state: State, news: Shocks) -> tuple[Floats, State]:
         changes = self.leverage * news.normal + math.sqrt(1.0 - self.leverage**2) * news.fresh[:, 0]
         scaled = (self.size / math.sqrt(SESSIONS_A_YEAR) * changes).tolist()
         pull = self.speed / SESSIONS_A_YEAR

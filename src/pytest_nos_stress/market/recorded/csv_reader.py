@@ -19,8 +19,8 @@ from typing import Any, TextIO
 import numpy as np
 import numpy.typing as npt
 
-from pytest_nos_stress._internal.text import one_line, shorten
-from pytest_nos_stress.config.options import SettingError, shown
+from pytest_nos_stress._internal.text import escape_controls, safe_repr, shorten
+from pytest_nos_stress.errors import SettingError
 
 Array = npt.NDArray[Any]
 Column = Callable[[Sequence[str]], Array]
@@ -39,7 +39,7 @@ class BadValue(ValueError):
 def fault(path: str, text: str, line: int | None = None, unit: str = "line") -> SettingError:
     """The error for a fault in a replay file, in one line."""
     place = "" if line is None else f"{unit} {line}: "
-    return SettingError(f"replay={path!r}: {place}{shorten(one_line(text), _LONGEST_FAULT)}")
+    return SettingError(f"replay={path!r}: {place}{shorten(escape_controls(text), _LONGEST_FAULT)}")
 
 
 def read_header(path: str) -> list[str]:
@@ -141,4 +141,4 @@ def _read_alone(path: str, name: str, column: Column, text: str, line: int) -> N
     try:
         column([text])
     except ValueError as reason:
-        raise fault(path, f"{name} {shown(text)} {reason}", line) from None
+        raise fault(path, f"{name} {safe_repr(text)} {reason}", line) from None

@@ -17,7 +17,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from pytest_nos_stress.config.options import SettingError, shown
+from pytest_nos_stress._internal.text import safe_repr
+from pytest_nos_stress.errors import SettingError
 from pytest_nos_stress.market.errors import UnknownSymbol, what_there_is
 from pytest_nos_stress.market.source import Prices, SourceBar, SourceTrade
 
@@ -180,7 +181,7 @@ def _text(path: File) -> str:
     text = os.fspath(path) if isinstance(path, os.PathLike) else path
     if isinstance(text, str):
         return text
-    raise SettingError(f"replay={shown(path)}: must be a file's path, or a mapping of symbols to paths")
+    raise SettingError(f"replay={safe_repr(path)}: must be a file's path, or a mapping of symbols to paths")
 
 
 def _format_of(path: str) -> str:

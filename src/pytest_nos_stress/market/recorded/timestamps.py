@@ -19,7 +19,7 @@ from zoneinfo import ZoneInfo
 import numpy as np
 import numpy.typing as npt
 
-from pytest_nos_stress.config.options import SettingError
+from pytest_nos_stress.errors import SettingError
 
 from .csv_reader import BadValue
 

@@ -21,7 +21,7 @@ from typing import Any, Final
 
 from pytest_nos_stress._internal.text import shorten
 from pytest_nos_stress.reporting.summary import Summary
-from pytest_nos_stress.run.execution import COMPLETED
+from pytest_nos_stress.results.status import COMPLETED
 
 from .names import distinct, run_name
 

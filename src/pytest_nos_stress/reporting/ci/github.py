@@ -15,10 +15,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from typing import Any, Final
 
-from pytest_nos_stress._internal.text import one_line, shorten
-from pytest_nos_stress.reporting.summary import Summary, is_failure, shown, verdict_in_words
+from pytest_nos_stress._internal.text import escape_controls, shorten
+from pytest_nos_stress.reporting.summary import Summary, formatted, is_failure, verdict_in_words
+from pytest_nos_stress.results.check_verdict import NOT_JUDGED
 from pytest_nos_stress.results.judge import HELD, NOT_APPLICABLE
-from pytest_nos_stress.run.checks import NOT_JUDGED
 
 from .names import run_name
 
@@ -69,7 +69,7 @@ def append(path: str | os.PathLike[str], text: str) -> str:
             file.write(added)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
-        return f"GITHUB_STEP_SUMMARY={_quoted(path)}: cannot be written ({one_line(str(reason))})"
+        return f"GITHUB_STEP_SUMMARY={_quoted(path)}: cannot be written ({escape_controls(str(reason))})"
     return ""
 
 
@@ -119,7 +119,7 @@ def _overview(runs: Sequence[Summary], room: int) -> tuple[str, int]:
 
 
 def _overview_row(run: Summary) -> str:
-    figures = shown(run)
+    figures = formatted(run)
     names = ("operations", "failures", "errors", "latency p50", "latency p99")
     return _row([_verdict(run), _code(run_name(run)), *(escape(figures[name]) for name in names)])
 
@@ -130,14 +130,14 @@ def _failed_section(run: Summary) -> str:
         parts.append(f"<p>{_code(run['failure'])}</p>\n")
     parts += [_judged(run), _errors(run)]
     if run["harness"]:
-        parts.append(f"<p>⚠️ {escape(one_line(run['harness']))}</p>\n")
+        parts.append(f"<p>⚠️ {escape(escape_controls(run['harness']))}</p>\n")
     parts.append(f"Repeat it:\n\n{_code_block(run['repeat'])}")
     parts.append(f"<p>Files: {_code(run['directory'])}</p>\n")
     return "\n".join(filter(None, parts))
 
 
 def _passed_section(run: Summary) -> str:
-    harness = f"<p>⚠️ {escape(one_line(run['harness']))}</p>\n" if run["harness"] else ""
+    harness = f"<p>⚠️ {escape(escape_controls(run['harness']))}</p>\n" if run["harness"] else ""
     return "\n".join(filter(None, [f"<h4>{_code(run_name(run))}</h4>\n", _judged(run), harness]))
 
 
@@ -153,7 +153,8 @@ def _judged(run: Summary) -> str:
     judged = [(one["wanted"], one["measured"], one["verdict"]) for one in run["thresholds"]]
     judged += [(one["name"], one["finding"], one["verdict"]) for one in run["checks"]]
     rows = [
-        _row([_code(wanted), _code(measured), escape(one_line(verdict))]) for wanted, measured, verdict in judged
+        _row([_code(wanted), _code(measured), escape(escape_controls(verdict))])
+        for wanted, measured, verdict in judged
     ]
     return _table(("wanted", "measured", "verdict"), rows[:_MOST_ROWS], len(rows)) if rows else ""
 
@@ -178,18 +179,18 @@ def _row(cells: Iterable[str]) -> str:
 
 
 def _verdict(run: Summary) -> str:
-    return f"{'❌' if is_failure(run) else '✅'} {escape(one_line(verdict_in_words(run)))}"
+    return f"{'❌' if is_failure(run) else '✅'} {escape(escape_controls(verdict_in_words(run)))}"
 
 
 def _code(text: Any) -> str:
     """Text from outside: inside HTML, as code, on one line."""
-    shortened = shorten(one_line(str(text)), _LONGEST_TEXT)
+    shortened = shorten(escape_controls(str(text)), _LONGEST_TEXT)
     return f"<code>{escape(shortened)}</code>" if shortened else ""
 
 
 def _code_block(command: str) -> str:
     """A command to copy, whole: a fence longer than any in it ends the block and nothing else does."""
-    line = one_line(command)
+    line = escape_controls(command)
     fence = "```"
     while fence in line:
         fence += "`"
@@ -238,12 +239,12 @@ def _not_held(judged: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
 
 
 def _command(kind: str, run: Summary, directory: str, title: str, lines: Sequence[str]) -> str:
-    properties = {"title": shorten(one_line(title), _LONGEST_TITLE)}
+    properties = {"title": shorten(escape_controls(title), _LONGEST_TITLE)}
     if run.get("file"):
-        properties["file"] = one_line(os.path.normpath(os.path.join(directory, run["file"])))
+        properties["file"] = escape_controls(os.path.normpath(os.path.join(directory, run["file"])))
         properties["line"] = str(run.get("line") or 1)
     named = ",".join(f"{name}={_escape_property(value)}" for name, value in properties.items())
-    message = shorten("\n".join(map(one_line, lines)), _LONGEST_MESSAGE)
+    message = shorten("\n".join(map(escape_controls, lines)), _LONGEST_MESSAGE)
     return f"::{kind} {named}::{_escape_data(message)}"
 
 

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from pytest_nos_stress._internal.text import one_line
+from pytest_nos_stress._internal.text import escape_controls
 from pytest_nos_stress.reporting.summary import Summary
 
 
 def run_name(run: Summary) -> str:
     """The test's id, and which run of the test it was where it is not the first."""
-    test = one_line(str(run["test"]))
+    test = escape_controls(str(run["test"]))
     return test if run["run"] == 1 else f"{test} run {run['run']}"
 
 

@@ -16,7 +16,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from pytest_nos_stress._internal.text import one_line
+from pytest_nos_stress._internal.text import escape_controls
 from pytest_nos_stress.reporting.summary import Summary
 
 from .names import distinct
@@ -103,7 +103,7 @@ def _number(value: float) -> str:
 
 
 def _plain(test: str) -> str:
-    return one_line(test).replace("#", "\\x23")
+    return escape_controls(test).replace("#", "\\x23")
 
 
 def _escaped(label: str) -> str:

@@ -14,8 +14,8 @@ from typing import Final
 import numpy as np
 
 from pytest_nos_stress._internal.atomic_write import write_all
-from pytest_nos_stress._internal.text import one_line, shorten
-from pytest_nos_stress.config.options import SettingError
+from pytest_nos_stress._internal.text import escape_controls, shorten
+from pytest_nos_stress.errors import SettingError
 from pytest_nos_stress.results.records import Batch, Column, Records
 
 _WORDS: Final = (
@@ -53,8 +53,8 @@ class OperationLog:
         self._width = records.kinds.width
         endings = [
             words.format(agent=agent, task=task).encode()
-            for agent in map(one_line, records.agents)
-            for task in map(one_line, records.tasks)
+            for agent in map(escape_controls, records.agents)
+            for task in map(escape_controls, records.tasks)
             for words in _WORDS
         ]
         self._endings = np.array(endings, object)
@@ -83,7 +83,7 @@ class OperationLog:
         ending = (batch.agent.astype(np.int64) * self._tasks + task) * len(_WORDS) + batch.outcome
         endings: list[bytes] = self._endings[ending].tolist()
         for row, text in batch.errors.items():
-            line = shorten(one_line(text), _LONGEST_ERROR)
+            line = shorten(escape_controls(text), _LONGEST_ERROR)
             endings[row] = endings[row][:-1] + f": {line}\n".encode()
         firsts = np.flatnonzero(np.diff(milliseconds, prepend=-1)).tolist()
         parts = []

@@ -25,9 +25,10 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from pytest_nos_stress._internal.atomic_write import write_whole
-from pytest_nos_stress.config.options import SettingError, shown
+from pytest_nos_stress._internal.atomic_write import write_atomic
+from pytest_nos_stress._internal.text import safe_repr
 from pytest_nos_stress.config.validators import RECORD_FORMATS_THERE_ARE as FORMATS
+from pytest_nos_stress.errors import SettingError
 from pytest_nos_stress.results.record_array import COLUMNS, RecordArray, encodable
 from pytest_nos_stress.results.records import Column
 
@@ -40,7 +41,7 @@ _GROUP: Final = 1000
 def check_available(format: str) -> None:
     """Raise ``SettingError`` where the format is unknown, or needs what is not installed."""
     if format not in FORMATS:
-        raise SettingError(f"records={shown(format)}: must be {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
+        raise SettingError(f"records={safe_repr(format)}: must be {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
     if format == "parquet":
         _pyarrow()
 
@@ -52,9 +53,9 @@ def write(path: Path, records: RecordArray, format: str) -> None:
     """
     check_available(format)
     if format == "parquet":
-        write_whole(path, _parquet(records))
+        write_atomic(path, _parquet(records))
     else:
-        write_whole(path, _text(records, _CSV if format == "csv" else _JSON_LINES))
+        write_atomic(path, _text(records, _CSV if format == "csv" else _JSON_LINES))
 
 
 class _Dialect(NamedTuple):

@@ -17,7 +17,7 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from pytest_nos_stress._internal.text import one_line
+from pytest_nos_stress._internal.text import escape_controls
 from pytest_nos_stress.results import findings
 from pytest_nos_stress.results.groups import (
     ERROR,
@@ -92,7 +92,7 @@ def _samples(result: StressResult, records: Rows, metric: str) -> Samples:
 
 
 def _shown(names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(map(one_line, names))
+    return tuple(map(escape_controls, names))
 
 
 def chart_data(result: StressResult) -> dict[str, Any]:
@@ -209,11 +209,11 @@ def _curve(durations: Durations, shown: Column, per_decade: int) -> dict[str, An
 def _threshold(verdict: Verdict) -> dict[str, Any]:
     threshold = verdict.threshold
     return {
-        "text": one_line(threshold.text),
+        "text": escape_controls(threshold.text),
         "metric": threshold.metric,
         "aggregation": threshold.aggregation,
-        "agent": None if threshold.agent is None else one_line(threshold.agent),
-        "task": None if threshold.task is None else one_line(threshold.task),
+        "agent": None if threshold.agent is None else escape_controls(threshold.agent),
+        "task": None if threshold.task is None else escape_controls(threshold.task),
         "percentile": _share(threshold),
         "limit": threshold.limit,
         "verdict": verdict.verdict,

@@ -12,7 +12,7 @@ import json
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
-from pytest_nos_stress.config.options import SettingError
+from pytest_nos_stress.errors import SettingError
 from pytest_nos_stress.reporting.summary import Summary
 from pytest_nos_stress.results.result import StressResult
 

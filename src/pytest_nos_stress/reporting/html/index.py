@@ -43,7 +43,7 @@ def render(runs: Sequence[Summary], directory: str = "") -> bytes:
 
 
 def _row(summary: Summary, directory: str) -> str:
-    shown = summaries.shown(summary)
+    shown = summaries.formatted(summary)
     figures = [
         ("Operations", digits(shown["operations"])),
         ("Failed", digits(shown["failures"])),

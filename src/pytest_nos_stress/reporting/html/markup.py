@@ -17,7 +17,7 @@ from pathlib import Path
 from string import Template
 from typing import Final
 
-from pytest_nos_stress._internal.text import lines, one_line
+from pytest_nos_stress._internal.text import escape_controls, escape_keep_newlines
 
 ASSETS: Final = Path(__file__).with_name("assets")
 ECHARTS: Final = "echarts.min.js.gz"
@@ -26,12 +26,12 @@ _CHART_SCRIPTS: Final = ("format.js", "data.js", "look.js", "charts.js", "tables
 
 def text(value: object) -> str:
     """Text from outside, on one line, for HTML and for values of attributes."""
-    return html.escape(one_line(str(value)))
+    return html.escape(escape_controls(str(value)))
 
 
 def block(value: str) -> str:
     """Text from outside whose line ends are kept."""
-    return html.escape(lines(value))
+    return html.escape(escape_keep_newlines(value))
 
 
 @cache

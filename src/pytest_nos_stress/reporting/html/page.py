@@ -15,9 +15,9 @@ from pathlib import PurePath
 from typing import Any, Final
 from urllib.parse import quote
 
-from pytest_nos_stress._internal.atomic_write import report_name
 from pytest_nos_stress.reporting import summary as summaries
 from pytest_nos_stress.reporting.failure_message import left_out
+from pytest_nos_stress.reporting.files.paths import report_name
 from pytest_nos_stress.results.groups import ERROR, FAILED, MISSING, SUCCESS
 from pytest_nos_stress.results.judge import HELD, NOT_APPLICABLE, show_seconds
 from pytest_nos_stress.results.result import StressResult
@@ -55,7 +55,7 @@ def render(result: StressResult, summary: summaries.Summary) -> list[bytes]:
         footer=_footer(result),
         script=page_script(),
     )
-    return list(_filled(page, {"echarts-packed": packed_echarts(), "data-packed": packed(data)}))
+    return list(_filled(page, {"echarts-packed": packed_echarts(), "data-packed": gzip_base64(data)}))
 
 
 def _filled(page: str, contents: dict[str, bytes]) -> Iterator[bytes]:
@@ -70,7 +70,7 @@ def _filled(page: str, contents: dict[str, bytes]) -> Iterator[bytes]:
     yield page.encode()
 
 
-def packed(data: dict[str, Any]) -> bytes:
+def gzip_base64(data: dict[str, Any]) -> bytes:
     """Data for a script of a page: JSON, compressed, as Base64, of which no character means anything to HTML."""
     written = json.dumps(data, separators=(",", ":"), allow_nan=False).encode()
     return base64.b64encode(gzip.compress(written, _COMPRESSION, mtime=0))
@@ -115,7 +115,7 @@ def _harness(summary: summaries.Summary) -> str:
 
 
 def _figures(summary: summaries.Summary) -> str:
-    shown = summaries.shown(summary)
+    shown = summaries.formatted(summary)
     figures = [
         ("Operations", shown["operations"], f"{digits(str(summary['agents']))} agents", False),
         ("Successful", shown["successes"], shown["success_rate"], not summary["successes"]),

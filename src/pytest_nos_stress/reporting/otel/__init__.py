@@ -15,8 +15,8 @@ import os
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_nos_stress._internal.text import one_line, shorten
-from pytest_nos_stress.config.options import SettingError
+from pytest_nos_stress._internal.text import escape_controls, shorten
+from pytest_nos_stress.errors import SettingError
 
 from .exporter import DEADLINE, NotSent, check_packages, send
 from .metrics import metrics
@@ -49,7 +49,7 @@ def export(result: Result, summary: Mapping[str, Any], deadline: float = DEADLIN
         problem = str(reason)
     except Exception as error:
         problem = shorten(f"nothing was sent: {type(error).__name__}: {error}", _LONGEST)
-    return problem and f"OpenTelemetry: {one_line(problem)}"
+    return problem and f"OpenTelemetry: {escape_controls(problem)}"
 
 
 def _export(run: Run, deadline: float) -> str:

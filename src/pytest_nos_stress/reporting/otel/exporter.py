@@ -24,7 +24,7 @@ from importlib import import_module
 from typing import Any, Final
 from urllib.parse import urlsplit
 
-from pytest_nos_stress._internal.text import one_line, shorten
+from pytest_nos_stress._internal.text import escape_controls, shorten
 
 DEADLINE: Final = 5.0
 """Seconds that an export may take."""
@@ -165,7 +165,7 @@ class _Sender(threading.Thread):
         endpoint = _without_credentials(str(getattr(self._exporter, "_endpoint", "") or ""))
         place = f" to {endpoint}" if endpoint else ""
         how = "not all sent" if self._sent else "not sent"
-        return f"{self._signal} {how}{place}: {shorten(one_line(reason), _LONGEST)}"
+        return f"{self._signal} {how}{place}: {shorten(escape_controls(reason), _LONGEST)}"
 
 
 def _session(until: float) -> Any:

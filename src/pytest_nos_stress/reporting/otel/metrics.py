@@ -12,7 +12,7 @@ import numpy as np
 from pytest_nos_stress.results.record_array import OUTCOMES, RecordArray
 from pytest_nos_stress.results.records import Column
 
-from .run import Run, plain, resource, scope
+from .run import Run, otel_text, resource, scope
 
 _BOUNDS: Final = tuple(step * 10**power for power in range(3, 11) for step in (1, 2.5, 5))
 """Where the buckets of durations end, in nanoseconds: from 1 us to 50 s."""
@@ -63,7 +63,7 @@ class _Points:
 
     def _tags(self, group: int) -> dict[str, Any]:
         task, outcome = divmod(group, len(OUTCOMES))
-        return {"stress.task": plain(self._records.tasks[task]), "stress.outcome": OUTCOMES[outcome]}
+        return {"stress.task": otel_text(self._records.tasks[task]), "stress.outcome": OUTCOMES[outcome]}
 
     def _counter(self, name: str, unit: str, counts: list[tuple[dict[str, Any], int]]) -> Any:
         points = [self._number(tags, count) for tags, count in counts]

@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 from importlib import import_module
 from typing import Any, Final, Protocol
 
-from pytest_nos_stress._internal.text import one_line, shorten
+from pytest_nos_stress._internal.text import escape_controls, shorten
 from pytest_nos_stress.results.record_array import RecordArray
 
 _SERVICE: Final = "pytest-nos-stress"
@@ -38,21 +38,21 @@ class Run:
     @property
     def test(self) -> dict[str, Any]:
         """What tells the runs of a session apart."""
-        return written({"test.case.name": self.summary.get("test"), "stress.run": self.summary.get("run")})
+        return otel_attributes({"test.case.name": self.summary.get("test"), "stress.run": self.summary.get("run")})
 
 
-def written(attributes: Mapping[str, Any]) -> dict[str, Any]:
+def otel_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
     """The attributes that have a value, as OTLP takes them."""
     return {
-        name: plain(value) if isinstance(value, str) else value
+        name: otel_text(value) if isinstance(value, str) else value
         for name, value in attributes.items()
         if value is not None and value != ""
     }
 
 
-def plain(text: str) -> str:
+def otel_text(text: str) -> str:
     """The text as OTLP takes it: no lone surrogates, no control characters, and not endless."""
-    return shorten(one_line(text), _LONGEST_TEXT)
+    return shorten(escape_controls(text), _LONGEST_TEXT)
 
 
 def resource() -> Any:

@@ -9,12 +9,12 @@ from typing import Any, Final
 
 import numpy as np
 
+from pytest_nos_stress._internal.seeding import stream_key
 from pytest_nos_stress.results.record_array import OUTCOMES, RecordArray
 from pytest_nos_stress.results.records import Column
-from pytest_nos_stress.scenario.schedule import agent_key
 
 from .exporter import NotSent
-from .run import Run, plain, resource, scope, written
+from .run import Run, otel_attributes, otel_text, resource, scope
 
 MOST_OPERATIONS: Final = 1_000
 """How many operations become spans, unless ``OTEL_TRACES_SAMPLER`` says otherwise."""
@@ -79,7 +79,7 @@ def sampled(records: RecordArray, seed: int, environment: Mapping[str, str] = os
 
 def _keys(records: RecordArray, seed: int) -> Column:
     """A hash of each operation: the finaliser of SplitMix64 (Steele et al. 2014) over agent and index."""
-    of_agent = [agent_key(seed, agent, "telemetry") >> 64 for agent in records.agents]
+    of_agent = [stream_key(seed, agent, "telemetry") >> 64 for agent in records.agents]
     keys: Column = np.array(of_agent, np.uint64).take(records["agent"])
     keys += records["index"].astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     for shift, factor in ((30, 0xBF58476D1CE4E5B9), (27, 0x94D049BB133111EB)):
@@ -132,8 +132,8 @@ class _Trace:
         self._no_error = self._api.Status(self._api.StatusCode.UNSET)
         self._error = self._failed("")
         self._error_type = _only_error_type(run.summary)
-        self._agents = [plain(name) for name in run.records.agents]
-        self._tasks = [plain(name) for name in run.records.tasks]
+        self._agents = [otel_text(name) for name in run.records.agents]
+        self._tasks = [otel_text(name) for name in run.records.tasks]
 
     def whole(self, operations: int) -> Any:
         """The run's own span, above those of so many operations."""
@@ -153,7 +153,7 @@ class _Trace:
             name="stress run",
             context=self._root,
             parent=self._above,
-            attributes=written(attributes),
+            attributes=otel_attributes(attributes),
             events=[self._exception(one) for one in summary.get("error_types", ())[:_MOST_ERROR_TYPES]],
             status=self._no_error if passed else self._failed(reason),
             start_time=run.start,
@@ -180,7 +180,7 @@ class _Trace:
                 name=self._tasks[task],
                 context=self._context(),
                 parent=self._root,
-                attributes=written(attributes),
+                attributes=otel_attributes(attributes),
                 status=self._error if is_error else self._no_error,
                 start_time=end - latency,
                 end_time=end,
@@ -192,7 +192,7 @@ class _Trace:
         return self._api.SpanContext(self._trace_id, _random_id(8), is_remote=False, trace_flags=sampled)
 
     def _failed(self, reason: str) -> Any:
-        return self._api.Status(self._api.StatusCode.ERROR, plain(reason) or None)
+        return self._api.Status(self._api.StatusCode.ERROR, otel_text(reason) or None)
 
     def _exception(self, one: Mapping[str, Any]) -> Any:
         """A type of error, as an event at the run's end."""
@@ -203,13 +203,13 @@ class _Trace:
             "stress.task": one.get("task"),
             "stress.count": one.get("count"),
         }
-        return self._sdk.Event("exception", written(attributes), self._run.end)
+        return self._sdk.Event("exception", otel_attributes(attributes), self._run.end)
 
 
 def _only_error_type(summary: Mapping[str, Any]) -> str:
     """The type of every error where all are of one: records have no types. ``_OTHER`` is the convention's word."""
     types = [str(one["type"]) for one in summary.get("error_types", ())]
-    return plain(types[0]) if len(types) == 1 else "_OTHER"
+    return otel_text(types[0]) if len(types) == 1 else "_OTHER"
 
 
 def _parent_in_environment() -> Any:

@@ -26,11 +26,11 @@ from typing import Any, Final
 
 import numpy as np
 
-from pytest_nos_stress.config.options import SettingError
+from pytest_nos_stress.errors import SettingError
 from pytest_nos_stress.results.records import Column
 
-from .metrics import METRICS, Side, divided
-from .sketch import RESOLUTION, Profile
+from .metrics import METRICS, BlockTable, divided
+from .sketch import RESOLUTION, RunSketch
 
 CONFIDENCE: Final = 0.99
 ASSUMED_DEVIATION: Final = 0.02
@@ -106,8 +106,8 @@ class Interval:
 
 
 def compare(
-    new: Profile,
-    baseline: Sequence[Profile],
+    new: RunSketch,
+    baseline: Sequence[RunSketch],
     metric: str,
     aggregation: str | None = None,
     task: str | None = None,
@@ -132,7 +132,7 @@ def compare(
     missing = [side for side, runs in (("run", [new]), ("baseline", baseline)) if not _have(runs, task)]
     if missing:
         return Interval(None, None, note=f"the {missing[0]} has no task {task!r}")
-    after, before = Side([new], metric, aggregation, task), Side(baseline, metric, aggregation, task)
+    after, before = BlockTable([new], metric, aggregation, task), BlockTable(baseline, metric, aggregation, task)
     value, baseline_value = after.figure(), before.figure()
     note = after.lacks("the run") or before.lacks("the baseline")
     if note or value is None or baseline_value is None:
@@ -144,7 +144,7 @@ def compare(
     return Interval(value, baseline_value, value / baseline_value, *noise.ratio(), enough=True, _noise=noise)
 
 
-def _have(runs: Sequence[Profile], task: str | None) -> bool:
+def _have(runs: Sequence[RunSketch], task: str | None) -> bool:
     return task is None or all(task in run.tasks for run in runs)
 
 
@@ -179,7 +179,9 @@ def _widened(middle: float, resampled: Column, arm: float) -> tuple[float, float
     return middle - math.hypot(below, arm), middle + math.hypot(above, arm)
 
 
-def _noise(after: Side, before: Side, value: float, baseline_value: float, *, modelled_time: bool) -> _Noise:
+def _noise(
+    after: BlockTable, before: BlockTable, value: float, baseline_value: float, *, modelled_time: bool
+) -> _Noise:
     new, old = _resample(after, before, value, baseline_value)
     deviation = _deviation(before.figures())
     of_new, of_old = deviation, deviation
@@ -206,7 +208,7 @@ def _filled(resampled: Column, figure: float) -> Column:
     return np.where(np.isnan(resampled), figure, resampled)
 
 
-def _resample(after: Side, before: Side, value: float, baseline_value: float) -> Column:
+def _resample(after: BlockTable, before: BlockTable, value: float, baseline_value: float) -> Column:
     """Both figures for each resample of the blocks of each run, as two rows."""
     bootstrap = _scipy_bootstrap()
 

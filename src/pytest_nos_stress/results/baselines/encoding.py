@@ -17,7 +17,7 @@ import numpy as np
 from pytest_nos_stress.results.metrics import DURATIONS
 from pytest_nos_stress.results.records import Column
 
-from .sketch import BUCKETS, ERRORS, Histogram, Profile
+from .sketch import BUCKETS, ERRORS, Histogram, RunSketch
 
 _MOST_BLOCKS: Final = 1_000
 _MOST_TASKS: Final = 65_536
@@ -25,7 +25,7 @@ _MOST_NUMBERS: Final = 6_000_000
 _NUMBER: Final = np.dtype("<u4")
 
 
-def to_json(profile: Profile) -> dict[str, Any]:
+def to_json(profile: RunSketch) -> dict[str, Any]:
     """The profile as JSON types."""
     return {
         "counts": _packed(profile.counts.ravel()),
@@ -35,7 +35,7 @@ def to_json(profile: Profile) -> dict[str, Any]:
     }
 
 
-def from_json(values: Any) -> Profile:
+def from_json(values: Any) -> RunSketch:
     """The profile that ``to_json`` wrote. Raises ``ValueError`` for anything else."""
     if not isinstance(values, dict) or not isinstance(values.get("durations"), dict):
         raise ValueError("no profile")
@@ -44,7 +44,7 @@ def from_json(values: Any) -> Profile:
     counts = _unpacked(values.get("counts"))
     if counts.size != cells * (ERRORS + 1):
         raise ValueError("counts of another size")
-    return Profile(
+    return RunSketch(
         tasks,
         np.array(seconds),
         counts.reshape(len(seconds), len(tasks), ERRORS + 1),

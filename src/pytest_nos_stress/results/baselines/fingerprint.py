@@ -22,7 +22,7 @@ from typing import Any, Final, NamedTuple
 
 from pytest_nos_stress import __version__
 from pytest_nos_stress._internal.cpu import has_gil, processors
-from pytest_nos_stress._internal.text import one_line, shorten
+from pytest_nos_stress._internal.text import escape_controls, shorten
 from pytest_nos_stress.scenario.scenario import Scenario
 
 _DECIDES_NO_FIGURE: Final = ("seed", "engine", "operation_timeout")
@@ -40,7 +40,7 @@ _WORDS: Final = {
 _PLACE: Final = ("machine", "python")
 
 
-class Identity(NamedTuple):
+class Fingerprint(NamedTuple):
     """What a run was a run of, and where, in JSON types. ``machine`` is None in virtual time."""
 
     scenario: Mapping[str, Any]
@@ -50,7 +50,7 @@ class Identity(NamedTuple):
     python: Mapping[str, Any]
 
     @classmethod
-    def of(cls, scenario: Scenario) -> Identity:
+    def of(cls, scenario: Scenario) -> Fingerprint:
         """The identity of a run of a scenario here and now."""
         values = {name: _short(value) for name, value in scenario.to_dict().items() if value is not None}
         return cls(
@@ -62,7 +62,7 @@ class Identity(NamedTuple):
         )
 
     @classmethod
-    def from_json(cls, values: Any) -> Identity:
+    def from_json(cls, values: Any) -> Fingerprint:
         """The identity that ``as_json`` wrote. Raises ``ValueError`` for what is none."""
         if not isinstance(values, dict) or set(values) != set(cls._fields) or _is_deep(values):
             raise ValueError("no identity")
@@ -82,7 +82,7 @@ class Identity(NamedTuple):
         """Where the run took place: runs of other places are kept beside one another."""
         return tuple(getattr(self, name) for name in _PLACE)
 
-    def differences(self, here: Identity) -> dict[str, list[str]]:
+    def differences(self, here: Fingerprint) -> dict[str, list[str]]:
         """What differs from the run here, in words, by the part of the identity in which it does."""
         found = {}
         for name, words in _WORDS.items():
@@ -125,7 +125,7 @@ def _difference(kept: Any, now: Any) -> list[str]:
     if not isinstance(kept, Mapping) or not isinstance(now, Mapping):
         return [f"{_shown(kept)}, here {_shown(now)}"]
     return [
-        f"{shorten(one_line(name), _LONGEST_SHOWN)} {_shown(kept.get(name))}, here {_shown(now.get(name))}"
+        f"{shorten(escape_controls(name), _LONGEST_SHOWN)} {_shown(kept.get(name))}, here {_shown(now.get(name))}"
         for name in sorted({*kept, *now})
         if not _equal(kept.get(name), now.get(name))
     ]
@@ -135,7 +135,7 @@ def _shown(value: Any) -> str:
     if value is None:
         return "none"
     text = value if isinstance(value, str) else json.dumps(value)
-    return shorten(one_line(text), _LONGEST_SHOWN)
+    return shorten(escape_controls(text), _LONGEST_SHOWN)
 
 
 def _short(value: Any) -> Any:

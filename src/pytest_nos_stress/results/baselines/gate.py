@@ -13,14 +13,14 @@ from typing import TYPE_CHECKING, Final
 from pytest_nos_stress._internal.text import safe_name
 from pytest_nos_stress.results.judge import BROKEN, HELD, NOT_APPLICABLE, NOT_ENOUGH_DATA, Verdict, show
 from pytest_nos_stress.results.measurements import Measurements
-from pytest_nos_stress.results.run_metrics import Evidence
+from pytest_nos_stress.results.run_metrics import RunMetrics
 from pytest_nos_stress.results.thresholds import Threshold, parse
 from pytest_nos_stress.scenario.phases import STEADY
 from pytest_nos_stress.scenario.scenario import Scenario
 
 if TYPE_CHECKING:
     from .comparison import Interval
-    from .sketch import Profile
+    from .sketch import RunSketch
     from .store import Baseline
 
 
@@ -31,7 +31,7 @@ class Comparison:
     """
 
     def __init__(
-        self, new: Profile | None, baseline: Baseline | None, refusal: str = "", *, is_to_become_it: bool = False
+        self, new: RunSketch | None, baseline: Baseline | None, refusal: str = "", *, is_to_become_it: bool = False
     ) -> None:
         self._new = new
         self._baseline = baseline
@@ -73,7 +73,7 @@ class Comparison:
 _NO_BASELINE: Final = "no baseline is named: --stress-compare NAME"
 
 
-class Baselines:
+class BaselineGate:
     """Which baseline a run is compared with, and under which name it is kept itself."""
 
     def __init__(self, directory: Path, *, save: str | None, compare: str | None, label: str) -> None:
@@ -90,23 +90,23 @@ class Baselines:
 
         return [parse(text, session_wide=True) for text in default_expressions()]
 
-    def comparison(self, evidence: Evidence, scenario: Scenario) -> Comparison:
+    def comparison(self, evidence: RunMetrics, scenario: Scenario) -> Comparison:
         """The run beside its baseline."""
         if self._compare is None and self._save is not None:
             return Comparison(None, None, "the run is to become the baseline itself", is_to_become_it=True)
         if self._compare is None:
             return Comparison(None, None, _NO_BASELINE)
-        from .fingerprint import Identity
+        from .fingerprint import Fingerprint
         from .store import BaselineUnusable, load
 
         new = _profile_of(evidence)
         try:
-            baseline = load(self._directory, self._compare, self._label, Identity.of(scenario))
+            baseline = load(self._directory, self._compare, self._label, Fingerprint.of(scenario))
         except BaselineUnusable as reason:
             return Comparison(new, None, str(reason))
         return Comparison(new, baseline)
 
-    def save(self, evidence: Evidence, scenario: Scenario, *, passed: bool) -> list[str]:
+    def save(self, evidence: RunMetrics, scenario: Scenario, *, passed: bool) -> list[str]:
         """Keep the run, if it is to be kept and its gate has held; returns what is to be known of that.
 
         Raises ``SettingError`` where it cannot be written.
@@ -115,21 +115,28 @@ class Baselines:
             return []
         if not passed:
             return [f"baseline {self._save!r} is not saved: the run did not pass"]
-        from .fingerprint import Identity
+        from .fingerprint import Fingerprint
         from .store import save
 
-        save(self._directory, self._save, self._label, Identity.of(scenario), _profile_of(evidence), scenario.seed)
+        save(
+            self._directory,
+            self._save,
+            self._label,
+            Fingerprint.of(scenario),
+            _profile_of(evidence),
+            scenario.seed,
+        )
         return [f"baseline {self._save!r} is saved"]
 
 
-def _profile_of(evidence: Evidence) -> Profile:
+def _profile_of(evidence: RunMetrics) -> RunSketch:
     """What is kept of the run's steady phase."""
-    from .sketch import Profile
+    from .sketch import RunSketch
 
     phase = evidence.phase(STEADY)
     measured: Measurements = evidence.measured if phase is None else evidence.of(phase)
     rows = measured.records
-    return Profile.of(
+    return RunSketch.of(
         end_ns=rows.column("end"),
         task=rows.task(),
         outcome=rows.column("outcome"),

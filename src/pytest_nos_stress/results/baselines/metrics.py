@@ -16,7 +16,7 @@ from pytest_nos_stress._internal.outcome import FAILED, MISSING, SUCCESS
 from pytest_nos_stress.results.metrics import COUNTS, DURATIONS, RATES, THROUGHPUT
 from pytest_nos_stress.results.records import Column
 
-from .sketch import ERRORS, Profile, aggregate
+from .sketch import ERRORS, RunSketch, aggregate
 
 METRICS: Final = (*COUNTS, *RATES, THROUGHPUT, *DURATIONS)
 """What a baseline knows of a run."""
@@ -35,10 +35,10 @@ _COLUMNS: Final = {
 _SECONDS: Final = ERRORS + 1
 
 
-class Side:
+class BlockTable:
     """One figure of one or several runs: a table with a row for each block, and how a sum of rows becomes it."""
 
-    def __init__(self, runs: Sequence[Profile], metric: str, aggregation: str | None, task: str | None) -> None:
+    def __init__(self, runs: Sequence[RunSketch], metric: str, aggregation: str | None, task: str | None) -> None:
         self.runs = len(runs)
         self.is_relative = metric in DURATIONS or metric == "throughput"
         is_duration = metric in DURATIONS
@@ -96,7 +96,7 @@ _Figure = Callable[[Column, int], Column]
 
 
 def _tables_of_durations(
-    runs: Sequence[Profile], metric: str, aggregation: str, task: str | None
+    runs: Sequence[RunSketch], metric: str, aggregation: str, task: str | None
 ) -> tuple[list[Column], _Figure]:
     found = [run.durations(metric, task) for run in runs]
     occurring = np.unique(np.concatenate([buckets for buckets, _ in found]))
@@ -108,7 +108,7 @@ def _tables_of_durations(
     return tables, lambda sums, _: aggregate(occurring, sums, aggregation)
 
 
-def _tables_of_counts(runs: Sequence[Profile], task: str | None) -> list[Column]:
+def _tables_of_counts(runs: Sequence[RunSketch], task: str | None) -> list[Column]:
     return [np.column_stack([run.counts_of(task), run.seconds]).astype(np.float64) for run in runs]
 
 

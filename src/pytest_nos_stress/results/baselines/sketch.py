@@ -54,7 +54,7 @@ class Histogram:
 
 
 @dataclass(frozen=True, eq=False)
-class Profile:
+class RunSketch:
     """A run's measured phase in blocks.
 
     ``seconds``: the length of each block. ``counts``: by block, task, and ``outcome`` (success, failed,
@@ -80,7 +80,7 @@ class Profile:
         tasks: Sequence[str],
         started_ns: int,
         ended_ns: int | None = None,
-    ) -> Profile:
+    ) -> RunSketch:
         """The profile of the operations of one phase, given as columns with a row for each.
 
         Args:

@@ -20,13 +20,14 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
-from pytest_nos_stress._internal.atomic_write import write_whole
-from pytest_nos_stress._internal.text import one_line, shorten
-from pytest_nos_stress.config.options import BY_NAME, SettingError, shown
+from pytest_nos_stress._internal.atomic_write import write_atomic
+from pytest_nos_stress._internal.text import escape_controls, safe_repr, shorten
+from pytest_nos_stress.config.options import BY_NAME
+from pytest_nos_stress.errors import SettingError
 
 from . import encoding
-from .fingerprint import Identity, in_words, is_modelled
-from .sketch import Profile
+from .fingerprint import Fingerprint, in_words, is_modelled
+from .sketch import RunSketch
 
 SCHEMA_VERSION: Final = 1
 MOST_RUNS: Final = 10
@@ -42,14 +43,14 @@ class Baseline(NamedTuple):
     """The kept runs that a run may be compared with, oldest first."""
 
     name: str
-    runs: tuple[Profile, ...]
+    runs: tuple[RunSketch, ...]
     modelled_time: bool
 
 
 class _Entry(NamedTuple):
     """Runs of one identity: each as the JSON that is kept of it."""
 
-    identity: Identity
+    identity: Fingerprint
     runs: tuple[dict[str, Any], ...]
 
 
@@ -77,7 +78,7 @@ def path_of(directory: Path, name: str, label: str) -> Path:
     is_safe = bool(label.strip(". ")) and not re.search(r"[/\\:\x00-\x1f\x7f]", label)
     path = directory / name / f"{label}.json"
     if not is_safe or not _is_in(path, directory):
-        raise SettingError(f"baseline_dir={str(directory)!r}: {shown(label)} would be kept outside of it")
+        raise SettingError(f"baseline_dir={str(directory)!r}: {safe_repr(label)} would be kept outside of it")
     return path
 
 
@@ -88,7 +89,7 @@ def _is_in(path: Path, directory: Path) -> bool:
         return False
 
 
-def save(directory: Path, name: str, label: str, identity: Identity, run: Profile, seed: int) -> Path:
+def save(directory: Path, name: str, label: str, identity: Fingerprint, run: RunSketch, seed: int) -> Path:
     """Add a run to a baseline, and say where it is.
 
     It is added to the kept runs of its place if those are of an equal identity, and takes their place otherwise.
@@ -112,7 +113,7 @@ def save(directory: Path, name: str, label: str, identity: Identity, run: Profil
     return path
 
 
-def load(directory: Path, name: str, label: str, identity: Identity) -> Baseline:
+def load(directory: Path, name: str, label: str, identity: Fingerprint) -> Baseline:
     """The kept runs that equal a run in identity.
 
     Raises:
@@ -134,12 +135,12 @@ def load(directory: Path, name: str, label: str, identity: Identity) -> Baseline
     except _Later as error:
         raise BaselineUnusable(f"baseline {name!r}: {_file(path)} {error}") from None
     except ValueError as error:
-        reason = f"{_file(path)} is damaged ({shorten(one_line(str(error)), 80)})"
+        reason = f"{_file(path)} is damaged ({shorten(escape_controls(str(error)), 80)})"
         raise BaselineUnusable(f"baseline {name!r}: {reason}; {_save_it(name, again=True)}") from None
     raise BaselineUnusable(f"baseline {name!r} is {_nearest(entries, identity)}; {_save_it(name, again=True)}")
 
 
-def _nearest(entries: Sequence[_Entry], identity: Identity) -> str:
+def _nearest(entries: Sequence[_Entry], identity: Fingerprint) -> str:
     """What differs, in words, from the entry that differs in the fewest parts; of equals from the latest."""
     if not entries:
         return "empty"
@@ -152,10 +153,10 @@ def _save_it(name: str, *, again: bool = False) -> str:
 
 
 def _file(path: Path) -> str:
-    return one_line(path.name)
+    return escape_controls(path.name)
 
 
-def _place(identity: Identity) -> str:
+def _place(identity: Fingerprint) -> str:
     return json.dumps(identity.place, sort_keys=True)
 
 
@@ -185,7 +186,7 @@ def _entry(values: Any) -> _Entry:
     if not all(isinstance(run, dict) for run in values["runs"]):
         raise _Damaged("a run that is none")
     try:
-        return _Entry(Identity.from_json(values.get("identity")), tuple(values["runs"]))
+        return _Entry(Fingerprint.from_json(values.get("identity")), tuple(values["runs"]))
     except ValueError as error:
         raise _Damaged(str(error)) from None
 
@@ -203,7 +204,7 @@ def _write(path: Path, entries: Sequence[_Entry], name: str) -> None:
     own = path.with_name(f".{os.getpid()}-{threading.get_ident()}.json")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_whole(own, [_text(entries).encode()])
+        write_atomic(own, [_text(entries).encode()])
         os.replace(own, path)
     except OSError as error:
         reason = error.strerror or type(error).__name__

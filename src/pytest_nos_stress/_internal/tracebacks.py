@@ -1,4 +1,4 @@
-"""Where a thread is, for reports of agents that hang or wait for each other."""
+"""Tracebacks and stacks from the target's first frame on, without the frames of this package."""
 
 from __future__ import annotations
 
@@ -8,7 +8,48 @@ import sys
 import threading
 import traceback
 from pathlib import Path
-from typing import Any, Final
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    pass
+
+
+_LONGEST_TRACEBACK: Final = 10_000
+_CALLERS: Final = (
+    "contextlib",
+    "pytest_nos_stress.run.agent",
+    "pytest_nos_stress.run.checks",
+    "pytest_nos_stress.engines.asyncio_engine",
+    "pytest_nos_stress.engines.threads",
+    "pytest_nos_stress.engines.virtual.actor",
+    "pytest_nos_stress.engines.virtual.engine",
+    "pytest_nos_stress.faults.call_faults",
+    "pytest_nos_stress.faults.transport",
+    "pytest_nos_stress.plugin.simulator_fixture",
+    "pytest_nos_stress.run.context",
+)
+
+
+def strip_internal_frames(error: BaseException) -> TracebackType | None:
+    """The exception's traceback without the frames of those here who called the target."""
+    tail = error.__traceback__
+    while tail is not None and tail.tb_frame.f_globals.get("__name__") in _CALLERS:
+        tail = tail.tb_next
+    return tail
+
+
+def error_traceback(error: BaseException) -> str:
+    """The formatted traceback from the target's first frame on, bounded in length."""
+    try:
+        text = "".join(traceback.format_exception(type(error), error, strip_internal_frames(error)))
+    except BaseException as broken:
+        return f"<formatting this traceback raised {type(broken).__name__}>"
+    if len(text) <= _LONGEST_TRACEBACK:
+        return text
+    half = _LONGEST_TRACEBACK // 2
+    return f"{text[:half]}\n[...]\n{text[-half:]}"
+
 
 _PACKAGE: Final = str(Path(__file__).parent.parent)
 _FRAMES: Final = ("cr_frame", "gi_frame", "ag_frame")

@@ -1,0 +1,170 @@
+"""What values hold: the types of values that settings take, and the checks they are made of."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from .parsing import parse_number, parse_switch, parse_whole
+
+LONGEST_NUMBER = 4096
+LONGEST_SECONDS = 366 * 86_400.0
+SECONDS_PER_UNIT = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
+
+
+class InvalidValue(ValueError):
+    """Why a check refuses a value, where the kind's own words do not say it."""
+
+
+class OptionType:
+    """What values a setting takes: how text becomes a value, which values hold, and the words for both."""
+
+    __slots__ = ("allowed", "check", "parse")
+
+    def __init__(
+        self,
+        allowed: str,
+        check: Callable[[Any], Any],
+        parse: Callable[[Any], Any] = lambda text: text,
+    ) -> None:
+        self.allowed = allowed
+        self.check = check
+        self.parse = parse
+
+
+def finite_number(value: Any) -> float:
+    if isinstance(value, (bool, str, bytes)):
+        raise ValueError(value)
+    number = float(value)
+    if not math.isfinite(number):
+        raise ValueError(value)
+    return number
+
+
+def whole_number(value: Any) -> int:
+    if isinstance(value, bool):
+        raise ValueError(value)
+    number = operator.index(value)
+    if number.bit_length() > LONGEST_NUMBER:
+        raise ValueError(value)
+    return number
+
+
+def probability(value: Any) -> float:
+    number = finite_number(value)
+    if not 0 <= number <= 1:
+        raise ValueError(value)
+    return number
+
+
+def seconds(value: Any) -> float:
+    """Seconds of a number or of text with a unit (``"500ms"``, ``"2m"``). Raises ``ValueError``."""
+    if not isinstance(value, str):
+        return finite_number(value)
+    text = value.strip()
+    number = text.rstrip("nusmh")
+    return finite_number(float(number)) * SECONDS_PER_UNIT[text[len(number) :].strip() or "s"]
+
+
+def seconds_from_zero(value: Any) -> float:
+    try:
+        number = seconds(value)
+    except KeyError:
+        raise ValueError(value) from None
+    if not 0 <= number <= LONGEST_SECONDS:
+        raise ValueError(value)
+    return number
+
+
+def seconds_above_zero(value: Any) -> float:
+    number = seconds_from_zero(value)
+    if number == 0:
+        raise ValueError(value)
+    return number
+
+
+def optional(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else check(value)
+
+
+def count_from_one(value: Any) -> int:
+    number = whole_number(value)
+    if number < 1:
+        raise ValueError(value)
+    return number
+
+
+def one_of(names: Sequence[str]) -> Callable[[Any], str]:
+    def check(value: Any) -> str:
+        if value not in names:
+            raise ValueError(value)
+        return str(value)
+
+    return check
+
+
+def non_empty_name(value: Any) -> str:
+    if not isinstance(value, str):
+        raise ValueError(value)
+    if not value.strip():
+        raise InvalidValue("a name is empty")
+    return str.__str__(value)
+
+
+def distinct_names(values: Iterable[Any], what: str) -> tuple[str, ...]:
+    if isinstance(values, (str, bytes)):
+        raise InvalidValue("this is one string")
+    names = tuple(non_empty_name(value) for value in values)
+    if not names:
+        raise InvalidValue(f"there are no {what}s")
+    if len(set(names)) < len(names):
+        twice = next(name for name in names if names.count(name) > 1)
+        raise InvalidValue(f"{what} {twice!r} is there twice")
+    return names
+
+
+def path_text(value: Any) -> str:
+    if isinstance(value, bytes) or not (isinstance(value, str) or hasattr(value, "__fspath__")):
+        raise ValueError(value)
+    path = value if isinstance(value, str) else value.__fspath__()
+    if not isinstance(path, str) or not path.strip() or "\0" in path:
+        raise ValueError(value)
+    return path
+
+
+def callable_value(value: Any) -> Any:
+    if not callable(value):
+        raise ValueError(value)
+    return value
+
+
+def boolean(value: Any) -> bool:
+    if not isinstance(value, bool):
+        raise ValueError(value)
+    return value
+
+
+def some_of(names: Sequence[str]) -> Callable[[Any], tuple[str, ...]]:
+    """Names out of these, in the order of these; ``none`` alone is none of them."""
+
+    def check(value: Any) -> tuple[str, ...]:
+        given = {value} if isinstance(value, str) else set(value or ())
+        if not given - {"none"}:
+            return ()
+        if not given <= set(names):
+            raise ValueError(value)
+        return tuple(name for name in names if name in given)
+
+    return check
+
+
+PROBABILITY = OptionType("a number from 0 to 1", probability, parse_number)
+DELAY = OptionType("seconds from 0 up, or text with a unit such as '50ms'", seconds_from_zero)
+SPAN = OptionType("seconds above 0, or text with a unit such as '30s'", seconds_above_zero)
+SPAN_OR_NONE = OptionType(SPAN.allowed, optional(seconds_above_zero))
+WHOLE = OptionType("a whole number of at most 4096 bits", optional(whole_number), parse_whole)
+COUNT = OptionType("a whole number from 1 up", count_from_one, parse_whole)
+SWITCH = OptionType("True or False", boolean, parse_switch)
+COUNT_OR_NONE = OptionType(COUNT.allowed, optional(count_from_one))

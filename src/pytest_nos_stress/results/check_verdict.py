@@ -1,0 +1,101 @@
+"""The verdict on a check, and the runner that evaluates its function."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Collection
+from typing import Any, Final, NamedTuple
+
+from pytest_nos_stress._internal.text import error_message, error_name, safe_repr, shorten
+from pytest_nos_stress._internal.tracebacks import strip_internal_frames
+from pytest_nos_stress.errors import Abandoned, SettingError
+
+HELD: Final = "held"
+BROKEN: Final = "broken"
+NOT_JUDGED: Final = "not judged"
+_LONGEST_FINDING: Final = 1_000
+_POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
+CheckFunction = Callable[..., object]
+
+
+class CheckVerdict(NamedTuple):
+    """What became of one check: ``held``, ``broken`` or ``not judged``, and why."""
+
+    name: str
+    verdict: str
+    looks: int
+    """How often it was looked at."""
+    finding: str = ""
+    error: BaseException | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        return {"check": self.name, "verdict": self.verdict, "looks": self.looks, "finding": self.finding}
+
+    def __str__(self) -> str:
+        return f"check {self.name} is {self.verdict}: {self.finding}"
+
+
+class CheckRunner:
+    """A check's function, ready to be asked."""
+
+    def __init__(self, function: CheckFunction, subject: object, name: str | None = None) -> None:
+        self.name: str = name or getattr(function, "__name__", "") or type(function).__name__
+        self.looks = 0
+        self.error: BaseException | None = None
+        self._arguments = (subject,) if _takes_subject(function, self.name) else ()
+        self._function = function
+
+    def find(self) -> tuple[str, BaseException | None]:
+        """What is wrong, and the exception that said so; the empty text where nothing is."""
+        self.looks += 1
+        try:
+            answer = self._function(*self._arguments)
+        except (KeyboardInterrupt, Abandoned):
+            raise
+        except BaseException as error:
+            raised = error.with_traceback(strip_internal_frames(error))
+            return shorten(f"{error_name(error)}: {error_message(error)}", _LONGEST_FINDING), raised
+        return _finding(answer), None
+
+    def is_true(self) -> bool:
+        """Whether a condition holds; one that raises does not, and the exception is kept in ``error``."""
+        self.looks += 1
+        try:
+            return bool(self._function(*self._arguments))
+        except (KeyboardInterrupt, Abandoned):
+            raise
+        except BaseException as error:
+            self.error = error.with_traceback(strip_internal_frames(error))
+            return False
+
+
+def _finding(answer: object) -> str:
+    if answer is None or answer is True:
+        return ""
+    if isinstance(answer, Collection):
+        return (
+            shorten(answer if isinstance(answer, str) else safe_repr(answer), _LONGEST_FINDING)
+            if len(answer)
+            else ""
+        )
+    if answer is False or type(answer).__name__ in ("bool", "bool_"):
+        return "" if answer else "it returned False"
+    if inspect.iscoroutine(answer):
+        answer.close()
+    return f"it returned {safe_repr(answer)}; must return None, True, False or a list of problems"
+
+
+def _takes_subject(function: CheckFunction, name: str) -> bool:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return False
+    required = [
+        one for one in parameters if one.default is one.empty and one.kind in (*_POSITIONAL, one.KEYWORD_ONLY)
+    ]
+    if len(required) > 1 or any(one.kind is one.KEYWORD_ONLY for one in required):
+        wanted = ", ".join(one.name for one in required)
+        raise SettingError(f"checks: {name} wants the arguments ({wanted}); a check takes nothing or the target")
+    if inspect.iscoroutinefunction(function):
+        raise SettingError(f"checks: {name} is async def; a check is a sync function")
+    return bool(required)

@@ -1,0 +1,223 @@
+"""The fields of a scenario: their types, and the rules that hold between them."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Callable, Iterable, Mapping
+from typing import TYPE_CHECKING, Any, Final
+
+from pytest_nos_stress._internal.parsing import parse_options, split_names
+from pytest_nos_stress._internal.validation import (
+    InvalidValue,
+    OptionType,
+    count_from_one,
+    distinct_names,
+    finite_number,
+    one_of,
+)
+from pytest_nos_stress.errors import SettingError
+
+if TYPE_CHECKING:
+    from pytest_nos_stress._internal.validation import OptionType
+
+
+DEFAULT_AGENTS = ("StockAgent_A", "ForexAgent_B", "CryptoAgent_C", "ArbitrageAgent_D")
+DEFAULT_TASKS = ("buy", "sell", "hedge", "rebalance")
+ENGINES = ("threads", "asyncio", "virtual", "explore")
+FAILURE_MODES = ("lost_request", "lost_reply", "mixed")
+MOST_TASKS = 10_000
+MOST_AGENTS = 1_000_000
+
+
+def _agents(value: Any) -> tuple[str, ...]:
+    if isinstance(value, Mapping):
+        raise ValueError(value)
+    if hasattr(value, "__index__"):
+        count = count_from_one(value)
+        if count > MOST_AGENTS:
+            raise ValueError(value)
+        return tuple(f"Agent_{number}" for number in range(1, count + 1))
+    return distinct_names(value, "agent")
+
+
+def _tasks(value: Any) -> dict[str, float]:
+    """Tasks with their weights, in order."""
+    names = distinct_names(value, "task")
+    if len(names) > MOST_TASKS:
+        raise InvalidValue(f"{len(names)} tasks")
+    if not isinstance(value, Mapping):
+        return dict.fromkeys(names, 1.0)
+    weights = {name: finite_number(value[name]) for name in names}
+    for name, weight in weights.items():
+        if weight <= 0:
+            raise InvalidValue(f"the weight of {name!r} is {weight:g}, not above 0")
+    return weights
+
+
+def _missing_data(value: Any) -> Any:
+    from pytest_nos_stress.faults.catalogue import check_missing_data
+
+    return check_missing_data(value)
+
+
+def _faults(value: Any) -> Any:
+    from pytest_nos_stress.faults.catalogue import check_faults
+
+    return check_faults(value)
+
+
+def _fault_windows(value: Any) -> Any:
+    from pytest_nos_stress.faults.windows import windows_of
+
+    return windows_of(value)
+
+
+def _retries(value: Any) -> Any:
+    from pytest_nos_stress.faults.retries import check_retries
+
+    return check_retries(value)
+
+
+def _network(value: Any) -> Any:
+    from pytest_nos_stress.faults.network import Network
+
+    return Network.of(value)
+
+
+def _market(value: Any) -> Any:
+    from pytest_nos_stress.market.specification import check_market
+
+    return check_market(value)
+
+
+def parse_agents(text: Any) -> Any:
+    if not isinstance(text, (str, list, tuple)):
+        return text
+    names = split_names(text)
+    if len(names) == 1 and names[0].lstrip("+-").isdecimal():
+        return int(names[0])
+    return names
+
+
+def parse_tasks(text: Any) -> Any:
+    if isinstance(text, Mapping):
+        return text
+    whole = text if isinstance(text, str) else "".join(text)
+    if whole.strip().startswith("{"):  # what pytest makes of an inline table where it wants text
+        return ast.literal_eval(whole.strip())
+    names = split_names(text)
+    if not any("=" in name for name in names):
+        return names
+    pairs = [name.partition("=") for name in names]
+    if len({name for name, _, _ in pairs}) < len(pairs):
+        return [name for name, _, _ in pairs]
+    return {name.strip(): float(weight or 1) for name, _, weight in pairs}
+
+
+def parse_fault_windows(text: Any) -> Any:
+    from pytest_nos_stress.faults.windows import read_windows
+
+    return read_windows(text)
+
+
+def parse_network(text: Any) -> Any:
+    """Text, which the network itself reads, but for what pytest makes of an inline table."""
+    return parse_options(text) if isinstance(text, str) and text.strip().startswith("{") else text
+
+
+def parse_retries(text: Any) -> Any:
+    options = parse_options(text)
+    return int(options) if isinstance(options, str) else options
+
+
+AGENTS = OptionType("a count from 1 to 1000000, or a list of names that differ", _agents, parse_agents)
+TASKS = OptionType("a list of names that differ, or names with weights above 0", _tasks, parse_tasks)
+MISSING_DATA = OptionType(
+    "names of kinds with weights, such as {'stale': 3, 'gap': 1}", _missing_data, parse_options
+)
+FAULTS = OptionType(
+    "a broker's name, or names of faults with weights, such as {'lost_reply': 1}", _faults, parse_options
+)
+FAULT_WINDOWS = OptionType(
+    "a list of (from, to) in seconds or {'after': event, 'lasts': seconds}",
+    _fault_windows,
+    parse_fault_windows,
+)
+RETRIES = OptionType("a number from 0 up, or {'times': 3, 'backoff': 0.1, 'factor': 2}", _retries, parse_retries)
+NETWORK = OptionType("a profile's name or a mapping of parameters", _network, parse_network)
+MARKET = OptionType("the name of a model or event, or a mapping of parameters", _market, parse_options)
+ENGINE = OptionType("threads, asyncio or virtual", one_of(ENGINES))
+FAILURE_MODE = OptionType(" or ".join(FAILURE_MODES), one_of(FAILURE_MODES))
+OF_SCENARIO: Final = (
+    "agents",
+    "tasks",
+    "missing_data_prob",
+    "failure_prob",
+    "operations_per_agent",
+    "duration",
+    "ramp",
+    "warmup",
+    "min_delay",
+    "max_delay",
+    "failure_mode",
+    "missing_data",
+    "faults",
+    "fault_windows",
+    "retries",
+    "network",
+    "market",
+    "seed",
+    "engine",
+    "own_threads",
+    "operation_timeout",
+)
+"""The settings in whose place a scenario stands."""
+
+
+def refuse_beside_scenario(names: Iterable[str]) -> None:
+    """Raise ``SettingError`` for settings that a scenario given in the same place decides."""
+    for name in names:
+        raise SettingError(f"{name}: decided by the scenario given with it; give one or the other")
+
+
+def check_level(values: Mapping[str, Any], label: Callable[[str], str] = str) -> None:
+    """Raise ``SettingError`` where settings given in one place exclude each other."""
+    if values.get("scenario") is not None:
+        refuse_beside_scenario(label(name) for name in OF_SCENARIO if name in values)
+    if values.get("duration") is not None and "operations_per_agent" in values:
+        raise SettingError(
+            f"{label('duration')}={values['duration']:g} and "
+            f"{label('operations_per_agent')}={values['operations_per_agent']}: give one or the other"
+        )
+
+
+def check_together(values: Mapping[str, Any], label: Callable[[str], str] = str) -> None:
+    """Raise ``SettingError`` where settings that hold alone do not hold together, from wherever they are."""
+    from pytest_nos_stress.config.options import BY_NAME
+
+    shortest = values.get("min_delay", BY_NAME["min_delay"].default)
+    longest = values.get("max_delay", BY_NAME["max_delay"].default)
+    if shortest > longest:
+        raise SettingError(
+            f"{label('min_delay')}={shortest:g}: must not be above {label('max_delay')}={longest:g}"
+        )
+    if values.get("faults") is not None and values.get("failure_mode", "lost_request") != "lost_request":
+        raise SettingError(
+            f"{label('failure_mode')}={values['failure_mode']!r} and {label('faults')}: give one or the other"
+        )
+    if values.get("duration") is not None and values.get("engine") == "virtual" and longest < 1e-9:
+        raise SettingError(
+            f"{label('duration')}={values['duration']:g}: in virtual time only delays take time; must have "
+            f"{label('max_delay')} above 0, or a number of operations"
+        )
+    _check_phases(values, label)
+
+
+def _check_phases(values: Mapping[str, Any], label: Callable[[str], str]) -> None:
+    ramp, warmup, duration = (values.get(name) or 0.0 for name in ("ramp", "warmup", "duration"))
+    if not duration or ramp + warmup < duration:
+        return
+    given = " and ".join(f"{label(name)}={values[name]:g}" for name in ("ramp", "warmup") if values.get(name))
+    raise SettingError(
+        f"{given}: must end before {label('duration')}={duration:g} does, to leave something to judge"
+    )
