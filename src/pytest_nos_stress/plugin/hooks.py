@@ -238,7 +238,10 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
         for line in summary(session.runs, encoding=_encoding(terminalreporter)):
             terminalreporter.write_line(line)
         for text in session.nowhere_applicable():
-            line = f"threshold {escape_controls(text)}: applies to none of the runs; is there such an agent, task or phase?"
+            line = (
+                f"threshold {escape_controls(text)}: applies to none of the runs; "
+                "is there such an agent, task or phase?"
+            )
             terminalreporter.write_line(line, yellow=True)
         for line in session.workflow_commands():
             terminalreporter.write_line(line)

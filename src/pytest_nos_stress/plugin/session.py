@@ -146,8 +146,8 @@ class StressSession:
         if "scenario" in self.command_line and len(stress_tests) != 1 and not self.config.getoption("collectonly"):
             given = self.config.getoption(options.BY_NAME["scenario"].dest)
             self._refusal = (
-                f"--stress-scenario={escape_controls(given)}: repeats one stress test, but {len(stress_tests)} are "
-                "selected; name the test"
+                f"--stress-scenario={escape_controls(given)}: repeats one stress test, "
+                f"but {len(stress_tests)} are selected; name the test"
             )
             if not hasattr(self.config, "workerinput"):
                 raise pytest.UsageError(self._refusal)

@@ -3,8 +3,8 @@
 Guarantees: a number depends on (seed, symbol, purpose, index) only. Symbols share a common factor, whose numbers
 have keys of their own, so adding a symbol changes no other. Any number of threads may draw.
 
-Source: counter-based random numbers (Salmon et al. 2011), as in ``pytest_nos_stress.scenario.schedule``; normal ones by Box and
-Muller (1958), from NumPy's raw stream, which stays the same for good.
+Source: counter-based random numbers (Salmon et al. 2011), as in ``pytest_nos_stress.scenario.schedule``; normal
+ones by Box and Muller (1958), from NumPy's raw stream, which stays the same for good.
 """
 
 from __future__ import annotations
