@@ -18,6 +18,16 @@ from hypothesis import strategies as st
 from pytest_nos_stress import MultiAgentSimulator, Operation, Scenario, StressResult
 from pytest_nos_stress.results.measurements import Counts, Measurements
 from pytest_nos_stress.results.records import Batch, Records
+from pytest_nos_stress.results.statistics_types import (
+    DurationFigures,
+    ErrorTypeStatistics,
+    HarnessStatistics,
+    MemoryFigures,
+    PhaseStatistics,
+    Statistics,
+    TaskStatistics,
+    ThresholdStatistics,
+)
 from pytest_nos_stress.results.stats import aggregate, fairness, iso_utc, summarise_durations
 from pytest_nos_stress.run.target import bind
 
@@ -224,6 +234,22 @@ def test_the_statistics_are_json_that_any_program_reads(result: StressResult) ->
     assert json.loads(text, parse_constant=no_constant) == result.stats
 
 
+def test_the_statistics_have_the_keys_of_their_types(result: StressResult) -> None:
+    stats = result.stats
+    assert set(stats) == keys(Statistics)
+    assert set(stats["phases"][0]) == keys(PhaseStatistics)
+    assert set(stats["tasks"]["buy"]) == keys(TaskStatistics)
+    assert set(stats["latency"]) == keys(DurationFigures)
+    assert set(stats["memory"]) == keys(MemoryFigures)
+    assert set(stats["harness"]) == keys(HarnessStatistics)
+    assert set(stats["error_types"][0]) == keys(ErrorTypeStatistics)
+    assert set(stats["thresholds"][0]) == keys(ThresholdStatistics)
+
+
+def keys(typed_dict: Any) -> set[str]:
+    return set(typed_dict.__annotations__)
+
+
 def percentile(samples: list[float], percent: float) -> float:
     """By hand: linear interpolation between the two nearest samples."""
     ordered = sorted(samples)
@@ -257,13 +283,13 @@ def test_the_other_aggregations_are_those_of_the_standard_library(samples: list[
 @given(NANOSECONDS)
 def test_a_summary_says_the_same_as_each_aggregation(samples: list[int]) -> None:
     column = np.array(samples, np.uint32 if max(samples) < 2**32 else np.uint64)
-    summary = summarise_durations(column)
+    summary = dict(summarise_durations(column))
     assert summary.pop("count") == len(samples)
     assert summary == {name: pytest.approx(aggregate(column, name)) for name in summary}
 
 
 def test_a_summary_of_nothing_has_no_figures() -> None:
-    summary = summarise_durations(np.array([], np.uint32))
+    summary = dict(summarise_durations(np.array([], np.uint32)))
     assert summary.pop("count") == 0
     assert set(summary.values()) == {None}
 

@@ -9,13 +9,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from pytest_nos_stress.scenario.phases import STEADY
 
 from .measurements import Counts, Measurements, Selection
 from .metrics import COUNTS, DURATIONS, FAIRNESS, MEMORY, RATES, THROUGHPUT
 from .run_metrics import RunMetrics
+from .statistics_types import ThresholdStatistics
 from .stats import aggregate, fairness
 from .thresholds import Threshold, parse
 
@@ -56,7 +57,7 @@ class Verdict(NamedTuple):
     def passes(self) -> bool:
         return self.verdict in (HELD, NOT_APPLICABLE)
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> ThresholdStatistics:
         """As JSON types."""
         return {
             "threshold": self.threshold.text,

@@ -17,6 +17,7 @@ from pytest_nos_stress.faults.mix import FaultMix
 
 from .metrics import DURATIONS
 from .records import Column, Rows, SomeRows
+from .statistics_types import OutcomeStatistics
 
 FAULTS: Final = ("on", "off")
 """Whether planned faults took place, as thresholds name it."""
@@ -36,7 +37,7 @@ class Counts(NamedTuple):
     def rate(self, count: int) -> float | None:
         return count / self.total if self.total else None
 
-    def as_dict(self) -> dict[str, int]:
+    def as_dict(self) -> OutcomeStatistics:
         """The four counts under the seed document's keys."""
         return {
             "total_operations": self.total,

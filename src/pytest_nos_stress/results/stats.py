@@ -8,7 +8,7 @@ between 0 and 1. Percentiles are exact: linear interpolation between the two nea
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import Any, Final
+from typing import Final, cast
 
 import numpy as np
 
@@ -16,9 +16,9 @@ from pytest_nos_stress.scenario.phases import Phase
 
 from .measurements import Measurements
 from .records import Column
+from .statistics_types import DurationFigures, PhaseStatistics, RecordStatistics, TaskStatistics
 
 SCHEMA_VERSION: Final = 1
-_PERCENTILES: Final = (50, 90, 95, 99, 99.9)
 
 
 def aggregate(samples: Column, aggregation: str) -> float:
@@ -26,13 +26,14 @@ def aggregate(samples: Column, aggregation: str) -> float:
     return _aggregate_ordered(np.sort(samples), aggregation)
 
 
-def summarise_durations(samples: Column) -> dict[str, float | int | None]:
+def summarise_durations(samples: Column) -> DurationFigures:
     """The figures of a latency or a response time, in seconds; None where there is no sample."""
-    names = ("min", "mean", "med", "max", "stddev", *(f"p{one:g}" for one in _PERCENTILES))
-    if not samples.size:
-        return {"count": 0, **dict.fromkeys(names)}
     ordered = np.sort(samples)
-    return {"count": int(samples.size), **{name: _aggregate_ordered(ordered, name) for name in names}}
+    figures: dict[str, float | None] = {"count": int(samples.size)}
+    for name in DurationFigures.__annotations__:
+        if name != "count":
+            figures[name] = _aggregate_ordered(ordered, name) if samples.size else None
+    return cast(DurationFigures, figures)
 
 
 def _aggregate_ordered(ordered: Column, aggregation: str) -> float:
@@ -69,7 +70,7 @@ def fairness(successes: Column) -> float | None:
     return float(shares.sum()) ** 2 / squares if squares else None
 
 
-def compute(measured: Measurements, wall_offset_ns: int) -> dict[str, Any]:
+def compute(measured: Measurements, wall_offset_ns: int) -> RecordStatistics:
     """The statistics that come from records alone."""
     everything = measured.counts()
     start = measured.started_ns + wall_offset_ns
@@ -95,11 +96,13 @@ def compute(measured: Measurements, wall_offset_ns: int) -> dict[str, Any]:
     }
 
 
-def of_phase(phase: Phase, measured: Measurements) -> dict[str, Any]:
+def of_phase(phase: Phase, measured: Measurements) -> PhaseStatistics:
     """The statistics of one phase of a run."""
     counts = measured.counts()
     return {
-        **phase._asdict(),
+        "name": phase.name,
+        "start": phase.start,
+        "end": phase.end,
         **counts.as_dict(),
         "errors": counts.errors,
         "throughput": counts.total / measured.elapsed if measured.elapsed else 0.0,
@@ -108,7 +111,7 @@ def of_phase(phase: Phase, measured: Measurements) -> dict[str, Any]:
     }
 
 
-def _task_statistics(measured: Measurements, task: str) -> dict[str, Any]:
+def _task_statistics(measured: Measurements, task: str) -> TaskStatistics:
     counts = measured.counts(task=task)
     return {
         **counts.as_dict(),
