@@ -74,8 +74,8 @@ def test_every_agent_performs_in_one_thread_of_its_own() -> None:
     engine.run(actors, watch_nothing)
     assert [actor.performed for actor in actors] == [3] * 10
     assert all(len(actor.threads) == 1 for actor in actors)
-    assert engine.lost == []
-    assert engine.unfinished == []
+    assert engine.crashed == []
+    assert engine.still_running == []
 
 
 def test_agents_are_in_their_threads_at_the_same_time() -> None:
@@ -120,8 +120,8 @@ def test_an_exception_that_leaves_an_agent_is_kept_whatever_it_is(error: BaseExc
     else:
         broken = Actor("broken", leave=fail(error))
     engine.run([broken, other], watch_nothing)
-    assert [(one.agent, one.error) for one in engine.lost] == [("broken", error)]
-    assert engine.unfinished == []
+    assert [(one.agent, one.error) for one in engine.crashed] == [("broken", error)]
+    assert engine.still_running == []
 
 
 def test_an_agent_that_cannot_enter_lets_nobody_perform() -> None:
@@ -142,7 +142,7 @@ def test_stop_ends_pauses_and_sleeps_and_lets_no_operation_begin() -> None:
     timer.join()
     assert time.monotonic() - started < HANG
     assert [actor.performed for actor in actors] == [0, 0, 0, 1]
-    assert engine.unfinished == []
+    assert engine.still_running == []
 
 
 def test_stop_can_be_called_from_any_thread_any_number_of_times_also_before_the_start() -> None:
@@ -194,8 +194,8 @@ def test_an_agent_that_does_not_end_is_named_with_its_stack_and_its_thread_is_a_
     assert [thread.daemon for thread in stuck] == [True]
     release.set()
     stuck[0].join(HANG)
-    assert [one.agent for one in engine.unfinished] == ["stuck"]
-    assert "in does_not_end" in engine.unfinished[0].stack
+    assert [one.agent for one in engine.still_running] == ["stuck"]
+    assert "in does_not_end" in engine.still_running[0].stack
     assert took < HANG
 
 

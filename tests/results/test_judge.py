@@ -6,7 +6,6 @@ import math
 import operator
 from collections.abc import Callable
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -275,8 +274,7 @@ def degrading(tmp_path_factory: pytest.TempPathFactory) -> StressResult:
 
 def judged(result: StressResult, expression: str) -> Verdict:
     """What a threshold says of the operations of a run that has ended."""
-    vitals: Any = SimpleNamespace(samples=ResourceSamples())
-    return evaluate_threshold(parse(expression), RunMetrics(result.measured, result.scenario, vitals))
+    return evaluate_threshold(parse(expression), RunMetrics(result.measured, result.scenario, ResourceSamples()))
 
 
 def test_an_outage_in_the_last_tenth_fails_a_gate_over_windows_that_the_average_passes(tmp_path: Path) -> None:

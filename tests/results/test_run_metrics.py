@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -44,8 +42,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> StressResult:
 
 def evidence(result: StressResult, looks: list[tuple[float, int]] = LOOKS) -> RunMetrics:
     seconds, memory = (np.array([look[at] for look in looks]) for at in range(2))
-    vitals: Any = SimpleNamespace(samples=ResourceSamples(seconds, memory.astype(np.int64)))
-    return RunMetrics(result.measured, result.scenario, vitals)
+    return RunMetrics(result.measured, result.scenario, ResourceSamples(seconds, memory.astype(np.int64)))
 
 
 def judged(result: StressResult, expression: str, looks: list[tuple[float, int]] = LOOKS) -> Verdict:

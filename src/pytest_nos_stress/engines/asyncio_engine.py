@@ -23,7 +23,7 @@ from typing import Any, Final
 from pytest_nos_stress._internal.tracebacks import stack_of, stack_of_awaiting
 from pytest_nos_stress.errors import Abandoned
 
-from .base import A, After, AsyncAgent, DeadlockReport, EngineAgent, LostAgent, Unfinished
+from .base import A, After, AsyncAgent, CrashedAgent, DeadlockReport, EngineAgent, StuckAgent
 
 _WATCH_INTERVAL: Final = 0.1
 _GRACE: Final = 1.3
@@ -75,17 +75,17 @@ class AsyncioEngine:
 
     def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self.clock = LoopClock()
-        self.lost: list[LostAgent] = []
-        self.unfinished: list[Unfinished] = []
-        self.overdue: list[Unfinished] = []
-        self.cut_short: list[Unfinished] = []
+        self.crashed: list[CrashedAgent] = []
+        self.still_running: list[StuckAgent] = []
+        self.timed_out: list[StuckAgent] = []
+        self.cancelled: list[StuckAgent] = []
         self.deadlock: DeadlockReport | None = None
         self.sequence: list[int] | None = None
         self._loop = loop
         self._loop_thread: int | None = None
         self._stopping = False
         self._has_begun = False
-        self._cancelled = False
+        self._is_cancelling = False
         self._ended = threading.Event()
         self._tasks: dict[asyncio.Task[None], AsyncAgent] = {}
         self._awaited = 0
@@ -140,11 +140,11 @@ class AsyncioEngine:
                 await self._meet()
                 await self._perform(agent)
         except asyncio.CancelledError as error:
-            if not self._cancelled:
-                self.lost.append(LostAgent(agent.name, error))
+            if not self._is_cancelling:
+                self.crashed.append(CrashedAgent(agent.name, error))
                 self.stop()
         except BaseException as error:
-            self.lost.append(LostAgent(agent.name, error))
+            self.crashed.append(CrashedAgent(agent.name, error))
             self.stop()
 
     async def _perform(self, agent: AsyncAgent) -> None:
@@ -184,7 +184,7 @@ class AsyncioEngine:
         try:
             value = await answer
         except BaseException as error:
-            if self._cancelled and isinstance(error, asyncio.CancelledError):
+            if self._is_cancelling and isinstance(error, asyncio.CancelledError):
                 error = Abandoned("the run has ended")
             return _next(operations.throw, error)
         return _next(operations.send, value)
@@ -222,17 +222,17 @@ class AsyncioEngine:
         self._gate.set()
 
     def _cancel_all(self) -> None:
-        self._cancelled = True
+        self._is_cancelling = True
         for task, agent in list(self._tasks.items()):
             if agent.busy_since() is not None:
-                self.cut_short.append(Unfinished(agent.name, stack_of_awaiting(task.get_coro())))
+                self.cancelled.append(StuckAgent(agent.name, stack_of_awaiting(task.get_coro())))
             task.cancel()
 
-    def _name_unfinished(self, named: threading.Event) -> None:
+    def _name_still_running(self, named: threading.Event) -> None:
         for task, agent in list(self._tasks.items()):
-            self.unfinished.append(Unfinished(agent.name, stack_of_awaiting(task.get_coro())))
-        names = {one.agent for one in self.unfinished}
-        self.cut_short = [one for one in self.cut_short if one.agent not in names]
+            self.still_running.append(StuckAgent(agent.name, stack_of_awaiting(task.get_coro())))
+        names = {one.agent for one in self.still_running}
+        self.cancelled = [one for one in self.cancelled if one.agent not in names]
         named.set()
 
     # In the thread of the run.
@@ -245,9 +245,9 @@ class AsyncioEngine:
         if self._ended.wait(_GRACE_OF_CANCELLED):
             return
         named = threading.Event()
-        loop.call_soon_threadsafe(self._name_unfinished, named)
+        loop.call_soon_threadsafe(self._name_still_running, named)
         if not named.wait(_WATCH_INTERVAL):
-            self.unfinished.append(Unfinished(self._who_blocks(), stack_of(self._loop_thread)))
+            self.still_running.append(StuckAgent(self._who_blocks(), stack_of(self._loop_thread)))
 
     def _who_blocks(self) -> str:
         return next((agent.name for agent in self._tasks.values() if agent.busy_since() is not None), "no agent")

@@ -58,24 +58,27 @@ class AsyncAgent(EngineAgent, Protocol):
         """As ``session``, entered and left on the event loop."""
 
 
-class LostAgent(NamedTuple):
-    """An agent that ended with an exception of its own, which is not that of an operation."""
+class CrashedAgent(NamedTuple):
+    """An agent that ended with an exception that no operation raised."""
 
     agent: str
     error: BaseException
 
 
-class Unfinished(NamedTuple):
-    """An agent that did not end when it was asked to, and where it is."""
+class StuckAgent(NamedTuple):
+    """An agent whose operation did not end by itself, and the stack of that operation."""
 
     agent: str
     stack: str
 
 
 class DeadlockReport(NamedTuple):
-    """No agent can go on: who waits for whom, a block of lines for each agent."""
+    """The agents of a run in which no agent can continue."""
 
     waiting: list[str]
+    """For each agent a block of lines: what it waits for, who holds it, and where the agent is."""
+    elapsed: float
+    """Seconds of the engine's time from the start of the run to the deadlock."""
 
 
 A = TypeVar("A", bound=EngineAgent)
@@ -86,11 +89,11 @@ After = Callable[[EngineAgent], None]
 class Engine(Protocol):
     """What runs agents."""
 
-    lost: list[LostAgent]
-    unfinished: list[Unfinished]
-    overdue: list[Unfinished]
+    crashed: list[CrashedAgent]
+    still_running: list[StuckAgent]
+    timed_out: list[StuckAgent]
     """Agents whose operation was ended because it waited for longer than an operation may take."""
-    cut_short: list[Unfinished]
+    cancelled: list[StuckAgent]
     """Agents whose operation was ended when the run was stopped, because it did not end by itself."""
     deadlock: DeadlockReport | None
     sequence: list[int] | None

@@ -16,7 +16,7 @@ from typing import Final
 from pytest_nos_stress._internal.tracebacks import stack_of
 from pytest_nos_stress.errors import SettingError
 
-from .base import A, After, DeadlockReport, EngineAgent, LostAgent, Unfinished
+from .base import A, After, CrashedAgent, DeadlockReport, EngineAgent, StuckAgent
 from .safepoint import Safepoint
 
 _WATCH_INTERVAL: Final = 0.1
@@ -76,10 +76,10 @@ class ThreadsEngine:
         self._after: After | None = None
         self._safepoint = Safepoint(1)
         self.clock = RealClock(self._stopped)
-        self.lost: list[LostAgent] = []
-        self.unfinished: list[Unfinished] = []
-        self.overdue: list[Unfinished] = []
-        self.cut_short: list[Unfinished] = []
+        self.crashed: list[CrashedAgent] = []
+        self.still_running: list[StuckAgent] = []
+        self.timed_out: list[StuckAgent] = []
+        self.cancelled: list[StuckAgent] = []
         self.deadlock: DeadlockReport | None = None
         self.sequence: list[int] | None = None
 
@@ -129,7 +129,7 @@ class ThreadsEngine:
                 else:
                     self._perform_between_rests(agent, functools.partial(self._after, agent))
         except BaseException as error:
-            self.lost.append(LostAgent(agent.name, error))
+            self.crashed.append(CrashedAgent(agent.name, error))
             self.stop()
         finally:
             self._leave()
@@ -202,4 +202,4 @@ class ThreadsEngine:
             thread.join(max(0.0, deadline - time.monotonic()))
         for thread, agent in self._threads.items():
             if thread.is_alive():
-                self.unfinished.append(Unfinished(agent.name, stack_of(thread.ident)))
+                self.still_running.append(StuckAgent(agent.name, stack_of(thread.ident)))

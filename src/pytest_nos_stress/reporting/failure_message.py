@@ -12,10 +12,11 @@ from pytest_nos_stress._internal.text import (
     escape_keep_newlines,
     table,
 )
+from pytest_nos_stress.engines.base import DeadlockReport
 from pytest_nos_stress.results.check_verdict import CheckVerdict
+from pytest_nos_stress.results.hang_report import HangReport
 from pytest_nos_stress.results.judge import BROKEN, Verdict
 from pytest_nos_stress.results.metrics import TIMED
-from pytest_nos_stress.run.execution import RunExecution
 from pytest_nos_stress.scenario.phases import STEADY
 
 _MOST_ERROR_TYPES = 5
@@ -75,12 +76,12 @@ def _of_proxies(stats: dict[str, Any]) -> list[str]:
     ]
 
 
-def hung_message(performance: RunExecution) -> str:
-    """Who hangs where."""
-    timeout = f"operation_timeout={performance.scenario.operation_timeout:g} s"
+def hung_message(hang: HangReport) -> str:
+    """Name the agents that hang, and show where."""
+    timeout = f"operation_timeout={hang.timeout:g} s"
     hanging = [
-        *(f"agent {agent}, {doing}" for agent, doing in performance.hung.items()),
-        *(f"agent {one.agent}" for one in performance.engine.overdue),
+        *(f"agent {agent}, {activity}" for agent, activity in hang.activities.items()),
+        *(f"agent {stuck.agent}" for stuck in hang.timed_out),
     ]
     others = f" and {len(hanging) - 1} more" if len(hanging) > 1 else ""
     parts = [
@@ -88,28 +89,24 @@ def hung_message(performance: RunExecution) -> str:
         if hanging
         else f"hung: an operation ended after {timeout}"
     ]
-    for agent, doing in performance.hung.items():
-        parts.append(f"  agent {escape_controls(agent)}, {escape_controls(doing)}")
-    engine = performance.engine
+    for agent, activity in hang.activities.items():
+        parts.append(f"  agent {escape_controls(agent)}, {escape_controls(activity)}")
     for how, agents in (
-        ("waited at", engine.overdue),
-        ("was at", engine.cut_short),
-        ("goes on at", engine.unfinished),
+        ("waited at", hang.timed_out),
+        ("was at", hang.cancelled),
+        ("goes on at", hang.still_running),
     ):
-        for one in agents:
-            parts.append(f"  agent {escape_controls(one.agent)} {how}")
-            parts += [f"    {line}" for line in escape_keep_newlines(one.stack).splitlines()]
+        for stuck in agents:
+            parts.append(f"  agent {escape_controls(stuck.agent)} {how}")
+            parts += [f"    {line}" for line in escape_keep_newlines(stuck.stack).splitlines()]
     return "\n".join(parts)
 
 
-def deadlock_message(performance: RunExecution) -> str:
-    """Who waits for whom, and where."""
-    deadlock, clock = performance.engine.deadlock, performance.clock
-    waiting = deadlock.waiting if deadlock else []
-    heading = f"deadlock after {(clock.now_ns() - clock.started_ns) / 1e9:g} s of virtual time: no agent can go on"
-    return "\n".join(
-        [heading, *(f"  {line}" for one in waiting for line in escape_keep_newlines(one).rstrip().splitlines())]
-    )
+def deadlock_message(deadlock: DeadlockReport) -> str:
+    """Show what each agent waits for, and where."""
+    heading = f"deadlock after {deadlock.elapsed:g} s of virtual time: no agent can go on"
+    lines = [line for block in deadlock.waiting for line in escape_keep_newlines(block).rstrip().splitlines()]
+    return "\n".join([heading, *(f"  {line}" for line in lines)])
 
 
 def checks_message(broken: Sequence[CheckVerdict], stats: dict[str, Any]) -> str:

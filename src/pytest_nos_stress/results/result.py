@@ -72,7 +72,7 @@ class StressResult:
         fault_spans: Sequence[tuple[float, float]] = (),
     ) -> None:
         self.stats = stats
-        self.scenario = scenario
+        self.scenario: Scenario = scenario
         self.output_dir = output_dir
         self.files = tuple(files)
         self.verdicts = tuple(verdicts)
@@ -84,7 +84,7 @@ class StressResult:
         """The parts of the run: ``name`` (ramp, warmup, steady), ``start`` and ``end`` in seconds."""
         self.fault_spans = tuple(fault_spans)
         """When fault windows were open, from and to in seconds since the start."""
-        self.vitals = ResourceSamples() if scenario.engine == "virtual" else evidence.vitals.samples
+        self.vitals = ResourceSamples() if scenario.engine == "virtual" else evidence.resources
         """What was seen of the process while the run went on; nothing in virtual time."""
         self.latency = Durations(measured, "latency")
         self.response_time = Durations(measured, "response_time")

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pytest_nos_stress.run.process_monitor import ProcessMonitor
 from pytest_nos_stress.scenario.phases import STEADY, Phase, phases_of
 from pytest_nos_stress.scenario.scenario import Scenario
 
 from .measurements import Measurements
+from .resources import ResourceSamples
 
 if TYPE_CHECKING:
     from pytest_nos_stress.results.baselines.gate import Comparison
@@ -27,13 +27,13 @@ class RunMetrics:
         self,
         measured: Measurements,
         scenario: Scenario,
-        vitals: ProcessMonitor,
+        resources: ResourceSamples,
         comparison: Comparison | None = None,
     ) -> None:
         self.measured = measured
         self.phases = phases_of(scenario, measured.elapsed)
         self.comparison = comparison
-        self.vitals = vitals
+        self.resources = resources
         self._parts: dict[str, Measurements] = {}
         if len(self.phases) == 1 and self.phases[0].name == STEADY:
             self._parts[STEADY] = measured
@@ -51,7 +51,7 @@ class RunMetrics:
     def memory(self, aggregation: str, part: Measurements) -> tuple[float | None, int]:
         """Bytes of ``growth`` or ``peak`` in the time of these measurements, and of how many samples."""
         start, end = ((one - self.measured.started_ns) / 1e9 for one in (part.started_ns, part.ended_ns))
-        seconds, memory, *_ = self.vitals.samples
+        seconds, memory, *_ = self.resources
         first = max(0, int(np.searchsorted(seconds, start, side="right")) - 1)
         past = int(np.searchsorted(seconds, end, side="right"))
         if part.ended_ns >= self.measured.ended_ns:

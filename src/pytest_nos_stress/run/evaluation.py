@@ -34,7 +34,7 @@ def evaluate_run(
 ) -> tuple[StressResult, BaseException | None]:
     """Judge a performance and write its files: the result, and what is to be raised, if anything."""
     measured = performance.measured()
-    evidence = RunMetrics(measured, performance.scenario, performance.vitals)
+    evidence = RunMetrics(measured, performance.scenario, performance.process_monitor.samples)
     evidence.comparison = baselines.comparison(evidence, performance.scenario)
     verdicts = _with_abort(judge.evaluate_thresholds(thresholds, evidence), performance)
     checked = performance.checks.verdicts(judged=performance.has_performed_everything)
@@ -110,7 +110,7 @@ def _statistics(
         "phases": [statistics.of_phase(one, evidence.of(one)) for one in evidence.phases],
         "memory": _memory(evidence, performance.scenario.engine),
         "harness": bottleneck.detect_bottleneck(
-            performance.vitals,
+            performance.process_monitor,
             measured,
             engine=performance.scenario.engine,
             waited_ns=performance.recorder.waited_ns,
@@ -142,7 +142,7 @@ def _memory(evidence: RunMetrics, engine: str) -> dict[str, int] | None:
     """
     if engine == "virtual":
         return None
-    memory = evidence.vitals.samples.memory
+    memory = evidence.resources.memory
     start, end = int(memory[0]), int(memory[-1])
     return {"start": start, "end": end, "growth": end - start, "peak": int(memory.max())}
 
@@ -173,14 +173,14 @@ def _problems(performance: RunExecution, measured: Measurements) -> list[str]:
     """Why the run must not pass, whatever its thresholds say."""
     problems = [
         f"agent {escape_controls(lost.agent)} was lost: {failure_message.describe(lost.error)}"
-        for lost in performance.lost
+        for lost in performance.crashed
     ]
     if performance.recorder.failure is not None:
         problems.append(f"the recorder was lost: {failure_message.describe(performance.recorder.failure)}")
     if performance.status == HUNG:
-        problems.append(failure_message.hung_message(performance))
-    elif performance.status == DEADLOCKED:
-        problems.append(failure_message.deadlock_message(performance))
+        problems.append(failure_message.hung_message(performance.hang_report))
+    elif performance.status == DEADLOCKED and performance.engine.deadlock is not None:
+        problems.append(failure_message.deadlock_message(performance.engine.deadlock))
     elif not performance.records.total and not problems:
         problems.append("no operation was performed")
     elif performance.status == COMPLETED and not problems:
@@ -227,8 +227,8 @@ def _ending(
     if problems:
         kind = Deadlock if performance.status == DEADLOCKED else RunFailed
         failed = kind("\n".join(problems), result)
-        if performance.lost:
-            error = performance.lost[0].error
+        if performance.crashed:
+            error = performance.crashed[0].error
             failed.__cause__ = error.with_traceback(strip_internal_frames(error))
         return failed
     if not gate:

@@ -14,12 +14,13 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_nos_stress import engines
 from pytest_nos_stress._internal.outcome import FAILED, MISSING
-from pytest_nos_stress.engines.base import EngineAgent, LostAgent
+from pytest_nos_stress.engines.base import CrashedAgent, EngineAgent
 from pytest_nos_stress.faults import catalogue
 from pytest_nos_stress.faults.client_faults import connected
 from pytest_nos_stress.faults.clients import interceptor_of
 from pytest_nos_stress.faults.suspension import suspended
 from pytest_nos_stress.reporting.files.log import OperationLog
+from pytest_nos_stress.results.hang_report import HangReport
 from pytest_nos_stress.results.measurements import Measurements
 from pytest_nos_stress.results.records import Records
 from pytest_nos_stress.results.run_metrics import RunMetrics
@@ -71,7 +72,7 @@ class RunExecution:
         )
         self.clock = self.engine.clock
         self.records = Records(scenario.agent_names, tasks, scenario.kinds, self.clock.wall_offset_ns)
-        self.vitals = ProcessMonitor(self.clock, self.records)
+        self.process_monitor = ProcessMonitor(self.clock, self.records)
         one_at_a_time = self.engine.sequence is not None
         self._abort = AbortMonitor(thresholds, scenario, self._evidence_so_far)
         collector = Collector(self.clock, self.engine.sequence, scenario.kinds)
@@ -107,7 +108,7 @@ class RunExecution:
             self._every = self._every or _LOOKS_IN_VIRTUAL_TIME
         self.has_performed_everything = False
         """Whether the agents came to the end of their plans, so that every check can be judged."""
-        self.lost: list[LostAgent] = []
+        self.crashed: list[CrashedAgent] = []
         self.checked_ns = 0
         """How long all agents were held for a look at the checks."""
 
@@ -126,7 +127,7 @@ class RunExecution:
         self.log.attach(self.records, self.clock.wall_offset_ns)
         try:
             with (
-                self.vitals.observed() as look_at_process,
+                self.process_monitor.observed() as look_at_process,
                 self.recorder.recording(self.agents, self._at_each_turn(look_at_process)),
                 connected(self._wires, self.world),
                 self._behind_proxies(),
@@ -137,16 +138,16 @@ class RunExecution:
         finally:
             if not self.recorder.is_at_work:
                 self.log.close()
-        self.lost = [one for one in self.engine.lost if not self.world.ends_with(one.error)]
+        self.crashed = [one for one in self.engine.crashed if not self.world.ends_with(one.error)]
         if self.world.ended_by is not None:
             self.status = STOPPED
         elif self.aborted is not None and self.status == COMPLETED:
             self.status = ABORTED
         if self.engine.deadlock is not None:
             self.status = DEADLOCKED
-        elif self.hung or self.engine.overdue or self._took_too_long():
+        elif self.hung or self.engine.timed_out or self._took_too_long():
             self.status = HUNG
-        elif self.status == COMPLETED and not self.lost:
+        elif self.status == COMPLETED and not self.crashed:
             self.has_performed_everything = True
             self._look_at_checks_after_the_run()
 
@@ -183,6 +184,17 @@ class RunExecution:
         if self._proxies and uses_proxies and not self._used_proxies:
             return "stress_proxy: nothing was sent through it in the run, so nothing met its faults or network"
         return ""
+
+    @property
+    def hang_report(self) -> HangReport:
+        """The agents that hang, as far as is known by now."""
+        return HangReport(
+            self.scenario.operation_timeout,
+            self.hung,
+            self.engine.timed_out,
+            self.engine.cancelled,
+            self.engine.still_running,
+        )
 
     @property
     def retries(self) -> int:
@@ -238,7 +250,7 @@ class RunExecution:
 
     def _evidence_so_far(self) -> RunMetrics:
         """Up to now, and not to the last operation's end: a target that stands still shows in that."""
-        return RunMetrics(self.measured(self.clock.now_ns()), self.scenario, self.vitals)
+        return RunMetrics(self.measured(self.clock.now_ns()), self.scenario, self.process_monitor.samples)
 
     def _at_each_turn(self, look_at_process: Callable[[float], None]) -> Callable[[float], None]:
         """What the recorder does after each turn, when its records are up to date."""

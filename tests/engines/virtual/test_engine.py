@@ -1359,8 +1359,8 @@ def test_an_exception_that_leaves_an_agent_is_kept_whatever_it_is(
 ) -> None:
     engine = VirtualEngine(own_threads=own_threads)
     engine.run([Actor("broken", fails={where: error}), Actor("other")], watch_nothing)
-    assert [(one.agent, one.error) for one in engine.lost] == [("broken", error)]
-    assert engine.unfinished == []
+    assert [(one.agent, one.error) for one in engine.crashed] == [("broken", error)]
+    assert engine.still_running == []
 
 
 @each_way

@@ -29,7 +29,7 @@ from heapq import heappop, heappush
 from typing import Any, Final
 
 from pytest_nos_stress._internal.tracebacks import stack_of
-from pytest_nos_stress.engines.base import A, After, DeadlockReport, EngineAgent, LostAgent, Unfinished
+from pytest_nos_stress.engines.base import A, After, CrashedAgent, DeadlockReport, EngineAgent, StuckAgent
 from pytest_nos_stress.errors import Abandoned, SettingError
 
 from . import foreign_threads, locks
@@ -52,10 +52,10 @@ class VirtualEngine:
 
     def __init__(self, *, own_threads: bool = True, patience: float = 30.0) -> None:
         self.clock = VirtualClock()
-        self.lost: list[LostAgent] = []
-        self.unfinished: list[Unfinished] = []
-        self.overdue: list[Unfinished] = []
-        self.cut_short: list[Unfinished] = []
+        self.crashed: list[CrashedAgent] = []
+        self.still_running: list[StuckAgent] = []
+        self.timed_out: list[StuckAgent] = []
+        self.cancelled: list[StuckAgent] = []
         self.deadlock: DeadlockReport | None = None
         self.sequence: list[int] | None = []
         self.stopping = False
@@ -154,7 +154,7 @@ class VirtualEngine:
         lasts = self.clock.now[0] - actor.began
         if self.stopping or (lasts <= self._patience * 1e9 and actor.waits_at_once < _MOST_WAITS_AT_ONCE):
             return
-        self.overdue.append(Unfinished(actor.agent.name, stack_of(_thread.get_ident())))
+        self.timed_out.append(StuckAgent(actor.agent.name, stack_of(_thread.get_ident())))
         self.stop()
         raise Abandoned(f"the operation still waits after {lasts / 1e9:g} s of virtual time")
 
@@ -198,7 +198,8 @@ class VirtualEngine:
         self._await_others(self._patience)
         self.awaits_others = False
         if not self._woken and not self.stopping:
-            self.deadlock = DeadlockReport([describe(actor) for actor in self._actors if not actor.ended])
+            waiting = [describe(actor) for actor in self._actors if not actor.ended]
+            self.deadlock = DeadlockReport(waiting, (self.clock.now[0] - self.clock.started_ns) / 1e9)
             self.stop()
 
     def _others_answer(self) -> bool:
@@ -248,7 +249,7 @@ class VirtualEngine:
                     actor.life.close()
         except BaseException as error:
             if not isinstance(error, Abandoned):
-                self.lost.append(LostAgent(actor.agent.name, error))
+                self.crashed.append(CrashedAgent(actor.agent.name, error))
             self.stop()
             with contextlib.suppress(BaseException):
                 actor.life.close()
@@ -391,7 +392,7 @@ class VirtualEngine:
             if actor.worker is None:
                 continue
             if actor is busy:
-                self.unfinished.append(Unfinished(actor.agent.name, stack_of(actor.worker.thread.ident)))
+                self.still_running.append(StuckAgent(actor.agent.name, stack_of(actor.worker.thread.ident)))
             elif not actor.ended:
                 _release(actor.worker.baton)
         self._release_spare_threads()
