@@ -63,7 +63,7 @@ def run_simpy(agents: int, operations: int, delays: str) -> None:
             performed.append(environment.now)
 
     for name in scenario.agent_names:
-        pauses = AgentSchedule(scenario, name).block(0, operations).pauses
+        pauses = AgentSchedule(scenario, name).block(0, operations).think_times
         environment.process(process([0.0] * operations if pauses is None else pauses.tolist()))
     environment.run()
     assert len(performed) == agents * operations

@@ -42,10 +42,10 @@ class Size(NamedTuple):
     def _of_drawn(cls, scenario: Scenario) -> Size:
         blocks = [block for agent in scenario.agent_names for block in AgentSchedule(scenario, agent).blocks()]
         return cls(
-            sum(block.codes.size for block in blocks),
+            sum(block.operation_codes.size for block in blocks),
             len(blocks),
-            sum(int((block.codes % scenario.kinds.width != 0).sum()) for block in blocks),
-            sum(0 if block.pauses is None else int((block.pauses > 0).sum()) for block in blocks),
+            sum(int((block.operation_codes % scenario.fault_mix.count != 0).sum()) for block in blocks),
+            sum(0 if block.think_times is None else int((block.think_times > 0).sum()) for block in blocks),
         )
 
     def reaches(self, smallest: Size) -> bool:

@@ -30,7 +30,7 @@ class Actor:
     ) -> None:
         self.name = name
         self.performed = 0
-        self.ranks: Iterator[int] = itertools.count()
+        self.tie_breakers: Iterator[int] = itertools.count()
         self.threads: set[int] = set()
         self._perform = perform
         self._times = times

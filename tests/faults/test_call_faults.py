@@ -40,8 +40,8 @@ def perform(tmp_path: Path, fault: str | dict[str, Any], **settings: Any) -> tup
 
 def kind(fault: str, **parameters: Any) -> PlannedFault:
     """A planned call with this fault and these parameters."""
-    kinds = Scenario(faults={fault: parameters}, failure_prob=1, missing_data_prob=0).kinds
-    return next(one for one in kinds.all if one.fault == fault)
+    kinds = Scenario(faults={fault: parameters}, failure_prob=1, missing_data_prob=0).fault_mix
+    return next(one for one in kinds.variants if one.fault == fault)
 
 
 @pytest.mark.parametrize(
@@ -147,7 +147,7 @@ def test_an_answer_carries_status_and_code_and_says_them(fault: str) -> None:
     ],
 )
 def test_a_broker_answers_with_its_own_codes(profile: str, fault: str, status: int, code: int) -> None:
-    planned = next(one for one in Scenario(faults=profile).kinds.all if one.fault == fault)
+    planned = next(one for one in Scenario(faults=profile).fault_mix.variants if one.fault == fault)
     error = effect_of(planned, lambda: Random(1)).error
     assert error is not None
     assert (error.status, error.code) == (status, code)
@@ -156,7 +156,9 @@ def test_a_broker_answers_with_its_own_codes(profile: str, fault: str, status: i
 @pytest.mark.parametrize("profile", ["binance", "alpaca", "ib"])
 def test_under_a_brokers_profile_nothing_is_an_error_and_all_of_it_occurs(tmp_path: Path, profile: str) -> None:
     result, _ = perform(tmp_path, profile, faults=profile, failure_prob=0.1, operations_per_agent=2_000)
-    drawn = {one.shown for one in Scenario(faults=profile).kinds.all if one.probability} - {"missing_data"}
+    drawn = {one.shown for one in Scenario(faults=profile).fault_mix.variants if one.probability} - {
+        "missing_data"
+    }
     assert set(result.stats["faults"]) >= drawn
     assert result.errors == 0
     assert result.operations == result.successes + result.failures == 8_000

@@ -17,7 +17,7 @@ FAULTS_OF_CALLS = tuple(catalogue.CALL_FAULTS)
 def shares(scenario: Scenario) -> dict[str | None, float]:
     """The probability of each drawn fault."""
     found: dict[str | None, float] = {}
-    for kind in scenario.kinds.all:
+    for kind in scenario.fault_mix.variants:
         if kind.probability:
             found[kind.shown] = found.get(kind.shown, 0.0) + kind.probability
     return found
@@ -152,7 +152,7 @@ def test_what_makes_no_sense_is_one_line_that_says_what_there_is(given: dict[str
     ids=str,
 )
 def test_times_may_be_text_with_a_unit(given: dict[str, Any]) -> None:
-    (kind,) = [one for one in Scenario(**given).kinds.all if one.probability and one.parameters]
+    (kind,) = [one for one in Scenario(**given).fault_mix.variants if one.probability and one.parameters]
     values = [
         one for value in kind.parameters.values() for one in (value if isinstance(value, tuple) else (value,))
     ]
@@ -182,7 +182,7 @@ def test_repr_and_json_make_an_equal_scenario(given: dict[str, Any]) -> None:
     again = Scenario.from_json(scenario.to_json())
     assert again == scenario == eval(repr(scenario), {"Scenario": Scenario})
     assert hash(again) == hash(scenario)
-    assert again.kinds.all == scenario.kinds.all
+    assert again.fault_mix.variants == scenario.fault_mix.variants
     assert json.loads(scenario.to_json())["version"] == 1
 
 

@@ -16,7 +16,7 @@ RATE = {"limit": 3, "per": 10.0, "tolerated": 2, "ban": 100.0, "status": None, "
 
 
 def refusals(limits: RateLimits, *moments: float) -> list[str | None]:
-    return [None if error is None else error.kind for error in (limits.refusal(moment) for moment in moments)]
+    return [None if error is None else error.kind for error in (limits.check(moment) for moment in moments)]
 
 
 def run(tmp_path: Path, faults: dict[str, Any], **settings: Any) -> StressResult:
@@ -44,23 +44,23 @@ def test_so_many_requests_pass_in_a_window_and_again_in_the_next() -> None:
 def test_a_refusal_says_how_long_to_wait_and_who_waits_so_long_gets_through() -> None:
     limits = RateLimits({"rate_limit": RATE})
     for _ in range(3):
-        assert limits.refusal(4.0) is None
-    error = limits.refusal(4.0)
+        assert limits.check(4.0) is None
+    error = limits.check(4.0)
     assert isinstance(error, RateLimited)
     assert (error.kind, error.status, error.code, error.retry_after) == ("rate_limit", 429, -1003, 6.0)
     assert error.retry_after is not None
-    assert limits.refusal(4.0 + error.retry_after) is None
+    assert limits.check(4.0 + error.retry_after) is None
 
 
 def test_who_ignores_refusals_is_banned_and_longer_each_time() -> None:
     limits = RateLimits({"rate_limit": RATE})
     assert refusals(limits, *[0] * 5) == [None] * 3 + ["rate_limit"] * 2
-    banned = limits.refusal(1.0)
+    banned = limits.check(1.0)
     assert isinstance(banned, Banned)
     assert (banned.kind, banned.status, banned.retry_after) == ("ip_ban", 418, 100.0)
     assert refusals(limits, 50, 100.9) == ["ip_ban", "ip_ban"]
     assert refusals(limits, 101, 101, 101, 101, 101) == [None] * 3 + ["rate_limit"] * 2
-    again = limits.refusal(101)
+    again = limits.check(101)
     assert again is not None
     assert again.retry_after == 200.0
     assert refusals(limits, 300.9, 301.1) == ["ip_ban", None]
@@ -75,7 +75,7 @@ def test_no_ban_is_longer_than_three_days() -> None:
     limits = RateLimits({"rate_limit": {**RATE, "limit": 1, "tolerated": 0, "ban": 86_400.0}})
     moment, longest = 0.0, 0.0
     for _ in range(40):
-        error = limits.refusal(moment)
+        error = limits.check(moment)
         if isinstance(error, Banned):
             longest = max(longest, error.retry_after or 0)
             moment += error.retry_after or 0
@@ -88,8 +88,8 @@ def test_waiting_as_long_as_is_said_always_helps(per: float) -> None:
     limits = RateLimits({"rate_limit": {**RATE, "limit": 1, "per": per, "tolerated": None}})
     moment = 0
     for _ in range(200):
-        assert limits.refusal(moment / 1e9) is None
-        refused = limits.refusal(moment / 1e9)
+        assert limits.check(moment / 1e9) is None
+        refused = limits.check(moment / 1e9)
         assert refused is not None
         assert refused.retry_after is not None
         moment += max(1, round(refused.retry_after * 1e9))
@@ -98,7 +98,7 @@ def test_waiting_as_long_as_is_said_always_helps(per: float) -> None:
 def test_maintenance_refuses_all_in_its_time_and_none_outside() -> None:
     limits = RateLimits({"maintenance": {"at": 60.0, "lasts": 10.0, "status": None, "code": 1100}})
     assert refusals(limits, 0, 59.9, 60, 69.9, 70) == [None, None, "maintenance", "maintenance", None]
-    error = limits.refusal(62.0)
+    error = limits.check(62.0)
     assert isinstance(error, ExchangeNotAvailable)
     assert (error.status, error.code, error.retry_after) == (503, 1100, 8.0)
 
@@ -145,7 +145,7 @@ def test_a_simulator_that_runs_again_begins_with_fresh_limits(tmp_path: Path) ->
 def test_operations_with_faults_off_meet_no_limit(tmp_path: Path) -> None:
     faults = {"rate_limit": {"limit": 1, "per": 1000, "tolerated": 0}}
     result = run(tmp_path, faults, fault_windows=[(2, 4)])
-    inside = result.records["kind"] != result.scenario.kinds.off
+    inside = result.records["kind"] != result.scenario.fault_mix.faults_disabled
     assert set(result.records["outcome"][~inside].tolist()) == {0}
     assert result.failures == inside.sum() - 1
 
@@ -186,7 +186,7 @@ def test_threads_that_meet_at_the_start_of_a_window_all_have_their_share_of_it()
     limits = RateLimits({"rate_limit": {**RATE, "limit": 100}})
     limits._lock = Together(2)  # type: ignore[assignment]
     answers: list[Any] = []
-    threads = [threading.Thread(target=lambda: answers.append(limits.refusal(0.0))) for _ in range(2)]
+    threads = [threading.Thread(target=lambda: answers.append(limits.check(0.0))) for _ in range(2)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -28,7 +28,7 @@ def began(result: StressResult) -> Any:
 
 def inside(result: StressResult) -> Any:
     """Whether planned faults took place, for each operation."""
-    return result.records["kind"] != result.scenario.kinds.off
+    return result.records["kind"] != result.scenario.fault_mix.faults_disabled
 
 
 @pytest.mark.parametrize(

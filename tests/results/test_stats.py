@@ -322,13 +322,13 @@ Row = tuple[int, int, int, int, int]
 def measurements(rows: list[Row], ended: int | None = None) -> Measurements:
     """Measurements of operations that are given as agent, task, outcome, end and latency."""
     scenario = Scenario(agents=["Ann", "Bob", "Cy"], tasks=["buy", "sell"], missing_data_prob=0, failure_prob=0)
-    records = Records(scenario.agent_names, bind(lambda: None, scenario.task_names, "threads"), scenario.kinds)
+    records = Records(scenario.agent_names, bind(lambda: None, scenario.task_names, "threads"), scenario.fault_mix)
     agent, task, outcome, end, latency = (np.array([row[at] for row in rows], np.int64) for at in range(5))
     if rows:
         records.append(
             Batch(
                 agent=agent,
-                code=(task * scenario.kinds.width).astype(np.uint16),
+                code=(task * scenario.fault_mix.count).astype(np.uint16),
                 outcome=outcome.astype(np.uint8),
                 is_error=outcome == 1,
                 end=STARTED + end * UNIT,
@@ -440,7 +440,7 @@ def test_the_figures_of_many_tasks_are_those_of_their_own_operations() -> None:
     numbers = np.random.default_rng(5)
     scenario = Scenario(agents=["Ann", "Bob", "Cy"], tasks=[f"task {at}" for at in range(60)])
     bound = bind(lambda: None, scenario.task_names, "threads")
-    records = Records(scenario.agent_names, bound, scenario.kinds)
+    records = Records(scenario.agent_names, bound, scenario.fault_mix)
     for batch, size in enumerate((400, 0, 1, 700)):
         outcome = numbers.integers(0, 3, size).astype(np.uint8)
         task = numbers.integers(0, 59, size)  # nobody performs the last one
@@ -448,9 +448,9 @@ def test_the_figures_of_many_tasks_are_those_of_their_own_operations() -> None:
         records.append(
             Batch(
                 agent=numbers.integers(0, 3, size),
-                code=(task * scenario.kinds.width + numbers.integers(0, scenario.kinds.width, size)).astype(
-                    np.uint16
-                ),
+                code=(
+                    task * scenario.fault_mix.count + numbers.integers(0, scenario.fault_mix.count, size)
+                ).astype(np.uint16),
                 outcome=outcome,
                 is_error=(outcome == 1) & (numbers.random(size) < 0.5),
                 end=STARTED + np.arange(size) + 1_000 * batch,

@@ -34,9 +34,9 @@ FAR = {"latency": 0.08, "p99": 0.4, "correlation": 0.5}
 def planned(agent: str = "Ann", first: int = 0, count: int = MANY, **settings: Any) -> list[str | None]:
     """The fault planned for each operation."""
     scenario = Scenario(**{"agents": [agent], "seed": 3, "missing_data_prob": 0, **settings})
-    kinds = scenario.kinds
-    codes = AgentSchedule(scenario, agent).block(first, count).codes % np.uint16(kinds.width)
-    return [kinds.all[kind].fault for kind in codes.tolist()]
+    kinds = scenario.fault_mix
+    codes = AgentSchedule(scenario, agent).block(first, count).operation_codes % np.uint16(kinds.count)
+    return [kinds.variants[kind].fault for kind in codes.tolist()]
 
 
 def run(target: Any, tmp_path: Path, **settings: Any) -> StressResult:
@@ -136,7 +136,7 @@ def test_thousands_of_tasks_are_all_performed_or_refused(faults: Any) -> None:
         block = AgentSchedule(scenario, "Ann").block(0, MANY)
     except SettingError:
         return
-    assert (block.codes // scenario.kinds.width).max() > 9_900
+    assert (block.operation_codes // scenario.fault_mix.count).max() > 9_900
 
 
 # The run.
@@ -170,10 +170,10 @@ def test_statistics_of_faults_agree_with_the_records(tmp_path: Path) -> None:
         missing_data_prob=0.2,
         fault_windows=(2, 6),
     )
-    kinds = result.scenario.kinds
+    kinds = result.scenario.fault_mix
     counted: dict[str, int] = {}
     for number in result.records["kind"].tolist():
-        fault = kinds.all[number].shown
+        fault = kinds.variants[number].shown
         if fault is not None:
             counted[fault] = counted.get(fault, 0) + 1
     drawn = {name: count for name, count in result.stats["faults"].items() if name != "rate_limit"}
@@ -189,11 +189,11 @@ def test_each_operations_kind_is_what_its_task_was_told(tmp_path: Path) -> None:
     result = run(
         buy, tmp_path, faults="ib", failure_prob=0.4, fault_windows=[(1, 3), (6, 8)], missing_data_prob=0.2
     )
-    kinds, agents = result.scenario.kinds, result.scenario.agent_names
+    kinds, agents = result.scenario.fault_mix, result.scenario.agent_names
     for row in result.records:
         key = agents[row["agent"]], int(row["index"])
         if key in told:
-            assert told[key] == kinds.all[row["kind"]].fault
+            assert told[key] == kinds.variants[row["kind"]].fault
 
 
 # Thresholds on faults.
@@ -228,7 +228,7 @@ def test_thresholds_tell_operations_with_faults_on_from_those_with_faults_off(tm
     latency = verdicts.pop("latency{faults=off}.max < 1s")
     assert latency == "not enough data"  # no operation takes time
     assert set(verdicts.values()) == {"held"}
-    on = int((result.records["kind"] != result.scenario.kinds.off).sum())
+    on = int((result.records["kind"] != result.scenario.fault_mix.faults_disabled).sum())
     measured = {one.threshold.text: one.measured for one in result.verdicts}
     assert measured["operations{faults=on} > 50"] == on
     assert measured["operations{faults=off} > 50"] == 400 - on
@@ -278,7 +278,7 @@ def test_the_phase_of_recovery_counts_as_faults_off(tmp_path: Path) -> None:
     recovered = result.stats["recovery_operations"]
     assert recovered >= 1
     assert result.operations == 400 + recovered
-    assert (result.records["kind"] == result.scenario.kinds.off).sum() == recovered
+    assert (result.records["kind"] == result.scenario.fault_mix.faults_disabled).sum() == recovered
 
 
 def test_recovery_is_without_faults_even_where_a_window_is_open(tmp_path: Path) -> None:
@@ -447,7 +447,7 @@ def test_any_world_comes_back_from_its_repr_and_from_json(
     for again in (eval(repr(scenario), {"Scenario": Scenario}), Scenario.from_json(scenario.to_json())):
         assert again == scenario
         assert hash(again) == hash(scenario)
-        assert again.kinds.all == scenario.kinds.all
+        assert again.fault_mix.variants == scenario.fault_mix.variants
 
 
 @settings(max_examples=40, deadline=None, derandomize=True, database=None)

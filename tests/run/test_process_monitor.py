@@ -22,7 +22,7 @@ MEGABYTE = 1_000_000
 
 def some_records() -> Records:
     scenario = Scenario(agents=1, tasks=["buy"])
-    return Records(scenario.agent_names, bind(lambda: None, scenario.task_names, "threads"), scenario.kinds)
+    return Records(scenario.agent_names, bind(lambda: None, scenario.task_names, "threads"), scenario.fault_mix)
 
 
 class TickingClock:

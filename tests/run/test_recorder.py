@@ -114,7 +114,7 @@ def test_an_operation_that_was_not_called_has_no_latency(tmp_path: Path) -> None
 def test_durations_of_any_length_are_kept_exactly_whatever_batches_they_come_in(batches: list[list[int]]) -> None:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("pytest_nos_stress.results.records._CHUNK_ROWS", 16)
-        records = Records(["Ann"], [Task("buy", print, True)], Scenario().kinds)
+        records = Records(["Ann"], [Task("buy", print, True)], Scenario().fault_mix)
         for batch in batches:
             size = len(batch)
             records.append(

@@ -266,10 +266,10 @@ def test_only_the_first_pause_of_an_agent_has_its_place_in_the_ramp(agents: int,
     without, with_it = (Scenario(agents=agents, operations_per_agent=200, ramp=one, **delays) for one in (0, ramp))
     for number, agent in enumerate(with_it.agent_names):
         plain, ramped = (next(AgentSchedule(one, agent).blocks()) for one in (without, with_it))
-        assert np.array_equal(plain.codes, ramped.codes)
-        expected = np.zeros(200) if plain.pauses is None else plain.pauses.copy()
+        assert np.array_equal(plain.operation_codes, ramped.operation_codes)
+        expected = np.zeros(200) if plain.think_times is None else plain.think_times.copy()
         expected[0] += ramp * number / agents
-        assert np.allclose(expected, np.zeros(200) if ramped.pauses is None else ramped.pauses)
+        assert np.allclose(expected, np.zeros(200) if ramped.think_times is None else ramped.think_times)
 
 
 def test_a_list_of_operations_starts_as_its_delays_say(tmp_path: Path) -> None:

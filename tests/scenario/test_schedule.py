@@ -18,10 +18,10 @@ import pytest_nos_stress
 from pytest_nos_stress import Scenario
 from pytest_nos_stress.scenario.schedule import AgentSchedule, PlanBlock
 
-KINDS = Scenario().kinds.width
-OFF = Scenario().kinds.off
+KINDS = Scenario().fault_mix.count
+OFF = Scenario().fault_mix.faults_disabled
 CALL, MISSING_DATA, LOST_REQUEST, LOST_REPLY = (
-    Scenario().kinds.number_of[fault] for fault in (None, "missing_data", "lost_request", "lost_reply")
+    Scenario().fault_mix.number_of[fault] for fault in (None, "missing_data", "lost_request", "lost_reply")
 )
 MANY = 100_000
 # Five standard deviations of a share of 100,000 draws: 5 * sqrt(0.25 / 100,000).
@@ -37,14 +37,16 @@ def plan(agent: str = "Ann", first: int = 0, count: int = 300, **settings: Any) 
 
 def shares(block: PlanBlock) -> dict[int, float]:
     """The share of each kind that occurs, by number."""
-    counted = (np.bincount(block.codes % KINDS, minlength=KINDS) / block.codes.size).tolist()
+    counted = (np.bincount(block.operation_codes % KINDS, minlength=KINDS) / block.operation_codes.size).tolist()
     return {kind: share for kind, share in enumerate(counted) if share}
 
 
 def same(one: PlanBlock, other: PlanBlock) -> bool:
-    assert one.pauses is not None
-    assert other.pauses is not None
-    return np.array_equal(one.codes, other.codes) and np.array_equal(one.pauses, other.pauses)
+    assert one.think_times is not None
+    assert other.think_times is not None
+    return np.array_equal(one.operation_codes, other.operation_codes) and np.array_equal(
+        one.think_times, other.think_times
+    )
 
 
 @settings(deadline=None)
@@ -59,10 +61,10 @@ def test_an_operations_plan_does_not_depend_on_those_planned_before_it(
 ) -> None:
     planner = AgentSchedule(Scenario(agents=[agent], seed=seed), agent)
     whole, part = planner.block(0, first + count), planner.block(first, count)
-    assert whole.pauses is not None
-    assert part.pauses is not None
-    assert np.array_equal(whole.codes[first:], part.codes)
-    assert np.array_equal(whole.pauses[first:], part.pauses)
+    assert whole.think_times is not None
+    assert part.think_times is not None
+    assert np.array_equal(whole.operation_codes[first:], part.operation_codes)
+    assert np.array_equal(whole.think_times[first:], part.think_times)
 
 
 @settings(deadline=None)
@@ -78,30 +80,32 @@ def test_other_agents_change_nothing(seed: int, others: list[str]) -> None:
 def test_the_blocks_of_a_run_are_the_plan_from_the_first_operation_to_the_last(operations: int) -> None:
     planner = AgentSchedule(Scenario(agents=["Ann"], operations_per_agent=operations), "Ann")
     blocks = list(planner.blocks())
-    assert [block.first for block in blocks] == np.cumsum([0, *(b.codes.size for b in blocks)]).tolist()[:-1]
-    codes = np.concatenate([block.codes for block in blocks])
-    assert np.array_equal(codes, planner.block(0, operations).codes)
+    assert [block.first for block in blocks] == np.cumsum([0, *(b.operation_codes.size for b in blocks)]).tolist()[
+        :-1
+    ]
+    codes = np.concatenate([block.operation_codes for block in blocks])
+    assert np.array_equal(codes, planner.block(0, operations).operation_codes)
 
 
 def test_a_run_by_duration_has_the_same_plan_without_end() -> None:
     by_number = AgentSchedule(Scenario(agents=["Ann"], operations_per_agent=2_000), "Ann").block(0, 2_000)
     blocks = AgentSchedule(Scenario(agents=["Ann"], duration=1), "Ann").blocks()
-    codes = np.concatenate([next(blocks).codes for _ in range(3)])[:2_000]
-    assert np.array_equal(codes, by_number.codes)
+    codes = np.concatenate([next(blocks).operation_codes for _ in range(3)])[:2_000]
+    assert np.array_equal(codes, by_number.operation_codes)
 
 
 def test_seeds_and_agents_have_plans_of_their_own() -> None:
     plans = [plan(agent, seed=seed) for agent in ("Ann", "Bob") for seed in (0, 1, -1)]
-    assert len({block.codes.tobytes() for block in plans}) == 6
+    assert len({block.operation_codes.tobytes() for block in plans}) == 6
 
 
 def test_the_hash_seed_of_python_does_not_matter() -> None:
     code = """
 import hashlib
 from pytest_nos_stress import Scenario
-from pytest_nos_stress.scenario.schedule import AgentPlan
-block = AgentPlan(Scenario(seed=5), "StockAgent_A").block(0, 500)
-print(hashlib.sha256(block.codes.tobytes() + block.pauses.tobytes()).hexdigest())
+from pytest_nos_stress.scenario.schedule import AgentSchedule
+block = AgentSchedule(Scenario(seed=5), "StockAgent_A").block(0, 500)
+print(hashlib.sha256(block.operation_codes.tobytes() + block.think_times.tobytes()).hexdigest())
 """
     source = str(Path(str(pytest_nos_stress.__file__)).parents[1])
     digests = {
@@ -123,9 +127,9 @@ def test_a_seed_noted_today_repeats_the_same_plan_after_an_update() -> None:
     """If this fails, no seed that a user has noted repeats its failure: a change of schema, not a detail."""
     block = plan(count=24)
     words = {CALL: "", MISSING_DATA: "missing", LOST_REQUEST: "lost"}
-    assert " ".join(f"{code // KINDS}{words[code % KINDS]}" for code in block.codes.tolist()) == PLAN
-    assert block.pauses is not None
-    assert [round(float(pause), 9) for pause in block.pauses[:4]] == PAUSES
+    assert " ".join(f"{code // KINDS}{words[code % KINDS]}" for code in block.operation_codes.tolist()) == PLAN
+    assert block.think_times is not None
+    assert [round(float(pause), 9) for pause in block.think_times[:4]] == PAUSES
 
 
 def test_the_default_rates_are_a_fifth_missing_and_a_tenth_of_the_rest_failed() -> None:
@@ -150,7 +154,7 @@ def test_the_failure_mode_says_what_is_lost(mode: str, requests: float, replies:
 
 def test_another_failure_mode_fails_the_same_operations() -> None:
     failed = [
-        np.isin(plan(failure_mode=mode).codes % KINDS, [LOST_REQUEST, LOST_REPLY]).tolist()
+        np.isin(plan(failure_mode=mode).operation_codes % KINDS, [LOST_REQUEST, LOST_REPLY]).tolist()
         for mode in ("lost_request", "lost_reply", "mixed")
     ]
     assert failed[0] == failed[1] == failed[2]
@@ -159,20 +163,20 @@ def test_another_failure_mode_fails_the_same_operations() -> None:
 
 def test_faults_change_neither_tasks_nor_think_times() -> None:
     calm, rough = plan(missing_data_prob=0, failure_prob=0), plan(missing_data_prob=0.5, failure_prob=0.5)
-    assert (calm.codes // KINDS).tolist() == (rough.codes // KINDS).tolist()
-    assert calm.pauses is not None
-    assert rough.pauses is not None
-    assert np.array_equal(calm.pauses, rough.pauses)
+    assert (calm.operation_codes // KINDS).tolist() == (rough.operation_codes // KINDS).tolist()
+    assert calm.think_times is not None
+    assert rough.think_times is not None
+    assert np.array_equal(calm.think_times, rough.think_times)
 
 
 def test_tasks_come_as_often_as_their_weights_say() -> None:
-    tasks = plan(count=MANY, tasks={"buy": 3, "sell": 1, "hedge": 4}).codes // KINDS
+    tasks = plan(count=MANY, tasks={"buy": 3, "sell": 1, "hedge": 4}).operation_codes // KINDS
     found = (np.bincount(tasks, minlength=3) / MANY).tolist()
     assert found == pytest.approx([3 / 8, 1 / 8, 4 / 8], abs=BOUND)
 
 
 def test_tasks_without_weights_come_equally_often() -> None:
-    tasks = plan(count=MANY, tasks=["a", "b", "c", "d", "e"]).codes // KINDS
+    tasks = plan(count=MANY, tasks=["a", "b", "c", "d", "e"]).operation_codes // KINDS
     assert (np.bincount(tasks, minlength=5) / MANY).tolist() == pytest.approx([0.2] * 5, abs=BOUND)
 
 
@@ -182,7 +186,7 @@ def test_only_the_ratio_of_weights_matters_however_large_they_are(weight: float)
 
 
 def test_think_times_are_spread_evenly_between_the_delays() -> None:
-    pauses = plan(count=MANY, min_delay=0.05, max_delay=0.15).pauses
+    pauses = plan(count=MANY, min_delay=0.05, max_delay=0.15).think_times
     assert pauses is not None
     assert pauses.min() >= 0.05
     assert pauses.max() <= 0.15
@@ -191,7 +195,7 @@ def test_think_times_are_spread_evenly_between_the_delays() -> None:
 
 
 def test_equal_delays_are_that_delay() -> None:
-    pauses = plan(min_delay=0.25, max_delay=0.25).pauses
+    pauses = plan(min_delay=0.25, max_delay=0.25).think_times
     assert pauses is not None
     assert set(pauses.tolist()) == {0.25}
 
@@ -213,20 +217,20 @@ def listed(agent: str, **settings: Any) -> AgentSchedule:
 
 def test_the_plan_of_a_list_is_what_it_says_of_each_agent() -> None:
     (ann,) = listed("Ann").blocks()
-    assert ann.codes.tolist() == [CALL, KINDS + LOST_REQUEST, LOST_REPLY]
-    assert ann.pauses is not None
-    assert ann.pauses.tolist() == [0.5, 0, 2]
+    assert ann.operation_codes.tolist() == [CALL, KINDS + LOST_REQUEST, LOST_REPLY]
+    assert ann.think_times is not None
+    assert ann.think_times.tolist() == [0.5, 0, 2]
     (bob,) = listed("Bob").blocks()
-    assert bob.codes.tolist() == [KINDS + MISSING_DATA, CALL]
-    assert bob.pauses is None
+    assert bob.operation_codes.tolist() == [KINDS + MISSING_DATA, CALL]
+    assert bob.think_times is None
 
 
 def test_what_is_drawn_otherwise_changes_nothing_of_a_list() -> None:
     for agent in ("Ann", "Bob"):
         (one,) = listed(agent).blocks()
         (other,) = listed(agent, seed=8, missing_data_prob=1, failure_prob=1, min_delay=5, max_delay=9).blocks()
-        assert one.codes.tolist() == other.codes.tolist()
-        assert (one.pauses is None) == (other.pauses is None)
+        assert one.operation_codes.tolist() == other.operation_codes.tolist()
+        assert (one.think_times is None) == (other.think_times is None)
 
 
 def test_an_agent_that_is_in_no_row_has_no_plan() -> None:
@@ -238,17 +242,22 @@ def test_an_agent_that_is_in_no_row_has_no_plan() -> None:
 def test_a_part_of_a_list_is_that_part(first: int) -> None:
     part = listed("Ann").block(first, 1)
     (whole,) = listed("Ann").blocks()
-    assert (part.first, part.codes.tolist()) == (first, whole.codes.tolist()[first : first + 1])
+    assert (part.first, part.operation_codes.tolist()) == (
+        first,
+        whole.operation_codes.tolist()[first : first + 1],
+    )
 
 
 def test_the_ranks_of_a_list_are_its_places() -> None:
-    assert list(itertools.islice(listed("Ann").ranks(), 3)) == [0, 2, 3]
-    assert list(itertools.islice(listed("Bob").ranks(), 2)) == [1, 4]
+    assert list(itertools.islice(listed("Ann").tie_breakers(), 3)) == [0, 2, 3]
+    assert list(itertools.islice(listed("Bob").tie_breakers(), 2)) == [1, 4]
 
 
 def test_drawn_ranks_grow_belong_to_agent_and_seed_and_change_no_plan() -> None:
     def ranks(agent: str, seed: int) -> list[int]:
-        return list(itertools.islice(AgentSchedule(Scenario(agents=["Ann", "Bob"], seed=seed), agent).ranks(), 50))
+        return list(
+            itertools.islice(AgentSchedule(Scenario(agents=["Ann", "Bob"], seed=seed), agent).tie_breakers(), 50)
+        )
 
     assert ranks("Ann", 1) == ranks("Ann", 1)
     assert len({tuple(ranks(agent, seed)) for agent in ("Ann", "Bob") for seed in (1, 2)}) == 4
@@ -261,18 +270,18 @@ def test_a_plan_without_faults_has_the_tasks_and_think_times_of_the_plan_and_no_
         Scenario(agents=["Ann"], seed=7, missing_data_prob=0.5, failure_prob=0.5, failure_mode="mixed"), "Ann"
     )
     blocks = list(itertools.islice(planner.blocks_without_faults(30), 4))
-    codes = np.concatenate([block.codes for block in blocks])
+    codes = np.concatenate([block.operation_codes for block in blocks])
     assert blocks[0].first == 30
     assert set((codes % KINDS).tolist()) == {OFF}
     planned = planner.block(30, codes.size)
-    assert (codes // KINDS).tolist() == (planned.codes // KINDS).tolist()
-    pauses = [pause for block in blocks if block.pauses is not None for pause in block.pauses.tolist()]
-    assert planned.pauses is not None
-    assert pauses == planned.pauses.tolist()
+    assert (codes // KINDS).tolist() == (planned.operation_codes // KINDS).tolist()
+    pauses = [pause for block in blocks if block.think_times is not None for pause in block.think_times.tolist()]
+    assert planned.think_times is not None
+    assert pauses == planned.think_times.tolist()
 
 
 def test_after_a_list_there_is_a_plan_without_faults_too() -> None:
     block = next(listed("Ann", missing_data_prob=1).blocks_without_faults(3))
     assert block.first == 3
-    assert set((block.codes % KINDS).tolist()) == {OFF}
-    assert set((block.codes // KINDS).tolist()) == {0, 1}
+    assert set((block.operation_codes % KINDS).tolist()) == {OFF}
+    assert set((block.operation_codes // KINDS).tolist()) == {0, 1}

@@ -32,7 +32,7 @@ class EngineAgent(Protocol):
     name: str
 
     @property
-    def ranks(self) -> Iterator[int]:
+    def tie_breakers(self) -> Iterator[int]:
         """For each operation its place among those due at the same instant, the lowest first."""
 
     def busy_since(self) -> int | None:

@@ -1,4 +1,4 @@
-"""The wire of a flaky client: what its calls meet while a run goes on.
+"""The interceptor of a flaky client: what its calls meet while a run goes on.
 
 What a call meets is a function of the seed, the client, the operation it is made in and its number in that
 operation; calls that the target makes in threads of its own, in no operation, are numbered in the order in which
@@ -51,7 +51,7 @@ class ClientInterceptor:
         """Whether a call was made in the last run."""
         self.first_faults: dict[tuple[str, int], str] = {}
         """What the first call of an operation met in the last run, by agent and index."""
-        self.met: Counter[str] = Counter()
+        self.fault_counts: Counter[str] = Counter()
         """The faults that calls have met in the last run, by name."""
 
     def connect(self, world: RunContext, limits: RateLimits | None) -> None:
@@ -60,12 +60,12 @@ class ClientInterceptor:
             if self._world is not None:
                 raise SettingError("flaky client: is used by a run that goes on; must have a wrapper for each run")
             self._world, self._limits = world, limits
-        self.met.clear()
+        self.fault_counts.clear()
         self.first_faults.clear()
         self.is_used = False
         self._outside = itertools.count()
         if world.awaits:
-            world.at_the_end.append(self._settle)
+            world.on_end.append(self._settle)
 
     def disconnect(self) -> None:
         """The run has ended: what is still to be executed late is executed now."""
@@ -101,7 +101,7 @@ class ClientInterceptor:
             await _execute_async(late)
         return await run_steps_async(follow(self._course(world, call)), call, asyncio.sleep)
 
-    def copies(self) -> int:
+    def delivery_count(self) -> int:
         """How often the next item of a stream is given: not at all, once or twice. Raises where it is cut."""
         world = self._world_of_call()
         if world is None:
@@ -118,7 +118,7 @@ class ClientInterceptor:
     def _course(self, world: RunContext, call: Callable[[], Any]) -> CallEffect:
         """What is planned for a call made now. Raises the refusal of a limit."""
         kind, random = self._draw(world)
-        refusal = None if self._limits is None or kind.switched_off else self._limits.refusal(world.elapsed())
+        refusal = None if self._limits is None or kind.switched_off else self._limits.check(world.elapsed())
         if refusal is not None:
             raise self._noted(refusal)
         if kind.fault in _OF_STREAMS:
@@ -148,7 +148,7 @@ class ClientInterceptor:
         from .context import CURRENT_OPERATION
 
         self.is_used = True
-        kinds = world.kinds
+        kinds = world.fault_mix
         current = CURRENT_OPERATION.get()
         where: tuple[Any, ...]
         if current is None:
@@ -159,11 +159,11 @@ class ClientInterceptor:
             current.calls[self] = number + 1
             where = (agent.name, index)
         random = derived_rng("client", world.scenario.seed, self._number, *where, number)
-        if not world.faults_take_place(current):
-            return kinds.all[kinds.off], random
+        if not world.faults_are_active(current):
+            return kinds.variants[kinds.faults_disabled], random
         if world.scenario.planned is not None:
-            return (kinds.all[CALL] if number else world.listed_fault(current)), random
-        kind = kinds.drawn_call(random.random()) or kinds.all[CALL]
+            return (kinds.variants[CALL] if number else world.listed_fault(current)), random
+        kind = kinds.drawn_call_fault(random.random()) or kinds.variants[CALL]
         if kind.fault is not None and current is not None and not number:
             self.first_faults[agent.name, index] = kind.fault
         return kind, random
@@ -175,7 +175,7 @@ class ClientInterceptor:
 
     def _note(self, fault: str) -> None:
         with self._lock:
-            self.met[fault] += 1
+            self.fault_counts[fault] += 1
 
     def _take_late(self, now: float) -> list[Callable[[], Any]]:
         if not self._late:
@@ -197,20 +197,20 @@ def a_run_goes_on() -> bool:
 
 
 @contextmanager
-def connected(wires: Iterable[ClientInterceptor], world: RunContext) -> Iterator[None]:
-    """In the block, calls by these wires meet what is planned in the world, and share its exchange's limits."""
+def connected(interceptors: Iterable[ClientInterceptor], world: RunContext) -> Iterator[None]:
+    """Connect the interceptors to a run: their calls meet its planned faults and share its rate limits."""
     limits = RateLimits.of(world.scenario.faults)
     joined: list[ClientInterceptor] = []
     _running.append(world)
     try:
-        for wire in wires:
-            wire.connect(world, limits)
-            joined.append(wire)
+        for interceptor in interceptors:
+            interceptor.connect(world, limits)
+            joined.append(interceptor)
         yield
     finally:
         _running.remove(world)
-        for wire in joined:
-            wire.disconnect()
+        for interceptor in joined:
+            interceptor.disconnect()
 
 
 def _execute(call: Callable[[], Any]) -> None:

@@ -2,10 +2,10 @@
 
 A flaky client stands in front of another object and passes everything through to it. While a run goes on, each
 call of a public method meets what is planned: nothing, a fault of the scenario's ``faults`` or ``failure_prob``,
-or the exchange's limits (``wire``). Methods may be plain or ``async``. Parts of the client that come from the same
-library (``client.orders``) are flaky too, and so is what a context manager is entered as, which one of its methods
-has given. Items of iterators may be lost (``lost_fill``) or come twice (``duplicate_ack``). All other answers are
-what they are. ``isinstance`` says what it says of the client.
+or the exchange's limits (``client_faults``). Methods may be plain or ``async``. Parts of the client that come
+from the same library (``client.orders``) are flaky too, and so is what a context manager is entered as, which one
+of its methods has given. Items of iterators may be lost (``lost_fill``) or come twice (``duplicate_ack``). All
+other answers are what they are. ``isinstance`` says what it says of the client.
 """
 
 from __future__ import annotations
@@ -35,9 +35,9 @@ _PASSED_THROUGH: Final = (*_VALUES, type, PurePath, IOBase)
 class FlakyClient:
     """Stands in front of a client. Made by ``flaky``; its attributes are those of the client."""
 
-    def __init__(self, client: Any, wire: ClientInterceptor) -> None:
+    def __init__(self, client: Any, interceptor: ClientInterceptor) -> None:
         object.__setattr__(self, "_flaky_client", client)
-        object.__setattr__(self, "_flaky_wire", wire)
+        object.__setattr__(self, "_flaky_interceptor", interceptor)
         object.__setattr__(self, "_flaky_stream", None)
 
     @property  # type: ignore[misc]
@@ -45,13 +45,13 @@ class FlakyClient:
         return cast(type[Any], _client_of(self).__class__)
 
     def __getattr__(self, name: str) -> Any:
-        client, wire = _client_of(self), interceptor_of(self)
+        client, interceptor = _client_of(self), interceptor_of(self)
         value = getattr(client, name)
-        if isinstance(value, _PASSED_THROUGH) or not wire.is_faulty(name):
+        if isinstance(value, _PASSED_THROUGH) or not interceptor.is_faulty(name):
             return value
         if isinstance(value, _FUNCTIONS):
-            return _method(value, wire)
-        return _in_front_of(value, wire) if callable(value) or _is_part(value, client) else value
+            return _method(value, interceptor)
+        return _in_front_of(value, interceptor) if callable(value) or _is_part(value, client) else value
 
     def __setattr__(self, name: str, value: Any) -> None:
         setattr(_client_of(self), name, value)
@@ -71,8 +71,8 @@ class _FlakyAnswer(FlakyClient):
 
 
 def interceptor_of(client: Any) -> ClientInterceptor:
-    """The wire of a flaky client. Raises ``AttributeError`` for anything else."""
-    return cast(ClientInterceptor, object.__getattribute__(client, "_flaky_wire"))
+    """The interceptor of a flaky client. Raises ``AttributeError`` for anything else."""
+    return cast(ClientInterceptor, object.__getattribute__(client, "_flaky_interceptor"))
 
 
 def flaky(client: Any, methods: Iterable[str] | None = None, *, number: int = 1) -> Any:
@@ -119,31 +119,31 @@ def _library(value: Any) -> str:
     return str(type(value).__module__).partition(".")[0]
 
 
-def _in_front_of(client: Any, wire: ClientInterceptor, base: type[Any] = FlakyClient) -> Any:
+def _in_front_of(client: Any, interceptor: ClientInterceptor, base: type[Any] = FlakyClient) -> Any:
     """With those special methods that the client's type has: the language looks there for them."""
     special = {name: made for name, made in _SPECIAL.items() if getattr(type(client), name, None) is not None}
-    return type("FlakyClient", (base,), special)(client, wire)
+    return type("FlakyClient", (base,), special)(client, interceptor)
 
 
-def _method(method: Callable[..., Any], wire: ClientInterceptor) -> Callable[..., Any]:
+def _method(method: Callable[..., Any], interceptor: ClientInterceptor) -> Callable[..., Any]:
     if is_coroutine_function(method):
 
         @_as(method)
         async def flaky_coroutine(*args: Any, **kwargs: Any) -> Any:
-            return _flaky_answer(await wire.call_async(method, *args, **kwargs), wire)
+            return _flaky_answer(await interceptor.call_async(method, *args, **kwargs), interceptor)
 
         return flaky_coroutine
     if any(map(inspect.isasyncgenfunction, code_of_call(method))):
 
         @_as(method)
         def flaky_stream(*args: Any, **kwargs: Any) -> Any:
-            return _items_async(method(*args, **kwargs), wire)
+            return _items_async(method(*args, **kwargs), interceptor)
 
         return flaky_stream
 
     @_as(method)
     def flaky_method(*args: Any, **kwargs: Any) -> Any:
-        return _flaky_answer(wire.call(method, *args, **kwargs), wire)
+        return _flaky_answer(interceptor.call(method, *args, **kwargs), interceptor)
 
     return flaky_method
 
@@ -154,32 +154,32 @@ def _as(method: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
     return functools.wraps(method, () if not has_name else functools.WRAPPER_ASSIGNMENTS, ())
 
 
-def _flaky_answer(answer: Any, wire: ClientInterceptor) -> Any:
+def _flaky_answer(answer: Any, interceptor: ClientInterceptor) -> Any:
     """An answer with items, or one that is entered."""
     if (
         isinstance(answer, _PASSED_THROUGH)
         or issubclass(type(answer), FlakyClient)
-        or not wire.is_faulty("__iter__")
+        or not interceptor.is_faulty("__iter__")
     ):
         return answer
     if isinstance(answer, GeneratorType):
-        return _items(answer, wire)
+        return _items(answer, interceptor)
     if isinstance(answer, AsyncGeneratorType):
-        return _items_async(answer, wire)
+        return _items_async(answer, interceptor)
     kind = type(answer)
     if any(hasattr(kind, name) for name in ("__next__", "__anext__", "__enter__", "__aenter__")):
-        return _in_front_of(answer, wire, _FlakyAnswer)
+        return _in_front_of(answer, interceptor, _FlakyAnswer)
     return answer
 
 
-def _items(stream: Iterator[Any], wire: ClientInterceptor) -> Iterator[Any]:
+def _items(stream: Iterator[Any], interceptor: ClientInterceptor) -> Iterator[Any]:
     for item in stream:
-        yield from itertools.repeat(item, wire.copies())
+        yield from itertools.repeat(item, interceptor.delivery_count())
 
 
-async def _items_async(stream: Any, wire: ClientInterceptor) -> Any:
+async def _items_async(stream: Any, interceptor: ClientInterceptor) -> Any:
     async for item in stream:
-        for _ in range(wire.copies()):
+        for _ in range(interceptor.delivery_count()):
             yield item
 
 
@@ -197,26 +197,26 @@ def _stream_of(flaky_client: Any, items: Callable[[Any, ClientInterceptor], Any]
 
 
 def _iterate(self: Any) -> Any:
-    client, wire = _client_of(self), interceptor_of(self)
-    if not wire.is_faulty("__iter__"):
+    client, interceptor = _client_of(self), interceptor_of(self)
+    if not interceptor.is_faulty("__iter__"):
         return iter(client)
-    return self if hasattr(type(client), "__next__") else _items(iter(client), wire)
+    return self if hasattr(type(client), "__next__") else _items(iter(client), interceptor)
 
 
 def _iterate_async(self: Any) -> Any:
-    client, wire = _client_of(self), interceptor_of(self)
-    if not wire.is_faulty("__aiter__"):
+    client, interceptor = _client_of(self), interceptor_of(self)
+    if not interceptor.is_faulty("__aiter__"):
         return client.__aiter__()
-    return self if hasattr(type(client), "__anext__") else _items_async(client, wire)
+    return self if hasattr(type(client), "__anext__") else _items_async(client, interceptor)
 
 
 def _call(self: Any, *args: Any, **kwargs: Any) -> Any:
-    client, wire = _client_of(self), interceptor_of(self)
-    if not wire.is_faulty("__call__"):
+    client, interceptor = _client_of(self), interceptor_of(self)
+    if not interceptor.is_faulty("__call__"):
         return client(*args, **kwargs)
     if is_coroutine_function(client):
-        return wire.call_async(client, *args, **kwargs)
-    return _flaky_answer(wire.call(client, *args, **kwargs), wire)
+        return interceptor.call_async(client, *args, **kwargs)
+    return _flaky_answer(interceptor.call(client, *args, **kwargs), interceptor)
 
 
 def _entered(flaky_client: Any, value: Any) -> Any:

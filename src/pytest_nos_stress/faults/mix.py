@@ -90,24 +90,24 @@ class FaultMix:
                 data.append(_missing(_undrawn(name), 0.0))
             else:
                 calls += [one for one in _call(_undrawn(name), 0.0) if one.fault == name]
-        self.data = tuple(data)
-        self.calls = tuple(calls)
-        self.all: tuple[PlannedFault, ...] = (
+        self.data_faults = tuple(data)
+        self.call_faults = tuple(calls)
+        self.variants: tuple[PlannedFault, ...] = (
             PlannedFault(None, SUCCESS, True),
             *data,
             *calls,
             PlannedFault(None, SUCCESS, True, switched_off=True),
         )
-        drawn_faults = any(kind.probability for kind in self.all)
+        drawn_faults = any(kind.probability for kind in self.variants)
         self.plans_faults = bool(drawn_faults or catalogue.stateful_faults(faults) or listed or network_fails)
         """Whether anything is planned to go wrong."""
-        self.width = len(self.all)
-        self.off = self.width - 1
-        self.first_call = 1 + len(data)
+        self.count = len(self.variants)
+        self.faults_disabled = self.count - 1
+        self.first_call_fault = 1 + len(data)
 
-    def drawn_call(self, draw: float) -> PlannedFault | None:
+    def drawn_call_fault(self, draw: float) -> PlannedFault | None:
         """The fault of a call that a draw from 0 to 1 means; None where it lies beyond all of them."""
-        for kind in self.calls:
+        for kind in self.call_faults:
             if draw < kind.probability:
                 return kind
             draw -= kind.probability
@@ -117,7 +117,7 @@ class FaultMix:
     def number_of(self) -> dict[str | None, int]:
         """The number of each fault."""
         numbers: dict[str | None, int] = {}
-        for number, kind in enumerate(self.all):
+        for number, kind in enumerate(self.variants):
             numbers.setdefault(kind.fault, number)
         return numbers
 

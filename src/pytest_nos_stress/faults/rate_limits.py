@@ -49,7 +49,7 @@ class RateLimits:
         states = catalogue.stateful_faults(faults)
         return cls(states) if states else None
 
-    def refusal(self, elapsed: float) -> InjectedFault | None:
+    def check(self, elapsed: float) -> InjectedFault | None:
         """Why a request of this moment is refused; None where it is let through."""
         if self._maintenance is not None and (error := self._in_maintenance(elapsed)) is not None:
             return error

@@ -46,15 +46,15 @@ class Call(NamedTuple):
 class Notes(Protocol):
     """What a delivery tells its caller beside the answer."""
 
-    def met(self, fault: InjectedFault) -> None:
+    def on_fault(self, fault: InjectedFault) -> None:
         """An attempt has met a fault that was not planned for the operation: of limits, or in a later
         attempt.
         """
 
-    def sends_again(self) -> None:
+    def on_retry(self) -> None:
         """An attempt has failed, and there is to be another one."""
 
-    def ended_well(self) -> None:
+    def on_success(self) -> None:
         """The last attempt has ended well."""
 
 
@@ -96,7 +96,7 @@ class FastPath:
         return answer
 
     def _arrive(self, argument: tuple[Any, ...]) -> Any:
-        if self._limits is not None and (refusal := self._limits.refusal(self._elapsed())) is not None:
+        if self._limits is not None and (refusal := self._limits.check(self._elapsed())) is not None:
             raise refusal
         return self._function(*argument)
 
@@ -162,13 +162,13 @@ class FaultyTransport:
                 if not is_injected(error):
                     raise
                 if isinstance(error, InjectedFault) and (number or error.kind != kind.shown):
-                    notes.met(error)
+                    notes.on_fault(error)
                 if number >= self._retries.times:
                     raise
             else:
-                notes.ended_well()
+                notes.on_success()
                 return answer
-            notes.sends_again()
+            notes.on_retry()
             number += 1
             kind = call.later(number)
             yield self._retries.wait(number)
@@ -224,6 +224,6 @@ class FaultyTransport:
     def _meet_limits(self, kind: PlannedFault) -> None:
         if self._limits is None or kind.switched_off:
             return
-        refusal = self._limits.refusal(self._elapsed())
+        refusal = self._limits.check(self._elapsed())
         if refusal is not None:
             raise refusal

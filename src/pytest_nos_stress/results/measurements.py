@@ -163,11 +163,11 @@ class Measurements:
     def planned_faults(self) -> dict[str, int]:
         """How many operations were performed with each fault planned for them."""
         kinds = self.records.kinds
-        counts = np.zeros(kinds.width, np.int64)
+        counts = np.zeros(kinds.count, np.int64)
         for (code,) in self.records.chunks("code"):
-            counts += np.bincount(code % np.uint16(kinds.width), minlength=kinds.width)
+            counts += np.bincount(code % np.uint16(kinds.count), minlength=kinds.count)
         totals: dict[str, int] = {}
-        for kind, count in zip(kinds.all, counts.tolist(), strict=True):
+        for kind, count in zip(kinds.variants, counts.tolist(), strict=True):
             if kind.shown is not None and count:
                 totals[kind.shown] = totals.get(kind.shown, 0) + count
         return totals
@@ -264,7 +264,7 @@ def _count_outcomes(records: Rows) -> list[int]:
 
 def _count_cube(records: Rows) -> Column:
     """Counts by agent, task, whether faults were off, and outcome or error."""
-    agents, tasks, width = len(records.agents), len(records.tasks), records.kinds.width
+    agents, tasks, width = len(records.agents), len(records.tasks), records.kinds.count
     cube = np.zeros(agents * tasks * len(FAULTS) * _CELLS, np.int64)
     codes = np.arange(tasks * width, dtype=np.int64)
     place_of_code = codes // width * len(FAULTS) + _faults_are_off(codes, records.kinds)
@@ -277,4 +277,4 @@ def _count_cube(records: Rows) -> Column:
 
 def _faults_are_off(code: Column, kinds: FaultMix) -> Column:
     """1 for each operation in which planned faults did not take place; for all of them where none is planned."""
-    return np.asarray((code % kinds.width == kinds.off) | (not kinds.plans_faults), np.int64)
+    return np.asarray((code % kinds.count == kinds.faults_disabled) | (not kinds.plans_faults), np.int64)

@@ -125,7 +125,7 @@ class SomeRows:
         return [tuple(map(self.column, names))]
 
     def task(self) -> Column:
-        return self.column("code") // np.uint16(self.kinds.width)
+        return self.column("code") // np.uint16(self.kinds.count)
 
     def called(self) -> Column:
         return self.column("called")
@@ -177,7 +177,7 @@ class Records:
 
     def task(self) -> Column:
         """The task number of each operation."""
-        return self.column("code") // np.uint16(self.kinds.width)
+        return self.column("code") // np.uint16(self.kinds.count)
 
     def called(self) -> Column:
         """Whether the target was called for each operation: only those have a latency."""
@@ -188,7 +188,7 @@ class Records:
         """A structured array with a row for each operation, in order of their ends.
 
         Fields: ``agent`` and ``task`` (numbers in ``agents`` and ``tasks``), ``index``, ``outcome`` (0
-        success, 1 failed, 2 missing_data), ``kind`` (what was planned: a number in ``kinds.all``),
+        success, 1 failed, 2 missing_data), ``kind`` (what was planned: a number in ``kinds.variants``),
         ``is_error``, ``called``, and in nanoseconds ``end`` (since the epoch), ``latency`` and
         ``response_time``.
         """
@@ -198,7 +198,7 @@ class Records:
         rows["task"] = self.task()
         rows["index"] = _running_number(agent)
         rows["called"] = self.called()
-        rows["kind"] = self.column("code") % np.uint16(self.kinds.width)
+        rows["kind"] = self.column("code") % np.uint16(self.kinds.count)
         for name in ("outcome", "is_error", "end", "latency", "response_time"):
             rows[name] = self.column(name)
         rows["end"] += self._wall_offset_ns
@@ -227,7 +227,11 @@ def record_dtype(agent: npt.DTypeLike) -> np.dtype[Any]:
 def called_codes(tasks: Sequence[Task], kinds: FaultMix) -> Column:
     """For each code of a plan, whether it means that the target is called."""
     return np.array(
-        [kind.calls and (task.takes_operation or not kind.is_missing_data) for task in tasks for kind in kinds.all]
+        [
+            kind.calls and (task.takes_operation or not kind.is_missing_data)
+            for task in tasks
+            for kind in kinds.variants
+        ]
     )
 
 

@@ -197,7 +197,7 @@ class StressResult:
             records.to_array(),
             agents=records.agents,
             tasks=records.tasks,
-            kinds=[kind.shown for kind in records.kinds.all],
+            kinds=[kind.shown for kind in records.kinds.variants],
         )
 
     def to_pandas(self) -> pandas.DataFrame:

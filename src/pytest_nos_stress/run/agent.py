@@ -82,10 +82,10 @@ class Agent:
         self.starts: list[int] = []
         self.ends: list[int] = []
         self.blocks: deque[PlanBlock] = deque()
-        self.deviations: deque[UnplannedOutcome] = deque()
+        self.unplanned_outcomes: deque[UnplannedOutcome] = deque()
         self.switches: deque[tuple[int, bool]] = deque()
         """From which operation on planned faults take place, or do not; until the first one they do."""
-        self.faults_met: Counter[str] = Counter()
+        self.fault_counts: Counter[str] = Counter()
         """Faults that were planned for no operation: those of limits, and of later attempts."""
         self.retries = 0
         self.samples: dict[str, ErrorSample] = {}
@@ -99,9 +99,9 @@ class Agent:
         self._block: PlanBlock | None = None
         self._faults_take_place = True
         self._agent_plan = AgentSchedule(
-            world.scenario, name, calls_fail=world.calls_fail, over_network=world.over_network
+            world.scenario, name, faults_at_calls=world.faults_at_calls, network_at_calls=world.network_at_calls
         )
-        self.ranks = self._agent_plan.ranks()
+        self.tie_breakers = self._agent_plan.tie_breakers()
         # The first block is planned here, before the start: hundreds of threads that all begin to plan at once
         # would keep each other from performing.
         blocks = self._agent_plan.blocks()
@@ -136,43 +136,43 @@ class Agent:
     def current_task(self) -> str:
         """The task of the operation being performed, or of the next one."""
         index = self.taken + len(self.ends)
-        code = self._agent_plan.block(index, 1).codes[0]
-        return self._world.tasks[int(code) // self._world.kinds.width].name
+        code = self._agent_plan.block(index, 1).operation_codes[0]
+        return self._world.tasks[int(code) // self._world.fault_mix.count].name
 
     def announce(self, event: str) -> None:
         self._world.announce(event)
 
-    def legs_of(self, index: int) -> tuple[float, float] | None:
+    def one_way_delays(self, index: int) -> tuple[float, float] | None:
         """Seconds the messages of an operation are on their way; None without a network."""
         block = self._block
-        if block is None or block.request is None or block.reply is None:
+        if block is None or block.request_delays is None or block.reply_delays is None:
             return None
         place = index - block.first
-        return block.request.item(place), block.reply.item(place)
+        return block.request_delays.item(place), block.reply_delays.item(place)
 
     @property
     def may_fail(self) -> bool:
         """Whether planned faults take place in the operation it performs."""
         return self._faults_take_place and self.recovered_from is None
 
-    def kind_of_attempt(self, index: int, number: int) -> PlannedFault:
+    def fault_of_attempt(self, index: int, number: int) -> PlannedFault:
         """What is planned for a later attempt at an operation."""
-        kinds = self._world.kinds
+        kinds = self._world.fault_mix
         if not self.may_fail:
-            return kinds.all[kinds.off]
-        return kinds.all[self._agent_plan.attempt(index, number)]
+            return kinds.variants[kinds.faults_disabled]
+        return kinds.variants[self._agent_plan.attempt(index, number)]
 
-    def met(self, fault: InjectedFault) -> None:
+    def on_fault(self, fault: InjectedFault) -> None:
         if not fault.is_counted:
-            self.faults_met[fault.kind] += 1
+            self.fault_counts[fault.kind] += 1
 
-    def sends_again(self) -> None:
+    def on_retry(self) -> None:
         self.retries += 1
 
-    def ended_well(self, index: int, kind: PlannedFault) -> None:
+    def on_success(self, index: int, kind: PlannedFault) -> None:
         """The last attempt at an operation has ended well, whatever was planned for the first."""
         if kind.outcome == FAILED:
-            self.deviations.append(UnplannedOutcome(index, SUCCESS))
+            self.unplanned_outcomes.append(UnplannedOutcome(index, SUCCESS))
 
     @contextmanager
     def session(self) -> Iterator[None]:
@@ -216,14 +216,14 @@ class Agent:
         operations = self._perform(self._pieces(self._plan), lambda: self._world.deadline_ns)
         if self._world.recovery is not None:
             operations = self._recover_after(operations, self._world.recovery)
-        has_an_end = self._world.at_the_end or self._world.at_the_start
+        has_an_end = self._world.on_end or self._world.on_start
         return self._end_after(operations) if has_an_end else operations
 
     def _end_after(self, operations: Operations) -> Operations:
         """The last agent to end sees to what is left; on an event loop, it is awaited."""
         yield from operations
         if self._world.is_last():
-            for settle in self._world.at_the_end:
+            for settle in self._world.on_end:
                 yield settle()
 
     def _perform(
@@ -231,7 +231,7 @@ class Agent:
     ) -> Operations:
         world, pace, clock = self._world, self._pace, self._world.clock.now_ns
         calls, makes, deadline = world.calls, world.makes, deadline_ns()
-        width, off, windows = world.kinds.width, world.kinds.off, world.windows
+        width, off, windows = world.fault_mix.count, world.fault_mix.faults_disabled, world.windows
         look_up_at = min(pace.horizon, deadline)
         task_of_code = [task.name for task in world.tasks for _ in range(width)]
         started, ended = self.starts.append, self.ends.append
@@ -294,8 +294,8 @@ class Agent:
     def _forget_the_rest_of_the_plan(self) -> None:
         """The recorder takes plan and operations together: what was planned but not performed must go."""
         block = self._block
-        if block is not None and (kept := self._performed - block.first) < block.codes.size:
-            self.blocks[-1] = block.first_of_it(kept)
+        if block is not None and (kept := self._performed - block.first) < block.operation_codes.size:
+            self.blocks[-1] = block.head(kept)
 
     def _pieces(
         self, plan: Iterator[PlanBlock], size: int = _PIECE
@@ -304,9 +304,9 @@ class Agent:
         for block in plan:
             self._block = block
             self.blocks.append(block)
-            for at in range(0, block.codes.size, size):
-                codes: list[int] = block.codes[at : at + size].tolist()
-                pauses = block.pauses
+            for at in range(0, block.operation_codes.size, size):
+                codes: list[int] = block.operation_codes[at : at + size].tolist()
+                pauses = block.think_times
                 yield (
                     block.first + at,
                     codes,
@@ -314,19 +314,21 @@ class Agent:
                 )
 
     def _raised(self, error: BaseException, index: int, code: int, task: str) -> None:
-        kind = self._world.kinds.all[code % self._world.kinds.width]
+        kind = self._world.fault_mix.variants[code % self._world.fault_mix.count]
         if kind.outcome == MISSING and issubclass(type(error), MissingDataError):
             return
         if is_injected(error):
             if kind.outcome != FAILED:
-                self.deviations.append(UnplannedOutcome(index, FAILED, error_name(error), error_message(error)))
+                self.unplanned_outcomes.append(
+                    UnplannedOutcome(index, FAILED, error_name(error), error_message(error))
+                )
             return
         name = error_name(error)
         ends = self._world.ends_with(error)
         is_error = not ends and not issubclass(type(error), (Abandoned, *self._world.expected_errors))
         if is_error and name not in self.samples:
             self.samples[name] = ErrorSample(name, error_message(error), self.name, task, error_traceback(error))
-        self.deviations.append(UnplannedOutcome(index, FAILED, name, error_message(error), is_error))
+        self.unplanned_outcomes.append(UnplannedOutcome(index, FAILED, name, error_message(error), is_error))
 
 
 def refuse_awaitable(result: object) -> None:

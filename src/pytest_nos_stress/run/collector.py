@@ -22,13 +22,13 @@ from .agent import Agent, ErrorSample, UnplannedOutcome
 class _AgentCursor:
     """What the recorder has taken from one agent so far."""
 
-    __slots__ = ("agent", "faults_take_place", "last_end", "taken_of_block")
+    __slots__ = ("agent", "faults_are_active", "last_end", "taken_of_block")
 
     def __init__(self, agent: Agent) -> None:
         self.agent = agent
         self.taken_of_block = 0
         self.last_end: int | None = None
-        self.faults_take_place = True
+        self.faults_are_active = True
 
     def plan(self, count: int) -> list[tuple[Column, Column | None]]:
         """The plan of the next ``count`` operations."""
@@ -36,12 +36,12 @@ class _AgentCursor:
         while count:
             block = self.agent.blocks[0]
             first = self.taken_of_block
-            codes = block.codes[first : first + count]
-            pauses = None if block.pauses is None else block.pauses[first : first + count]
+            codes = block.operation_codes[first : first + count]
+            pauses = None if block.think_times is None else block.think_times[first : first + count]
             parts.append((codes, pauses))
             count -= codes.size
             self.taken_of_block += codes.size
-            if self.taken_of_block == block.codes.size:
+            if self.taken_of_block == block.operation_codes.size:
                 self.agent.blocks.popleft()
                 self.taken_of_block = 0
         return parts
@@ -52,21 +52,21 @@ class _AgentCursor:
         spans, begin = [], 0
         while switches and switches[0][0] < first + count:
             operation, take_place = switches.popleft()
-            if take_place and not self.faults_take_place:
+            if take_place and not self.faults_are_active:
                 spans.append((begin, operation - first))
-            self.faults_take_place, begin = take_place, operation - first
-        if not self.faults_take_place:
+            self.faults_are_active, begin = take_place, operation - first
+        if not self.faults_are_active:
             spans.append((begin, count))
         return spans
 
     def forget(self, count: int, last_end: int) -> list[UnplannedOutcome]:
-        """Take the next ``count`` operations out of the agent's buffers; returns the deviations among them."""
+        """Take the next ``count`` operations out of the agent's buffers, and return their unplanned outcomes."""
         agent = self.agent
         del agent.starts[:count]
         del agent.ends[:count]
         agent.taken += count
         self.last_end = last_end
-        waiting, due = agent.deviations, []
+        waiting, due = agent.unplanned_outcomes, []
         while waiting and waiting[0].operation < agent.taken:
             due.append(waiting.popleft())
         return due
@@ -81,7 +81,7 @@ class Collector:
         self._clock = clock
         self._sequence = sequence
         self._kinds = kinds
-        self._outcome_of_kind = np.array([kind.outcome for kind in kinds.all], np.uint8)
+        self._outcome_of_kind = np.array([kind.outcome for kind in kinds.variants], np.uint8)
         self._feeds: list[_AgentCursor] = []
 
     def attach(self, agents: Sequence[Agent]) -> None:
@@ -116,7 +116,7 @@ class Collector:
         due = np.empty_like(end)
         due[1:] = end[:-1]
         plans: list[tuple[Column, Column | None]] = []
-        deviations: dict[int, UnplannedOutcome] = {}
+        unplanned_outcomes: dict[int, UnplannedOutcome] = {}
         without_faults: list[tuple[int, int]] = []
         row = 0
         for feed, count in waiting:
@@ -128,7 +128,7 @@ class Collector:
             if row <= first + operation < row + count:
                 due[first + operation] = recovered_at
             for deviation in feed.forget(count, int(end[row + count - 1])):
-                deviations[first + deviation.operation] = deviation
+                unplanned_outcomes[first + deviation.operation] = deviation
             row += count
         agent = np.repeat([feed.agent.number for feed, _ in waiting], [count for _, count in waiting])
         order = (
@@ -136,11 +136,13 @@ class Collector:
         )
         code = np.concatenate([codes for codes, _ in plans])
         for first, past in without_faults:
-            code[first:past] += np.uint16(self._kinds.off) - code[first:past] % np.uint16(self._kinds.width)
+            code[first:past] += np.uint16(self._kinds.faults_disabled) - code[first:past] % np.uint16(
+                self._kinds.count
+            )
         pauses = _joined_pauses(plans)
         if pauses is not None:
             due += (pauses * 1e9).astype(np.int64)
-        return self._batch(agent, code, start, end, due, deviations, order)
+        return self._batch(agent, code, start, end, due, unplanned_outcomes, order)
 
     def _batch(
         self,
@@ -149,12 +151,12 @@ class Collector:
         start: Column,
         end: Column,
         due: Column,
-        deviations: dict[int, UnplannedOutcome],
+        unplanned_outcomes: dict[int, UnplannedOutcome],
         order: Column,
     ) -> Batch:
-        outcome = self._outcome_of_kind[code % np.uint16(self._kinds.width)]
+        outcome = self._outcome_of_kind[code % np.uint16(self._kinds.count)]
         is_error = np.zeros(end.size, np.bool_)
-        for row, deviation in deviations.items():
+        for row, deviation in unplanned_outcomes.items():
             outcome[row] = deviation.outcome
             is_error[row] = deviation.is_error
             if deviation.type:
@@ -169,7 +171,7 @@ class Collector:
             end=end[order],
             latency=latency[order],
             response_time=np.maximum(end - due, latency)[order],
-            errors=_texts_in_order(deviations, order),
+            errors=_texts_in_order(unplanned_outcomes, order),
         )
 
 
@@ -185,11 +187,11 @@ def _joined(lists: list[tuple[list[int], int]]) -> Column:
     return np.fromiter(numbers, np.int64, sum(count for _, count in lists))
 
 
-def _texts_in_order(deviations: dict[int, UnplannedOutcome], order: Column) -> dict[int, str]:
+def _texts_in_order(unplanned_outcomes: dict[int, UnplannedOutcome], order: Column) -> dict[int, str]:
     """The text of each deviation by its row after sorting."""
-    if not deviations:
+    if not unplanned_outcomes:
         return {}
     place = np.empty(order.size, np.int64)
     place[order] = np.arange(order.size)
-    failed = ((row, deviation) for row, deviation in deviations.items() if deviation.type)
+    failed = ((row, deviation) for row, deviation in unplanned_outcomes.items() if deviation.type)
     return {int(place[row]): f"{deviation.type}: {deviation.message}" for row, deviation in failed}

@@ -55,18 +55,18 @@ class Caller(Protocol):
 
     name: str
 
-    def legs_of(self, index: int) -> OneWayDelays | None:
+    def one_way_delays(self, index: int) -> OneWayDelays | None:
         """What the plan says of an operation's ways through the network."""
 
-    def kind_of_attempt(self, index: int, number: int) -> PlannedFault: ...
+    def fault_of_attempt(self, index: int, number: int) -> PlannedFault: ...
 
-    def met(self, fault: InjectedFault) -> None:
+    def on_fault(self, fault: InjectedFault) -> None:
         """An attempt has met a fault that was not planned for the operation."""
 
-    def sends_again(self) -> None:
+    def on_retry(self) -> None:
         """An attempt has failed, and there is to be another one."""
 
-    def ended_well(self, index: int, kind: PlannedFault) -> None:
+    def on_success(self, index: int, kind: PlannedFault) -> None:
         """The last attempt at an operation has ended well."""
 
 
@@ -84,16 +84,16 @@ class RunContext:
         per_agent: Callable[[str], Any] | None = None,
         expected_errors: tuple[type[BaseException], ...] = (),
         ending_errors: tuple[type[BaseException], ...] = (),
-        calls_fail: bool = True,
-        over_network: bool = True,
+        faults_at_calls: bool = True,
+        network_at_calls: bool = True,
     ) -> None:
         self.scenario = scenario
         self.tasks = tasks
         self.clock = clock
-        self.kinds = scenario.kinds
-        self.calls_fail = calls_fail
+        self.fault_mix = scenario.fault_mix
+        self.faults_at_calls = faults_at_calls
         """Whether planned faults of calls are those of agents' calls; else clients of the target meet them."""
-        self.over_network = over_network
+        self.network_at_calls = network_at_calls
         """Whether agents' calls go over the scenario's network; else proxies are in its place."""
         self.awaits = scenario.engine == "asyncio"
         self.windows = (
@@ -105,21 +105,21 @@ class RunContext:
         self.ended_by: BaseException | None = None
         self._ending_errors = ending_errors
         self._stop = stop
-        self.at_the_start: list[Callable[[], None]] = []
+        self.on_start: list[Callable[[], None]] = []
         """Called once, when all sessions are entered and the first agent begins."""
         self.has_begun = False
-        self.is_at_rest = False
+        self.is_paused = False
         """Whether checks look at the target, while no agent performs anything."""
-        self.at_the_end: list[Callable[[], Any]] = []
+        self.on_end: list[Callable[[], Any]] = []
         """What is left to be awaited when all agents have ended, on an event loop."""
         self._at_work = len(scenario.agent_names)
         self._market: Market | None = None
         self._lock = threading.Lock()
-        self.delivery = FaultyTransport(scenario, self.elapsed, network=over_network, limits=calls_fail)
+        self.delivery = FaultyTransport(scenario, self.elapsed, network=network_at_calls, limits=faults_at_calls)
         self.calls: list[Callable[..., Any] | None] = []
         self.makes: list[type[Operation] | None] = []
         for task in tasks:
-            for kind in self.kinds.all:
+            for kind in self.fault_mix.variants:
                 call, make = self._way(task, kind)
                 self.calls.append(call)
                 self.makes.append(make)
@@ -146,11 +146,11 @@ class RunContext:
         """Seconds since the run's start."""
         return (self.clock.now_ns() - self.clock.started_ns) / 1e9
 
-    def faults_take_place(self, current: CurrentOperation | None) -> bool:
+    def faults_are_active(self, current: CurrentOperation | None) -> bool:
         """Whether planned faults take place for a call made in this operation, or in none."""
         if current is not None:
             return bool(current.agent.may_fail)
-        if not self.has_begun or self.is_at_rest or not self._at_work:
+        if not self.has_begun or self.is_paused or not self._at_work:
             return False
         has_recovered = self.recovery is not None and self.recovery.has_begun
         return not has_recovered and (self.windows is None or self.windows.are_open())
@@ -161,7 +161,7 @@ class RunContext:
             if self.has_begun:
                 return
             self.has_begun = True
-        for begin in self.at_the_start:
+        for begin in self.on_start:
             begin()
 
     def is_last(self) -> bool:
@@ -172,14 +172,14 @@ class RunContext:
 
     def listed_fault(self, current: CurrentOperation | None) -> PlannedFault:
         """The fault of a call that a list has planned for an operation; an ordinary call if there is none."""
-        scenario, kinds = self.scenario, self.kinds
+        scenario, kinds = self.scenario, self.fault_mix
         if current is None or scenario.planned is None:
-            return kinds.all[CALL]
+            return kinds.variants[CALL]
         agent, index = current.agent, current.index
         places = scenario.places_of[agent.name]
         fault = scenario.planned[places[index]].fault if index < len(places) else None
-        kind = kinds.all[kinds.number_of[fault]]
-        return kinds.all[CALL] if kind.is_missing_data else kind
+        kind = kinds.variants[kinds.number_of[fault]]
+        return kinds.variants[CALL] if kind.is_missing_data else kind
 
     def announce(self, event: str) -> None:
         """An event has taken place, with which fault windows may begin."""
@@ -209,7 +209,7 @@ class RunContext:
         base: Any = self._operation_of(task)
         make = operation_type(kind._replace(probability=0.0), base)
         is_plain = kind.fault in _DIRECT or kind.is_missing_data
-        if self.delivery.does_nothing and self.calls_fail and is_plain:
+        if self.delivery.does_nothing and self.faults_at_calls and is_plain:
             return (task.function if kind.calls else None), (make if task.takes_operation else None)
         return _Delivered(self, task, kind), make
 
@@ -228,8 +228,8 @@ class RunContext:
         call = Call(
             agent.name,
             kind,
-            agent.legs_of(index),
-            functools.partial(agent.kind_of_attempt, index),
+            agent.one_way_delays(index),
+            functools.partial(agent.fault_of_attempt, index),
             functools.partial(derived_rng, "call", self.scenario.seed, agent.name, index),
         )
         function = functools.partial(task.function, operation) if task.takes_operation else task.function
@@ -249,7 +249,7 @@ class _Delivered:
         self._ordinary: FastPath | None = None
         if not world.awaits and (kind.is_missing_data or (kind.fault is None and not kind.switched_off)):
             self._ordinary = world.delivery.ordinary(task.function, world.clock.sleep)
-        if world.calls_fail:
+        if world.faults_at_calls:
             self._call = self._deliver
         else:
             self._call = self._deliver_async_in_operation if world.awaits else self._deliver_in_operation
@@ -264,7 +264,7 @@ class _Delivered:
         agent: Any = operation._performer
         try:
             return ordinary.make(
-                (operation,) if self._task.takes_operation else (), agent.legs_of(operation.index)
+                (operation,) if self._task.takes_operation else (), agent.one_way_delays(operation.index)
             )
         except Exception as error:
             if not is_injected(error):
@@ -289,14 +289,14 @@ class _Delivered:
 class _Notes:
     """What a delivery tells of one operation, for its agent."""
 
-    __slots__ = ("_agent", "_index", "_kind", "met", "sends_again")
+    __slots__ = ("_agent", "_index", "_kind", "on_fault", "on_retry")
 
     def __init__(self, agent: Caller, index: int, kind: PlannedFault) -> None:
         self._agent = agent
         self._index = index
         self._kind = kind
-        self.met = agent.met
-        self.sends_again = agent.sends_again
+        self.on_fault = agent.on_fault
+        self.on_retry = agent.on_retry
 
-    def ended_well(self) -> None:
-        self._agent.ended_well(self._index, self._kind)
+    def on_success(self) -> None:
+        self._agent.on_success(self._index, self._kind)

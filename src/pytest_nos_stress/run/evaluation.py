@@ -150,7 +150,7 @@ def _memory(evidence: RunMetrics, engine: str) -> dict[str, int] | None:
 def _faults(performance: RunExecution, measured: Measurements) -> dict[str, int]:
     """Faults by name: those planned for operations, and those met without a plan of their own."""
     counts = measured.planned_faults
-    for name, count in performance.faults_met().items():
+    for name, count in performance.fault_counts().items():
         counts[name] = counts.get(name, 0) + count
     return dict(sorted(counts.items()))
 
@@ -192,7 +192,7 @@ def _problems(performance: RunExecution, measured: Measurements) -> list[str]:
 def _closed_windows(performance: RunExecution, measured: Measurements) -> list[str]:
     """A run whose fault windows were never open has tested nothing of what it was to test."""
     windows = performance.scenario.fault_windows
-    if windows is None or not performance.scenario.kinds.plans_faults or measured.counts(faults="on").total:
+    if windows is None or not performance.scenario.fault_mix.plans_faults or measured.counts(faults="on").total:
         return []
     return [f"fault_windows={windows!r}: no operation began in any of them"]
 

@@ -71,11 +71,11 @@ class RunExecution:
             scenario.engine, own_threads=scenario.own_threads, patience=scenario.operation_timeout, loop=loop
         )
         self.clock = self.engine.clock
-        self.records = Records(scenario.agent_names, tasks, scenario.kinds, self.clock.wall_offset_ns)
+        self.records = Records(scenario.agent_names, tasks, scenario.fault_mix, self.clock.wall_offset_ns)
         self.process_monitor = ProcessMonitor(self.clock, self.records)
         one_at_a_time = self.engine.sequence is not None
         self._abort = AbortMonitor(thresholds, scenario, self._evidence_so_far)
-        collector = Collector(self.clock, self.engine.sequence, scenario.kinds)
+        collector = Collector(self.clock, self.engine.sequence, scenario.fault_mix)
         self.recorder = Recorder(collector, log, self.records, paced=not one_at_a_time)
         self._proxies = proxies
         # A list says which operation meets what, and a proxy sees no operations.
@@ -91,10 +91,10 @@ class RunExecution:
             per_agent=per_agent,
             expected_errors=expected_errors,
             ending_errors=ending_errors,
-            calls_fail=not clients and not self._proxies_fail,
-            over_network=not proxies,
+            faults_at_calls=not clients and not self._proxies_fail,
+            network_at_calls=not proxies,
         )
-        self._wires = list(dict.fromkeys(map(interceptor_of, clients)))
+        self._interceptors = list(dict.fromkeys(map(interceptor_of, clients)))
         self.agents = [
             Agent(self.world, name, number, self.recorder) for number, name in enumerate(scenario.agent_names)
         ]
@@ -129,7 +129,7 @@ class RunExecution:
             with (
                 self.process_monitor.observed() as look_at_process,
                 self.recorder.recording(self.agents, self._at_each_turn(look_at_process)),
-                connected(self._wires, self.world),
+                connected(self._interceptors, self.world),
                 self._behind_proxies(),
             ):
                 self.engine.run(self.agents, watch, self._between if self._every else None, self._every or 1)
@@ -155,32 +155,41 @@ class RunExecution:
         """From any thread: end the run as Ctrl-C would."""
         self._is_to_be_interrupted = True
 
-    def faults_met(self) -> dict[str, int]:
+    def fault_counts(self) -> dict[str, int]:
         """Faults that were planned for no operation: those of limits, of later attempts, of the target's
         clients.
         """
         met: Counter[str] = Counter()
         met.update(self._met_by_proxies)
-        for counts in (*(agent.faults_met for agent in self.agents), *(wire.met for wire in self._wires)):
+        for counts in (
+            *(agent.fault_counts for agent in self.agents),
+            *(interceptor.fault_counts for interceptor in self._interceptors),
+        ):
             met.update(counts)
         return dict(met)
 
     @property
     def faults_at(self) -> str:
         """Where faults of calls were met: at the agents' ``calls``, at flaky ``clients`` or at ``proxies``."""
-        return "clients" if self._wires else "proxies" if self._proxies_fail else "calls"
+        return "clients" if self._interceptors else "proxies" if self._proxies_fail else "calls"
 
     @property
     def first_faults(self) -> dict[tuple[str, int], str]:
         """What the first call of a flaky client met in each operation, by agent and index."""
-        return {place: fault for wire in self._wires for place, fault in wire.first_faults.items()}
+        return {
+            place: fault for interceptor in self._interceptors for place, fault in interceptor.first_faults.items()
+        }
 
     def unused_boundary(self) -> str:
         """What was to meet the run's faults or its network, and was not used; empty if all is well."""
-        calls_fail = self._calls_may_fail()
-        if self._wires and calls_fail and not any(wire.is_used for wire in self._wires):
+        plans_call_faults = self._calls_may_fail()
+        if (
+            self._interceptors
+            and plans_call_faults
+            and not any(interceptor.is_used for interceptor in self._interceptors)
+        ):
             return "flaky client: was not called in the run, so nothing met its faults"
-        uses_proxies = (self._proxies_fail and calls_fail) or self.scenario.network is not None
+        uses_proxies = (self._proxies_fail and plans_call_faults) or self.scenario.network is not None
         if self._proxies and uses_proxies and not self._used_proxies:
             return "stress_proxy: nothing was sent through it in the run, so nothing met its faults or network"
         return ""
@@ -209,7 +218,7 @@ class RunExecution:
         from .proxies import in_run
 
         before = self._sent_through_proxies()
-        with in_run(self._proxies, self.world, calls_fail=self._proxies_fail) as self._met_by_proxies:
+        with in_run(self._proxies, self.world, faults_at_proxies=self._proxies_fail) as self._met_by_proxies:
             yield
         self._used_proxies = self._sent_through_proxies() > before
 
@@ -219,13 +228,13 @@ class RunExecution:
 
     def _calls_may_fail(self) -> bool:
         """Whether the scenario plans any fault of a call."""
-        scenario, kinds = self.scenario, self.scenario.kinds
+        scenario, kinds = self.scenario, self.scenario.fault_mix
         if catalogue.stateful_faults(scenario.faults):
             return True
         if scenario.planned is None:
-            return any(kind.probability for kind in kinds.calls)
+            return any(kind.probability for kind in kinds.call_faults)
         listed = {row.fault for row in scenario.planned}
-        return any(kind.fault in listed for kind in kinds.calls)
+        return any(kind.fault in listed for kind in kinds.call_faults)
 
     def interrupted_by(self, interrupt: KeyboardInterrupt) -> None:
         """Note Ctrl-C: it is raised once the files are written."""
@@ -281,13 +290,13 @@ class RunExecution:
             self._look_at_checks(agent)
 
     def _look_at_checks(self, agent: EngineAgent) -> None:
-        self.world.is_at_rest = True
+        self.world.is_paused = True
         began = time.perf_counter_ns()
         try:
             with suspended():
                 holds = self.checks.hold(f"after an operation of {agent.name}")
         finally:
-            self.world.is_at_rest = False
+            self.world.is_paused = False
             self.checked_ns += time.perf_counter_ns() - began
         if not holds:
             self.status = STOPPED

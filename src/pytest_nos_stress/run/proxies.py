@@ -33,15 +33,15 @@ _NO_NETWORK: Final = Network(timeout=0.05)
 
 
 class PlannedExchanges:
-    """What the exchanges at all proxies meet in one run. ``calls_fail``: whether that is faults of calls too."""
+    """The faults of every exchange at a proxy of one run. ``faults_at_proxies=True`` adds the faults of calls."""
 
-    def __init__(self, world: RunContext, *, calls_fail: bool) -> None:
-        self.met: Counter[str] = Counter()
+    def __init__(self, world: RunContext, *, faults_at_proxies: bool) -> None:
+        self.fault_counts: Counter[str] = Counter()
         """The faults that exchanges have met, by name."""
         self._world = world
-        self._kinds = world.scenario.kinds
-        self._calls_fail = calls_fail
-        self._limits = RateLimits.of(world.scenario.faults) if calls_fail else None
+        self._fault_mix = world.scenario.fault_mix
+        self._faults_at_proxies = faults_at_proxies
+        self._limits = RateLimits.of(world.scenario.faults) if faults_at_proxies else None
 
     def over(self, network: Network | None) -> Callable[[str], NextLegs]:
         """For connections over a network: gives what the exchanges of one meet, by its name."""
@@ -55,16 +55,16 @@ class PlannedExchanges:
         request, reply, lost = (0.0, 0.0, ARRIVES) if network is None else network()
         random = derived_rng("proxy", self._world.scenario.seed, connection, next(numbers))
         if lost != ARRIVES:
-            self.met[LOST_REQUEST if lost == REQUEST_LOST else LOST_REPLY] += 1
+            self.fault_counts[LOST_REQUEST if lost == REQUEST_LOST else LOST_REPLY] += 1
             return request, reply, lost
-        refusal = None if self._limits is None else self._limits.refusal(self._world.elapsed())
+        refusal = None if self._limits is None else self._limits.check(self._world.elapsed())
         if refusal is not None:
-            self.met[refusal.kind] += 1
+            self.fault_counts[refusal.kind] += 1
             return request, reply, REQUEST_LOST
-        kind = self._kinds.drawn_call(random.random()) if self._calls_fail else None
+        kind = self._fault_mix.drawn_call_fault(random.random()) if self._faults_at_proxies else None
         if kind is None or kind.fault in _NOT_SEEN:
             return request, reply, ARRIVES
-        self.met[str(kind.shown)] += 1
+        self.fault_counts[str(kind.shown)] += 1
         course = effect_of(kind, lambda: random)
         if course.late is not None:
             return request + course.before + course.late, reply, REPLY_LOST
@@ -72,24 +72,24 @@ class PlannedExchanges:
 
 
 @contextmanager
-def in_run(proxies: Sequence[Proxy], world: RunContext, *, calls_fail: bool) -> Iterator[Counter[str]]:
+def in_run(proxies: Sequence[Proxy], world: RunContext, *, faults_at_proxies: bool) -> Iterator[Counter[str]]:
     """In the block, proxies meet the scenario's network, where they have none of their own, and its faults.
 
-    They rest while faults do not take place. ``calls_fail``: whether faults of calls are met here. Gives the
-    faults that are met, by name.
+    They rest while faults do not take place. ``faults_at_proxies``: whether proxies apply the faults of calls.
+    Gives the faults that are met, by name.
     """
-    exchanges = PlannedExchanges(world, calls_fail=calls_fail)
+    exchanges = PlannedExchanges(world, faults_at_proxies=faults_at_proxies)
     with ExitStack() as stack:
         for place, proxy in enumerate(proxies):
             stack.callback(_restore, proxy, proxy.network, proxy.predicate)
             proxy.reseed(world.scenario.seed, f"proxy {place}")
             network = proxy.network or world.scenario.network
-            if network is not None or calls_fail:
+            if network is not None or faults_at_proxies:
                 proxy.use_network(network or _NO_NETWORK, exchanges.over(network))
-            world.at_the_start.append(proxy.restart_clock)
+            world.on_start.append(proxy.restart_clock)
             if proxy.predicate is None:
-                proxy.active_when(functools.partial(world.faults_take_place, None))
-        yield exchanges.met
+                proxy.active_when(functools.partial(world.faults_are_active, None))
+        yield exchanges.fault_counts
 
 
 def _restore(proxy: Proxy, network: Network | None, predicate: Callable[[], bool] | None) -> None:

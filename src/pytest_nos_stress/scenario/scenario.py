@@ -130,13 +130,13 @@ class Scenario:
             object.__setattr__(self, name, value)
         if (
             len(self.task_names) * MOST_VARIANTS > _MOST_PLANS
-            and len(self.task_names) * self.kinds.width > _MOST_PLANS
+            and len(self.task_names) * self.fault_mix.count > _MOST_PLANS
         ):
-            most = _MOST_PLANS // self.kinds.width
+            most = _MOST_PLANS // self.fault_mix.count
             raise SettingError(f"tasks: {len(self.task_names)} names; must be at most {most} with these faults")
 
     @cached_property
-    def kinds(self) -> FaultMix:
+    def fault_mix(self) -> FaultMix:
         """What may be planned for an operation: calls, missing data, faults of calls."""
         return FaultMix(
             self.missing_data_prob,

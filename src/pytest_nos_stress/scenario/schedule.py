@@ -39,8 +39,8 @@ _SMALLEST_BLOCK: Final = 64
 _LARGEST_BLOCK: Final = 65_536
 _PLANNED_BEFORE_THE_START: Final = 1_048_576
 _PLANNED_AHEAD: Final = 4_194_304
-_RANK_STEP: Final = 1 << 30
-_RANK_BITS: Final = 32
+_TIE_BREAKER_STEP: Final = 1 << 30
+_TIE_BREAKER_BITS: Final = 32
 _IN_BURSTS: Final = "overload"
 _BURSTS_BEGIN_ANEW: Final = 4_096
 """Bursts do not reach over multiples of this index, so that an operation can be planned without all before
@@ -51,18 +51,18 @@ it.
 class PlanBlock(NamedTuple):
     """The plans of successive operations of one agent.
 
-    ``codes`` holds ``task number * kinds.width + kind`` for each; ``pauses`` the think time before each in
-    seconds, or None where the scenario has none; ``request`` and ``reply`` the seconds its messages are on
-    their way, None without a network.
+    ``operation_codes`` holds ``task number * fault_mix.count + variant`` for each operation. ``think_times`` are
+    the seconds before each; None if the scenario has no think time. ``request_delays`` and ``reply_delays`` are
+    the seconds that its messages take; None without a network.
     """
 
     first: int
-    codes: npt.NDArray[np.uint16]
-    pauses: npt.NDArray[np.float64] | None
-    request: npt.NDArray[np.float64] | None = None
-    reply: npt.NDArray[np.float64] | None = None
+    operation_codes: npt.NDArray[np.uint16]
+    think_times: npt.NDArray[np.float64] | None
+    request_delays: npt.NDArray[np.float64] | None = None
+    reply_delays: npt.NDArray[np.float64] | None = None
 
-    def first_of_it(self, count: int) -> PlanBlock:
+    def head(self, count: int) -> PlanBlock:
         """The block's first operations alone."""
         return PlanBlock(self.first, *(None if column is None else column[:count] for column in self[1:]))  # type: ignore[arg-type]
 
@@ -70,24 +70,24 @@ class PlanBlock(NamedTuple):
 class AgentSchedule:
     """The plan of one agent under a scenario: its explicit operations, or drawn ones.
 
-    ``calls_fail`` False leaves the faults of calls out, and ``over_network`` False the network: they are then
-    met elsewhere.
+    ``faults_at_calls=False`` leaves out the faults of calls, ``network_at_calls=False`` the network, for runs in
+    which clients or proxies apply them.
     """
 
     def __init__(
-        self, scenario: Scenario, agent: str, *, calls_fail: bool = True, over_network: bool = True
+        self, scenario: Scenario, agent: str, *, faults_at_calls: bool = True, network_at_calls: bool = True
     ) -> None:
         self._scenario = scenario
         self._agent = agent
         self._key = stream_key(scenario.seed, agent)
-        self._kinds = kinds = scenario.kinds
-        self._calls_fail = calls_fail
+        self._kinds = kinds = scenario.fault_mix
+        self._faults_at_calls = faults_at_calls
         weights = np.array(scenario.weights or ()) / max(scenario.weights or ())
         self._last_draws = np.array(
             [_bound(share) for share in np.cumsum(weights)[:-1] / weights.sum()], np.uint64
         )
-        self._data = _Draw(list(enumerate(kinds.data, 1)))
-        calls = list(enumerate(kinds.calls if calls_fail else (), kinds.first_call))
+        self._data = _Draw(list(enumerate(kinds.data_faults, 1)))
+        calls = list(enumerate(kinds.call_faults if faults_at_calls else (), kinds.first_call_fault))
         self._bursts = [(number, kind) for number, kind in calls if kind.fault == _IN_BURSTS and kind.probability]
         others = 1 - sum(kind.probability for _, kind in self._bursts)
         # What is left of the calls once bursts have taken theirs meets the other faults so often that all of them
@@ -95,14 +95,14 @@ class AgentSchedule:
         self._calls = _Draw([one for one in calls if one[1].fault != _IN_BURSTS], others)
         self._later_calls = _Draw(calls)
         self._network: NetworkSampler | None = None
-        if scenario.network is not None and over_network:
+        if scenario.network is not None and network_at_calls:
             self._network = scenario.network.draws(scenario.seed, agent)
         self._explicit = None if scenario.planned is None else self._listed()
 
     def blocks(self) -> Iterator[PlanBlock]:
         """The whole plan in order, in blocks; without end where the scenario has no number of operations."""
         if self._explicit is not None:
-            if self._explicit.codes.size:
+            if self._explicit.operation_codes.size:
                 yield self._over_network(self._explicit, loses=False)
             return
         last = self._scenario.operations_per_agent
@@ -120,13 +120,13 @@ class AgentSchedule:
             self._network = self._scenario.network.draws(self._scenario.seed, f"{self._agent}\0recovering")
         for start in itertools.count(first, _SMALLEST_BLOCK):
             drawn = self._drawn(start, _SMALLEST_BLOCK)
-            width = np.uint16(self._kinds.width)
-            codes = drawn.codes - drawn.codes % width + np.uint16(self._kinds.off)
-            yield self._over_network(drawn._replace(codes=codes), loses=False)
+            width = np.uint16(self._kinds.count)
+            codes = drawn.operation_codes - drawn.operation_codes % width + np.uint16(self._kinds.faults_disabled)
+            yield self._over_network(drawn._replace(operation_codes=codes), loses=False)
 
     def attempt(self, index: int, number: int) -> int:
         """The kind of a later attempt at an operation: from the same probabilities, with a draw of its own."""
-        if self._explicit is not None or not self._calls_fail:
+        if self._explicit is not None or not self._faults_at_calls:
             return CALL
         key = stream_key(self._scenario.seed, self._agent, f"attempt {number}")
         call, *lost = np.random.Philox(key=key, counter=index).random_raw(_DRAWS) >> np.uint64(11)
@@ -137,9 +137,9 @@ class AgentSchedule:
         met = next((fault for fault, draw in zip(faults, lost, strict=False) if draw < _bound(loss)), None)
         return kind if kind or met is None else self._kinds.number_of[met]
 
-    def ranks(self) -> Iterator[int]:
+    def tie_breakers(self) -> Iterator[int]:
         """For each operation its place among those due at the same instant: that in the list, or drawn."""
-        drawn = _drawn_ranks(stream_key(self._scenario.seed, self._agent, "rank"))
+        drawn = _drawn_tie_breakers(stream_key(self._scenario.seed, self._agent, "rank"))
         if self._explicit is None:
             return drawn
         return itertools.chain(self._scenario.places_of[self._agent], drawn)
@@ -150,9 +150,9 @@ class AgentSchedule:
         """
         if self._explicit is None:
             return self._after_the_ramp(self._drawn(first, count))
-        if first >= self._explicit.codes.size:
+        if first >= self._explicit.operation_codes.size:
             return self._drawn(first, count)
-        codes, pauses = self._explicit.codes, self._explicit.pauses
+        codes, pauses = self._explicit.operation_codes, self._explicit.think_times
         return PlanBlock(
             first, codes[first : first + count], None if pauses is None else pauses[first : first + count]
         )
@@ -162,22 +162,22 @@ class AgentSchedule:
         starts = self._scenario.starts_of
         if block.first or not starts:
             return block
-        pauses = np.zeros(block.codes.size) if block.pauses is None else block.pauses.copy()
+        pauses = np.zeros(block.operation_codes.size) if block.think_times is None else block.think_times.copy()
         pauses[0] += starts[self._agent]
-        return block._replace(pauses=pauses)
+        return block._replace(think_times=pauses)
 
     def _listed(self) -> PlanBlock:
         scenario = self._scenario
         number_of = {task: number for number, task in enumerate(scenario.task_names)}
         rows = [(scenario.planned or ())[place] for place in scenario.places_of[self._agent]]
         fault_of = self._kinds.number_of
-        codes = [number_of[row.task] * self._kinds.width + self._planned(fault_of[row.fault]) for row in rows]
+        codes = [number_of[row.task] * self._kinds.count + self._planned(fault_of[row.fault]) for row in rows]
         pauses = np.array([row.delay for row in rows]) if any(row.delay for row in rows) else None
         return PlanBlock(0, np.array(codes, np.uint16), pauses)
 
     def _planned(self, kind: int) -> int:
         """A listed kind, or an ordinary call where the faults of calls are met elsewhere."""
-        return kind if self._calls_fail or kind < self._kinds.first_call else CALL
+        return kind if self._faults_at_calls or kind < self._kinds.first_call_fault else CALL
 
     def _drawn(self, first: int, count: int) -> PlanBlock:
         # Philox steps its counter before it draws: the counter of operation 0 is 1.
@@ -188,8 +188,8 @@ class AgentSchedule:
             kinds[self._in_burst(kind, first, count)] = number
         missing = self._data.of(data)
         kinds = np.where(missing, missing, kinds)
-        codes = np.searchsorted(self._last_draws, task, side="right") * self._kinds.width + kinds
-        return PlanBlock(first, codes.astype(np.uint16), self._pauses(think))
+        codes = np.searchsorted(self._last_draws, task, side="right") * self._kinds.count + kinds
+        return PlanBlock(first, codes.astype(np.uint16), self._think_times(think))
 
     def _in_burst(self, kind: PlannedFault, first: int, count: int) -> npt.NDArray[np.bool_]:
         """Which operations meet a fault that comes in bursts: a Gilbert-Elliott channel.
@@ -217,16 +217,16 @@ class AgentSchedule:
         """The block with its messages' ways through the network, and what is lost on them."""
         if self._network is None:
             return block
-        legs = self._network.block(block.codes.size)
-        codes = block.codes
+        delays = self._network.block(block.operation_codes.size)
+        codes = block.operation_codes
         if loses:
-            kinds = codes % np.uint16(self._kinds.width)
+            kinds = codes % np.uint16(self._kinds.count)
             codes = codes.copy()
             for lost, fault in ((1, LOST_REQUEST), (2, LOST_REPLY)):
-                codes[(kinds == CALL) & (legs.lost == lost)] += np.uint16(self._kinds.number_of[fault])
-        return block._replace(codes=codes, request=legs.request, reply=legs.reply)
+                codes[(kinds == CALL) & (delays.lost == lost)] += np.uint16(self._kinds.number_of[fault])
+        return block._replace(operation_codes=codes, request_delays=delays.request, reply_delays=delays.reply)
 
-    def _pauses(self, draws: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64] | None:
+    def _think_times(self, draws: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64] | None:
         shortest, longest = float(self._scenario.min_delay), float(self._scenario.max_delay)
         if longest == 0:
             return None
@@ -234,11 +234,11 @@ class AgentSchedule:
         return np.float64(shortest) + step * draws
 
 
-def _drawn_ranks(key: int) -> Iterator[int]:
+def _drawn_tie_breakers(key: int) -> Iterator[int]:
     """Later operations after earlier ones, but an agent may be some operations ahead of another."""
     draw = Random(key).getrandbits
-    for first in itertools.count(0, _RANK_STEP):
-        yield first + draw(_RANK_BITS)
+    for first in itertools.count(0, _TIE_BREAKER_STEP):
+        yield first + draw(_TIE_BREAKER_BITS)
 
 
 def _share(operations: int, agents: int) -> int:

@@ -40,7 +40,9 @@ def performed_scenario(result: StressResult) -> Scenario:
     counts = [min(most, int(one["total_operations"])) for one in result.stats["agent_stats"].values()]
     plans = [AgentSchedule(scenario, name) for name in scenario.agent_names]
     blocks = [plan.block(0, count) for plan, count in zip(plans, counts, strict=True)]
-    ranks = [list(itertools.islice(plan.ranks(), count)) for plan, count in zip(plans, counts, strict=True)]
+    tie_breakers = [
+        list(itertools.islice(plan.tie_breakers(), count)) for plan, count in zip(plans, counts, strict=True)
+    ]
     records = result.records
     began = records["end"] - records["latency"].astype("int64")
     performed = []
@@ -48,14 +50,14 @@ def performed_scenario(result: StressResult) -> Scenario:
         began.tolist(), records["agent"].tolist(), records["index"].tolist(), records["kind"].tolist(), strict=True
     ):
         block = blocks[agent]
-        if index >= block.codes.size:  # after the plan, while the target recovered
+        if index >= block.operation_codes.size:  # after the plan, while the target recovered
             continue
-        task = int(block.codes[index]) // scenario.kinds.width
-        pause = 0.0 if block.pauses is None else float(block.pauses[index])
+        task = int(block.operation_codes[index]) // scenario.fault_mix.count
+        pause = 0.0 if block.think_times is None else float(block.think_times[index])
         names = scenario.agent_names[agent], scenario.task_names[task]
-        fault = scenario.kinds.all[kind].fault or result.first_faults.get((names[0], index))
+        fault = scenario.fault_mix.variants[kind].fault or result.first_faults.get((names[0], index))
         row = PlannedOperation(*names, fault, pause)
-        performed.append((start, ranks[agent][index], agent, row))
+        performed.append((start, tie_breakers[agent][index], agent, row))
     performed.sort(key=operator.itemgetter(0, 1, 2))
     recovers = result.stats["recovery_operations"] is not None
     return with_operations(scenario, tuple(row for *_, row in performed), draws_too=recovers)

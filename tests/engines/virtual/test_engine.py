@@ -1323,7 +1323,7 @@ class Actor:
     def __init__(self, name: str, times: int = 3, fails: dict[str, BaseException] | None = None) -> None:
         self.name = name
         self.performed = 0
-        self.ranks: Iterator[int] = itertools.count()
+        self.tie_breakers: Iterator[int] = itertools.count()
         self._times = times
         self._fails = fails or {}
 
@@ -1378,7 +1378,11 @@ def test_stop_can_be_called_any_number_of_times_also_before_the_start(own_thread
 def test_agents_have_their_turns_in_the_order_of_their_ranks_at_one_instant(own_threads: bool) -> None:
     engine = VirtualEngine(own_threads=own_threads)
     actors = [Actor(name) for name in "abc"]
-    actors[0].ranks, actors[1].ranks, actors[2].ranks = iter([9, 1, 2]), iter([5, 5, 5]), iter([1, 9, 9])
+    actors[0].tie_breakers, actors[1].tie_breakers, actors[2].tie_breakers = (
+        iter([9, 1, 2]),
+        iter([5, 5, 5]),
+        iter([1, 9, 9]),
+    )
     engine.run(actors, watch_nothing)
     assert engine.sequence == [2, 1, 0, 0, 1, 2, 0, 1, 2]
 

@@ -102,13 +102,13 @@ def given_run(
 ) -> GivenRun:
     """A run of these operations; ``outcome`` has 3 for an error, ``latency`` is in seconds."""
     scenario = Scenario(agents=list(agents), tasks=list(tasks), seed=7)
-    kinds = scenario.kinds
+    kinds = scenario.fault_mix
     records = Records(agents, [Task(name, print, True) for name in tasks], kinds)
     nanoseconds = np.round(np.asarray(latency) * 1e9).astype(np.uint64)
     records.append(
         Batch(
             agent=np.asarray(agent, np.uint16),
-            code=(np.asarray(task) * kinds.width).astype(np.uint16),
+            code=(np.asarray(task) * kinds.count).astype(np.uint16),
             outcome=np.where(np.asarray(outcome) == ERROR, FAILED, outcome).astype(np.uint8),
             is_error=np.asarray(outcome) == ERROR,
             end=np.round(np.asarray(seconds) * 1e9).astype(np.int64),

@@ -77,7 +77,7 @@ class VirtualThread:
         self.agent = agent
         self.number = number
         self.life = _life(agent)
-        self.ranks = agent.ranks
+        self.tie_breakers = agent.tie_breakers
         self.rank = number
         self.waits = 0
         """How often it has waited: of its wakes, only that of the last wait is valid."""

@@ -262,7 +262,7 @@ class VirtualEngine:
             self._at_rendezvous.append(actor)
         else:
             actor.performing = True
-            actor.rank = next(actor.ranks)
+            actor.rank = next(actor.tie_breakers)
             self.wake_at(actor, self.clock.now[0] + int(pause * 1e9), actor.rank)
         if self._at_rendezvous:
             self._meet()

@@ -50,7 +50,7 @@ class OperationLog:
         """Name the agents and tasks of the run, and what makes its clock the wall clock's."""
         self._wall_offset_ns = wall_offset_ns
         self._tasks = len(records.tasks)
-        self._width = records.kinds.width
+        self._width = records.kinds.count
         endings = [
             words.format(agent=agent, task=task).encode()
             for agent in map(escape_controls, records.agents)
