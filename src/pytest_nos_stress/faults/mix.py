@@ -12,7 +12,7 @@ from functools import cached_property
 from typing import Any, Final, NamedTuple
 
 from pytest_nos_stress._internal.frozen import FrozenDict
-from pytest_nos_stress._internal.outcome import FAILED, MISSING, SUCCESS
+from pytest_nos_stress._internal.outcome import FAILED, MISSING, SUCCESS, Outcome
 
 from . import catalogue
 
@@ -48,7 +48,7 @@ class PlannedFault(NamedTuple):
     """
 
     fault: str | None
-    outcome: int
+    outcome: Outcome
     calls: bool
     probability: float = 0.0
     parameters: Mapping[str, Any] = FrozenDict({})

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
-from .groups import ERROR, FAILED, MISSING, SUCCESS, Durations
+from pytest_nos_stress._internal.outcome import CELLS, ERROR, FAILED, MISSING, SUCCESS
+
+from .groups import Durations
 from .judge import show_seconds
 from .records import Column
 
@@ -74,7 +76,7 @@ def find(run: Run) -> Findings:
 
 
 def _without_success(run: Run) -> _Found | None:
-    counts = np.bincount(run.operations.outcome, minlength=4).tolist()
+    counts = np.bincount(run.operations.outcome, minlength=CELLS).tolist()
     if counts[SUCCESS]:
         return None
     kinds = ((ERROR, "ended in an error"), (FAILED, "failed"), (MISSING, "met missing data"))
@@ -87,7 +89,7 @@ def _unsuccessful(run: Run) -> _Found | None:
     errors = np.flatnonzero(run.operations.outcome == ERROR)
     if errors.size:
         return _errors(run, errors)
-    failures = np.flatnonzero(run.operations.outcome == FAILED)
+    failures = np.flatnonzero(run.operations.outcome == FAILED.value)
     return _burst(run, failures, "failure")
 
 

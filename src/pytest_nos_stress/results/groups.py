@@ -13,20 +13,19 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from .records import Column
+from pytest_nos_stress._internal.outcome import CELLS, ERROR, SUCCESS
 
-SUCCESS: Final = 0
-FAILED: Final = 1
-MISSING: Final = 2
-ERROR: Final = 3
-"""How an operation ended, as charts tell: an error is no longer among the failed."""
-OUTCOMES: Final = 4
+from .records import Column
 
 _NARROW: Final = 1 << 16
 
 
 class Operations(NamedTuple):
-    """The operations of a run as columns: ``at`` is the end in nanoseconds since the run's start."""
+    """The operations of a run as columns.
+
+    ``outcome`` is ``ERROR`` for an error, which is then not among the failed. ``at`` is the end in nanoseconds
+    since the run's start.
+    """
 
     agent: Column
     task: Column
@@ -53,8 +52,8 @@ def count_outcomes(group: Column, outcome: Column, groups: int) -> Column:
 
     Those in a group below 0 are left out.
     """
-    cells = (group * OUTCOMES + outcome)[group >= 0]
-    return np.bincount(cells, minlength=groups * OUTCOMES).reshape(groups, OUTCOMES).T
+    cells = (group * CELLS + outcome)[group >= 0]
+    return np.bincount(cells, minlength=groups * CELLS).reshape(groups, CELLS).T
 
 
 class Durations:

@@ -302,12 +302,12 @@ def _value(metric: str, counts: Counts, elapsed: float) -> float:
         return counts.total / elapsed
     of_metric = {
         "operations": counts.total,
-        "success": counts.successful,
-        "failure": counts.failed,
+        "success": counts.successes,
+        "failure": counts.failures,
         "error": counts.errors,
         "missing_data": counts.missing_data,
-        "successes": counts.successful,
-        "failures": counts.failed,
+        "successes": counts.successes,
+        "failures": counts.failures,
         "errors": counts.errors,
     }
     if metric.endswith("_rate"):

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from pytest_nos_stress._internal.outcome import FAILED, MISSING, SUCCESS
+from pytest_nos_stress._internal.outcome import CELLS, ERROR, FAILED, MISSING, SUCCESS
 from pytest_nos_stress.faults.mix import FaultMix
 
 from .metrics import DURATIONS
@@ -21,16 +21,14 @@ from .statistics_types import OutcomeStatistics
 
 FAULTS: Final = ("on", "off")
 """Whether planned faults took place, as thresholds name it."""
-_ERRORS: Final = 3
-_CELLS: Final = 4
 
 
 class Counts(NamedTuple):
-    """How many operations ended how; errors are among the failed."""
+    """Counts of operations by outcome; errors are among the failures."""
 
     total: int
-    successful: int
-    failed: int
+    successes: int
+    failures: int
     missing_data: int
     errors: int
 
@@ -41,8 +39,8 @@ class Counts(NamedTuple):
         """The four counts under the seed document's keys."""
         return {
             "total_operations": self.total,
-            "successful_operations": self.successful,
-            "failed_operations": self.failed,
+            "successful_operations": self.successes,
+            "failed_operations": self.failures,
             "missing_data_events": self.missing_data,
         }
 
@@ -133,7 +131,9 @@ class Measurements:
             outcomes = _count_outcomes(self.records)
         else:
             outcomes = self._cube[self._cells(agent, task, faults)].sum(axis=(0, 1, 2)).tolist()
-        return Counts(sum(outcomes[:3]), outcomes[SUCCESS], outcomes[FAILED], outcomes[MISSING], outcomes[_ERRORS])
+        return Counts(
+            sum(outcomes[:ERROR]), outcomes[SUCCESS], outcomes[FAILED], outcomes[MISSING], outcomes[ERROR]
+        )
 
     def errors_outside(self, selections: Sequence[Selection]) -> int:
         """Errors of operations that are in none of the selections."""
@@ -254,10 +254,10 @@ def _window_edges(started: int, ended: int, length: int) -> list[int]:
 
 def _count_outcomes(records: Rows) -> list[int]:
     """Counts by outcome, and of errors: what there is no need of a cube for."""
-    counts = np.zeros(_CELLS, np.int64)
+    counts = np.zeros(CELLS, np.int64)
     for outcome, is_error in records.chunks("outcome", "is_error"):
-        counts += np.bincount(outcome, minlength=_CELLS)
-        counts[_ERRORS] += np.count_nonzero(is_error)
+        counts += np.bincount(outcome, minlength=CELLS)
+        counts[ERROR] += np.count_nonzero(is_error)
     totals: list[int] = counts.tolist()
     return totals
 
@@ -265,14 +265,14 @@ def _count_outcomes(records: Rows) -> list[int]:
 def _count_cube(records: Rows) -> Column:
     """Counts by agent, task, whether faults were off, and outcome or error."""
     agents, tasks, width = len(records.agents), len(records.tasks), records.kinds.count
-    cube = np.zeros(agents * tasks * len(FAULTS) * _CELLS, np.int64)
+    cube = np.zeros(agents * tasks * len(FAULTS) * CELLS, np.int64)
     codes = np.arange(tasks * width, dtype=np.int64)
     place_of_code = codes // width * len(FAULTS) + _faults_are_off(codes, records.kinds)
     for agent, code, outcome, is_error in records.chunks("agent", "code", "outcome", "is_error"):
-        cell = (agent.astype(np.int64) * (tasks * len(FAULTS)) + place_of_code[code]) * _CELLS
+        cell = (agent.astype(np.int64) * (tasks * len(FAULTS)) + place_of_code[code]) * CELLS
         cube += np.bincount(cell + outcome, minlength=cube.size)
-        cube += np.bincount(cell[is_error] + _ERRORS, minlength=cube.size)
-    return cube.reshape(agents, tasks, len(FAULTS), _CELLS)
+        cube += np.bincount(cell[is_error] + ERROR, minlength=cube.size)
+    return cube.reshape(agents, tasks, len(FAULTS), CELLS)
 
 
 def _faults_are_off(code: Column, kinds: FaultMix) -> Column:

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Self
 
 import numpy as np
 
+from pytest_nos_stress._internal.outcome import OUTCOME_NAMES
+
 from .records import Column
 
 if TYPE_CHECKING:
     import pandas
     import polars
 
-OUTCOMES: Final = ("success", "failed", "missing_data")
-"""The names of outcomes, by number."""
 FIELDS: Final = (
     "agent",
     "task",
@@ -76,7 +76,7 @@ class RecordArray(np.ndarray[tuple[Any, ...], np.dtype[Any]]):
     """The names of the tasks, by number."""
     kinds: tuple[str | None, ...] = ()
     """The names of the planned faults, by number; None for a kind of plan without a fault."""
-    outcomes: tuple[str, ...] = OUTCOMES
+    outcomes: tuple[str, ...] = OUTCOME_NAMES
     """The names of the outcomes, by number."""
 
     @classmethod
@@ -90,7 +90,7 @@ class RecordArray(np.ndarray[tuple[Any, ...], np.dtype[Any]]):
         missing = [name for name in FIELDS if name not in (array.dtype.names or ())]
         if missing:
             raise ValueError(f"array: has no field {', '.join(missing)}; must have {', '.join(FIELDS)}")
-        for field, names in (("agent", agents), ("task", tasks), ("kind", kinds), ("outcome", OUTCOMES)):
+        for field, names in (("agent", agents), ("task", tasks), ("kind", kinds), ("outcome", OUTCOME_NAMES)):
             greatest = int(array[field].max()) if array.size else -1
             if greatest >= len(names):
                 raise ValueError(f"{field}={greatest}: no such name; there are {len(names)}")

@@ -13,6 +13,7 @@ from typing import Any, Final, Protocol
 import numpy as np
 import numpy.typing as npt
 
+from pytest_nos_stress._internal.outcome import Outcome
 from pytest_nos_stress.faults.mix import FaultMix
 from pytest_nos_stress.scenario.operation import Task
 
@@ -153,13 +154,13 @@ class Records:
         self._called = called_codes(tasks, kinds)
         self._wall_offset_ns = wall_offset_ns
         self.total = 0
-        self.outcome_totals = [0, 0, 0]
+        self.outcome_totals = [0] * len(Outcome)
 
     def append(self, batch: Batch) -> None:
         for name, column in self._columns.items():
             column.extend(getattr(batch, name))
         self.total += batch.end.size
-        counts = np.bincount(batch.outcome, minlength=3).tolist()
+        counts = np.bincount(batch.outcome, minlength=len(Outcome)).tolist()
         self.outcome_totals = [a + b for a, b in zip(self.outcome_totals, counts, strict=True)]
 
     @property

@@ -30,7 +30,7 @@ def time_series(measured: Measurements, parts: int = BUCKETS) -> dict[str, list[
     return {
         "seconds": seconds.tolist(),
         "operations": np.bincount(place, minlength=parts).tolist(),
-        "failures": np.bincount(place[records.column("outcome") == FAILED], minlength=parts).tolist(),
+        "failures": np.bincount(place[records.column("outcome") == FAILED.value], minlength=parts).tolist(),
         "errors": np.bincount(place[records.column("is_error")], minlength=parts).tolist(),
         "p99": _p99(measured, place, parts),
     }

@@ -19,7 +19,7 @@ from contextlib import asynccontextmanager, contextmanager
 from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias
 
-from pytest_nos_stress._internal.outcome import FAILED, MISSING, SUCCESS
+from pytest_nos_stress._internal.outcome import FAILED, MISSING, SUCCESS, Outcome
 from pytest_nos_stress._internal.text import error_message, error_name
 from pytest_nos_stress._internal.tracebacks import error_traceback
 from pytest_nos_stress.errors import Abandoned, MissingDataError
@@ -45,7 +45,7 @@ class UnplannedOutcome(NamedTuple):
     """
 
     operation: int
-    outcome: int
+    outcome: Outcome
     type: str = ""
     message: str = ""
     is_error: bool = False

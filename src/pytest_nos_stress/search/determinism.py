@@ -7,12 +7,12 @@ from datetime import UTC, datetime
 from hashlib import blake2b
 from typing import Final, NamedTuple
 
+from pytest_nos_stress._internal.outcome import OUTCOME_NAMES
 from pytest_nos_stress._internal.text import escape_controls
 from pytest_nos_stress.reporting.files.paths import LOG_NAME
 from pytest_nos_stress.results.records import Column
 from pytest_nos_stress.results.result import StressResult
 
-_OUTCOMES: Final = ("success", "failed", "missing data")
 CAUSES: Final = (
     "Usual causes: the wall clock (time.time() and the like), id(), the order of a set, a random generator that "
     "is not operation.random, a thread of the target's own, state that outlives the test."
@@ -60,7 +60,7 @@ class RunFingerprint(NamedTuple):
         row = self.records[number]
         end = datetime.fromtimestamp(int(row["end"]) / 1e9, UTC).strftime("%H:%M:%S.%f")
         text = self.log[number].partition(" task.: ")[2] if number < len(self.log) else ""
-        outcome = f"{_OUTCOMES[row['outcome']]}{': ' + text if text else ''}"
+        outcome = f"{OUTCOME_NAMES[row['outcome']].replace('_', ' ')}{': ' + text if text else ''}"
         who = f"{self.agents[row['agent']]} operation {row['index']} ({self.tasks[row['task']]})"
         return escape_controls(f"{who} {outcome}, ended {end}, took {row['latency'] / 1e9:g} s")
 

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from pytest_nos_stress import Scenario
+from pytest_nos_stress._internal.outcome import ERROR, FAILED
 from pytest_nos_stress.results import stats as statistics
 from pytest_nos_stress.results.measurements import Measurements
 from pytest_nos_stress.results.records import Batch, Column, Records
@@ -18,8 +19,6 @@ from pytest_nos_stress.results.thresholds import parse
 from pytest_nos_stress.results.timeline import time_series
 from pytest_nos_stress.scenario.operation import Task
 from pytest_nos_stress.scenario.phases import Phase
-
-SUCCESS, FAILED, MISSING, ERROR = range(4)
 
 
 @dataclass

@@ -174,7 +174,7 @@ def test_filters_by_agent_and_task_change_the_figures(report: Page, burst: tuple
         report.select_option("#task", label=task or "All 2")
         counts = measured.counts(agent, task)
         told = report.inner_text("#selected")
-        assert told.startswith(f"{counts.total:,} operations · {counts.successful:,} successful")
+        assert told.startswith(f"{counts.total:,} operations · {counts.successes:,} successful")
         assert f"{counts.errors} errors" in told
     report.click("#everything")
     assert report.inner_text("#selected").startswith("3,000 operations")

@@ -9,10 +9,10 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pytest_nos_stress._internal.outcome import ERROR, FAILED, MISSING, SUCCESS
 from pytest_nos_stress.reporting.html.chart_data import MOST_AGENTS, chart_data
 from pytest_nos_stress.results.groups import rounded
 
-SUCCESS, FAILED, MISSING, ERROR = range(4)
 NAMES = {"success": SUCCESS, "failed": FAILED, "missing": MISSING, "error": ERROR}
 MakeRun = Callable[..., Any]
 

@@ -6,9 +6,9 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pytest_nos_stress._internal.outcome import ERROR, FAILED, MISSING, SUCCESS
 from pytest_nos_stress.reporting.html.chart_data import chart_data
 
-SUCCESS, FAILED, MISSING, ERROR = range(4)
 MakeRun = Callable[..., Any]
 AGENTS = ["MM", "Arb", "Retail_1", "Retail_2"]
 TASKS = ["buy", "sell"]

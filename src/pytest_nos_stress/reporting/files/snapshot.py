@@ -23,7 +23,7 @@ _THREE_DIGITS: Final = np.array([b"%03d" % number for number in range(1000)])
 
 def render(records: Records, wall_offset_ns: int) -> Iterator[bytes]:
     """The file's content, in parts."""
-    success = records.column("outcome") == SUCCESS
+    success = records.column("outcome") == SUCCESS.value
     end = records.column("end")[success]
     order = np.argsort(end, kind="stable")
     microseconds = (end[order] + wall_offset_ns) // 1000

@@ -17,10 +17,10 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from pytest_nos_stress._internal.outcome import ERROR
 from pytest_nos_stress._internal.text import escape_controls
 from pytest_nos_stress.results import findings
 from pytest_nos_stress.results.groups import (
-    ERROR,
     Durations,
     Operations,
     Samples,

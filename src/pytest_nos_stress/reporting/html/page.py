@@ -15,10 +15,10 @@ from pathlib import PurePath
 from typing import Any, Final
 from urllib.parse import quote
 
+from pytest_nos_stress._internal.outcome import ERROR, FAILED, MISSING, SUCCESS
 from pytest_nos_stress.reporting import summary as summaries
 from pytest_nos_stress.reporting.failure_message import left_out
 from pytest_nos_stress.reporting.files.paths import report_name
-from pytest_nos_stress.results.groups import ERROR, FAILED, MISSING, SUCCESS
 from pytest_nos_stress.results.judge import HELD, NOT_APPLICABLE, show_seconds
 from pytest_nos_stress.results.result import StressResult
 from pytest_nos_stress.scenario.phases import STEADY

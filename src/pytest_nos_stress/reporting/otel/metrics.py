@@ -9,7 +9,8 @@ from typing import Any, Final
 
 import numpy as np
 
-from pytest_nos_stress.results.record_array import OUTCOMES, RecordArray
+from pytest_nos_stress._internal.outcome import OUTCOME_NAMES, Outcome
+from pytest_nos_stress.results.record_array import RecordArray
 from pytest_nos_stress.results.records import Column
 
 from .run import Run, otel_text, resource, scope
@@ -58,12 +59,12 @@ class _Points:
                 yield self._sdk.Metric(name=f"stress.{name}", description="", unit=unit, data=gauge)
 
     def _by_task_and_outcome(self, chosen: Column) -> list[tuple[dict[str, Any], int]]:
-        counts = np.bincount(_group(self._records[chosen]), minlength=len(self._records.tasks) * len(OUTCOMES))
+        counts = np.bincount(_group(self._records[chosen]), minlength=len(self._records.tasks) * len(Outcome))
         return [(self._tags(group), count) for group, count in enumerate(counts.tolist()) if count]
 
     def _tags(self, group: int) -> dict[str, Any]:
-        task, outcome = divmod(group, len(OUTCOMES))
-        return {"stress.task": otel_text(self._records.tasks[task]), "stress.outcome": OUTCOMES[outcome]}
+        task, outcome = divmod(group, len(Outcome))
+        return {"stress.task": otel_text(self._records.tasks[task]), "stress.outcome": OUTCOME_NAMES[outcome]}
 
     def _counter(self, name: str, unit: str, counts: list[tuple[dict[str, Any], int]]) -> Any:
         points = [self._number(tags, count) for tags, count in counts]
@@ -101,5 +102,5 @@ class _Points:
 
 def _group(records: RecordArray) -> Column:
     """A number for each task and outcome."""
-    group: Column = records["task"].astype(np.int64) * len(OUTCOMES) + records["outcome"]
+    group: Column = records["task"].astype(np.int64) * len(Outcome) + records["outcome"]
     return group

@@ -9,8 +9,9 @@ from typing import Any, Final
 
 import numpy as np
 
+from pytest_nos_stress._internal.outcome import OUTCOME_NAMES
 from pytest_nos_stress._internal.seeding import stream_key
-from pytest_nos_stress.results.record_array import OUTCOMES, RecordArray
+from pytest_nos_stress.results.record_array import RecordArray
 from pytest_nos_stress.results.records import Column
 
 from .exporter import NotSent
@@ -170,7 +171,7 @@ class _Trace:
                 "stress.agent": self._agents[agent],
                 "stress.task": self._tasks[task],
                 "stress.index": index,
-                "stress.outcome": OUTCOMES[outcome],
+                "stress.outcome": OUTCOME_NAMES[outcome],
                 "stress.fault": kinds[kind],
                 "stress.called": called,
                 "stress.response_time": response_time / 1e9 if called else None,

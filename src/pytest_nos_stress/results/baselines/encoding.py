@@ -14,10 +14,11 @@ from typing import Any, Final
 
 import numpy as np
 
+from pytest_nos_stress._internal.outcome import CELLS
 from pytest_nos_stress.results.metrics import DURATIONS
 from pytest_nos_stress.results.records import Column
 
-from .sketch import BUCKETS, ERRORS, Histogram, RunSketch
+from .sketch import BUCKETS, Histogram, RunSketch
 
 _MOST_BLOCKS: Final = 1_000
 _MOST_TASKS: Final = 65_536
@@ -42,12 +43,12 @@ def from_json(values: Any) -> RunSketch:
     tasks, seconds = _tasks(values.get("tasks")), _seconds(values.get("seconds"))
     cells = len(seconds) * len(tasks)
     counts = _unpacked(values.get("counts"))
-    if counts.size != cells * (ERRORS + 1):
+    if counts.size != cells * CELLS:
         raise ValueError("counts of another size")
     return RunSketch(
         tasks,
         np.array(seconds),
-        counts.reshape(len(seconds), len(tasks), ERRORS + 1),
+        counts.reshape(len(seconds), len(tasks), CELLS),
         {name: _histogram(values["durations"].get(name), cells) for name in DURATIONS},
     )
 

@@ -12,11 +12,11 @@ from typing import Final
 
 import numpy as np
 
-from pytest_nos_stress._internal.outcome import FAILED, MISSING, SUCCESS
+from pytest_nos_stress._internal.outcome import CELLS, ERROR, FAILED, MISSING, SUCCESS
 from pytest_nos_stress.results.metrics import COUNTS, DURATIONS, RATES, THROUGHPUT
 from pytest_nos_stress.results.records import Column
 
-from .sketch import ERRORS, RunSketch, aggregate
+from .sketch import RunSketch, aggregate
 
 METRICS: Final = (*COUNTS, *RATES, THROUGHPUT, *DURATIONS)
 """What a baseline knows of a run."""
@@ -29,10 +29,10 @@ _COLUMNS: Final = {
     "failure": FAILED,
     "failures": FAILED,
     "missing_data": MISSING,
-    "error": ERRORS,
-    "errors": ERRORS,
+    "error": ERROR,
+    "errors": ERROR,
 }
-_SECONDS: Final = ERRORS + 1
+_SECONDS: Final = CELLS
 
 
 class BlockTable:
@@ -50,7 +50,7 @@ class BlockTable:
         )
         self._table = np.concatenate(tables)
         self.sizes = [len(table) for table in tables]
-        judged = self._table if is_duration else self._table[:, :ERRORS]
+        judged = self._table if is_duration else self._table[:, :ERROR]
         in_blocks = judged.sum(axis=1)
         self.samples = int(in_blocks.sum())
         starts = np.cumsum([0, *self.sizes[:-1]])
@@ -114,7 +114,7 @@ def _tables_of_counts(runs: Sequence[RunSketch], task: str | None) -> list[Colum
 
 def _figure_of_counts(metric: str) -> _Figure:
     def total(sums: Column) -> Column:
-        return np.asarray(sums[:, :ERRORS].sum(axis=1))
+        return np.asarray(sums[:, :ERROR].sum(axis=1))
 
     def figure(sums: Column, runs: int) -> Column:
         if metric == "throughput":

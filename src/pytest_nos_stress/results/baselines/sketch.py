@@ -19,9 +19,9 @@ from typing import Final
 
 import numpy as np
 
+from pytest_nos_stress._internal.outcome import CELLS, ERROR
 from pytest_nos_stress.results.records import Column
 
-ERRORS: Final = 3
 MOST_BLOCKS: Final = 30
 _OPERATIONS_PER_BLOCK: Final = 5
 _BUCKETS_PER_OCTAVE: Final = 64
@@ -116,7 +116,7 @@ class RunSketch:
 
     @property
     def operations(self) -> int:
-        return int(self.counts[:, :, :ERRORS].sum())
+        return int(self.counts[:, :, :ERROR].sum())
 
     def counts_of(self, task: str | None) -> Column:
         """By block and outcome or error, of one task or of all."""
@@ -134,11 +134,10 @@ def _number_of_blocks(operations: int, length: int) -> int:
 
 
 def _counts(cell: Column, outcome: Column, is_error: Column, blocks: int, tasks: int) -> Column:
-    width = ERRORS + 1
-    cells = blocks * tasks * width
-    counts = np.bincount(cell * width + outcome, minlength=cells)
-    counts += np.bincount(cell[is_error] * width + ERRORS, minlength=cells)
-    return counts.reshape(blocks, tasks, width)
+    cells = blocks * tasks * CELLS
+    counts = np.bincount(cell * CELLS + outcome, minlength=cells)
+    counts += np.bincount(cell[is_error] * CELLS + ERROR, minlength=cells)
+    return counts.reshape(blocks, tasks, CELLS)
 
 
 def _buckets(nanoseconds: Column) -> Column:
