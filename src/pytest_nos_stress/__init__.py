@@ -22,9 +22,8 @@ if TYPE_CHECKING:
     from pytest_nos_stress.scenario.operation import AsyncOperation, Operation
     from pytest_nos_stress.scenario.scenario import PlannedOperation, Scenario
 
+    from ._internal.version import __version__ as __version__
     from .errors import MissingDataError, SettingError
-
-__version__ = "0.1.0"
 
 __all__ = [
     "AsyncOperation",
@@ -51,6 +50,7 @@ __all__ = [
 ]
 
 _MODULES = {
+    "__version__": "_internal.version",
     "AsyncOperation": "scenario.operation",
     "InjectedFault": "faults.errors",
     "Network": "faults.network",

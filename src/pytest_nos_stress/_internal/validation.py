@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import operator
+import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from .parsing import parse_number, parse_switch, parse_whole
 
 LONGEST_NUMBER = 4096
 LONGEST_SECONDS = 366 * 86_400.0
+ALLOWED_FILE_NAME = "a name of letters, digits, '.', '_' and '-' that does not begin with '.'"
 SECONDS_PER_UNIT = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
@@ -110,6 +112,13 @@ def non_empty_name(value: Any) -> str:
         raise ValueError(value)
     if not value.strip():
         raise InvalidValue("a name is empty")
+    return str.__str__(value)
+
+
+def file_name(value: Any) -> str:
+    """Check a name that is a directory's or file's as it is, on any system. Raises ``ValueError``."""
+    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", value):
+        raise ValueError(value)
     return str.__str__(value)
 
 

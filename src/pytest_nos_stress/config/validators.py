@@ -6,16 +6,17 @@ A session that sets nothing and runs no stress test never imports this.
 from __future__ import annotations
 
 import importlib.util
-import re
 from collections.abc import Mapping
 from typing import Any
 
 from pytest_nos_stress._internal.parsing import parse_lines, parse_names, parse_switch
 from pytest_nos_stress._internal.validation import (
+    ALLOWED_FILE_NAME,
     InvalidValue,
     OptionType,
     boolean,
     callable_value,
+    file_name,
     non_empty_name,
     one_of,
     optional,
@@ -81,7 +82,7 @@ def _reports(value: Any) -> tuple[str, ...]:
 
 
 def _compared(value: Any) -> str:
-    name = _baseline_name(value)
+    name = file_name(value)
     _require("scipy", "compare")
     return name
 
@@ -100,12 +101,6 @@ def _require(module: str, extra: str) -> None:
         is_there = False
     if not is_there:
         raise InvalidValue(f"needs a package that is not installed: pip install 'pytest-nos-stress[{extra}]'")
-
-
-def _baseline_name(value: Any) -> str:
-    if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", value):
-        raise ValueError(value)
-    return str.__str__(value)
 
 
 def _clients(value: Any) -> tuple[Any, ...]:
@@ -144,9 +139,7 @@ CLIENTS = OptionType("a list of what flaky(client) gives", _clients)
 PROXIES = OptionType("a list of proxies", _proxies)
 REPORTS = OptionType("html, svg, png, several of them, or none", _reports, parse_names)
 RECORD_FORMATS = OptionType("csv, jsonl, parquet, several of them, or none", _record_formats, parse_names)
-BASELINE_NAME = OptionType(
-    "a name of letters, digits, '.', '_' and '-' that does not begin with '.'", optional(_baseline_name)
-)
+BASELINE_NAME = OptionType(ALLOWED_FILE_NAME, optional(file_name))
 COMPARED = OptionType(BASELINE_NAME.allowed, optional(_compared))
 OTEL = OptionType("True or False", _otel, parse_switch)
 LABEL = OptionType("a name", non_empty_name)

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from pytest_nos_stress._internal.text import escape_controls, table
-from pytest_nos_stress.results.judge import show_seconds
+from pytest_nos_stress.results.format import format_seconds
 
 from .summary import Summary, formatted, is_failure, verdict_in_words
 
@@ -88,11 +88,11 @@ def _over_time(run: Summary, bars: str) -> str:
     history = run["history"]
     p99: list[float | None] = history["p99"]
     worst = max((one for one in p99 if one is not None), default=0.0)
-    told = [f"p99 {sparkline(_coarser(p99), bars)} up to {show_seconds(worst)}"] if worst else []
+    told = [f"p99 {sparkline(_coarser(p99), bars)} up to {format_seconds(worst)}"] if worst else []
     name = "errors" if run["errors"] else "failures"
     counts: list[int] = history[name]
     if any(counts):
-        begins = show_seconds(history["seconds"][counts.index(max(counts))] or 0.0)
+        begins = format_seconds(history["seconds"][counts.index(max(counts))] or 0.0)
         told.append(f"{name} {sparkline(_coarser(counts), bars)} most at {begins}")
     return ", ".join(told)
 

@@ -12,18 +12,16 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from pytest_nos_stress._internal.outcome import CELLS, ERROR, FAILED, MISSING, SUCCESS
 
-from .groups import Durations
-from .judge import show_seconds
+from .format import format_seconds
+from .grouped_stats import GroupedDurations
 from .records import Column
-
-if TYPE_CHECKING:
-    from pytest_nos_stress.reporting.html.chart_data import Run
+from .run_operations import RunOperations
 
 _TOGETHER: Final = 0.85
 """The share of errors that makes a burst, where it comes in at most ``_SHORT`` of the run."""
@@ -62,38 +60,42 @@ class Findings(NamedTuple):
     marks: list[Mark]
 
 
-class _Found(NamedTuple):
+class _Finding(NamedTuple):
     sentence: str
     mark: Mark | None
 
 
-def find(run: Run) -> Findings:
+def find(run: RunOperations) -> Findings:
     """What can be said of a run without being told what to look for."""
-    if not run.operations.at.size:
+    if not run.columns.at.size:
         return Findings([], [])
-    found = [one for one in (_without_success(run), _unsuccessful(run), _latency(run)) if one is not None]
-    return Findings([one.sentence for one in found], [one.mark for one in found if one.mark is not None])
+    candidates = (_without_success(run), _unsuccessful(run), _latency(run))
+    findings = [finding for finding in candidates if finding is not None]
+    return Findings(
+        [finding.sentence for finding in findings],
+        [finding.mark for finding in findings if finding.mark is not None],
+    )
 
 
-def _without_success(run: Run) -> _Found | None:
-    counts = np.bincount(run.operations.outcome, minlength=CELLS).tolist()
+def _without_success(run: RunOperations) -> _Finding | None:
+    counts = np.bincount(run.columns.outcome, minlength=CELLS).tolist()
     if counts[SUCCESS]:
         return None
-    kinds = ((ERROR, "ended in an error"), (FAILED, "failed"), (MISSING, "met missing data"))
-    told = " and ".join(f"{counts[kind]:,} {what}" for kind, what in kinds if counts[kind])
-    return _Found(f"No operation succeeded: {told}.", None)
+    verbs = ((ERROR, "ended in an error"), (FAILED, "failed"), (MISSING, "met missing data"))
+    outcomes = " and ".join(f"{counts[cell]:,} {verb}" for cell, verb in verbs if counts[cell])
+    return _Finding(f"No operation succeeded: {outcomes}.", None)
 
 
-def _unsuccessful(run: Run) -> _Found | None:
+def _unsuccessful(run: RunOperations) -> _Finding | None:
     """Errors, however they came; failures only where they came together, since they are planned to be spread."""
-    errors = np.flatnonzero(run.operations.outcome == ERROR)
+    errors = np.flatnonzero(run.columns.outcome == ERROR)
     if errors.size:
         return _errors(run, errors)
-    failures = np.flatnonzero(run.operations.outcome == FAILED.value)
+    failures = np.flatnonzero(run.columns.outcome == FAILED.value)
     return _burst(run, failures, "failure")
 
 
-def _errors(run: Run, rows: Column) -> _Found:
+def _errors(run: RunOperations, rows: Column) -> _Finding:
     burst = _burst(run, rows, "error")
     if burst is not None:
         return burst
@@ -102,35 +104,35 @@ def _errors(run: Run, rows: Column) -> _Found:
     count = _number(rows.size, "error")
     if rows.size == 1:
         names = " / ".join(name for _, name in _owners(run, rows))
-        return _Found(f"One error, at {_told(first)}{f', of {names}' if names else ''}.", Mark(first, "error"))
-    before = np.count_nonzero(run.operations.at < run.operations.at[rows].min())
-    if first > _LATE * _duration(run) and before > _LATE * run.operations.at.size:
-        lasting = "" if last > 0.95 * _duration(run) else f", the last one came at {_told(last)}"
-        return _Found(f"Errors began at {_told(first)}: {count}{lasting}{whose}.", Mark(first, "errors began"))
+        return _Finding(f"One error, at {_text(first)}{f', of {names}' if names else ''}.", Mark(first, "error"))
+    before = np.count_nonzero(run.columns.at < run.columns.at[rows].min())
+    if first > _LATE * _duration(run) and before > _LATE * run.columns.at.size:
+        lasting = "" if last > 0.95 * _duration(run) else f", the last one came at {_text(last)}"
+        return _Finding(f"Errors began at {_text(first)}: {count}{lasting}{whose}.", Mark(first, "errors began"))
     lasting = "all through the run" if last - first > _MOST * _duration(run) else _between(first, last)
-    return _Found(f"{count} {lasting}{whose}.", None)
+    return _Finding(f"{count} {lasting}{whose}.", None)
 
 
-def _burst(run: Run, rows: Column, noun: str) -> _Found | None:
+def _burst(run: RunOperations, rows: Column, noun: str) -> _Finding | None:
     """Most of the errors or failures in a short stretch of the run, if they came so."""
     if rows.size < _FEWEST:
         return None
-    rows = rows[np.argsort(run.operations.at[rows])]
-    at, duration = run.operations.at[rows] / 1e9, _duration(run)
-    first, past = _closest(at)
-    if at[past - 1] - at[first] > _SHORT * duration:
+    rows = rows[np.argsort(run.columns.at[rows])]
+    at, duration = run.columns.at[rows] / 1e9, _duration(run)
+    first, end_row = _closest(at)
+    if at[end_row - 1] - at[first] > _SHORT * duration:
         return None
-    start, end = float(at[first]), float(at[past - 1])
-    inside = rows[first:past]
+    start, end = float(at[first]), float(at[end_row - 1])
+    inside = rows[first:end_row]
     when = _between(start, end)
-    if past == rows.size and end > (1 - _LATE) * duration:
-        when = f"in the last {_told(duration - start)}"
+    if end_row == rows.size and end > (1 - _LATE) * duration:
+        when = f"in the last {_text(duration - start)}"
     share = f"all {rows.size:,}" if inside.size == rows.size else f"{inside.size:,} of {rows.size:,}"
     whose = _whose(run, inside) + _during_faults(run, inside)
     if first:
-        return _Found(f"Most {noun}s came together: {share} {when}{whose}.", Mark(start, f"most {noun}s"))
-    return _Found(
-        f"{noun.capitalize()}s began at {_told(start)}: {share} came {when}{whose}.", Mark(start, f"{noun}s began")
+        return _Finding(f"Most {noun}s came together: {share} {when}{whose}.", Mark(start, f"most {noun}s"))
+    return _Finding(
+        f"{noun.capitalize()}s began at {_text(start)}: {share} came {when}{whose}.", Mark(start, f"{noun}s began")
     )
 
 
@@ -139,36 +141,36 @@ def _closest(at: Column) -> tuple[int, int]:
     together = math.ceil(_TOGETHER * at.size)
     lengths = at[together - 1 :] - at[: at.size - together + 1]
     first = int(lengths.argmin())
-    past = first + together
-    near = _NEAR * (at[past - 1] - at[first]) / together
+    end = first + together
+    near = _NEAR * (at[end - 1] - at[first]) / together
     while first and at[first] - at[first - 1] <= near:
         first -= 1
-    while past < at.size and at[past] - at[past - 1] <= near:
-        past += 1
-    return first, past
+    while end < at.size and at[end] - at[end - 1] <= near:
+        end += 1
+    return first, end
 
 
-def _first_and_last(run: Run, rows: Column) -> tuple[float, float]:
-    at = run.operations.at[rows]
+def _first_and_last(run: RunOperations, rows: Column) -> tuple[float, float]:
+    at = run.columns.at[rows]
     return float(at.min()) / 1e9, float(at.max()) / 1e9
 
 
-def _whose(run: Run, rows: Column) -> str:
+def _whose(run: RunOperations, rows: Column) -> str:
     """The one agent and the one task that (nearly) all of these operations are of, if that says something."""
-    found = _owners(run, rows)
-    if not found:
+    owners = _owners(run, rows)
+    if not owners:
         return ""
-    shares = {share for share, _ in found}
+    shares = {share for share, _ in owners}
     if len(shares) == 1:
-        return f", {found[0][0]} of {' / '.join(name for _, name in found)}"
-    return "".join(f", {share} of {name}" for share, name in found)
+        return f", {owners[0][0]} of {' / '.join(name for _, name in owners)}"
+    return "".join(f", {share} of {name}" for share, name in owners)
 
 
-def _during_faults(run: Run, rows: Column) -> str:
+def _during_faults(run: RunOperations, rows: Column) -> str:
     """That (nearly) all of these operations ended while fault windows were open, if that says something."""
     if not run.fault_spans:
         return ""
-    faulty = _inside(run.operations.at / 1e9, run.fault_spans)
+    faulty = _inside(run.columns.at / 1e9, run.fault_spans)
     inside = int(np.count_nonzero(faulty[rows]))
     if inside < _NEARLY_ALL * rows.size or np.count_nonzero(faulty) > _USUAL_SHARE * faulty.size:
         return ""
@@ -184,16 +186,16 @@ def _inside(at: Column, spans: Sequence[tuple[float, float]]) -> Column:
     return inside
 
 
-def _owners(run: Run, rows: Column) -> list[tuple[str, str]]:
+def _owners(run: RunOperations, rows: Column) -> list[tuple[str, str]]:
     """What share of the operations is whose, where that is nearly all and says something."""
     owners = (
-        _owner("agent", run.agents, run.operations.agent, rows),
-        _owner("task", run.tasks, run.operations.task, rows),
+        _owner("agent", run.agents, run.columns.agent, rows),
+        _owner("task", run.tasks, run.columns.task, rows),
     )
-    return [one for one in owners if one is not None]
+    return [owner for owner in owners if owner is not None]
 
 
-def _owner(what: str, names: tuple[str, ...], column: Column, rows: Column) -> tuple[str, str] | None:
+def _owner(noun: str, names: tuple[str, ...], column: Column, rows: Column) -> tuple[str, str] | None:
     counts = np.bincount(column[rows], minlength=len(names))
     most = int(counts.argmax())
     usual = np.count_nonzero(column == most) / column.size
@@ -202,12 +204,12 @@ def _owner(what: str, names: tuple[str, ...], column: Column, rows: Column) -> t
     share = "all" if counts[most] == rows.size else f"{counts[most]:,}"
     name = names[most]
     short = name if len(name) <= _LONGEST_NAME else f"{name[: _LONGEST_NAME - 1]}…"
-    return share, f"{what} {short}"
+    return share, f"{noun} {short}"
 
 
-def _latency(run: Run) -> _Found | None:
+def _latency(run: RunOperations) -> _Finding | None:
     """What became of the latency over time."""
-    samples = run.samples.rows.size
+    samples = run.latencies.rows.size
     for name, share, needed, fewest_steps in (("p99", 0.99, 100, _MANY_STEPS), ("p95", 0.95, 20, _FEWEST_STEPS)):
         steps = min(samples // (_SPARE * needed), _MOST_STEPS)
         if steps >= fewest_steps:
@@ -215,9 +217,9 @@ def _latency(run: Run) -> _Found | None:
     return None
 
 
-def _course_of(run: Run, name: str, share: float, needed: int, steps: int) -> _Found | None:
-    step = np.clip(run.operations.at * steps // run.nanoseconds, 0, steps - 1)
-    durations = Durations(run.samples, step, steps)
+def _course_of(run: RunOperations, name: str, share: float, needed: int, steps: int) -> _Finding | None:
+    step = np.clip(run.columns.at * steps // run.nanoseconds, 0, steps - 1)
+    durations = GroupedDurations(run.latencies, step, steps)
     enough = np.flatnonzero(durations.counts >= needed)
     values = durations.percentile(share)[enough] / 1e9
     if enough.size < _FEWEST_STEPS or values.min() <= 0:
@@ -228,26 +230,26 @@ def _course_of(run: Run, name: str, share: float, needed: int, steps: int) -> _F
         if max(before, after) >= _RISE * min(before, after):
             verb = "rose" if after > before else "fell"
             at = _moment(run, step, enough, split, (before, after))
-            told = f"Latency {verb}: its {name} went from {_told(before)} to {_told(after)} at {_told(at)}."
-            return _Found(told, Mark(at, f"{name} {verb}", "latency"))
+            sentence = f"Latency {verb}: its {name} went from {_text(before)} to {_text(after)} at {_text(at)}."
+            return _Finding(sentence, Mark(at, f"{name} {verb}", "latency"))
     peak, usual = int(values.argmax()), _median(values)
     if values[peak] < _PEAK * usual:
         return None
     at = _moment(run, step, enough, peak, (usual, float(values[peak])))
-    told = (
-        f"Latency peaked at {_told(at)}: a {name} of {_told(float(values[peak]))}, where {_told(usual)} is usual."
+    sentence = (
+        f"Latency peaked at {_text(at)}: a {name} of {_text(float(values[peak]))}, where {_text(usual)} is usual."
     )
-    return _Found(told, Mark(at, f"{name} peaked", "latency"))
+    return _Finding(sentence, Mark(at, f"{name} peaked", "latency"))
 
 
-def _moment(run: Run, step: Column, enough: Column, place: int, levels: tuple[float, float]) -> float:
+def _moment(run: RunOperations, step: Column, enough: Column, index: int, medians: tuple[float, float]) -> float:
     """When latency left a level for another: the first operation beyond half-way, or before a fall the last."""
-    before, after = levels
+    before, after = medians
     rises = after > before
-    beyond = run.samples.rows[run.samples.latency > (before + after) / 2 * 1e9]
-    inside = run.operations.at[beyond[step[beyond] == enough[place if rises else place - 1]]]
+    beyond = run.latencies.rows[run.latencies.duration > (before + after) / 2 * 1e9]
+    inside = run.columns.at[beyond[step[beyond] == enough[index if rises else index - 1]]]
     if not inside.size:
-        inside = run.operations.at[step == enough[place]]
+        inside = run.columns.at[step == enough[index]]
         rises = True
     return float(inside.min() if rises else inside.max()) / 1e9
 
@@ -255,7 +257,7 @@ def _moment(run: Run, step: Column, enough: Column, place: int, levels: tuple[fl
 def _change(values: Column) -> int | None:
     """Where a sequence is best split in two levels; None where two explain it little better than one."""
     splits = range(2, values.size - 1)
-    costs = [_spread(values[:one]) + _spread(values[one:]) for one in splits]
+    costs = [_spread(values[:split]) + _spread(values[split:]) for split in splits]
     best = int(np.argmin(costs))
     return splits[best] if costs[best] < _EXPLAINED * _spread(values) else None
 
@@ -264,17 +266,17 @@ def _spread(values: Column) -> float:
     return float(np.abs(values - _median(values)).sum())
 
 
-def _duration(run: Run) -> float:
+def _duration(run: RunOperations) -> float:
     return run.nanoseconds / 1e9
 
 
-def _told(seconds: float) -> str:
+def _text(seconds: float) -> str:
     """A duration of three digits, which are enough in a sentence."""
-    return show_seconds(float(f"{seconds:.3g}"))
+    return format_seconds(float(f"{seconds:.3g}"))
 
 
 def _between(start: float, end: float) -> str:
-    return f"from {_told(start)} to {_told(end)}"
+    return f"from {_text(start)} to {_text(end)}"
 
 
 def _number(count: int, noun: str) -> str:

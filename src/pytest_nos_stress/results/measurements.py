@@ -182,6 +182,13 @@ class Measurements:
         chosen = self._chosen(metric, agent, task, faults)
         return chosen[:0] if self.is_modelled and not chosen.any() else chosen
 
+    def has_durations(self, metric: str) -> bool:
+        """Whether ``durations`` of all operations has any, without keeping the column."""
+        called = self.records.called()
+        if not self.is_modelled:
+            return bool(called.any())
+        return bool(self.records.column(metric)[called].any())
+
     @property
     def calls(self) -> int:
         """How many operations called the target."""

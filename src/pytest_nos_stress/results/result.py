@@ -176,11 +176,10 @@ class StressResult:
         """What happened, when and to whom, in a sentence, where the run did not pass and its figures show it."""
         if self.passed or not self.operations:
             return ""
-        from pytest_nos_stress.reporting.html import chart_data
+        from .findings import find
+        from .run_operations import read_operations
 
-        from . import findings
-
-        return next(iter(findings.find(chart_data.read(self)).sentences), "")
+        return next(iter(find(read_operations(self.measured, self.fault_spans)).sentences), "")
 
     @property
     def records(self) -> RecordArray:

@@ -11,7 +11,7 @@ import pytest
 
 from pytest_nos_stress._internal.outcome import ERROR, FAILED, MISSING, SUCCESS
 from pytest_nos_stress.reporting.html.chart_data import MOST_AGENTS, chart_data
-from pytest_nos_stress.results.groups import rounded
+from pytest_nos_stress.results.grouped_stats import rounded
 
 NAMES = {"success": SUCCESS, "failed": FAILED, "missing": MISSING, "error": ERROR}
 MakeRun = Callable[..., Any]

@@ -13,26 +13,23 @@ escapes them for its own markup.
 from __future__ import annotations
 
 from itertools import pairwise
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 import numpy as np
 
-from pytest_nos_stress._internal.outcome import ERROR
 from pytest_nos_stress._internal.text import escape_controls
 from pytest_nos_stress.results import findings
-from pytest_nos_stress.results.groups import (
-    Durations,
-    Operations,
-    Samples,
+from pytest_nos_stress.results.grouped_stats import (
+    GroupedDurations,
     count_outcomes,
     percentile_grid,
     rounded,
-    samples_in_order,
     worst_first,
 )
 from pytest_nos_stress.results.judge import BROKEN, Verdict
-from pytest_nos_stress.results.records import Column, Rows
+from pytest_nos_stress.results.records import Column
 from pytest_nos_stress.results.result import StressResult
+from pytest_nos_stress.results.run_operations import RunOperations, read_operations
 from pytest_nos_stress.results.thresholds import Threshold
 from pytest_nos_stress.scenario.phases import STEADY
 
@@ -48,60 +45,16 @@ _MOST_BANDS: Final = 100
 _DIGITS: Final = 4
 _DIGITS_IN_CHARTS: Final = 3
 _PERCENTILES: Final = {"p50": 0.5, "p95": 0.95, "p99": 0.99, "max": 1.0}
-_MOST_OF_32_BITS: Final = 1 << 31
 _POINTS_A_DECADE: Final = {"all": 40, "task": 24, "agent": 8, "pair": 4}
-
-
-class Run(NamedTuple):
-    """What is read from the records once, for all levels and findings."""
-
-    operations: Operations
-    samples: Samples
-    response_times: Samples
-    agents: tuple[str, ...]
-    tasks: tuple[str, ...]
-    nanoseconds: int
-    fault_spans: tuple[tuple[float, float], ...]
-
-
-def read(result: StressResult) -> Run:
-    """The operations of a run, without ordering them."""
-    measured = result.measured
-    records = measured.records
-    at = records.column("end") - measured.started_ns
-    outcome = records.column("outcome").astype(np.int32)
-    outcome[records.column("is_error")] = ERROR
-    operations = Operations(records.column("agent").astype(np.int32), records.task().astype(np.int32), outcome, at)
-    return Run(
-        operations,
-        _samples(result, records, "latency"),
-        _samples(result, records, "response_time"),
-        _shown(records.agents),
-        _shown(records.tasks),
-        max(measured.ended_ns - measured.started_ns, 1),
-        tuple(result.fault_spans),
-    )
-
-
-def _samples(result: StressResult, records: Rows, metric: str) -> Samples:
-    """In virtual time an operation may take none at all: then there is nothing to show."""
-    has_samples = bool(result.stats[metric]["count"])
-    rows = np.flatnonzero(records.called()) if has_samples else np.empty(0, np.int64)
-    narrow = np.int32 if records.total < _MOST_OF_32_BITS else np.int64
-    return samples_in_order(records.column(metric), rows.astype(narrow))
-
-
-def _shown(names: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(map(escape_controls, names))
 
 
 def chart_data(result: StressResult) -> dict[str, Any]:
     """The data of all charts as JSON types. Times are seconds since the run's start, durations nanoseconds."""
-    run = read(result)
+    run = read_operations(result.measured, result.fault_spans)
     agents, tasks = len(run.agents), len(run.tasks)
     listed = _listed_agents(run)
-    agent = _places(listed, agents)[run.operations.agent]
-    task = run.operations.task
+    agent = _places(listed, agents)[run.columns.agent]
+    task = run.columns.task
     everything = np.zeros_like(task)
     levels = {
         "all": _level("all", run, everything, 1),
@@ -115,7 +68,7 @@ def chart_data(result: StressResult) -> dict[str, Any]:
             has_course=min(listed.size, tasks) > 1,
         ),
     }
-    response_times = Durations(run.response_times, everything, 1)
+    response_times = GroupedDurations(run.response_times, everything, 1)
     found = findings.find(run)
     return {
         "duration": run.nanoseconds / 1e9,
@@ -140,12 +93,12 @@ def _aborted(result: StressResult) -> list[findings.Mark]:
     return [] if aborted is None else [findings.Mark(float(aborted["at"]), "aborted")]
 
 
-def _listed_agents(run: Run) -> Column:
+def _listed_agents(run: RunOperations) -> Column:
     """The agents that the page tells apart, in their order."""
     number = len(run.agents)
     if number <= MOST_AGENTS:
         return np.arange(number)
-    counts = count_outcomes(run.operations.agent, run.operations.outcome, number)
+    counts = count_outcomes(run.columns.agent, run.columns.outcome, number)
     return np.sort(worst_first(counts)[:MOST_AGENTS])
 
 
@@ -156,10 +109,12 @@ def _places(listed: Column, number: int) -> Column:
     return places
 
 
-def _level(name: str, run: Run, group: Column, groups: int, *, has_course: bool = True) -> dict[str, Any]:
+def _level(
+    name: str, run: RunOperations, group: Column, groups: int, *, has_course: bool = True
+) -> dict[str, Any]:
     """Figures of every group, and the course over time and the curve of percentiles of those that fit."""
-    counts = count_outcomes(group, run.operations.outcome, groups)
-    durations = Durations(run.samples, group, groups)
+    counts = count_outcomes(group, run.columns.outcome, groups)
+    durations = GroupedDurations(run.latencies, group, groups)
     longest = durations.percentile(1.0)
     steps = _steps(int(counts.sum()) // _OPERATIONS_A_STEP[name], groups)
     shown = np.sort(worst_first(counts, [longest])[: _CELLS // steps]) if has_course else np.empty(0, np.int64)
@@ -180,24 +135,24 @@ def _steps(wanted_in_all: int, groups: int) -> int:
     return max(min(wanted, _CELLS // max(groups, 1)), _FEWEST_STEPS)
 
 
-def _course(run: Run, group: Column, groups: int, steps: int) -> dict[str, Any]:
+def _course(run: RunOperations, group: Column, groups: int, steps: int) -> dict[str, Any]:
     """Counts and percentiles of each group in each step of time, a row for each group."""
-    step = np.clip(run.operations.at * steps // run.nanoseconds, 0, steps - 1).astype(np.int32)
+    step = np.clip(run.columns.at * steps // run.nanoseconds, 0, steps - 1).astype(np.int32)
     cell = np.where(group < 0, -1, group * steps + step)
-    durations = Durations(run.samples, cell, groups * steps)
+    durations = GroupedDurations(run.latencies, cell, groups * steps)
     return {
         "steps": steps,
-        "counts": count_outcomes(cell, run.operations.outcome, groups * steps).tolist(),
+        "counts": count_outcomes(cell, run.columns.outcome, groups * steps).tolist(),
         "samples": durations.counts.tolist(),
         "latency": _latency(durations, _DIGITS_IN_CHARTS),
     }
 
 
-def _latency(durations: Durations, digits: int) -> dict[str, list[int]]:
+def _latency(durations: GroupedDurations, digits: int) -> dict[str, list[int]]:
     return {name: rounded(durations.percentile(share), digits) for name, share in _PERCENTILES.items()}
 
 
-def _curve(durations: Durations, shown: Column, per_decade: int) -> dict[str, Any]:
+def _curve(durations: GroupedDurations, shown: Column, per_decade: int) -> dict[str, Any]:
     """The distribution on a percentile axis: quantiles of each group on the grid that its samples allow."""
     grids = [percentile_grid(samples, per_decade) for samples in durations.counts[shown].tolist()]
     sizes = [grid.size for grid in grids]

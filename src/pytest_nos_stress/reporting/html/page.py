@@ -19,7 +19,8 @@ from pytest_nos_stress._internal.outcome import ERROR, FAILED, MISSING, SUCCESS
 from pytest_nos_stress.reporting import summary as summaries
 from pytest_nos_stress.reporting.failure_message import left_out
 from pytest_nos_stress.reporting.files.paths import report_name
-from pytest_nos_stress.results.judge import HELD, NOT_APPLICABLE, show_seconds
+from pytest_nos_stress.results.format import format_seconds
+from pytest_nos_stress.results.judge import HELD, NOT_APPLICABLE
 from pytest_nos_stress.results.result import StressResult
 from pytest_nos_stress.scenario.phases import STEADY
 
@@ -210,7 +211,7 @@ def _rows(names: Sequence[str], level: dict[str, Any]) -> list[tuple[str, ...]]:
         (
             text(name),
             *map(digits, map(str, _counts(counts))),
-            *("&ndash;" if nanoseconds < 0 else show_seconds(nanoseconds / 1e9) for nanoseconds in latency),
+            *("&ndash;" if nanoseconds < 0 else format_seconds(nanoseconds / 1e9) for nanoseconds in latency),
         )
         for name, counts, latency in figures
     ]

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any, Final, Protocol
 
 from pytest_nos_stress._internal.text import escape_controls, shorten
+from pytest_nos_stress._internal.version import __version__
 from pytest_nos_stress.results.record_array import RecordArray
 
 _SERVICE: Final = "pytest-nos-stress"
@@ -66,8 +67,6 @@ def resource() -> Any:
 
 def scope() -> Any:
     """Who made the spans and points."""
-    from pytest_nos_stress import __version__
-
     return import_module("opentelemetry.sdk.util.instrumentation").InstrumentationScope(_SERVICE, __version__)
 
 

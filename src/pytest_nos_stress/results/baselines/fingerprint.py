@@ -20,9 +20,9 @@ import sys
 from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
-from pytest_nos_stress import __version__
 from pytest_nos_stress._internal.cpu import has_gil, processors
 from pytest_nos_stress._internal.text import escape_controls, shorten
+from pytest_nos_stress._internal.version import __version__
 from pytest_nos_stress.scenario.scenario import Scenario
 
 _DECIDES_NO_FIGURE: Final = ("seed", "engine", "operation_timeout")

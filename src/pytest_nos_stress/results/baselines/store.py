@@ -22,7 +22,7 @@ from typing import Any, Final, NamedTuple
 
 from pytest_nos_stress._internal.atomic_write import write_atomic
 from pytest_nos_stress._internal.text import escape_controls, safe_repr, shorten
-from pytest_nos_stress.config.options import BY_NAME
+from pytest_nos_stress._internal.validation import ALLOWED_FILE_NAME, file_name
 from pytest_nos_stress.errors import SettingError
 
 from . import encoding
@@ -63,9 +63,11 @@ class _Later(ValueError):
 
 
 def check_name(name: Any, label: str = "save_baseline") -> str:
-    """The name of a baseline. Raises ``SettingError`` under the label for one that is not allowed."""
-    checked: str = BY_NAME["save_baseline"].check(name, label)
-    return checked
+    """Return the name of a baseline. Raises ``SettingError`` under the label if it is not allowed."""
+    try:
+        return file_name(name)
+    except ValueError:
+        raise SettingError(f"{label}={safe_repr(name)}: must be {ALLOWED_FILE_NAME}") from None
 
 
 def path_of(directory: Path, name: str, label: str) -> Path:

@@ -1,72 +1,46 @@
-"""Counts and exact percentiles of operations by group: one sort by latency serves every grouping of a run.
+"""Counts and exact percentiles of operations by group. One sort by duration serves every grouping of a run.
 
-Operations sorted by latency once stay sorted within each group when they are sorted by group in a stable way,
+Operations sorted by duration once stay sorted within each group when they are sorted by group in a stable way,
 and NumPy's stable sort of 16-bit keys is a radix sort: a million operations take some 20 ms for each grouping.
-A percentile is then the interpolation between two places of the group, as in ``statistics`` (Hyndman and Fan's
+A percentile is then interpolated between two samples of the group, as in ``aggregation`` (Hyndman and Fan's
 type 7).
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final
 
 import numpy as np
 
 from pytest_nos_stress._internal.outcome import CELLS, ERROR, SUCCESS
 
 from .records import Column
+from .run_operations import OrderedSamples
 
 _NARROW: Final = 1 << 16
 
 
-class Operations(NamedTuple):
-    """The operations of a run as columns.
-
-    ``outcome`` is ``ERROR`` for an error, which is then not among the failed. ``at`` is the end in nanoseconds
-    since the run's start.
-    """
-
-    agent: Column
-    task: Column
-    outcome: Column
-    at: Column
-
-
-class Samples(NamedTuple):
-    """The operations with a latency, in the order of their latencies."""
-
-    latency: Column
-    rows: Column
-
-
-def samples_in_order(latency: Column, rows: Column) -> Samples:
-    """The latencies of the operations in ``rows``, the shortest first."""
-    chosen = latency[rows]
-    order = np.argsort(chosen)
-    return Samples(chosen[order], rows[order])
-
-
 def count_outcomes(group: Column, outcome: Column, groups: int) -> Column:
-    """How many operations of each group ended how: a row for each outcome, a column for each group.
+    """Count the operations of each group by outcome: a row for each outcome, a column for each group.
 
-    Those in a group below 0 are left out.
+    Operations in a group below 0 are left out.
     """
     cells = (group * CELLS + outcome)[group >= 0]
     return np.bincount(cells, minlength=groups * CELLS).reshape(groups, CELLS).T
 
 
-class Durations:
-    """The latencies of each group; those in a group below 0 are left out."""
+class GroupedDurations:
+    """Durations of the operations of each group; operations in a group below 0 are left out."""
 
-    def __init__(self, samples: Samples, group: Column, groups: int) -> None:
+    def __init__(self, samples: OrderedSamples, group: Column, groups: int) -> None:
         of_sample = group[samples.rows]
-        latency = samples.latency
-        kept = of_sample >= 0
-        if not kept.all():
-            of_sample, latency = of_sample[kept], latency[kept]
+        duration = samples.duration
+        is_grouped = of_sample >= 0
+        if not is_grouped.all():
+            of_sample, duration = of_sample[is_grouped], duration[is_grouped]
         keys = of_sample.astype(np.uint16) if groups <= _NARROW else of_sample
-        self._ordered = latency[np.argsort(keys, kind="stable")]
+        self._ordered = duration[np.argsort(keys, kind="stable")]
         self.counts: Column = np.bincount(of_sample, minlength=groups)
         self._starts = np.cumsum(self.counts) - self.counts
 
@@ -79,13 +53,13 @@ class Durations:
         if not self._ordered.size:
             return np.full(groups.size, np.nan)
         counts, starts = self.counts[groups], self._starts[groups]
-        place = np.maximum(counts - 1, 0) * shares
-        below = place.astype(np.int64)
+        rank = np.maximum(counts - 1, 0) * shares
+        below = rank.astype(np.int64)
         last = self._ordered.size - 1
         above = np.minimum(below + 1, np.maximum(counts - 1, 0))
         low = self._ordered[np.minimum(starts + below, last)].astype(np.float64)
         high = self._ordered[np.minimum(starts + above, last)].astype(np.float64)
-        return np.where(counts > 0, low + (high - low) * (place - below), np.nan)
+        return np.where(counts > 0, low + (high - low) * (rank - below), np.nan)
 
     def mean(self) -> Column:
         """The mean of every group in nanoseconds; NaN where a group has no sample."""
@@ -116,8 +90,8 @@ def rounded(nanoseconds: Column, digits: int) -> list[int]:
     return whole
 
 
-def worst_first(counts: Column, of: Sequence[Column] = ()) -> Column:
-    """Groups by errors, then by all operations without success, then by what else is given, the most first."""
+def worst_first(counts: Column, ties: Sequence[Column] = ()) -> Column:
+    """Order groups by errors, then by operations without success, then by ``ties``, the most first."""
     without_success = counts.sum(axis=0) - counts[SUCCESS]
-    keys = [*(np.nan_to_num(one) for one in reversed(of)), without_success, counts[ERROR]]
-    return np.lexsort([-one for one in keys])
+    keys = [*(np.nan_to_num(tie) for tie in reversed(ties)), without_success, counts[ERROR]]
+    return np.lexsort([-key for key in keys])
