@@ -10,7 +10,7 @@ import pytest
 
 from pytest_nos_stress.engines.safepoint import Safepoint
 
-HANG = 20.0
+HANG = 60.0
 
 
 def perform(safepoint: Safepoint, operation: Callable[[], object], look: Callable[[], None], times: int) -> None:

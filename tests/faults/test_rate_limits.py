@@ -198,7 +198,7 @@ class Together:
     """A lock that all of its threads have come to before the first one has it, as may be by chance."""
 
     def __init__(self, threads: int) -> None:
-        self._all = threading.Barrier(threads, timeout=10)
+        self._all = threading.Barrier(threads, timeout=60)
         self._lock = threading.Lock()
 
     def __enter__(self) -> None:

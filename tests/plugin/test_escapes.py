@@ -105,7 +105,7 @@ def test_the_agents_name_is_escaped_where_it_hangs(pytester: pytest.Pytester) ->
 
         def test_it(stress_simulator):
             try:
-                stress_simulator.run(lambda operation: released.wait(20), agents=[{FORGED!r}], tasks=[{RED!r}],
+                stress_simulator.run(lambda operation: released.wait(60), agents=[{FORGED!r}], tasks=[{RED!r}],
                     operation_timeout="100ms", {CALM})
             finally:
                 released.set()

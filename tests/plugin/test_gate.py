@@ -280,7 +280,7 @@ def test_a_hung_target_fails_the_test_and_names_agent_task_and_stack(pytester: p
 
         def wait_for_a_reply(operation):
             if operation.agent == "Eve":
-                released.wait(20)
+                released.wait(60)
 
         def test_it(stress_simulator):
             try:

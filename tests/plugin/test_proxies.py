@@ -45,7 +45,7 @@ def echo():
 
 
 def ask(proxy, text):
-    with socket.create_connection((proxy.host, proxy.port), timeout=5) as connection:
+    with socket.create_connection((proxy.host, proxy.port), timeout=60) as connection:
         connection.sendall(f"{text}\\n".encode())
         answer = connection.makefile().readline()
         if not answer:

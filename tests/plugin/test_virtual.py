@@ -193,7 +193,7 @@ def test_threads_of_pools_and_of_agents_are_what_a_test_expects(pytester: pytest
             def test_trades(stress_simulator, own_threads):
                 with ThreadPoolExecutor(2) as pool:
                     def buy():
-                        assert pool.submit(lambda: time.sleep(0.002) or 8).result(timeout=5) == 8
+                        assert pool.submit(lambda: time.sleep(0.002) or 8).result(timeout=60) == 8
                     result = stress_simulator.run(
                         {{"buy": buy}}, engine="virtual", own_threads=own_threads, operations_per_agent=10, {CALM}
                     )

@@ -8,7 +8,7 @@ import json
 import threading
 import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,8 @@ from pytest_nos_stress import MultiAgentSimulator, Operation, SettingError
 from pytest_nos_stress.run.event_loop import run_in_thread, run_on_current_loop
 from pytest_nos_stress.scenario.operation import AsyncOperation
 
-HANG = 20.0
+HANG = 60.0
+TakesLessThan = Callable[[float, Callable[[], float]], None]
 CALM: dict[str, Any] = {"min_delay": 0, "max_delay": 0, "missing_data_prob": 0, "failure_prob": 0}
 
 
@@ -181,23 +182,38 @@ def cancelled_run(directory: Path, *, cancels: int, wait: float) -> tuple[Any, f
     return asyncio.run(main())
 
 
-def test_a_cancelled_run_is_interrupted_and_its_files_say_so(tmp_path: Path) -> None:
-    status, took, _ = cancelled_run(tmp_path, cancels=1, wait=0.4)
-    assert status == "interrupted"
-    assert took < 2.5
+def test_a_cancelled_run_is_interrupted_and_its_files_say_so(
+    tmp_path: Path, takes_less_than: TakesLessThan
+) -> None:
+    def seconds_to_end() -> float:
+        status, took, _ = cancelled_run(tmp_path, cancels=1, wait=0.4)
+        assert status == "interrupted"
+        return took
+
+    takes_less_than(2.5, seconds_to_end)
     assert json.loads((tmp_path / "simulation_statistics.json").read_text())["interrupted"] is True
 
 
-def test_a_run_that_is_cancelled_as_soon_as_it_begins_ends_as_soon(tmp_path: Path) -> None:
-    status, took, _ = cancelled_run(tmp_path, cancels=1, wait=0)
-    assert took < 3  # the run itself takes more than 5 s
-    assert status in (None, "interrupted")
+def test_a_run_that_is_cancelled_as_soon_as_it_begins_ends_as_soon(
+    tmp_path: Path, takes_less_than: TakesLessThan
+) -> None:
+    def seconds_to_end() -> float:
+        status, took, _ = cancelled_run(tmp_path, cancels=1, wait=0)
+        assert status in (None, "interrupted")
+        return took
+
+    takes_less_than(3, seconds_to_end)  # the run itself takes more than 5 s
 
 
-def test_a_run_that_is_cancelled_twice_does_not_stop_the_loop(tmp_path: Path) -> None:
-    status, _, standstill = cancelled_run(tmp_path, cancels=2, wait=0.4)
-    assert status == "interrupted"
-    assert standstill < 1
+def test_a_run_that_is_cancelled_twice_does_not_stop_the_loop(
+    tmp_path: Path, takes_less_than: TakesLessThan
+) -> None:
+    def longest_standstill() -> float:
+        status, _, standstill = cancelled_run(tmp_path, cancels=2, wait=0.4)
+        assert status == "interrupted"
+        return standstill
+
+    takes_less_than(1, longest_standstill)
 
 
 def test_a_timeout_around_a_run_ends_it(tmp_path: Path) -> None:

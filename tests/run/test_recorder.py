@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,8 @@ import pytest_nos_stress
 from pytest_nos_stress import MultiAgentSimulator, Operation, Scenario, StressResult
 from pytest_nos_stress.results.records import Batch, Records
 from pytest_nos_stress.scenario.operation import Task
+
+TakesLessThan = Callable[[float, Callable[[], float]], None]
 
 SOURCE = str(Path(str(pytest_nos_stress.__file__)).parents[1])
 
@@ -157,8 +160,15 @@ MultiAgentSimulator(4, ["buy"], 0, 0, 10**9, {delay}, {delay}, "out", target=tra
     ids=["agents that wait", "agents that use the processor"],
 )
 def test_a_killed_process_leaves_whole_lines_that_are_at_most_half_a_second_behind(
-    work: str, delay: float, tmp_path: Path
+    work: str, delay: float, tmp_path: Path, takes_less_than: TakesLessThan
 ) -> None:
+    # The contract is half a second; the other half is for a machine that is busy with other tests.
+    takes_less_than(0.5 + 0.5, lambda: seconds_behind(work, delay, tmp_path))
+    assert [path.name for path in (tmp_path / "out").iterdir()] == ["stress_test_results.log"]
+
+
+def seconds_behind(work: str, delay: float, tmp_path: Path) -> float:
+    """Kill a run. Returns by how much its log ends before its last operation."""
     with subprocess.Popen(
         [sys.executable, "-c", BUSY.format(work=work, delay=delay)],
         cwd=tmp_path,
@@ -171,7 +181,7 @@ def test_a_killed_process_leaves_whole_lines_that_are_at_most_half_a_second_behi
         first_line = process.stdout.readline()
         time.sleep(1.5)  # Not for a race: so that the log has something to be behind of.
         process.send_signal(signal.SIGKILL)
-        _, errors = process.communicate(timeout=20)
+        _, errors = process.communicate(timeout=60)
     assert first_line == "running\n", errors
     log = (tmp_path / "out" / "stress_test_results.log").read_bytes()
     assert log.endswith(b"\n")
@@ -181,16 +191,14 @@ def test_a_killed_process_leaves_whole_lines_that_are_at_most_half_a_second_behi
     logged_until = max(datetime.strptime(line[:23], "%Y-%m-%d %H:%M:%S,%f").timestamp() for line in lines)
     progress = (tmp_path / "progress").read_bytes()
     performed_until = max(float(progress[at : at + 20]) for at in range(0, len(progress), 20))
-    # The contract is half a second; the other half is for a machine that is busy with other tests.
-    assert performed_until - logged_until < 0.5 + 0.5
-    assert [path.name for path in (tmp_path / "out").iterdir()] == ["stress_test_results.log"]
+    return performed_until - logged_until
 
 
 def test_the_log_can_be_followed_while_a_run_goes_on(tmp_path: Path) -> None:
     lines_seen: list[int] = []
 
     def watch(operation: Operation) -> None:
-        deadline = time.monotonic() + 10
+        deadline = time.monotonic() + 60
         if operation.index != 20:
             return
         while time.monotonic() < deadline:

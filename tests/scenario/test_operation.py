@@ -289,7 +289,7 @@ def test_sleep_takes_the_time_it_is_given(tmp_path: Path) -> None:
 
 def test_now_is_seconds_since_the_epoch(tmp_path: Path) -> None:
     found = gather(tmp_path, lambda operation: operation.now() - time.time(), operations_per_agent=1)
-    assert all(abs(difference) < 1 for difference in found.values())
+    assert all(abs(difference) < 60 for difference in found.values())
 
 
 def test_an_operation_is_recognised_by_its_repr(tmp_path: Path) -> None:

@@ -39,7 +39,8 @@ from pytest_nos_stress import (
 from pytest_nos_stress.engines.virtual.engine import VirtualEngine
 
 SOURCE = str(Path(str(pytest_nos_stress.__file__)).parents[1])
-HANG = 20.0  # Far above what anything here takes: whatever reaches it hangs.
+HANG = 60.0  # Far above what anything here takes: whatever reaches it hangs.
+TakesLessThan = Callable[[float, Callable[[], float]], None]
 FILES = ("stress_test_results.log", "agent_memory_snapshot.json", "simulation_statistics.json", "scenario.json")
 START = datetime(2026, 1, 5, 14, 30, tzinfo=UTC)
 CALM: dict[str, Any] = {
@@ -124,7 +125,7 @@ def outcome_of(action: Callable[[], object], seconds: float = HANG) -> BaseExcep
 
 
 def wait_until(condition: Callable[[], bool]) -> None:
-    last = time.monotonic() + 3
+    last = time.monotonic() + HANG
     while not condition() and time.monotonic() < last:
         time.sleep(0.01)
     assert condition()
@@ -1115,7 +1116,9 @@ def test_ctrl_c_ends_a_run_keeps_what_was_recorded_and_leaves_sessions_in_order(
 
 
 @each_way
-def test_ctrl_c_ends_a_run_whose_target_does_not_answer(own_threads: bool, tmp_path: Path) -> None:
+def test_ctrl_c_ends_a_run_whose_target_does_not_answer(
+    own_threads: bool, tmp_path: Path, takes_less_than: TakesLessThan
+) -> None:
     stuck = _thread.allocate_lock()
     stuck.acquire()
 
@@ -1127,13 +1130,16 @@ def test_ctrl_c_ends_a_run_whose_target_does_not_answer(own_threads: bool, tmp_p
         raise KeyboardInterrupt
 
     one = simulator(tmp_path, hangs, agents=1, operations_per_agent=9, own_threads=own_threads)
-    try:
+
+    def seconds_to_end() -> float:
         started = time.monotonic()
         assert isinstance(outcome_of(lambda: one.run(progress=progress)), KeyboardInterrupt)
-        took = time.monotonic() - started
+        return time.monotonic() - started
+
+    try:
+        takes_less_than(2 + 3, seconds_to_end)  # The contract is 2 s.
     finally:
         stuck.release()
-    assert took < 2 + 3  # The contract's 2 s for the run; the rest is for a loaded machine.
     assert json.loads((tmp_path / FILES[2]).read_text())["total_operations"] == 2
 
 

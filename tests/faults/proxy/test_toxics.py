@@ -92,7 +92,7 @@ def test_bandwidth_limits_the_rate_in_thousands_of_bytes(proxy: Proxy, connect: 
 
 
 def test_a_slow_stream_flows_and_does_not_come_at_its_end(proxy: Proxy, connect: Connect) -> None:
-    proxy.add("bandwidth", rate=50)
+    proxy.add("bandwidth", rate=5)
     connection = connect(proxy)
     connection.sendall(bytes(100_000))
     assert len(connection.recv(100_000)) < 50_000
