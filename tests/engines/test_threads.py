@@ -224,5 +224,5 @@ def test_512_agents_run_at_once() -> None:
 
 def test_an_engine_that_does_not_exist_yet_is_a_clear_error() -> None:
     with pytest.raises(SettingError) as caught:
-        engines.create("explore")
+        engines.engine_class("explore")
     assert str(caught.value) == "engine='explore': does not exist yet; allowed: 'threads', 'asyncio', 'virtual'"

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 
 from pytest_nos_stress import MultiAgentSimulator, Operation, ThresholdsNotMet
+from pytest_nos_stress.engines import engine_class
 from pytest_nos_stress.run import bottleneck as harness
 from pytest_nos_stress.run.process_monitor import Collections
 
@@ -53,7 +54,7 @@ def assess(monkeypatch: pytest.MonkeyPatch, **but: Any) -> dict[str, Any]:
     return harness.detect_bottleneck(
         vitals,
         measured,
-        engine=run["engine"],
+        engine=engine_class(run["engine"]),
         waited_ns=round(run["waited"] * 1e9),
         checked_ns=round(run["checked"] * 1e9),
         agents=10,

@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from pytest_nos_stress import engines
 from pytest_nos_stress._internal.text import safe_repr
 from pytest_nos_stress.errors import SettingError, UnknownSetting
 
@@ -258,9 +259,8 @@ SETTINGS: tuple[Setting, ...] = (
     Setting(
         "engine",
         "ENGINE",
-        "threads",
-        "what runs the agents: threads (real time), asyncio (async def tasks, which choose it by themselves) "
-        "or virtual (one agent at a time in virtual time, the same order in every run of a seed)",
+        engines.DEFAULT,
+        f"what runs the agents: {engines.help_text()}",
         "--stress-engine",
         metavar="NAME",
     ),

@@ -18,12 +18,21 @@ import inspect
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from pytest_nos_stress._internal.tracebacks import stack_of, stack_of_awaiting
 from pytest_nos_stress.errors import Abandoned
 
-from .base import A, After, AsyncAgent, CrashedAgent, DeadlockReport, EngineAgent, StuckAgent
+from .base import (
+    A,
+    AsyncAgent,
+    CrashedAgent,
+    DeadlockReport,
+    EngineAgent,
+    EngineOptions,
+    OnOperationEnd,
+    StuckAgent,
+)
 
 _WATCH_INTERVAL: Final = 0.1
 _GRACE: Final = 1.3
@@ -71,17 +80,23 @@ def _wake(waking: asyncio.Future[None]) -> None:
 
 
 class AsyncioEngine:
-    """Runs agents as coroutines. ``loop``: a running one to use; None starts one in a thread of its own."""
+    """Runs agents as coroutines, on the loop of the options or on one in a thread of its own."""
 
-    def __init__(self, loop: asyncio.AbstractEventLoop | None = None) -> None:
+    uses_virtual_time: ClassVar[bool] = False
+    runs_one_at_a_time: ClassVar[bool] = False
+    repeats_schedules: ClassVar[bool] = False
+    awaits_tasks: ClassVar[bool] = True
+    supports_proxies: ClassVar[bool] = True
+
+    def __init__(self, options: EngineOptions | None = None) -> None:
         self.clock = LoopClock()
         self.crashed: list[CrashedAgent] = []
         self.still_running: list[StuckAgent] = []
         self.timed_out: list[StuckAgent] = []
         self.cancelled: list[StuckAgent] = []
         self.deadlock: DeadlockReport | None = None
-        self.sequence: list[int] | None = None
-        self._loop = loop
+        self.completion_order: list[int] = []
+        self._loop = options.loop if options else None
         self._loop_thread: int | None = None
         self._stopping = False
         self._has_begun = False
@@ -94,12 +109,16 @@ class AsyncioEngine:
         self._rest: _Rest
 
     def run(
-        self, agents: Sequence[AsyncAgent], watch: Callable[[], None], after: After | None = None, every: int = 1
+        self,
+        agents: Sequence[AsyncAgent],
+        watch: Callable[[], None],
+        on_operation_end: OnOperationEnd | None = None,
+        every: int = 1,
     ) -> None:
         own = None if self._loop is not None else _OwnLoop()
         loop = self._loop = self._loop or own.loop  # type: ignore[union-attr]
         try:
-            loop.call_soon_threadsafe(self._begin, agents, after, every)
+            loop.call_soon_threadsafe(self._begin, agents, on_operation_end, every)
             while not self._ended.wait(_WATCH_INTERVAL) and not self._stopping:
                 watch()
         except BaseException:
@@ -115,17 +134,17 @@ class AsyncioEngine:
             self._stopping = True
             self._loop.call_soon_threadsafe(self._wake_all)
 
-    def late(self, agents: Sequence[A], timeout_ns: int) -> dict[A, int]:
+    def overdue(self, agents: Sequence[A], timeout_ns: int) -> dict[A, int]:
         latest = self.clock.now_ns() - timeout_ns
-        return {one: since for one in agents if (since := one.busy_since()) is not None and since < latest}
+        return {agent: since for agent in agents if (since := agent.busy_since()) is not None and since < latest}
 
     # On the loop.
 
-    def _begin(self, agents: Sequence[AsyncAgent], after: After | None, every: int) -> None:
+    def _begin(self, agents: Sequence[AsyncAgent], on_operation_end: OnOperationEnd | None, every: int) -> None:
         self._loop_thread = threading.get_ident()
         self._awaited = self._running = len(agents)
         self._gate = asyncio.Event()
-        self._rest = _Rest(after, every)
+        self._rest = _Rest(on_operation_end, every)
         loop = asyncio.get_running_loop()
         for agent in agents:
             task = loop.create_task(self._live(agent))
@@ -256,8 +275,8 @@ class AsyncioEngine:
 class _Rest:
     """Once in so many operations all agents rest between two of theirs, and a function is called."""
 
-    def __init__(self, after: After | None, every: int) -> None:
-        self._after = after
+    def __init__(self, on_operation_end: OnOperationEnd | None, every: int) -> None:
+        self._on_operation_end = on_operation_end
         self._every = every
         self._count = 0
         self._over = asyncio.Event()
@@ -271,7 +290,7 @@ class _Rest:
 
     def performed(self, agent: EngineAgent) -> None:
         self.performing -= 1
-        if self._after is None:
+        if self._on_operation_end is None:
             return
         self._count += 1
         if self._count % self._every == 0 and not self.is_due:
@@ -279,7 +298,7 @@ class _Rest:
             self._given_up = asyncio.get_running_loop().call_later(_PATIENCE, self.release)
         if self.is_due and not self.performing:
             try:
-                self._after(agent)
+                self._on_operation_end(agent)
             finally:
                 self.release()
 

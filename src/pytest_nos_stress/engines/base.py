@@ -1,13 +1,13 @@
-"""What engines and agents are to each other."""
+"""Protocols between engines, agents and whoever runs an engine."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
-    pass
+    from asyncio import AbstractEventLoop
 
 
 class Clock(Protocol):
@@ -81,40 +81,81 @@ class DeadlockReport(NamedTuple):
     """Seconds of the engine's time from the start of the run to the deadlock."""
 
 
+class EngineOptions(NamedTuple):
+    """What a run tells its engine. An engine uses the options that concern it."""
+
+    own_threads: bool = True
+    """A thread for each agent, where agents run one at a time."""
+    operation_timeout: float = 30.0
+    """Seconds that an operation may take."""
+    loop: AbstractEventLoop | None = None
+    """A running event loop for agents that are awaited; None makes one."""
+
+
 A = TypeVar("A", bound=EngineAgent)
-After = Callable[[EngineAgent], None]
+OnOperationEnd = Callable[[EngineAgent], None]
 """Called by an agent that has performed an operation, while no other agent performs anything."""
+
+CAPABILITIES: Final = (
+    "uses_virtual_time",
+    "runs_one_at_a_time",
+    "repeats_schedules",
+    "awaits_tasks",
+    "supports_proxies",
+)
+"""What every engine class must declare; the meaning of each is with ``Engine``."""
 
 
 class Engine(Protocol):
-    """What runs agents."""
+    """What runs agents, and what it can do."""
+
+    uses_virtual_time: ClassVar[bool]
+    """Time passes only in pauses and sleeps, so that no machine decides how long anything takes."""
+    runs_one_at_a_time: ClassVar[bool]
+    """No two agents perform at the same time. The engine then fills ``completion_order``."""
+    repeats_schedules: ClassVar[bool]
+    """Two runs of one scenario perform the same operations in the same order."""
+    awaits_tasks: ClassVar[bool]
+    """Agents share an event loop, on which what a task returns is awaited."""
+    supports_proxies: ClassVar[bool]
+    """Faults at a TCP proxy make sense under this engine."""
 
     crashed: list[CrashedAgent]
-    still_running: list[StuckAgent]
     timed_out: list[StuckAgent]
     """Agents whose operation was ended because it waited for longer than an operation may take."""
     cancelled: list[StuckAgent]
     """Agents whose operation was ended when the run was stopped, because it did not end by itself."""
+    still_running: list[StuckAgent]
+    """Agents whose operation could not be ended."""
     deadlock: DeadlockReport | None
-    sequence: list[int] | None
-    """The agents' places in ``run``'s list, one for each operation in the order of their ends; None where
-    agents perform at the same time, so that only the clock orders them. Who reads it takes out what is read."""
+    completion_order: list[int]
+    """The agent's place in ``run``'s list for each operation, in the order of their ends. The reader removes
+    what it reads. Stays empty where agents perform at the same time: there the clock orders operations."""
+
+    def __init__(self, options: EngineOptions | None = None) -> None: ...
 
     @property
     def clock(self) -> Clock: ...
 
     def run(
-        self, agents: Sequence[Any], watch: Callable[[], None], after: After | None = None, every: int = 1
+        self,
+        agents: Sequence[Any],
+        watch: Callable[[], None],
+        on_operation_end: OnOperationEnd | None = None,
+        every: int = 1,
     ) -> None:
-        """Run the agents to their end; ``watch`` is called some ten times a second in the meantime.
+        """Run the agents to their end; ``watch`` is called about ten times a second in the meantime.
 
-        ``after`` is called once in ``every`` operations; what it raises loses the agent. Once stopped, it
-        returns within two seconds, whatever the agents do. What ``watch`` raises, and ``KeyboardInterrupt``,
-        stops the run and is raised.
+        ``on_operation_end`` is called once in ``every`` operations; an exception of it crashes the agent. Once
+        stopped, ``run`` returns within two seconds, whatever the agents do. An exception of ``watch``, and
+        ``KeyboardInterrupt``, stops the run and is raised.
         """
 
-    def late(self, agents: Sequence[A], timeout_ns: int) -> dict[A, int]:
-        """The agents that have been at one thing for longer, in real time, each with a number for that thing."""
+    def overdue(self, agents: Sequence[A], timeout_ns: int) -> dict[A, int]:
+        """Return the agents that have been at one activity for longer than a timeout in real time.
+
+        The value identifies that activity: it stays the same as long as the activity does.
+        """
 
     def stop(self) -> None:
         """Let no further operation begin, and end every pause and sleep. From any thread, any number of times."""

@@ -11,12 +11,12 @@ import functools
 import threading
 import time
 from collections.abc import Callable, Sequence
-from typing import Final
+from typing import ClassVar, Final
 
 from pytest_nos_stress._internal.tracebacks import stack_of
 from pytest_nos_stress.errors import SettingError
 
-from .base import A, After, CrashedAgent, DeadlockReport, EngineAgent, StuckAgent
+from .base import A, CrashedAgent, DeadlockReport, EngineAgent, EngineOptions, OnOperationEnd, StuckAgent
 from .safepoint import Safepoint
 
 _WATCH_INTERVAL: Final = 0.1
@@ -63,7 +63,13 @@ class _Gate:
 class ThreadsEngine:
     """Runs agents on threads of their own."""
 
-    def __init__(self) -> None:
+    uses_virtual_time: ClassVar[bool] = False
+    runs_one_at_a_time: ClassVar[bool] = False
+    repeats_schedules: ClassVar[bool] = False
+    awaits_tasks: ClassVar[bool] = False
+    supports_proxies: ClassVar[bool] = True
+
+    def __init__(self, _options: EngineOptions | None = None) -> None:
         self._stopped = threading.Event()
         self._stopping = False
         self._has_begun = False
@@ -73,7 +79,7 @@ class ThreadsEngine:
         self._awaited = 0
         self._running = 0
         self._threads: dict[threading.Thread, EngineAgent] = {}
-        self._after: After | None = None
+        self._on_operation_end: OnOperationEnd | None = None
         self._safepoint = Safepoint(1)
         self.clock = RealClock(self._stopped)
         self.crashed: list[CrashedAgent] = []
@@ -81,13 +87,17 @@ class ThreadsEngine:
         self.timed_out: list[StuckAgent] = []
         self.cancelled: list[StuckAgent] = []
         self.deadlock: DeadlockReport | None = None
-        self.sequence: list[int] | None = None
+        self.completion_order: list[int] = []
 
     def run(
-        self, agents: Sequence[EngineAgent], watch: Callable[[], None], after: After | None = None, every: int = 1
+        self,
+        agents: Sequence[EngineAgent],
+        watch: Callable[[], None],
+        on_operation_end: OnOperationEnd | None = None,
+        every: int = 1,
     ) -> None:
         self._awaited = self._running = len(agents)
-        self._after, self._safepoint = after, Safepoint(every)
+        self._on_operation_end, self._safepoint = on_operation_end, Safepoint(every)
         try:
             self._begin(agents)
             while not self._all_ended.wait(_WATCH_INTERVAL) and not self._stopping:
@@ -103,9 +113,9 @@ class ThreadsEngine:
         self._stopped.set()
         self._gate.open()
 
-    def late(self, agents: Sequence[A], timeout_ns: int) -> dict[A, int]:
+    def overdue(self, agents: Sequence[A], timeout_ns: int) -> dict[A, int]:
         latest = self.clock.now_ns() - timeout_ns
-        return {one: since for one in agents if (since := one.busy_since()) is not None and since < latest}
+        return {agent: since for agent in agents if (since := agent.busy_since()) is not None and since < latest}
 
     def _begin(self, agents: Sequence[EngineAgent]) -> None:
         for agent in agents:
@@ -124,10 +134,10 @@ class ThreadsEngine:
         try:
             with agent.session():
                 self._meet()
-                if self._after is None:
+                if self._on_operation_end is None:
                     self._perform(agent)
                 else:
-                    self._perform_between_rests(agent, functools.partial(self._after, agent))
+                    self._perform_between_rests(agent, functools.partial(self._on_operation_end, agent))
         except BaseException as error:
             self.crashed.append(CrashedAgent(agent.name, error))
             self.stop()

@@ -14,6 +14,7 @@ import pytest
 from _pytest.runner import runtestprotocol
 
 from pytest_nos_stress._internal.text import escape_controls
+from pytest_nos_stress.engines import engine_class
 from pytest_nos_stress.reporting.failure_message import describe
 from pytest_nos_stress.reporting.files.paths import SCENARIO_NAME
 from pytest_nos_stress.results.check_verdict import BROKEN
@@ -99,7 +100,11 @@ def _verify(
 ) -> list[tuple[str, object]]:
     """Run the test a second time; where its runs differ, it fails. Returns what is to be noted of its runs."""
     first, failure = list(session.simulator.results), session.failure
-    if not first or is_under_given(item) or any(one.scenario.engine != "virtual" for one in first):
+    if (
+        not first
+        or is_under_given(item)
+        or not all(engine_class(result.scenario.engine).repeats_schedules for result in first)
+    ):
         call.stress_replay.append(_NOT_VERIFIED)
         return []
     traces = [RunFingerprint.of(one) for one in first]
@@ -235,7 +240,7 @@ class _Shrinking:
 
 def _does_not_repeat(attempts: int, engine: str) -> str:
     tried = "with its delays and with none" if attempts > 1 else "as it was planned"
-    race = "" if engine == "virtual" else "a race between real threads, from "
+    race = "" if engine_class(engine).repeats_schedules else "a race between real threads, from "
     return (
         "not shrunk: the failure does not repeat under virtual time, where one agent runs at a time "
         f"(tried {tried}).\nIt may come from {race}real time, or from a fixture that keeps state."

@@ -306,10 +306,10 @@ class StressSession:
         """What can only be tried: does the engine exist, can the directory be written?"""
         if not self.active:
             return
-        from pytest_nos_stress.engines import create
+        from pytest_nos_stress.engines import engine_class
 
         if "engine" in values:
-            create(values["engine"], label("engine"))
+            engine_class(values["engine"], label("engine"))
         directory = self.directory / values.get("output_dir", options.BY_NAME["output_dir"].default)
         if directory in self._writable:
             return

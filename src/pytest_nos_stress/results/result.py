@@ -7,6 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from pytest_nos_stress.engines import engine_class
 from pytest_nos_stress.scenario.scenario import Scenario
 
 from .check_verdict import BROKEN, CheckFunction, CheckRunner, CheckVerdict
@@ -84,7 +85,7 @@ class StressResult:
         """The parts of the run: ``name`` (ramp, warmup, steady), ``start`` and ``end`` in seconds."""
         self.fault_spans = tuple(fault_spans)
         """When fault windows were open, from and to in seconds since the start."""
-        self.vitals = ResourceSamples() if scenario.engine == "virtual" else evidence.resources
+        self.vitals = ResourceSamples() if engine_class(scenario.engine).uses_virtual_time else evidence.resources
         """What was seen of the process while the run went on; nothing in virtual time."""
         self.latency = Durations(measured, "latency")
         self.response_time = Durations(measured, "response_time")

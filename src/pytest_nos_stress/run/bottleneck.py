@@ -13,6 +13,7 @@ from __future__ import annotations
 from typing import Any, Final
 
 from pytest_nos_stress._internal.cpu import has_gil, processors
+from pytest_nos_stress.engines.base import Engine
 from pytest_nos_stress.results.measurements import Measurements
 from pytest_nos_stress.results.stats import summarise_durations
 
@@ -35,7 +36,13 @@ _MOST_WAITING: Final = 0.1
 
 
 def detect_bottleneck(
-    vitals: ProcessMonitor, measured: Measurements, *, engine: str, waited_ns: int, checked_ns: int, agents: int
+    vitals: ProcessMonitor,
+    measured: Measurements,
+    *,
+    engine: type[Engine],
+    waited_ns: int,
+    checked_ns: int,
+    agents: int,
 ) -> dict[str, Any]:
     """What the harness was doing, and which part of it, if any, was the bottleneck: builtin types, times in
     seconds.
@@ -46,7 +53,7 @@ def detect_bottleneck(
     """
     lag = summarise_durations(measured.lags)
     lags = {name: lag[name] for name in ("p50", "p99", "max")}
-    if engine == "virtual":
+    if engine.uses_virtual_time:
         return {"bottleneck": None, "words": "", "lag": lags}
     collections = vitals.collections
     figures = {
@@ -67,7 +74,7 @@ def detect_bottleneck(
 
 
 def _bottleneck(
-    figures: dict[str, Any], vitals: ProcessMonitor, measured: Measurements, engine: str, waited: float
+    figures: dict[str, Any], vitals: ProcessMonitor, measured: Measurements, engine: type[Engine], waited: float
 ) -> tuple[str | None, str]:
     late = figures["lag"]["p99"] or 0.0
     lateness = f"operations began up to {_show(late)} late (p99)"
@@ -105,12 +112,12 @@ _REMEDIES: Final = {
 }
 
 
-def _used_up(figures: dict[str, Any], vitals: ProcessMonitor, engine: str) -> tuple[str | None, str]:
+def _used_up(figures: dict[str, Any], vitals: ProcessMonitor, engine: type[Engine]) -> tuple[str | None, str]:
     """What operations that began late waited for, and how that was seen."""
     processors, used = figures["processors"], vitals.cores_used
     if used >= _BUSY * processors:
         return PROCESSOR, f"this process used {used:.1f} of {processors} processors"
-    if engine == "asyncio":
+    if engine.awaits_tasks:
         return EVENT_LOOP, "the event loop was busy or blocked"
     if figures["gil"] and used >= _BUSY:
         return INTERPRETER, f"the interpreter was busy ({used:.2f} of the 1 processor that one GIL can use)"

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from pytest_nos_stress._internal.seeding import derived_rng
 from pytest_nos_stress._internal.tracebacks import strip_internal_frames
+from pytest_nos_stress.engines import engine_class
 from pytest_nos_stress.faults.call_faults import run_steps, run_steps_async
 from pytest_nos_stress.faults.context import CURRENT_OPERATION, CurrentOperation
 from pytest_nos_stress.faults.errors import InjectedFault, is_injected
@@ -95,7 +96,7 @@ class RunContext:
         """Whether planned faults of calls are those of agents' calls; else clients of the target meet them."""
         self.network_at_calls = network_at_calls
         """Whether agents' calls go over the scenario's network; else proxies are in its place."""
-        self.awaits = scenario.engine == "asyncio"
+        self.awaits = engine_class(scenario.engine).awaits_tasks
         self.windows = (
             None if scenario.fault_windows is None else OpenWindows(scenario.fault_windows, self.elapsed)
         )

@@ -8,6 +8,7 @@ from typing import Any
 
 from pytest_nos_stress._internal.text import escape_controls
 from pytest_nos_stress._internal.tracebacks import strip_internal_frames
+from pytest_nos_stress.engines import engine_class
 from pytest_nos_stress.reporting import failure_message
 from pytest_nos_stress.reporting import outputs as writing
 from pytest_nos_stress.reporting.outputs import Outputs
@@ -112,7 +113,7 @@ def _statistics(
         "harness": bottleneck.detect_bottleneck(
             performance.process_monitor,
             measured,
-            engine=performance.scenario.engine,
+            engine=type(performance.engine),
             waited_ns=performance.recorder.waited_ns,
             checked_ns=performance.checked_ns,
             agents=len(performance.agents),
@@ -140,7 +141,7 @@ def _memory(evidence: RunMetrics, engine: str) -> dict[str, int] | None:
 
     None in virtual time, in which the same run always writes the same statistics.
     """
-    if engine == "virtual":
+    if engine_class(engine).uses_virtual_time:
         return None
     memory = evidence.resources.memory
     start, end = int(memory[0]), int(memory[-1])

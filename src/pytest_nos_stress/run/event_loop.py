@@ -133,7 +133,7 @@ def run_on_current_loop(simulator: MultiAgentSimulator, **options: Any) -> Stres
         return simulator.run(**options)
     if loop.is_running():
         raise SettingError(
-            "engine='asyncio': an event loop runs in this test; must be awaited: "
+            f"engine={simulator.engine!r}: an event loop runs in this test; must be awaited: "
             "await stress_simulator.run_async(...)"
         )
     task = loop.create_task(simulator.run_async(**options))

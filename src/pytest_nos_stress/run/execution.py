@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from pytest_nos_stress import engines
 from pytest_nos_stress._internal.outcome import FAILED, MISSING
-from pytest_nos_stress.engines.base import CrashedAgent, EngineAgent
+from pytest_nos_stress.engines.base import CrashedAgent, EngineAgent, EngineOptions
 from pytest_nos_stress.faults import catalogue
 from pytest_nos_stress.faults.client_faults import connected
 from pytest_nos_stress.faults.clients import interceptor_of
@@ -68,14 +68,15 @@ class RunExecution:
         self.log = log
         self.checks = checks
         self.engine = engines.create(
-            scenario.engine, own_threads=scenario.own_threads, patience=scenario.operation_timeout, loop=loop
+            scenario.engine, EngineOptions(scenario.own_threads, scenario.operation_timeout, loop)
         )
         self.clock = self.engine.clock
         self.records = Records(scenario.agent_names, tasks, scenario.fault_mix, self.clock.wall_offset_ns)
         self.process_monitor = ProcessMonitor(self.clock, self.records)
-        one_at_a_time = self.engine.sequence is not None
+        one_at_a_time = self.engine.runs_one_at_a_time
+        order = self.engine.completion_order if one_at_a_time else None
         self._abort = AbortMonitor(thresholds, scenario, self._evidence_so_far)
-        collector = Collector(self.clock, self.engine.sequence, scenario.fault_mix)
+        collector = Collector(self.clock, order, scenario.fault_mix)
         self.recorder = Recorder(collector, log, self.records, paced=not one_at_a_time)
         self._proxies = proxies
         # A list says which operation meets what, and a proxy sees no operations.
@@ -254,8 +255,8 @@ class RunExecution:
 
     def measured(self, until_ns: int | None = None) -> Measurements:
         """What the records say so far: until a time on the engine's clock, or until the last operation's end."""
-        in_virtual_time = self.engine.sequence is not None
-        return Measurements(self.records, self.clock.started_ns, until_ns, modelled_time=in_virtual_time)
+        modelled_time = self.engine.uses_virtual_time
+        return Measurements(self.records, self.clock.started_ns, until_ns, modelled_time=modelled_time)
 
     def _evidence_so_far(self) -> RunMetrics:
         """Up to now, and not to the last operation's end: a target that stands still shows in that."""
@@ -263,7 +264,7 @@ class RunExecution:
 
     def _at_each_turn(self, look_at_process: Callable[[float], None]) -> Callable[[float], None]:
         """What the recorder does after each turn, when its records are up to date."""
-        if self.engine.sequence is not None or not self._abort.watches:
+        if self.engine.runs_one_at_a_time or not self._abort.watches:
             return look_at_process
 
         def look(late: float) -> None:
@@ -279,12 +280,14 @@ class RunExecution:
         elapsed = self.world.elapsed()
         if not self._abort.is_due(elapsed):
             return
-        if self.recorder.up_to_date(lambda: self._abort.look(elapsed, in_real_time=False)):
+        if self.recorder.up_to_date(
+            lambda: self._abort.look(elapsed, in_real_time=not self.engine.uses_virtual_time)
+        ):
             self.engine.stop()
 
     def _between(self, agent: EngineAgent) -> None:
         """Called by an agent after an operation, while no other one performs anything."""
-        if self.engine.sequence is not None:
+        if self.engine.runs_one_at_a_time:
             self._look_whether_to_abort()
         if self.checks.every and self.aborted is None:
             self._look_at_checks(agent)
@@ -315,7 +318,7 @@ class RunExecution:
         """An agent hangs that is seen twice at the same late operation: one look may meet the recorder at
         work.
         """
-        late = self.engine.late(self.agents, self._timeout_ns())
+        late = self.engine.overdue(self.agents, self._timeout_ns())
         for agent, since in late.items():
             if self._late.get(agent) == since:
                 self.hung[agent.name] = self.doing(agent)

@@ -187,9 +187,9 @@ class MultiAgentSimulator:
             and target is not None
             and is_async(target, self._plan["tasks"])
         ):
-            self._plan["engine"] = "asyncio"
+            self._plan["engine"] = engines.name_of_first(lambda engine: engine.awaits_tasks)
         tried = self._scenario or Scenario(**self._plan)
-        engines.create(tried.engine)
+        engines.engine_class(tried.engine)
         self._bind(_embedded_exchange() if target is None else target, tried)
         Checks(self._checks, target, agents=1, every=self._every)
 
@@ -221,7 +221,8 @@ class MultiAgentSimulator:
             target = exchange = _embedded_exchange()
             audits = [exchange.audit]
         tasks = self._bind(target, scenario)
-        every = self._every or (1 if scenario.engine == "virtual" else None)
+        engine = engines.engine_class(scenario.engine)
+        every = self._every or (1 if engine.runs_one_at_a_time else None)
         agents = len(scenario.agent_names)
         checks = Checks(self._checks, target, agents=agents, every=every, after_the_run=audits)
         directory = self._output_dir.absolute()
@@ -237,7 +238,7 @@ class MultiAgentSimulator:
             expected_errors=self._expected_errors,
             ending_errors=ending_errors,
             clients=self._clients,
-            proxies=() if scenario.engine == "virtual" else self._proxies,
+            proxies=self._proxies if engine.supports_proxies else (),
             loop=loop,
             thresholds=self._thresholds,
         )
@@ -256,9 +257,14 @@ class MultiAgentSimulator:
         return self.result
 
     @property
+    def engine(self) -> str:
+        """The name of the engine that runs the agents."""
+        return str(self._scenario.engine if self._scenario else self._plan["engine"])
+
+    @property
     def awaits(self) -> bool:
         """Whether the agents' tasks are awaited on an event loop."""
-        return (self._scenario.engine if self._scenario else self._plan["engine"]) == "asyncio"
+        return engines.engine_class(self.engine).awaits_tasks
 
     async def run_async(self, **options: Any) -> StressResult:
         """Run once, with the agents on the event loop that this is awaited on; otherwise as ``run``."""

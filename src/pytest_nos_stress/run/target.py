@@ -11,6 +11,7 @@ import inspect
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+from pytest_nos_stress import engines
 from pytest_nos_stress._internal.callables import code_of_call, is_coroutine_function
 from pytest_nos_stress._internal.text import escape_controls, safe_repr
 from pytest_nos_stress.errors import SettingError
@@ -34,7 +35,7 @@ def is_async(target: object, names: Iterable[str]) -> bool:
     return any(map(is_coroutine_function, functions.values()))
 
 
-def bind(target: object, names: Iterable[str], engine: str = "threads") -> list[Task]:
+def bind(target: object, names: Iterable[str], engine: str = engines.DEFAULT) -> list[Task]:
     """The tasks of those names, ready to be called under an engine. Raises ``SettingError``."""
     names = list(names)
     functions = _functions(target, names)
@@ -87,10 +88,11 @@ def _task(name: str, function: Any, engine: str) -> Task:
     if any(map(inspect.isasyncgenfunction, code)):
         raise SettingError(f"target: task {name!r} is an async generator function, whose body a call does not run")
     is_async = is_coroutine_function(function)
-    if engine != "asyncio" and is_async:
+    if is_async and not engines.engine_class(engine).awaits_tasks:
+        able = engines.name_of_first(lambda engine: engine.awaits_tasks)
         raise SettingError(
             f"target: task {name!r} is async def, which engine {engine!r} cannot run; "
-            "must be a sync function, or run with engine='asyncio'"
+            f"must be a sync function, or run with engine={able!r}"
         )
     if any(map(inspect.isgeneratorfunction, code)):
         raise SettingError(f"target: task {name!r} is a generator function, whose body a call does not run")

@@ -6,6 +6,7 @@ import ast
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final
 
+from pytest_nos_stress import engines
 from pytest_nos_stress._internal.parsing import parse_options, split_names
 from pytest_nos_stress._internal.validation import (
     InvalidValue,
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 
 DEFAULT_AGENTS = ("StockAgent_A", "ForexAgent_B", "CryptoAgent_C", "ArbitrageAgent_D")
 DEFAULT_TASKS = ("buy", "sell", "hedge", "rebalance")
-ENGINES = ("threads", "asyncio", "virtual", "explore")
 FAILURE_MODES = ("lost_request", "lost_reply", "mixed")
 MOST_TASKS = 10_000
 MOST_AGENTS = 1_000_000
@@ -146,7 +146,7 @@ FAULT_WINDOWS = OptionType(
 RETRIES = OptionType("a number from 0 up, or {'times': 3, 'backoff': 0.1, 'factor': 2}", _retries, parse_retries)
 NETWORK = OptionType("a profile's name or a mapping of parameters", _network, parse_network)
 MARKET = OptionType("the name of a model or event, or a mapping of parameters", _market, parse_options)
-ENGINE = OptionType("threads, asyncio or virtual", one_of(ENGINES))
+ENGINE = OptionType(engines.names_as_text(), lambda value: one_of((*engines.ENGINES, *engines.RESERVED))(value))
 FAILURE_MODE = OptionType(" or ".join(FAILURE_MODES), one_of(FAILURE_MODES))
 OF_SCENARIO: Final = (
     "agents",
@@ -205,12 +205,16 @@ def check_together(values: Mapping[str, Any], label: Callable[[str], str] = str)
         raise SettingError(
             f"{label('failure_mode')}={values['failure_mode']!r} and {label('faults')}: give one or the other"
         )
-    if values.get("duration") is not None and values.get("engine") == "virtual" and longest < 1e-9:
+    if values.get("duration") is not None and longest < 1e-9 and _uses_virtual_time(values.get("engine")):
         raise SettingError(
             f"{label('duration')}={values['duration']:g}: in virtual time only delays take time; must have "
             f"{label('max_delay')} above 0, or a number of operations"
         )
     _check_phases(values, label)
+
+
+def _uses_virtual_time(engine: str | None) -> bool:
+    return engine in engines.ENGINES and engines.engine_class(engine).uses_virtual_time
 
 
 def _check_phases(values: Mapping[str, Any], label: Callable[[str], str]) -> None:

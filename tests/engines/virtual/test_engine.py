@@ -36,6 +36,7 @@ from pytest_nos_stress import (
     ThresholdsNotMet,
     cooperating_locks,
 )
+from pytest_nos_stress.engines.base import EngineOptions
 from pytest_nos_stress.engines.virtual.engine import VirtualEngine
 
 SOURCE = str(Path(str(pytest_nos_stress.__file__)).parents[1])
@@ -1363,7 +1364,7 @@ def watch_nothing() -> None:
 def test_an_exception_that_leaves_an_agent_is_kept_whatever_it_is(
     error: BaseException, where: str, own_threads: bool
 ) -> None:
-    engine = VirtualEngine(own_threads=own_threads)
+    engine = VirtualEngine(EngineOptions(own_threads))
     engine.run([Actor("broken", fails={where: error}), Actor("other")], watch_nothing)
     assert [(one.agent, one.error) for one in engine.crashed] == [("broken", error)]
     assert engine.still_running == []
@@ -1371,7 +1372,7 @@ def test_an_exception_that_leaves_an_agent_is_kept_whatever_it_is(
 
 @each_way
 def test_stop_can_be_called_any_number_of_times_also_before_the_start(own_threads: bool) -> None:
-    engine = VirtualEngine(own_threads=own_threads)
+    engine = VirtualEngine(EngineOptions(own_threads))
     engine.stop()
     engine.stop()
     actor = Actor("a")
@@ -1382,7 +1383,7 @@ def test_stop_can_be_called_any_number_of_times_also_before_the_start(own_thread
 
 @each_way
 def test_agents_have_their_turns_in_the_order_of_their_ranks_at_one_instant(own_threads: bool) -> None:
-    engine = VirtualEngine(own_threads=own_threads)
+    engine = VirtualEngine(EngineOptions(own_threads))
     actors = [Actor(name) for name in "abc"]
     actors[0].tie_breakers, actors[1].tie_breakers, actors[2].tie_breakers = (
         iter([9, 1, 2]),
@@ -1390,11 +1391,11 @@ def test_agents_have_their_turns_in_the_order_of_their_ranks_at_one_instant(own_
         iter([1, 9, 9]),
     )
     engine.run(actors, watch_nothing)
-    assert engine.sequence == [2, 1, 0, 0, 1, 2, 0, 1, 2]
+    assert engine.completion_order == [2, 1, 0, 0, 1, 2, 0, 1, 2]
 
 
 @each_way
 def test_512_agents_have_their_turns(own_threads: bool) -> None:
     actors = [Actor(f"a{number}", times=2) for number in range(512)]
-    VirtualEngine(own_threads=own_threads).run(actors, watch_nothing)
+    VirtualEngine(EngineOptions(own_threads)).run(actors, watch_nothing)
     assert sum(actor.performed for actor in actors) == 1024

@@ -26,10 +26,18 @@ import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
-from typing import Any, Final
+from typing import Any, ClassVar, Final
 
 from pytest_nos_stress._internal.tracebacks import stack_of
-from pytest_nos_stress.engines.base import A, After, CrashedAgent, DeadlockReport, EngineAgent, StuckAgent
+from pytest_nos_stress.engines.base import (
+    A,
+    CrashedAgent,
+    DeadlockReport,
+    EngineAgent,
+    EngineOptions,
+    OnOperationEnd,
+    StuckAgent,
+)
 from pytest_nos_stress.errors import Abandoned, SettingError
 
 from . import foreign_threads, locks
@@ -50,14 +58,21 @@ Wake = tuple[int, int, int, int, VirtualThread]
 class VirtualEngine:
     """Runs agents one at a time, in virtual time."""
 
-    def __init__(self, *, own_threads: bool = True, patience: float = 30.0) -> None:
+    uses_virtual_time: ClassVar[bool] = True
+    runs_one_at_a_time: ClassVar[bool] = True
+    repeats_schedules: ClassVar[bool] = True
+    awaits_tasks: ClassVar[bool] = False
+    supports_proxies: ClassVar[bool] = False
+
+    def __init__(self, options: EngineOptions | None = None) -> None:
+        options = options or EngineOptions()
         self.clock = VirtualClock()
         self.crashed: list[CrashedAgent] = []
         self.still_running: list[StuckAgent] = []
         self.timed_out: list[StuckAgent] = []
         self.cancelled: list[StuckAgent] = []
         self.deadlock: DeadlockReport | None = None
-        self.sequence: list[int] | None = []
+        self.completion_order: list[int] = []
         self.stopping = False
         self.turns = 0
         """How many turns were given: a number that does not grow is an agent that does not give its turn away."""
@@ -67,8 +82,8 @@ class VirtualEngine:
         self.awaits_others = False
         """Whether all agents wait, and a thread that is no agent's might wake one."""
         self._last_turn = (0, time.monotonic_ns())
-        self._own_threads = own_threads
-        self._patience = patience
+        self._own_threads = options.own_threads
+        self._operation_timeout = options.operation_timeout
         self._actors: list[VirtualThread] = []
         self._left = 0
         self._heap: list[Wake] = []
@@ -82,14 +97,18 @@ class VirtualEngine:
         self._workers: list[Worker] = []
         self._spare: list[Worker] = []
         self._handed: VirtualThread | None = None
-        self._after: After | None = None
-        self._every = self._until_after = 1
+        self._on_operation_end: OnOperationEnd | None = None
+        self._every = self._until_next_call = 1
         self._caller = 0
 
     def run(
-        self, agents: Sequence[EngineAgent], watch: Callable[[], None], after: After | None = None, every: int = 1
+        self,
+        agents: Sequence[EngineAgent],
+        watch: Callable[[], None],
+        on_operation_end: OnOperationEnd | None = None,
+        every: int = 1,
     ) -> None:
-        self._after, self._every, self._until_after = after, every, every
+        self._on_operation_end, self._every, self._until_next_call = on_operation_end, every, every
         self._caller = _thread.get_ident()
         self._actors = [VirtualThread(self, agent, number) for number, agent in enumerate(agents)]
         self._left = len(agents)
@@ -107,7 +126,7 @@ class VirtualEngine:
         self.stopping = True
         _release(self._signal)
 
-    def late(self, agents: Sequence[A], timeout_ns: int) -> dict[A, int]:
+    def overdue(self, agents: Sequence[A], timeout_ns: int) -> dict[A, int]:
         turns, since = self._last_turn
         if self.turns != turns or self.awaits_others:
             self._last_turn = self.turns, time.monotonic_ns()
@@ -152,7 +171,7 @@ class VirtualEngine:
         if self.stopping and actor.waits_at_once > _MOST_WAITS_ONCE_STOPPED:
             raise Abandoned("the run has ended")
         lasts = self.clock.now[0] - actor.began
-        if self.stopping or (lasts <= self._patience * 1e9 and actor.waits_at_once < _MOST_WAITS_AT_ONCE):
+        if self.stopping or (lasts <= self._operation_timeout * 1e9 and actor.waits_at_once < _MOST_WAITS_AT_ONCE):
             return
         self.timed_out.append(StuckAgent(actor.agent.name, stack_of(_thread.get_ident())))
         self.stop()
@@ -195,7 +214,7 @@ class VirtualEngine:
             self._wake_all()
             return
         self.awaits_others = True
-        self._await_others(self._patience)
+        self._await_others(self._operation_timeout)
         self.awaits_others = False
         if not self._woken and not self.stopping:
             waiting = [describe(actor) for actor in self._actors if not actor.ended]
@@ -269,14 +288,13 @@ class VirtualEngine:
         return not actor.ended
 
     def _note_operation(self, actor: VirtualThread) -> None:
-        if self.sequence is not None:
-            self.sequence.append(actor.number)
-        if self._after is None:
+        self.completion_order.append(actor.number)
+        if self._on_operation_end is None:
             return
-        self._until_after -= 1
-        if not self._until_after:
-            self._until_after = self._every
-            self._after(actor.agent)
+        self._until_next_call -= 1
+        if not self._until_next_call:
+            self._until_next_call = self._every
+            self._on_operation_end(actor.agent)
 
     def _meet(self) -> None:
         """Once all that are left have come to the rendezvous, they go on."""

@@ -23,6 +23,7 @@ from typing import Any, Final, NamedTuple
 from pytest_nos_stress._internal.cpu import has_gil, processors
 from pytest_nos_stress._internal.text import escape_controls, shorten
 from pytest_nos_stress._internal.version import __version__
+from pytest_nos_stress.engines import ENGINES, engine_class
 from pytest_nos_stress.scenario.scenario import Scenario
 
 _DECIDES_NO_FIGURE: Final = ("seed", "engine", "operation_timeout")
@@ -102,7 +103,7 @@ def _is_deep(value: Any, levels: int = _MOST_LEVELS) -> bool:
 
 def is_modelled(engine: str) -> bool:
     """Whether an engine's time is modelled, so that no machine takes part in it."""
-    return engine == "virtual"
+    return engine in ENGINES and engine_class(engine).uses_virtual_time
 
 
 def in_words(differences: Mapping[str, list[str]]) -> str:
