@@ -12,7 +12,7 @@ OURS = (
     "baselines",
     "ci",
     "comparing",
-    "engines",
+    "engines.base",
     "live",
     "plugin_outputs",
     "report",

@@ -269,7 +269,7 @@ def test_agents_wait_while_a_look_is_taken_however_long_it_takes_and_nothing_is_
         performed[operation.agent] += 1
         sum(range(10_000))
 
-    monkeypatch.setattr("pytest_nos_stress.run.abort.judge_one", judge_slowly)
+    monkeypatch.setattr("pytest_nos_stress.run.abort.evaluate_threshold", judge_slowly)
     result = MultiAgentSimulator(
         target=works_without_a_pause,
         thresholds=["errors == 0 abort after 0s"],
