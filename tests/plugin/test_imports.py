@@ -8,23 +8,25 @@ import sys
 
 import pytest
 
-OURS = (
-    "baselines",
-    "ci",
-    "comparing",
+PACKAGE = "pytest_nos_stress"
+WITH_STRESS = (
     "engines.base",
-    "live",
-    "plugin_outputs",
-    "report",
-    "simulator",
-    "summary",
-    "telemetry",
-    "terminal",
-    "vitals",
-    "writing",
+    "plugin.session_outputs",
+    "reporting.ci",
+    "reporting.html",
+    "reporting.outputs",
+    "reporting.progress",
+    "reporting.summary",
+    "reporting.terminal",
+    "results.baselines",
+    "run.process_monitor",
+    "run.simulator",
 )
+"""Modules that a session imports with ``--stress`` only."""
+ON_DEMAND = ("reporting.otel", "results.baselines.store")
+"""Modules that a session imports with ``--stress`` and a setting that asks for them."""
 EXTRAS = ("opentelemetry", "pandas", "polars", "py_mini_racer", "pyarrow", "resvg_py", "scipy")
-HEAVY = ("numpy", "hypothesis", "psutil", *(f"pytest_nos_stress.{name}" for name in OURS), *EXTRAS)
+HEAVY = ("numpy", "hypothesis", "psutil", *(f"{PACKAGE}.{name}" for name in (*WITH_STRESS, *ON_DEMAND)), *EXTRAS)
 CONFTEST = f"""
 import atexit
 import pathlib
@@ -67,7 +69,7 @@ def test_plain_pytest_imports_nothing_heavy_to_the_interpreters_exit(
 
 
 def imported(pytester: pytest.Pytester, *options: str) -> set[str]:
-    """What of the heavy a session that runs a stress test imports."""
+    """The heavy modules that a session with a stress test imports."""
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile("def test_it(stress_simulator): stress_simulator.run(lambda: None, engine='virtual')")
     result = pytester.runpytest_subprocess("--stress", "-p", "no:hypothesispytest", *options)
@@ -76,65 +78,64 @@ def imported(pytester: pytest.Pytester, *options: str) -> set[str]:
 
 
 def test_with_stress_the_same_check_sees_the_engine_and_no_extra(pytester: pytest.Pytester) -> None:
-    found = imported(pytester)
-    on_demand = {"baselines", "telemetry"}
-    assert {"numpy", "psutil", *(f"pytest_nos_stress.{name}" for name in OURS if name not in on_demand)} <= found
-    extras = (*EXTRAS, *(f"pytest_nos_stress.{name}" for name in on_demand))
-    assert [name for name in found if name.startswith(extras)] == []
+    modules = imported(pytester)
+    assert {"numpy", "psutil", *(f"{PACKAGE}.{name}" for name in WITH_STRESS)} <= modules
+    unneeded = (*EXTRAS, *(f"{PACKAGE}.{name}" for name in ON_DEMAND))
+    assert [name for name in modules if name.startswith(unneeded)] == []
 
 
 def test_a_baseline_is_kept_without_an_extra(pytester: pytest.Pytester) -> None:
-    found = imported(pytester, "--stress-save-baseline=main")
-    assert "pytest_nos_stress.results.baselines.store" in found
-    assert [name for name in found if name.startswith(EXTRAS)] == []
+    modules = imported(pytester, "--stress-save-baseline=main")
+    assert f"{PACKAGE}.results.baselines.store" in modules
+    assert [name for name in modules if name.startswith(EXTRAS)] == []
 
 
 def test_extras_are_imported_where_they_are_asked_for(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    asked = {
+    options = {
         "scipy": "--stress-compare=main",
         "opentelemetry": "--stress-otel",
         "pyarrow": "--stress-records=parquet",
         "py_mini_racer": "--stress-report=png",
     }
-    there = {name: option for name, option in asked.items() if importlib.util.find_spec(name)}
-    if not there:
+    installed = {name: option for name, option in options.items() if importlib.util.find_spec(name)}
+    if not installed:
         pytest.skip("no extra is installed")
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
     imported(pytester, "--stress-save-baseline=main")
-    assert set(there) <= imported(pytester, *there.values())
+    assert set(installed) <= imported(pytester, *installed.values())
 
 
 @pytest.mark.parametrize("module", ["pytest_nos_stress", "pytest_nos_stress.plugin.hooks"])
 def test_importing_the_package_or_the_plugin_imports_nothing_heavy(module: str) -> None:
     heavy = (*HEAVY, "asyncio")
-    code = f"import sys, {module}; print([one for one in {heavy!r} if one in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
-    assert done.stdout.strip() == "[]"
+    code = f"import sys, {module}; print([name for name in {heavy!r} if name in sys.modules])"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=True)
+    assert process.stdout.strip() == "[]"
 
 
 def test_settings_that_need_extras_import_none_of_them_where_the_test_is_skipped(
     pytester: pytest.Pytester,
 ) -> None:
-    asked = {
+    settings = {
         "pyarrow": "records='parquet'",
         "py_mini_racer": "report='svg'",
         "opentelemetry": "otel=True",
         "scipy": "compare='x'",
     }
-    there = [given for name, given in asked.items() if importlib.util.find_spec(name)]
+    installed = [setting for name, setting in settings.items() if importlib.util.find_spec(name)]
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(
         f"""
         import pytest
 
-        @pytest.mark.stress({", ".join(there)})
+        @pytest.mark.stress({", ".join(installed)})
         def test_it():
             pass
         """
     )
     result = pytester.runpytest_subprocess("-p", "no:hypothesispytest")
     result.assert_outcomes(skipped=1)
-    found = set((pytester.path / "imported").read_text().split())
-    assert found <= {"opentelemetry"}, "a namespace: there is no code in it"
+    modules = set((pytester.path / "imported").read_text().split())
+    assert modules <= {"opentelemetry"}, "a namespace: there is no code in it"

@@ -1,4 +1,4 @@
-"""What a test failed of, so that the same failure is known again when the test is run again."""
+"""The failure of a test, so that it is recognized when the test is run again."""
 
 from __future__ import annotations
 
@@ -10,23 +10,26 @@ from pytest_nos_stress.results.result import CheckFailed, ThresholdsNotMet
 
 
 class FailureSignature(NamedTuple):
-    """What a test failed of, so that another failure can be told from the same one again."""
+    """The part of a failure that is the same whenever the test fails in this way."""
 
     error: BaseException
-    kind: tuple[str, ...]
+    parts: tuple[str, ...]
+    """The error's type, and the checks or thresholds that did not hold, or the place where it was raised."""
     error_types: frozenset[str] = frozenset()
     """The types of the target's errors."""
 
     def is_like(self, other: FailureSignature) -> bool:
-        """Whether it is the same again, perhaps with fewer types of errors."""
+        """Whether both are the same failure; this one may have fewer types of errors than the other."""
         types_agree = not other.error_types or bool(self.error_types & other.error_types)
-        return self.kind == other.kind and types_agree
+        return self.parts == other.parts and types_agree
 
 
-def signature_of(problem: BaseException) -> tuple[str, ...]:
-    """Exceptions of two runs are of one kind if the same checks or thresholds did not hold."""
-    if isinstance(problem, CheckFailed):
-        return (error_name(problem), *(one.name for one in problem.result.checks if one.verdict == BROKEN))
-    if isinstance(problem, ThresholdsNotMet):
-        return (error_name(problem), *(one.threshold.text for one in problem.result.verdicts if not one.passes))
-    return (error_name(problem),)
+def signature_of(error: BaseException) -> tuple[str, ...]:
+    """The parts of a run's failure: its type, and the names of the checks or thresholds that did not hold."""
+    if isinstance(error, CheckFailed):
+        broken = (check.name for check in error.result.checks if check.verdict == BROKEN)
+        return (error_name(error), *broken)
+    if isinstance(error, ThresholdsNotMet):
+        missed = (verdict.threshold.text for verdict in error.result.verdicts if not verdict.passes)
+        return (error_name(error), *missed)
+    return (error_name(error),)

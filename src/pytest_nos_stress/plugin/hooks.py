@@ -1,4 +1,4 @@
-"""pytest's hooks: options, marker, fixture, report. Nothing else is here.
+"""Declare pytest's hooks, options, marker and fixtures. The modules beside this one do the work.
 
 Every pytest session that has the plugin installed imports this module, so it imports the settings table and
 nothing heavier; the simulator, and with it NumPy, is imported by the first run of a stress test.
@@ -6,9 +6,8 @@ nothing heavier; the simulator, and with it NumPy, is imported by the first run 
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Generator, Iterable
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import nullcontext
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,13 +16,14 @@ from pytest_nos_stress.config.options import SESSION_SETTINGS, SETTINGS, UNSET
 
 if TYPE_CHECKING:
     from .proxy_fixture import StressProxy
+    from .running_test import RunningTest
     from .session import StressSession
     from .simulator_fixture import StressSimulator
 
 FIXTURE = "stress_simulator"
 SKIPPED = "stress test: run it with --stress"
 
-_session_key = pytest.StashKey[Any]()
+_running_test_key = pytest.StashKey[Any]()
 _cooperating_key = pytest.StashKey[bool]()
 
 
@@ -69,17 +69,18 @@ def pytest_configure(config: pytest.Config) -> None:
         "stress(**settings): a stress test, run with --stress; a test that does not use the "
         f"{FIXTURE} fixture is itself the task that every agent performs",
     )
-    given = (config.getoption(setting.dest) for setting in (*SETTINGS, *SESSION_SETTINGS) if setting.flag)
-    if config.getoption("stress") or any(value is not None for value in given):
+    values = (config.getoption(setting.dest) for setting in (*SETTINGS, *SESSION_SETTINGS) if setting.flag)
+    if config.getoption("stress") or any(value is not None for value in values):
         _session(config)
     if config.getoption("stress") and not hasattr(config, "workerinput"):
-        config.pluginmanager.register(_Reports(config), "nos-stress-reports")
+        from .session_summary import SessionReports
+
+        config.pluginmanager.register(SessionReports(_session(config)), "nos-stress-reports")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    session = config.stash.get(_session_key, None)
-    if session is not None:
-        session.close()
+    if _running_test_key in config.stash:
+        _session(config).close()
 
 
 @pytest.hookimpl(optionalhook=True)
@@ -134,7 +135,7 @@ def stress_simulator(pytestconfig: pytest.Config) -> StressSimulator:
     """
     if not pytestconfig.getoption("stress"):
         pytest.skip(SKIPPED)
-    return _session(pytestconfig).simulator
+    return _running_test(pytestconfig).simulator
 
 
 @pytest.fixture(scope="session")
@@ -148,9 +149,9 @@ def stress_proxy(pytestconfig: pytest.Config) -> Generator[StressProxy, None, No
     from .proxy_fixture import StressProxy
 
     session = _session(pytestconfig)
-    session.proxy = StressProxy(session)
-    yield session.proxy
-    session.proxy.close()
+    session.proxies = proxy = StressProxy(session)
+    yield proxy
+    proxy.close()
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -163,7 +164,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
         return None
     from .replay import run_and_replay
 
-    run_and_replay(item, nextitem, _session(config))
+    run_and_replay(item, nextitem, _running_test(config))
     return True
 
 
@@ -172,27 +173,29 @@ def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
     """The body of a marked test that does not use the fixture is the task."""
     if not _is_active_body(pyfuncitem):
         return None
-    _session(pyfuncitem.config).simulator.run_body(pyfuncitem)
+    _running_test(pyfuncitem.config).simulator.run_body(pyfuncitem)
     return True
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if item.config.getoption("stress"):
-        _session(item.config).begin(item)
+        _running_test(item.config).begin(item)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
     if _is_active_body(item):
-        _refuse_unfit_body(item)
-    in_call = _session(item.config).call() if _session_key in item.config.stash else nullcontext()
-    with _scenarios_shown_as_argument(item), in_call:
+        from .body import refuse_unfit_body
+
+        refuse_unfit_body(item)
+    from .hypothesis_support import scenarios_shown_as_argument
+
+    in_call = _running_test(item.config).call() if _running_test_key in item.config.stash else nullcontext()
+    with scenarios_shown_as_argument(item), in_call:
         outcome = yield
-    if _is_stress_test(item) and not _session(item.config).simulator.results:
-        pytest.fail(f"stress test never ran the simulator: call {FIXTURE}.run(...)", pytrace=False)
     if _is_stress_test(item):
-        _session(item.config).require_repetition()
+        _running_test(item.config).require_run()
     return outcome
 
 
@@ -201,77 +204,30 @@ def pytest_runtest_makereport(
     item: pytest.Item, call: pytest.CallInfo[None]
 ) -> Generator[None, pytest.TestReport, pytest.TestReport]:
     report = yield
-    if _session_key in item.config.stash:
-        _session(item.config).look_at(item, call, report)
+    if _running_test_key in item.config.stash:
+        _running_test(item.config).record_outcome(item, call, report)
     return report
 
 
-class _Reports:
-    """Sees every report, under xdist those of the workers: their runs are the session's."""
-
-    def __init__(self, config: pytest.Config) -> None:
-        self._config = config
-
-    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        runs = getattr(report, "stress_runs", ())
-        if runs:
-            _session(self._config).note(runs)
-
-    def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Before the summary: what the session writes of all its runs. A file that cannot be written fails it."""
-        stress = _session(self._config)
-        stress.problems = stress.write_outputs()
-        if not self._config.pluginmanager.hasplugin("terminalreporter"):
-            print(*stress.problems, sep="\n", end="\n" * bool(stress.problems), file=sys.stderr)
-        if stress.problems and session.exitstatus == pytest.ExitCode.OK:
-            session.exitstatus = pytest.ExitCode.TESTS_FAILED
-
-
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
-    reports = [one for group in terminalreporter.stats.values() for one in group]
-    session = _session(config) if config.getoption("stress") else None
-    if session is not None and session.runs:
-        from pytest_nos_stress._internal.text import escape_controls
-        from pytest_nos_stress.reporting.terminal import summary
+    from .session_summary import write_summary
 
-        terminalreporter.write_sep("=", "stress tests")
-        for line in summary(session.runs, encoding=_encoding(terminalreporter)):
-            terminalreporter.write_line(line)
-        for text in session.nowhere_applicable():
-            line = (
-                f"threshold {escape_controls(text)}: applies to none of the runs; "
-                "is there such an agent, task or phase?"
-            )
-            terminalreporter.write_line(line, yellow=True)
-        for line in session.workflow_commands():
-            terminalreporter.write_line(line)
-    for line in session.problems if session is not None else ():
-        terminalreporter.write_line(line, red=True)
-    replayed = [what for one in reports for what in getattr(one, "stress_replay", ())]
-    if replayed:
-        from pytest_nos_stress.reporting.terminal import replay_summary
-
-        terminalreporter.write_line(replay_summary(replayed))
-    skipped = sum(
-        SKIPPED in str(getattr(one, "longrepr", "")) for one in terminalreporter.stats.get("skipped", ())
-    )
-    if skipped:
-        tests = "1 stress test was" if skipped == 1 else f"{skipped} stress tests were"
-        terminalreporter.write_line(f"{tests} skipped: run with pytest --stress")
+    write_summary(terminalreporter, _session(config) if config.getoption("stress") else None, SKIPPED)
 
 
-def _encoding(terminalreporter: pytest.TerminalReporter) -> str:
-    return getattr(terminalreporter._tw._file, "encoding", None) or "ascii"
+def _running_test(config: pytest.Config) -> RunningTest:
+    """The running test and its session, whose settings are read when they are first asked for."""
+    if _running_test_key not in config.stash:
+        from .running_test import RunningTest
+        from .session import StressSession
+
+        config.stash[_running_test_key] = RunningTest(StressSession(config))
+    test: RunningTest = config.stash[_running_test_key]
+    return test
 
 
 def _session(config: pytest.Config) -> StressSession:
-    """The session's settings, read when they are first asked for."""
-    from .session import StressSession
-
-    if _session_key not in config.stash:
-        config.stash[_session_key] = StressSession(config)
-    session: StressSession = config.stash[_session_key]
-    return session
+    return _running_test(config).session
 
 
 def _make_locks_cooperate(config: pytest.Config) -> None:
@@ -284,48 +240,9 @@ def _make_locks_cooperate(config: pytest.Config) -> None:
     config.add_cleanup(switch_off)
 
 
-def _scenarios_shown_as_argument(item: pytest.Item) -> AbstractContextManager[None]:
-    """Under ``@given``, failures show a scenario under the name of the test's argument.
-
-    What a test draws by ``data()``, or beside other arguments, cannot be pasted alone.
-    """
-    strategies = sys.modules.get("pytest_nos_stress.search.strategies")
-    given = getattr(getattr(getattr(item, "obj", None), "hypothesis", None), "_given_kwargs", {})
-    if strategies is None or not given:
-        return nullcontext()
-    name, strategy = next(iter(given.items()))
-    can_be_pasted = len(given) == 1 and repr(strategy) != "data()"
-    shown: AbstractContextManager[None] = strategies.shown_as(name if can_be_pasted else "")
-    return shown
-
-
 def _is_stress_test(item: pytest.Item) -> bool:
     return item.config.getoption("stress") is True and item.get_closest_marker("stress") is not None
 
 
 def _is_active_body(item: pytest.Item) -> bool:
     return _is_stress_test(item) and FIXTURE not in getattr(item, "fixturenames", ())
-
-
-def _refuse_unfit_body(item: pytest.Item) -> None:
-    import inspect
-
-    from .session import is_under_given
-
-    if not isinstance(item, pytest.Function) or _is_unittest(item):
-        pytest.fail("a stress marker needs a test function: unittest methods cannot be the task", pytrace=False)
-    if is_under_given(item):
-        pytest.fail(
-            f"a stress marker needs a plain test function: a test under @given uses the {FIXTURE} fixture",
-            pytrace=False,
-        )
-    if inspect.iscoroutinefunction(item.obj) or inspect.isasyncgenfunction(item.obj):
-        pytest.fail(
-            "a stress marker needs a sync test function, for instance one that calls asyncio.run", pytrace=False
-        )
-
-
-def _is_unittest(item: pytest.Function) -> bool:
-    import unittest
-
-    return isinstance(item.cls, type) and issubclass(item.cls, unittest.TestCase)

@@ -17,12 +17,12 @@ from .session import StressSession
 
 
 class StressProxy:
-    """What the ``stress_proxy`` fixture gives."""
+    """The value of the ``stress_proxy`` fixture."""
 
     def __init__(self, session: StressSession) -> None:
         self._session = session
         self._server = ProxyServer()
-        self._made: Counter[str] = Counter()
+        self._count_of_test: Counter[str] = Counter()
         self._of_session: list[Proxy] = []
         self._of_test: list[Proxy] = []
 
@@ -36,8 +36,8 @@ class StressProxy:
         __tracebackhide__ = True
         item = self._session.item
         test = item.nodeid if item else ""
-        self._made[test] += 1
-        name = f"{test}#{self._made[test]}"
+        self._count_of_test[test] += 1
+        name = f"{test}#{self._count_of_test[test]}"
         seed = self._session.seed
         try:
             proxy = self._server.proxy(upstream, network=network, seed=seed, name=name, host=host, port=port)
@@ -49,13 +49,13 @@ class StressProxy:
         raise problem.with_traceback(None)
 
     def open_proxies(self) -> list[Proxy]:
-        """Those of the session's fixtures and of the running test."""
-        return [one for one in (*self._of_session, *self._of_test) if not one.is_closed]
+        """The proxies of the session's fixtures and of the running test."""
+        return [proxy for proxy in (*self._of_session, *self._of_test) if not proxy.is_closed]
 
     def end_test(self) -> None:
-        """Close what the test has made."""
-        made, self._of_test = self._of_test, []
-        for proxy in made:
+        """Close the proxies that the running test has made."""
+        proxies, self._of_test = self._of_test, []
+        for proxy in proxies:
             proxy.close()
 
     def close(self) -> None:

@@ -15,19 +15,19 @@ _INDENT = "    "
 
 
 def pasteable_test(item: pytest.Item, scenario: Scenario) -> list[str]:
-    """A heading, and Python source of a test that performs the scenario as the test of this item does.
+    """Return a heading, and Python source of a test that performs the scenario as the test of this item does.
 
-    Empty where that cannot be had: for a test whose ``run()`` has a scenario of its own, or without a source.
+    Empty for a test whose ``run()`` has a scenario of its own, and for a test without readable source.
     """
     owner = getattr(item, "cls", None)
     source = _source(item, scenario)
     if not source:
         return []
-    head = "import pytest\n\nfrom pytest_nos_stress import Scenario\n\n\n"
+    imports = "import pytest\n\nfrom pytest_nos_stress import Scenario\n\n\n"
     if owner is None:
-        return ["as a test to paste:", "", head + source]
-    imports = "(with `import pytest` and `from pytest_nos_stress import Scenario`)"
-    return [f"as a test to paste into class {owner.__name__} {imports}:", "", textwrap.indent(source, _INDENT)]
+        return ["as a test to paste:", "", imports + source]
+    needed = "(with `import pytest` and `from pytest_nos_stress import Scenario`)"
+    return [f"as a test to paste into class {owner.__name__} {needed}:", "", textwrap.indent(source, _INDENT)]
 
 
 def _source(item: pytest.Item, scenario: Scenario) -> str:
@@ -41,16 +41,16 @@ def _source(item: pytest.Item, scenario: Scenario) -> str:
     if any(isinstance(node, ast.keyword) and node.arg == "scenario" for node in _in_body(function)):
         return ""
     lines = source.splitlines()
-    kept: list[str] = []
+    other_decorators: list[str] = []
     settings: list[str] = []
     for decorator in function.decorator_list:
         if _is_stress_marker(decorator):
             settings += _settings_of_marker(decorator)
         else:
-            kept += _decorator(lines, decorator)
+            other_decorators += _decorator(lines, decorator)
     definition = lines[function.lineno - 1].replace(f"def {function.name}", f"def {function.name}_smallest", 1)
-    rest = [definition, *lines[function.lineno :]]
-    return "\n".join([_marker(scenario, settings), *kept, *rest])
+    body = lines[function.lineno :]
+    return "\n".join([_marker(scenario, settings), *other_decorators, definition, *body])
 
 
 def _in_body(function: ast.FunctionDef) -> list[ast.AST]:
@@ -58,8 +58,8 @@ def _in_body(function: ast.FunctionDef) -> list[ast.AST]:
 
 
 def _decorator(lines: list[str], node: ast.expr) -> list[str]:
-    text = lines[node.lineno - 1 : node.end_lineno]
-    return [f"@{text[0][node.col_offset :]}", *text[1:]]
+    first, *others = lines[node.lineno - 1 : node.end_lineno]
+    return [f"@{first[node.col_offset :]}", *others]
 
 
 def _is_stress_marker(decorator: ast.expr) -> bool:
@@ -71,9 +71,9 @@ def _settings_of_marker(decorator: ast.expr) -> list[str]:
     """The marker's keywords that a scenario does not decide."""
     keywords = decorator.keywords if isinstance(decorator, ast.Call) else []
     return [
-        f"{one.arg}={ast.unparse(one.value)}"
-        for one in keywords
-        if one.arg is not None and one.arg not in (*OF_SCENARIO, "scenario")
+        f"{keyword.arg}={ast.unparse(keyword.value)}"
+        for keyword in keywords
+        if keyword.arg is not None and keyword.arg not in (*OF_SCENARIO, "scenario")
     ]
 
 

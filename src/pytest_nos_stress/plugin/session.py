@@ -6,15 +6,13 @@ anything is collected, and everything wrong at a marker is a collection error th
 
 from __future__ import annotations
 
-import inspect
 import os
 import random
 import re
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
@@ -24,15 +22,24 @@ from pytest_nos_stress.config.options import SESSION_SETTINGS, SETTINGS
 from pytest_nos_stress.errors import SettingError
 from pytest_nos_stress.scenario import fields
 
+from .hypothesis_support import is_under_given
 from .setting_sources import ini_label, read_command_line, read_ini, read_markers
 
 if TYPE_CHECKING:
+    from pytest_nos_stress.faults.proxy import Proxy
     from pytest_nos_stress.reporting.progress import Live
 
-    from .failure import FailureSignature
-    from .proxy_fixture import StressProxy
-    from .replay import Replay
-    from .simulator_fixture import StressSimulator
+    from .rerun import Rerun
+
+
+class FixtureProxies(Protocol):
+    """The proxies of the ``stress_proxy`` fixture, as far as a session uses them."""
+
+    def open_proxies(self) -> list[Proxy]:
+        """The proxies of the session's fixtures and of the running test."""
+
+    def end_test(self) -> None:
+        """Close the proxies that the running test has made."""
 
 
 class StressSession:
@@ -76,43 +83,17 @@ class StressSession:
         """The test that is running."""
         self.is_in_call = False
         """Whether the test's own code runs, and not its fixtures'."""
-        self._simulator: StressSimulator | None = None
-        self.proxy: StressProxy | None = None
-        self.replay: Replay | None = None
+        self.proxies: FixtureProxies | None = None
+        self.rerun: Rerun | None = None
         """How the running test is run again; None the first time."""
-        self.failure: FailureSignature | None = None
-        """What the running test failed of, in its call."""
-
-    @property
-    def simulator(self) -> StressSimulator:
-        """What the fixture gives, made when a test first asks for it."""
-        if self._simulator is None:
-            from .simulator_fixture import StressSimulator
-
-            self._simulator = StressSimulator(self)
-        return self._simulator
 
     def begin(self, item: pytest.Item) -> None:
-        """A test begins, perhaps not for the first time."""
+        """Begin a test, perhaps not for the first time."""
         self.item = item
-        self.failure = None
         if "scenario" in self.command_line and item.get_closest_marker("stress"):
             refusal = self._refusal or self._why_not_to_be_repeated(item)
             if refusal:
                 pytest.fail(refusal, pytrace=False)
-        if self._simulator is not None:
-            self._simulator.begin()
-
-    @contextmanager
-    def call(self) -> Iterator[None]:
-        """The test's own code runs; the proxies it makes are closed when it has ended."""
-        self.is_in_call = True
-        try:
-            yield
-        finally:
-            self.is_in_call = False
-            if self.proxy is not None:
-                self.proxy.end_test()
 
     def _why_not_to_be_repeated(self, item: pytest.Item) -> str:
         if not is_under_given(item):
@@ -121,22 +102,11 @@ class StressSession:
 
     def require_repetition(self) -> None:
         """Fail the running test if it had a scenario to repeat and no run that did."""
-        if "scenario" in self.command_line and self.replay is None and not self._has_repeated:
+        if "scenario" in self.command_line and self.rerun is None and not self._has_repeated:
             pytest.fail(
                 f"--stress-scenario: is of the test's run {self._run_to_repeat()}, which it did not make",
                 pytrace=False,
             )
-
-    def look_at(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
-        """Note what the running test failed of, and put its runs on the report."""
-        if self._simulator is None or item is not self.item:
-            return
-        if call.when == "call" and call.excinfo is not None:
-            self.failure = self._simulator.failure_behind(call.excinfo)
-        ran = self._simulator.has_run and (call.when == "call" or (call.when == "setup" and report.failed))
-        has_news = self._simulator.has_news or (report.failed and self._simulator.has_run)
-        if ran or (call.when == "teardown" and has_news):
-            self._simulator.add_to(report)
 
     def check_selection(self, stress_tests: Sequence[pytest.Item]) -> None:
         """A scenario from the command line repeats one test.
@@ -269,14 +239,14 @@ class StressSession:
 
     def explained(self, error: SettingError, number: int) -> SettingError:
         """The error, with the file whose scenario the run was to repeat."""
-        if self.replay is not None or "scenario" not in self.command_line or number != self._run_to_repeat():
+        if self.rerun is not None or "scenario" not in self.command_line or number != self._run_to_repeat():
             return error
         given = self.config.getoption(options.BY_NAME["scenario"].dest)
         return type(error)(f"--stress-scenario={escape_controls(given)}: {error}")
 
     def _repeated(self, number: int) -> dict[str, Any]:
         """The scenario to repeat in the test's run of that number, if there is one."""
-        replayed = {} if self.replay is None else self.replay.settings(number)
+        replayed = {} if self.rerun is None else self.rerun.settings(number)
         if replayed or "scenario" not in self.command_line or number != self._run_to_repeat():
             return replayed
         self._has_repeated = True
@@ -336,19 +306,3 @@ def _open_again(file: int) -> int | None:
 def _width_of_line(config: pytest.Config) -> int:
     """How much pytest has written on the terminal's current line."""
     return int(config.get_terminal_writer().width_of_current_line)
-
-
-def uses_proxy(item: pytest.Item) -> bool:
-    """Whether a test, or a fixture of it, uses the ``stress_proxy`` fixture."""
-    return "stress_proxy" in getattr(item, "fixturenames", ())
-
-
-def is_under_given(item: pytest.Item) -> bool:
-    """Whether Hypothesis runs the test's function many times."""
-    return bool(getattr(getattr(item, "obj", None), "is_hypothesis_test", False))
-
-
-def body_arguments(item: pytest.Function) -> dict[str, Any]:
-    """The fixtures that a test function names, with their values."""
-    wanted = inspect.signature(item.obj).parameters
-    return {name: value for name, value in item.funcargs.items() if name in wanted}

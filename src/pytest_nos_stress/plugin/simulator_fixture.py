@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import Any, Final
@@ -28,8 +27,10 @@ from pytest_nos_stress.run.event_loop import run_on_current_loop
 from pytest_nos_stress.run.simulator import MultiAgentSimulator
 from pytest_nos_stress.scenario import fields
 
+from .body import body_arguments
 from .failure import FailureSignature, signature_of
-from .session import StressSession, body_arguments, uses_proxy
+from .hypothesis_support import current_example
+from .session import StressSession
 
 _ENDING_ERRORS: Final = (pytest.skip.Exception, pytest.xfail.Exception, pytest.exit.Exception)
 
@@ -203,10 +204,10 @@ class StressSimulator:
         values |= fixed if values.get("scenario") is None else {}
         values["output_dir"] = self.directory_of_last_run = self._directory(values.pop("output_dir", None))
         values |= self._of_baselines(values)
-        if self._session.replay is not None:
+        if self._session.rerun is not None:
             values |= {"report": (), "records": (), "save_baseline": None, "otel": False}
-        if self._session.proxy is not None and uses_proxy(self._item):
-            values["proxies"] = (*values.get("proxies", ()), *self._session.proxy.open_proxies())
+        if self._session.proxies is not None and _uses_proxy(self._item):
+            values["proxies"] = (*values.get("proxies", ()), *self._session.proxies.open_proxies())
         values["clients"] = (*values.get("clients", ()), *self._clients)
         self._current = MultiAgentSimulator(target=target, **values)
         self._current.about = self._about()
@@ -276,14 +277,14 @@ class StressSimulator:
     def _directory(self, given: str | None) -> Path:
         base = options.BY_NAME["output_dir"].default if given is None else given
         directory = self._session.directory / base / safe_name(self._item.nodeid)
-        if self._session.replay is not None:
-            directory /= self._session.replay.directory
+        if self._session.rerun is not None:
+            directory /= self._session.rerun.directory
         return directory if self._runs == 1 else directory / f"run-{self._runs}"
 
     def _report(self, result: StressResult) -> None:
         """Note a run while the test goes on: what is added later misses JUnit XML."""
         self.results.append(result)
-        if self._session.replay is not None:
+        if self._session.rerun is not None:
             return
         prefix = "stress" if self._runs == 1 else f"stress_run_{self._runs}"
         summary = result.summary
@@ -337,7 +338,6 @@ def _note(result: StressResult, note: str) -> None:
         result.summary["notes"].append(note)
 
 
-def current_example() -> object:
-    """The example that Hypothesis is running; None outside of ``@given``."""
-    control = sys.modules.get("hypothesis.control")
-    return getattr(getattr(control, "_current_build_context", None), "value", None)
+def _uses_proxy(item: pytest.Item) -> bool:
+    """Whether a test, or a fixture of it, uses the ``stress_proxy`` fixture."""
+    return "stress_proxy" in getattr(item, "fixturenames", ())

@@ -1,0 +1,88 @@
+"""The end of a session: collect the runs from the reports, write the session's files, print the summary."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from .session import StressSession
+
+
+class SessionReports:
+    """Collects every report, under xdist those of the workers: their runs belong to the session."""
+
+    def __init__(self, session: StressSession) -> None:
+        self._session = session
+
+    def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
+        runs = getattr(report, "stress_runs", ())
+        if runs:
+            self._session.note(runs)
+
+    def pytest_sessionfinish(self, session: pytest.Session) -> None:
+        """Write the session's files, before the summary. A file that cannot be written fails the session."""
+        problems = self._session.problems = self._session.write_outputs()
+        if not session.config.pluginmanager.hasplugin("terminalreporter"):
+            print(*problems, sep="\n", end="\n" * bool(problems), file=sys.stderr)
+        if problems and session.exitstatus == pytest.ExitCode.OK:
+            session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def write_summary(
+    terminalreporter: pytest.TerminalReporter, session: StressSession | None, skip_reason: str
+) -> None:
+    """Write the part of the terminal summary that is about stress tests.
+
+    ``session``: None without ``--stress``. ``skip_reason``: why stress tests are skipped then.
+    """
+    if session is not None:
+        _write_runs(terminalreporter, session)
+        for problem in session.problems:
+            terminalreporter.write_line(problem, red=True)
+    _write_replays(terminalreporter)
+    _write_skipped(terminalreporter, skip_reason)
+
+
+def _write_runs(terminalreporter: pytest.TerminalReporter, session: StressSession) -> None:
+    if not session.runs:
+        return
+    from pytest_nos_stress._internal.text import escape_controls
+    from pytest_nos_stress.reporting.terminal import summary
+
+    terminalreporter.write_sep("=", "stress tests")
+    for line in summary(session.runs, encoding=_encoding(terminalreporter)):
+        terminalreporter.write_line(line)
+    for threshold in session.nowhere_applicable():
+        terminalreporter.write_line(
+            f"threshold {escape_controls(threshold)}: applies to none of the runs; "
+            "is there such an agent, task or phase?",
+            yellow=True,
+        )
+    for command in session.workflow_commands():
+        terminalreporter.write_line(command)
+
+
+def _write_replays(terminalreporter: pytest.TerminalReporter) -> None:
+    replays = [
+        outcome
+        for reports in terminalreporter.stats.values()
+        for report in reports
+        for outcome in getattr(report, "stress_replay", ())
+    ]
+    if replays:
+        from pytest_nos_stress.reporting.terminal import replay_summary
+
+        terminalreporter.write_line(replay_summary(replays))
+
+
+def _write_skipped(terminalreporter: pytest.TerminalReporter, skip_reason: str) -> None:
+    reports = terminalreporter.stats.get("skipped", ())
+    skipped = sum(skip_reason in str(getattr(report, "longrepr", "")) for report in reports)
+    if skipped:
+        tests = "1 stress test was" if skipped == 1 else f"{skipped} stress tests were"
+        terminalreporter.write_line(f"{tests} skipped: run with pytest --stress")
+
+
+def _encoding(terminalreporter: pytest.TerminalReporter) -> str:
+    return getattr(terminalreporter._tw._file, "encoding", None) or "ascii"
