@@ -138,15 +138,6 @@ def test_links_between_pages_lead_somewhere() -> None:
             assert (page.parent / link).exists(), f"{page.name}: {link}"
 
 
-def test_the_architecture_page_names_every_module() -> None:
-    text = (ROOT / "docs" / "architecture.md").read_text()
-    package = ROOT / "src" / "pytest_nos_stress"
-    modules = [one.stem for one in package.glob("*.py")]
-    modules += [f"{one.parent.name}/" for one in package.glob("*/__init__.py")]
-    named = set(re.findall(r"`([a-z_]+/?)`", text))
-    assert {one for one in modules if one not in ("__init__", "errors")} <= named
-
-
 def _make_settings() -> ModuleType:
     spec = importlib.util.spec_from_file_location("make_settings", ROOT / "docs" / "make_settings.py")
     assert spec is not None
