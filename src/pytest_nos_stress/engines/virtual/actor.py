@@ -1,7 +1,7 @@
-"""An agent's turn in virtual time: its clock, its life, what it waits for.
+"""An agent in virtual time: its clock, its body, what it waits for.
 
-An agent is an actor that has the turn or waits for it: for a moment of virtual time, for a lock, or for the
-others. What it does with the turn is its own; when it may have it again is the engine's to decide.
+An agent has the turn or waits for it: for a moment of virtual time, for a lock, or for the other agents. The
+scheduler decides when the agent has its next turn.
 """
 
 from __future__ import annotations
@@ -25,32 +25,29 @@ EPOCH_NS: Final = 1_767_623_400_000_000_000
 """When virtual time begins: Monday 2026-01-05 at 14:30 UTC, when New York's exchanges open."""
 
 ENDED: Final = object()
-"""What an actor's life gives when its last operation is over."""
-_GOES_ON: Final = 1 << 62
+"""What the body of an agent yields after its last operation."""
+_RESUMES: Final = 1 << 62
 
 
 class Scheduler(Protocol):
-    """The engine, as its actors see it."""
+    """The scheduler, as its agents see it."""
 
     stopping: bool
     unanswered: set[VirtualThread]
-    """Actors that wait for what no agent holds (to be woken, or for a thread of the target's own)."""
+    """Agents that wait for what no agent holds (to be woken, or for a thread of the target's own)."""
     deadlock: DeadlockReport | None
 
     @property
     def clock(self) -> VirtualClock: ...
 
     def wake_at(self, actor: VirtualThread, when: int, rank: int) -> None:
-        """Give the actor its turn at this time, among those due then by rank."""
+        """Give the agent a turn at this time, among the agents due then by rank."""
 
     def wake_now(self, actor: VirtualThread, wait: int) -> None:
-        """From any thread: give the actor its turn now, if it still waits in this one of its waits."""
-
-    def give_turn_away(self, actor: VirtualThread) -> None:
-        """Let others have their turns until it is this actor's again."""
+        """From any thread: give the agent a turn now, if it still waits in this one of its waits."""
 
     def refuse_endless(self, actor: VirtualThread, nanoseconds: int) -> None:
-        """Raise ``Abandoned`` where an operation waits again and again."""
+        """Raise ``Abandoned`` if an operation waits again and again."""
 
 
 class VirtualClock:
@@ -71,12 +68,21 @@ class VirtualClock:
 
 
 class VirtualThread:
-    """An agent in the engine, and its turn as the locks see it."""
+    """An agent in the engine, and its turn as the locks see it.
 
-    def __init__(self, engine: Scheduler, agent: EngineAgent, number: int) -> None:
+    ``give_turn_away`` lets other agents have their turns and returns when it is this agent's again.
+    """
+
+    def __init__(
+        self,
+        scheduler: Scheduler,
+        give_turn_away: Callable[[VirtualThread], None],
+        agent: EngineAgent,
+        number: int,
+    ) -> None:
         self.agent = agent
         self.number = number
-        self.life = _life(agent)
+        self.body = _body(agent)
         self.tie_breakers = agent.tie_breakers
         self.rank = number
         self.waits = 0
@@ -91,53 +97,54 @@ class VirtualThread:
         self.waits_at_once = 0
         """How often its operation has waited without time going on."""
         self.waiting_for: locks.CooperatingLock | None = None
-        self.engine = engine
+        self.scheduler = scheduler
+        self._give_turn_away = give_turn_away
 
     @property
-    def rank_going_on(self) -> int:
-        """Its rank when it goes on with an operation: after all those that begin one at that instant."""
-        return self.rank | _GOES_ON
+    def resume_priority(self) -> int:
+        """The rank with which an operation continues: after all operations that begin at that instant."""
+        return self.rank | _RESUMES
 
     def sleep(self, nanoseconds: int) -> None:
-        self.engine.refuse_endless(self, max(0, nanoseconds))
-        if not self.engine.stopping:
-            self.engine.wake_at(self, self.now_ns() + max(0, nanoseconds), self.rank_going_on)
-            self.engine.give_turn_away(self)
+        self.scheduler.refuse_endless(self, max(0, nanoseconds))
+        if not self.scheduler.stopping:
+            self.scheduler.wake_at(self, self.now_ns() + max(0, nanoseconds), self.resume_priority)
+            self._give_turn_away(self)
 
     def wait_for(self, lock: locks.CooperatingLock, timeout_ns: int | None) -> None:
         if self.abandoned:
             raise Abandoned("the run has ended")
-        self.engine.refuse_endless(self, timeout_ns or 0)
+        self.scheduler.refuse_endless(self, timeout_ns or 0)
         self.waits += 1
         if timeout_ns is not None:
-            self.engine.wake_at(self, self.now_ns() + timeout_ns, self.rank_going_on)
+            self.scheduler.wake_at(self, self.now_ns() + timeout_ns, self.resume_priority)
         waiter = (self, self.waits)
         lock.waiters.append(waiter)
         self.waiting_for = lock
         if lock.owner is None or lock.owner is self:
-            self.engine.unanswered.add(self)
+            self.scheduler.unanswered.add(self)
         try:
             if not lock.is_free_for(self):  # else released meanwhile, by a thread that is no agent's
-                self.engine.give_turn_away(self)
+                self._give_turn_away(self)
         finally:
-            self.engine.unanswered.discard(self)
+            self.scheduler.unanswered.discard(self)
             self.waiting_for = None
             with contextlib.suppress(ValueError):
                 lock.waiters.remove(waiter)
         if self.abandoned:
-            raise Abandoned("no agent could go on" if self.engine.deadlock else "the run has ended")
+            raise Abandoned("no agent could go on" if self.scheduler.deadlock else "the run has ended")
 
     def wake(self, wait: int) -> None:
-        self.engine.wake_now(self, wait)
+        self.scheduler.wake_now(self, wait)
 
     def now_ns(self) -> int:
-        return self.engine.clock.now[0]
+        return self.scheduler.clock.now[0]
 
     def __repr__(self) -> str:
         return f"<turn of {self.agent.name}>"
 
 
-def _life(agent: EngineAgent) -> Generator[Any]:
+def _body(agent: EngineAgent) -> Generator[Any]:
     """The agent's session, with its operations in it; ends when it is closed."""
     with agent.session(), contextlib.suppress(GeneratorExit):
         yield None

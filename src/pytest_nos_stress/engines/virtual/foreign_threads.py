@@ -1,4 +1,4 @@
-"""Threads that are no agents' and may wake one: for how long, in real time, is that to be waited for?
+"""How long to wait, in real time, for a thread outside the run that may wake an agent.
 
 Python does not say what a thread is about to do. So a thread that has used one of the agents' locks in this run is
 waited for as long as an operation may take, one that has not for a second, and one that is itself
@@ -14,8 +14,8 @@ from typing import Final
 from . import locks
 from .worker import Worker
 
-_PATIENCE_WITH_STRANGERS: Final = 1.0
-_TO_COME_TO_RUN: Final = 0.01
+_WAIT_FOR_UNKNOWN_THREADS: Final = 1.0
+_TIME_TO_RESUME: Final = 0.01
 
 
 def wait_budget(workers: Sequence[Worker], caller: int, most: float) -> float:
@@ -23,13 +23,13 @@ def wait_budget(workers: Sequence[Worker], caller: int, most: float) -> float:
 
     ``workers`` are the agents' threads, ``caller`` the thread that looks after the run.
     """
-    agents = {one.thread.ident for one in workers if one.thread.is_alive()}
-    threads = {one.ident for one in threading.enumerate() if one.ident is not None}
+    agents = {worker.thread.ident for worker in workers if worker.thread.is_alive()}
+    threads = {thread.ident for thread in threading.enumerate() if thread.ident is not None}
     others = threads - agents - locks.ACTORS.keys() - locks.INTERNAL - {caller}
     at_work = others - locks.BLOCKED
     if at_work & locks.FOREIGN:
         return most
     if at_work:
-        return min(_PATIENCE_WITH_STRANGERS, most)
+        return min(_WAIT_FOR_UNKNOWN_THREADS, most)
     # A thread that an agent has just woken counts as blocked until it comes to run.
-    return _TO_COME_TO_RUN if others else 0.0
+    return _TIME_TO_RESUME if others else 0.0

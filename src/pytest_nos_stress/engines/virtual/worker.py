@@ -15,15 +15,15 @@ from . import affinity
 
 
 class Worker:
-    """A thread with a job. It sleeps on its ``baton``, before the job as in it, until somebody releases that.
+    """A thread with a job, which sleeps on its lock ``handoff`` before and in the job until the lock is released.
 
     Raises ``RuntimeError`` where the system starts no more threads.
     """
 
     def __init__(self, name: str, job: Callable[[Worker], None]) -> None:
-        # A real lock: batons are how turns are given away, not what agents wait for.
-        self.baton = _thread.allocate_lock()
-        self.baton.acquire()
+        # A lock of the interpreter's: turns are handed over by it, and no agent waits for it.
+        self.handoff = _thread.allocate_lock()
+        self.handoff.acquire()
         self._job = job
         self.thread = threading.Thread(target=self._work, name=name, daemon=True)
         self.thread.start()
@@ -31,5 +31,5 @@ class Worker:
     def _work(self) -> None:
         # Giving a turn to a thread on another processor takes far longer.
         affinity.pin_to_one_cpu()
-        self.baton.acquire()
+        self.handoff.acquire()
         self._job(self)
