@@ -18,6 +18,9 @@ from typing import Any, NamedTuple
 import hypothesis
 import pytest
 
+import pytest_nos_stress.plugin.integrations
+import pytest_nos_stress.plugin.simulator_fixture  # noqa: F401
+
 pytest_plugins = ["pytester"]
 
 HANG = 60.0  # Far above what anything takes on a busy machine: what reaches it hangs.
