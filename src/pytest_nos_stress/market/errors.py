@@ -8,14 +8,43 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from itertools import islice
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from pytest_nos_stress.errors import MissingDataError
 
-if TYPE_CHECKING:
-    from pytest_nos_stress.market.exchange.book import Order
+_MAX_NAMES = 10
 
-_SHOWN = 10
+
+class RefusedOrder(Protocol):
+    """The request of a refused order, as far as an error tells it: an `Order`."""
+
+    @property
+    def account(self) -> str:
+        """The account that sent it."""
+
+    @property
+    def symbol(self) -> str:
+        """The symbol to trade."""
+
+    @property
+    def side(self) -> str:
+        """`"buy"` or `"sell"`."""
+
+    @property
+    def quantity(self) -> int:
+        """Units to trade."""
+
+    @property
+    def price(self) -> int:
+        """The limit price in ticks."""
+
+    @property
+    def client_id(self) -> str:
+        """The account's own id of the order."""
+
+    @property
+    def status(self) -> str:
+        """`"rejected"`."""
 
 
 class UnknownSymbol(LookupError):
@@ -36,7 +65,7 @@ class OrderRefused(ValueError):
     `order` is the refused order, with the status `rejected`, where the request got as far as being one.
     """
 
-    order: Order | None = None
+    order: RefusedOrder | None = None
 
 
 class InvalidOrder(OrderRefused):
@@ -70,7 +99,7 @@ class BadQuote(OrderRefused, MissingDataError):
     """
 
 
-def what_there_is(names: Iterable[str], total: int) -> str:
-    """The first few of `total` names as a line of text, for the end of a message."""
-    shown = ", ".join(islice(names, _SHOWN)) or "none"
-    return shown if total <= _SHOWN else f"{shown} and {total - _SHOWN} more"
+def name_list(names: Iterable[str], total: int) -> str:
+    """Return the first few of `total` names as text, for the end of a message."""
+    first = ", ".join(islice(names, _MAX_NAMES)) or "none"
+    return first if total <= _MAX_NAMES else f"{first} and {total - _MAX_NAMES} more"

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple, cast
 
 from pytest_nos_stress.errors import SettingError
 
-from .errors import UnknownSymbol, what_there_is
+from .errors import UnknownSymbol, name_list
 from .source import TICKS_PER_UNIT as TICKS_PER_UNIT
 from .source import PriceSource
 
@@ -180,7 +180,7 @@ class Market:
         return self.start + (seconds - self._history) / self.speed
 
     def _unknown(self, symbol: str) -> UnknownSymbol:
-        return UnknownSymbol(f"no symbol {symbol!r}; there are {what_there_is(self.symbols, len(self.symbols))}")
+        return UnknownSymbol(f"no symbol {symbol!r}; there are {name_list(self.symbols, len(self.symbols))}")
 
 
 def _source_of(

@@ -20,7 +20,7 @@ from pytest_nos_stress.market import (
     Trade,
     TradingOperation,
 )
-from pytest_nos_stress.market.exchange.embedded import MOST_RESTING
+from pytest_nos_stress.market.exchange.embedded import MAX_RESTING_ORDERS
 
 TASKS = ("buy", "sell", "hedge", "rebalance", "analyze")
 
@@ -151,7 +151,7 @@ def test_an_agent_has_only_so_many_orders_waiting(agent: Agent) -> None:
     for _ in range(200):
         agent.does("buy")
         most = max(most, len(agent.resting()))
-    assert most == MOST_RESTING
+    assert most == MAX_RESTING_ORDERS
 
 
 def test_the_oldest_waiting_order_makes_room(agent: Agent) -> None:
@@ -354,8 +354,8 @@ def test_eight_threads_lose_nothing() -> None:
     assert target.audit() == []
     assert all(len(results) == 1_500 for results in returned.values())
     assert target.counts.refusals == 0
-    assert all(len(agent.resting()) <= MOST_RESTING for agent in agents)
-    by_house = next(target._house._numbers) - 1
+    assert all(len(agent.resting()) <= MAX_RESTING_ORDERS for agent in agents)
+    by_house = next(target._market_maker._numbers) - 1
     by_agents = sum(len(orders_in(result)) for results in returned.values() for result in results)
     assert target.counts.orders == by_agents + by_house
 
@@ -378,7 +378,7 @@ def test_threads_that_share_an_agent_share_its_limit_too(prices: SetPrices) -> N
         thread.start()
     for thread in threads:
         thread.join()
-    assert len(Agent(target, prices, "shared").resting()) <= MOST_RESTING
+    assert len(Agent(target, prices, "shared").resting()) <= MAX_RESTING_ORDERS
     assert target.audit() == []
 
 
@@ -426,7 +426,7 @@ def test_the_audit_finds_an_agent_that_forgot_its_orders(agent: Agent, target: E
 
 def test_the_audit_finds_an_order_that_the_agent_never_sent(agent: Agent, target: EmbeddedExchange) -> None:
     agent.does("buy")
-    for number in range(MOST_RESTING + 1):
+    for number in range(MAX_RESTING_ORDERS + 1):
         target.exchange.submit("Agent_1", "A", "buy", 1, 1, f"somebody's {number}")
     assert any("waiting orders, more than 5" in problem for problem in target.audit())
 
@@ -437,7 +437,7 @@ def test_the_audit_finds_a_hedge_that_left_something(
     while "A" not in target.exposure("Agent_1"):
         agent.does("buy")
     target.exchange.deposit("Agent_1", positions={"A": 50_000})
-    monkeypatch.setattr(target._house, "make_market", lambda *_: None)
+    monkeypatch.setattr(target._market_maker, "make_market", lambda *_: None)
     agent.does("hedge")
     assert any(problem.startswith("'Agent_1' hedged A, and a delta of ") for problem in target.audit())
 
@@ -447,7 +447,7 @@ def test_the_audit_finds_a_rebalance_that_stopped_short(
 ) -> None:
     agent.does("rebalance")
     prices.bids = {"A": 150.0, "B": 40.0, "C": 26.0}
-    monkeypatch.setattr(target._house, "make_market", lambda *_: None)
+    monkeypatch.setattr(target._market_maker, "make_market", lambda *_: None)
     agent.does("rebalance")
     short = [problem for problem in target.audit() if "more than one lot" in problem]
     assert [problem.split(" to ")[0] for problem in short] == ["'Agent_1' rebalanced A", "'Agent_1' rebalanced B"]

@@ -144,15 +144,15 @@ class OrderBook:
     def submit(self, order: Order) -> list[Trade]:
         """Trade the order as far as its limit allows, let the rest wait, and return the trades made."""
         trades: list[Trade] = []
-        theirs = self._asks if order.side == "buy" else self._bids
+        opposite = self._asks if order.side == "buy" else self._bids
         while order.filled < order.quantity:
-            maker = theirs.first_within(order.price)
+            maker = opposite.best_order_within(order.price)
             if maker is None:
                 self._half_of(order).add(order)
                 break
             quantity = min(order.quantity - order.filled, maker.quantity - maker.filled)
             trades.append(self.execute(maker, order, quantity))
-            theirs.reduce(maker, quantity)
+            opposite.reduce(maker, quantity)
         return trades
 
     def execute(self, maker: Order, taker: Order, quantity: int) -> Trade:
@@ -196,16 +196,16 @@ class OrderBook:
 
     def problems(self) -> list[str]:
         """One sentence for everything that is wrong with the book; empty when all is well."""
-        found = [
+        problems = [
             f"the book of {self.symbol}: {problem}"
             for half in (self._bids, self._asks)
             for problem in half.problems()
         ]
         if self.is_crossed:
-            found.append(
+            problems.append(
                 f"the book of {self.symbol} is crossed: best bid {self.best_bid}, best ask {self.best_ask}"
             )
-        return found
+        return problems
 
     def _half_of(self, order: Order) -> _HalfBook:
         return self._bids if order.side == "buy" else self._asks
@@ -240,7 +240,7 @@ class _HalfBook:
     def best(self) -> int | None:
         return self._keys[-1] * self._sign if self._keys else None
 
-    def first_within(self, limit: int) -> Order | None:
+    def best_order_within(self, limit: int) -> Order | None:
         """The order that is next to trade, where its price is as good as `limit` for the other side."""
         if not self._keys or self._keys[-1] < limit * self._sign:
             return None
@@ -259,12 +259,12 @@ class _HalfBook:
 
     def reduce(self, order: Order, traded: int) -> None:
         if order.filled == order.quantity:
-            self._take_out(order, traded)
+            self._remove(order, traded)
         else:
             self._levels[order.price * self._sign].quantity -= traded
 
     def remove(self, order: Order) -> None:
-        self._take_out(order, order.remaining)
+        self._remove(order, order.remaining)
 
     def top(self, levels: int) -> tuple[tuple[int, int], ...]:
         return tuple(
@@ -281,7 +281,7 @@ class _HalfBook:
         for key, level in self._levels.items():
             yield from _problems_of(level, key * self._sign)
 
-    def _take_out(self, order: Order, quantity: int) -> None:
+    def _remove(self, order: Order, quantity: int) -> None:
         key = order.price * self._sign
         level = self._levels[key]
         del level.orders[order.number]

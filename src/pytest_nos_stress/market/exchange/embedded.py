@@ -7,7 +7,7 @@ may perform tasks, and `audit()` is empty whenever no call is under way or betwe
 
 A house account keeps a bid and an ask at the prices of the last quote used, so there is always somebody to
 trade with. An agent's account is opened when it first trades, with as much cash as it can need and, in each
-symbol, with units worth `START_VALUE` ticks of its own and `LENT` more that are lent to it: it may sell what
+symbol, with units worth `START_VALUE` ticks of its own and `LENT_UNITS` more that are lent to it: it may sell what
 it does not own, as short sellers do, and no order of a realistic run is refused. What counts as the agent's
 holdings is without the loan.
 """
@@ -21,20 +21,21 @@ from typing import Final, NamedTuple, Protocol
 from pytest_nos_stress.market.errors import BadQuote, SymbolNotListed
 from pytest_nos_stress.market.quotes import TICKS_PER_UNIT, Market, Quote
 
-from .audit import Violations
+from .audit import Counts
+from .audit_state import Violations
 from .book import Depth, Order, OrderBook, Side
-from .exchange import Counts, Exchange
+from .exchange import Exchange
 from .market_maker import MarketMaker
 
 START_CASH: Final = 10**18
 START_VALUE: Final = 100_000_000
-LENT: Final = 10**12
-MOST_RESTING: Final = 5
+LENT_UNITS: Final = 10**12
+MAX_RESTING_ORDERS: Final = 5
 
-_LARGEST_ORDER = 10
+_MAX_ORDER_QUANTITY = 10
 _MARKETABLE_SHARE = 0.5
-_FARTHEST_FROM_BEST = 5
-_HIGHEST_PRICE = 1e12
+_MAX_TICKS_FROM_BEST = 5
+_MAX_PRICE = 1e12
 
 
 class MarketView(Protocol):
@@ -100,14 +101,14 @@ class EmbeddedExchange:
     ) -> None:
         self.market: MarketView = Market() if market is None else market
         self.exchange = Exchange(self.market.symbols, fee=fee, journal=journal, book=book)
-        self._house = MarketMaker(self.exchange)
+        self._market_maker = MarketMaker(self.exchange)
         self._agents: dict[str, _Agent] = {}
-        self._incidents = Violations()
+        self._violations = Violations()
 
     def buy(self, operation: TradingOperation) -> Order:
         """Buy 1 to 10 units of a random symbol: half of the time at once, else by waiting in the book.
 
-        An agent has at most `MOST_RESTING` orders waiting: the oldest makes room for a new one. Raises
+        An agent has at most `MAX_RESTING_ORDERS` orders waiting: the oldest makes room for a new one. Raises
         `BadQuote`.
         """
         return self._trade_at_random(operation, "buy")
@@ -130,16 +131,16 @@ class EmbeddedExchange:
         client_id = operation.id
         with self.exchange.lock:
             agent = self._agent(operation.agent, prices)
-            known = self.exchange.find(agent.name, client_id)
-            if known is not None:
-                return known
+            earlier = self.exchange.find(agent.name, client_id)
+            if earlier is not None:
+                return earlier
             # Somebody may have traded with the agent's waiting orders since, so it is the change of this
             # moment that counts.
             change = self._holding(agent, symbol) - agent.start[symbol]
             if not change:
                 return None
             side: Side = "sell" if change > 0 else "buy"
-            order = self._trade_at_once(agent, prices, side, abs(change), client_id)
+            order = self._trade_immediately(agent, prices, side, abs(change), client_id)
             self._check_hedge(agent, symbol)
             return order
 
@@ -153,22 +154,23 @@ class EmbeddedExchange:
         market = operation.market
         all_prices = [_Prices.of(market.quote(symbol)) for symbol in market.symbols]
         client_id = operation.id
-        selling_id, buying_id = f"{client_id}/sell", f"{client_id}/buy"
+        sell_id, buy_id = f"{client_id}/sell", f"{client_id}/buy"
         with self.exchange.lock:
             agent = self._agent(operation.agent, *all_prices)
-            known = [self.exchange.find(agent.name, client_id) for client_id in (selling_id, buying_id)]
-            if any(known):
-                return tuple(order for order in known if order is not None)
-            values = [self._holding(agent, prices.symbol) * prices.middle for prices in all_prices]
+            earlier = [self.exchange.find(agent.name, client_id) for client_id in (sell_id, buy_id)]
+            if any(earlier):
+                return tuple(order for order in earlier if order is not None)
+            values = [self._holding(agent, prices.symbol) * prices.mid_price for prices in all_prices]
             mean = sum(values) / len(values)
             most, least = values.index(max(values)), values.index(min(values))
             amount = min(values[most] - mean, mean - values[least])
-            selling, buying = int(amount // all_prices[most].middle), int(amount // all_prices[least].middle)
-            if not selling or not buying:
+            sell_quantity = int(amount // all_prices[most].mid_price)
+            buy_quantity = int(amount // all_prices[least].mid_price)
+            if not sell_quantity or not buy_quantity:
                 return ()
             orders = (
-                self._trade_at_once(agent, all_prices[most], "sell", selling, selling_id),
-                self._trade_at_once(agent, all_prices[least], "buy", buying, buying_id),
+                self._trade_immediately(agent, all_prices[most], "sell", sell_quantity, sell_id),
+                self._trade_immediately(agent, all_prices[least], "buy", buy_quantity, buy_id),
             )
             self._check_rebalance(agent, all_prices[most], values[most] - amount)
             self._check_rebalance(agent, all_prices[least], values[least] + amount)
@@ -177,7 +179,7 @@ class EmbeddedExchange:
     def analyze(self, operation: TradingOperation) -> Analysis:
         """Compare the quote of a random symbol with the book; changes nothing. Raises `BadQuote`."""
         market = operation.market
-        symbol = _any_of(market.symbols, operation.random)
+        symbol = _choose(market.symbols, operation.random)
         quote = market.quote(symbol)
         _Prices.of(quote)
         bids, asks = self._depth(symbol)
@@ -210,48 +212,55 @@ class EmbeddedExchange:
         others, and whether a hedge or rebalance so far did not do what it promises.
         """
         with self.exchange.lock:
-            known = [problem for agent in self._agents.values() for problem in self._problems_of(agent)]
-            return [*self.exchange.audit(), *known, *self._house.problems(), *self._incidents.problems()]
+            of_agents = [problem for agent in self._agents.values() for problem in self._problems_of(agent)]
+            return [
+                *self.exchange.audit(),
+                *of_agents,
+                *self._market_maker.problems(),
+                *self._violations.problems(),
+            ]
 
     def _trade_at_random(self, operation: TradingOperation, side: Side) -> Order:
         market = operation.market
         random = operation.random
-        prices = _Prices.of(market.quote(_any_of(market.symbols, random)))
-        quantity = 1 + int(random.random() * _LARGEST_ORDER)
+        prices = _Prices.of(market.quote(_choose(market.symbols, random)))
+        quantity = 1 + int(random.random() * _MAX_ORDER_QUANTITY)
         if random.random() < _MARKETABLE_SHARE:
             limit = prices.marketable(side)
         else:
-            limit = prices.passive(side, int(random.random() * _FARTHEST_FROM_BEST))
+            limit = prices.passive(side, int(random.random() * _MAX_TICKS_FROM_BEST))
         client_id = operation.id
         with self.exchange.lock:
             agent = self._agent(operation.agent, prices)
-            known = self.exchange.find(agent.name, client_id)
-            if known is not None:
-                return known
-            self._make_room(agent)
-            self._house.make_market(prices.symbol, prices.bid, prices.ask, quantity)
+            earlier = self.exchange.find(agent.name, client_id)
+            if earlier is not None:
+                return earlier
+            self._make_room_for_order(agent)
+            self._market_maker.make_market(prices.symbol, prices.bid, prices.ask, quantity)
             order = self.exchange.submit(agent.name, prices.symbol, side, quantity, limit, client_id)
             if order.is_open:
                 agent.resting.append(order)
             return order
 
-    def _trade_at_once(self, agent: _Agent, prices: _Prices, side: Side, quantity: int, client_id: str) -> Order:
+    def _trade_immediately(
+        self, agent: _Agent, prices: _Prices, side: Side, quantity: int, client_id: str
+    ) -> Order:
         # Its own waiting orders go first, or the agent would trade with itself and end up where it was.
-        self._withdraw(agent, [order for order in agent.resting if order.symbol == prices.symbol])
-        self._house.make_market(prices.symbol, prices.bid, prices.ask, quantity)
+        self._cancel(agent, [order for order in agent.resting if order.symbol == prices.symbol])
+        self._market_maker.make_market(prices.symbol, prices.bid, prices.ask, quantity)
         return self.exchange.submit(agent.name, prices.symbol, side, quantity, prices.marketable(side), client_id)
 
     def _check_hedge(self, agent: _Agent, symbol: str) -> None:
         left = self._holding(agent, symbol) - agent.start[symbol]
         if left:
-            self._incidents.note(f"{agent.name!r} hedged {symbol}, and a delta of {left} units was left, not 0")
+            self._violations.record(f"{agent.name!r} hedged {symbol}, and a delta of {left} units was left, not 0")
 
-    def _check_rebalance(self, agent: _Agent, prices: _Prices, wanted: float) -> None:
-        value = self._holding(agent, prices.symbol) * prices.middle
-        if abs(value - wanted) > prices.middle:
-            self._incidents.note(
-                f"{agent.name!r} rebalanced {prices.symbol} to {wanted:.0f} ticks, and held {value}: "
-                f"more than one lot of {prices.middle} away"
+    def _check_rebalance(self, agent: _Agent, prices: _Prices, target_value: float) -> None:
+        value = self._holding(agent, prices.symbol) * prices.mid_price
+        if abs(value - target_value) > prices.mid_price:
+            self._violations.record(
+                f"{agent.name!r} rebalanced {prices.symbol} to {target_value:.0f} ticks, and held {value}: "
+                f"more than one lot of {prices.mid_price} away"
             )
 
     def _problems_of(self, agent: _Agent) -> Iterator[str]:
@@ -262,14 +271,14 @@ class EmbeddedExchange:
                 f"{agent.name!r} has {len(resting)} waiting orders in mind, on the exchange wait {len(waiting)}, "
                 "and they are not the same"
             )
-        if len(waiting) > MOST_RESTING:
-            yield f"{agent.name!r} has {len(waiting)} waiting orders, more than {MOST_RESTING}"
+        if len(waiting) > MAX_RESTING_ORDERS:
+            yield f"{agent.name!r} has {len(waiting)} waiting orders, more than {MAX_RESTING_ORDERS}"
 
-    def _make_room(self, agent: _Agent) -> None:
-        if len(agent.resting) == MOST_RESTING:
-            self._withdraw(agent, [agent.resting[0]])
+    def _make_room_for_order(self, agent: _Agent) -> None:
+        if len(agent.resting) == MAX_RESTING_ORDERS:
+            self._cancel(agent, [agent.resting[0]])
 
-    def _withdraw(self, agent: _Agent, orders: list[Order]) -> None:
+    def _cancel(self, agent: _Agent, orders: list[Order]) -> None:
         for order in orders:
             agent.resting.remove(order)
             if order.is_open:
@@ -283,12 +292,12 @@ class EmbeddedExchange:
             agent = self._agents[name] = _Agent(name)
         for prices in all_prices:
             if prices.symbol not in agent.start:
-                own = agent.start[prices.symbol] = max(1, START_VALUE // prices.middle)
-                self.exchange.deposit(name, positions={prices.symbol: own + LENT})
+                own = agent.start[prices.symbol] = max(1, START_VALUE // prices.mid_price)
+                self.exchange.deposit(name, positions={prices.symbol: own + LENT_UNITS})
         return agent
 
     def _holding(self, agent: _Agent, symbol: str) -> int:
-        return self.exchange.position(agent.name, symbol) - LENT
+        return self.exchange.position(agent.name, symbol) - LENT_UNITS
 
     def _depth(self, symbol: str) -> Depth:
         try:
@@ -323,7 +332,7 @@ class _Prices(NamedTuple):
         return cls(quote.symbol, bid, max(bid + 1, round(quote.ask * TICKS_PER_UNIT)))
 
     @property
-    def middle(self) -> int:
+    def mid_price(self) -> int:
         return (self.bid + self.ask) // 2
 
     def marketable(self, side: Side) -> int:
@@ -335,15 +344,16 @@ class _Prices(NamedTuple):
 
 def _is_tradable(quote: Quote) -> bool:
     try:
-        return 0 < quote.bid < quote.ask < _HIGHEST_PRICE
+        return 0 < quote.bid < quote.ask < _MAX_PRICE
     except TypeError:
         return False
 
 
-def _any_of(symbols: Sequence[str], random: Random) -> str:
+def _choose(symbols: Sequence[str], random: Random) -> str:
     return symbols[int(random.random() * len(symbols))]
 
 
 def _imbalance(bids: tuple[tuple[int, int], ...], asks: tuple[tuple[int, int], ...]) -> float:
-    bought, sold = sum(quantity for _, quantity in bids), sum(quantity for _, quantity in asks)
-    return (bought - sold) / (bought + sold) if bought + sold else 0.0
+    bid_quantity, ask_quantity = sum(quantity for _, quantity in bids), sum(quantity for _, quantity in asks)
+    total = bid_quantity + ask_quantity
+    return (bid_quantity - ask_quantity) / total if total else 0.0

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from itertools import count
-from typing import Final, NamedTuple
+from typing import Final
 
 from pytest_nos_stress.market.errors import (
     AccountExists,
@@ -24,29 +24,18 @@ from pytest_nos_stress.market.errors import (
     SymbolNotListed,
     UnknownAccount,
     UnknownOrder,
-    what_there_is,
+    name_list,
 )
 from pytest_nos_stress.market.lock import ExchangeLock
 
 from .accounts import Account, Balance
-from .audit import Audited, AuditState, PrunedTotals, Violations, gaps_in, problems_of
+from .audit import Counts, ExchangeState, audit
+from .audit_state import AuditState, PrunedTotals, Violations, numbering_gaps
 from .book import Depth, Order, OrderBook, Side, Trade
 
 FEE_ACCOUNT: Final = "(fees)"
-_NOTHING: Final[Mapping[str, int]] = {}
-_TAKEN_FROM_JOURNAL: Final = 250
-
-
-class Counts(NamedTuple):
-    """What has happened so far: how many orders were accepted, traded and so on, and how many units."""
-
-    orders: int
-    trades: int
-    cancellations: int
-    refusals: int
-    submitted_quantity: int
-    traded_quantity: int
-    cancelled_quantity: int
+_NO_POSITIONS: Final[Mapping[str, int]] = {}
+_PRUNED_AT_ONCE: Final = 250
 
 
 class Exchange:
@@ -77,10 +66,10 @@ class Exchange:
         self._books: dict[str, OrderBook] = {}
         self._make_book = book
         self._journal: list[Trade] = []
-        self._kept_trades = journal
-        self._forgotten = PrunedTotals()
-        self._ledger = AuditState(fee, FEE_ACCOUNT)
-        self._incidents = Violations()
+        self._journal_size = journal
+        self._pruned = PrunedTotals()
+        self._audit_state = AuditState(fee, FEE_ACCOUNT)
+        self._violations = Violations()
         self._trade_numbers = count(1)
         self._orders = self._trades = self._cancellations = self._refusals = 0
         self._submitted_quantity = self._traded_quantity = self._cancelled_quantity = 0
@@ -93,7 +82,7 @@ class Exchange:
             if symbol not in self._books:
                 self._books[symbol] = self._make_book(symbol, self._trade_numbers)
 
-    def open_account(self, name: str, cash: int = 0, positions: Mapping[str, int] = _NOTHING) -> None:
+    def open_account(self, name: str, cash: int = 0, positions: Mapping[str, int] = _NO_POSITIONS) -> None:
         """Open an account with `cash` in ticks and `positions` in units. Raises `AccountExists`."""
         with self.lock:
             if name in self._accounts:
@@ -102,7 +91,7 @@ class Exchange:
             self._accounts[name] = Account(name, self._remember)
             self._accounts[name].deposit(cash, positions)
 
-    def deposit(self, account: str, cash: int = 0, positions: Mapping[str, int] = _NOTHING) -> None:
+    def deposit(self, account: str, cash: int = 0, positions: Mapping[str, int] = _NO_POSITIONS) -> None:
         """Bring in cash (ticks) and positions (units). Raises `UnknownAccount`, `ValueError` below 0."""
         with self.lock:
             _check_deposit(cash, positions)
@@ -136,7 +125,7 @@ class Exchange:
                 self._settle(trade)
             if order.filled == order.quantity:
                 holder.ended(order)
-            self._check(book, order)
+            self._check_not_crossed(book, order)
             return order
 
     def cancel(self, account: str, client_id: str) -> Order:
@@ -159,7 +148,7 @@ class Exchange:
                 holder.ended(order)
                 self._cancellations += 1
                 self._cancelled_quantity += order.remaining
-                self._check(book, order)
+                self._check_not_crossed(book, order)
             return order
 
     def find(self, account: str, client_id: str) -> Order | None:
@@ -196,7 +185,7 @@ class Exchange:
     def recent_trades(self) -> tuple[Trade, ...]:
         """The last trades, oldest first: as many as `journal` says."""
         with self.lock:
-            return tuple(self._journal[max(0, len(self._journal) - self._kept_trades) :])
+            return tuple(self._journal[max(0, len(self._journal) - self._journal_size) :])
 
     @property
     def symbols(self) -> tuple[str, ...]:
@@ -225,15 +214,15 @@ class Exchange:
         a run.
         """
         with self.lock:
-            self._enter_new_trades()
-            return problems_of(
-                Audited(
+            self._replay_new_trades()
+            return audit(
+                ExchangeState(
                     self._accounts,
                     self._books,
                     self._journal,
-                    self._forgotten,
-                    self._ledger,
-                    self._incidents,
+                    self._pruned,
+                    self._audit_state,
+                    self._violations,
                     self.counts,
                     self._fees,
                     self.fee,
@@ -249,8 +238,8 @@ class Exchange:
     def _book(self, symbol: str) -> OrderBook:
         book = self._books.get(symbol)
         if book is None:
-            there_are = what_there_is(self._books, len(self._books))
-            raise SymbolNotListed(f"symbol {symbol!r} is not traded here; there are {there_are}")
+            listed = name_list(self._books, len(self._books))
+            raise SymbolNotListed(f"symbol {symbol!r} is not traded here; there are {listed}")
         return book
 
     def _accept(self, order: Order, holder: Account) -> None:
@@ -283,23 +272,23 @@ class Exchange:
         self._trades += 1
         self._traded_quantity += quantity
         self._journal.append(trade)
-        if len(self._journal) == self._kept_trades + _TAKEN_FROM_JOURNAL:
-            self._shorten_journal()
+        if len(self._journal) == self._journal_size + _PRUNED_AT_ONCE:
+            self._prune_journal()
 
-    def _shorten_journal(self) -> None:
-        self._enter_new_trades()
-        oldest = self._journal[:_TAKEN_FROM_JOURNAL]
-        del self._journal[:_TAKEN_FROM_JOURNAL]
-        for problem in gaps_in(oldest, self._forgotten.trades + 1):
-            self._incidents.note(problem)
-        self._forgotten = self._forgotten.and_also(oldest)
+    def _prune_journal(self) -> None:
+        self._replay_new_trades()
+        oldest = self._journal[:_PRUNED_AT_ONCE]
+        del self._journal[:_PRUNED_AT_ONCE]
+        for gap in numbering_gaps(oldest, self._pruned.trades + 1):
+            self._violations.record(gap)
+        self._pruned = self._pruned.including(oldest)
 
-    def _enter_new_trades(self) -> None:
-        self._ledger.take(self._journal[self._ledger.trades - self._forgotten.trades :])
+    def _replay_new_trades(self) -> None:
+        self._audit_state.replay(self._journal[self._audit_state.trades - self._pruned.trades :])
 
-    def _check(self, book: OrderBook, order: Order) -> None:
+    def _check_not_crossed(self, book: OrderBook, order: Order) -> None:
         if book.is_crossed:
-            self._incidents.note(
+            self._violations.record(
                 f"the book of {book.symbol} was crossed after order {order.number} was {order.status}: "
                 f"best bid {book.best_bid}, best ask {book.best_ask}"
             )

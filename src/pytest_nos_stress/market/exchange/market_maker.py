@@ -1,4 +1,4 @@
-"""The house: the account that always trades, so that agents never wait for each other.
+"""The market maker, "the house": the account that always trades, so that agents never wait for each other.
 
 It keeps one bid and one ask in each book, at the prices it is given. A quote that stands right is left alone
 and keeps its place in the queue; one at another price, or used up, is replaced. Agents' orders that a new
@@ -25,7 +25,7 @@ _UNITS = 10**18
 
 
 class MarketMaker:
-    """A market maker on `exchange`, with an account of its own, `HOUSE_ACCOUNT`."""
+    """A market maker on `exchange`, with an account of its own, `MARKET_MAKER_ACCOUNT`."""
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
@@ -34,31 +34,34 @@ class MarketMaker:
         exchange.open_account(MARKET_MAKER_ACCOUNT, cash=_CASH)
 
     def make_market(self, symbol: str, bid: int, ask: int, size: int) -> None:
-        """See to it that the house buys at `bid` and sells at `ask` ticks, at least `size` units each."""
-        quotes = self._quotes.get(symbol) or self._enter(symbol)
-        bid_stands, ask_stands = _stands(quotes.get("buy"), bid, size), _stands(quotes.get("sell"), ask, size)
-        if bid_stands and ask_stands:
+        """Quote `bid` and `ask` (ticks), for at least `size` units each."""
+        quotes = self._quotes.get(symbol) or self._list_symbol(symbol)
+        bid_is_current, ask_is_current = (
+            _is_current(quotes.get("buy"), bid, size),
+            _is_current(quotes.get("sell"), ask, size),
+        )
+        if bid_is_current and ask_is_current:
             return
         # Both wrong quotes go before a new one comes, or the house would meet itself when prices move far.
-        if not bid_stands:
-            self._withdraw(quotes.get("buy"))
-        if not ask_stands:
-            self._withdraw(quotes.get("sell"))
-        if not bid_stands:
+        if not bid_is_current:
+            self._cancel(quotes.get("buy"))
+        if not ask_is_current:
+            self._cancel(quotes.get("sell"))
+        if not bid_is_current:
             quotes["buy"] = self._place(symbol, "buy", bid, size)
-        if not ask_stands:
+        if not ask_is_current:
             quotes["sell"] = self._place(symbol, "sell", ask, size)
 
     def problems(self) -> Iterator[str]:
         """Where the quotes the house has in mind are not the orders that wait for it."""
         quotes = {order for sides in self._quotes.values() for order in sides.values() if order.is_open}
         waiting = set(self._exchange.open_orders(MARKET_MAKER_ACCOUNT))
-        for order in sorted(waiting - quotes, key=_number_of):
+        for order in sorted(waiting - quotes, key=_order_number):
             yield f"the house does not know of {order}, which waits"
-        for order in sorted(quotes - waiting, key=_number_of):
+        for order in sorted(quotes - waiting, key=_order_number):
             yield f"the house quotes by {order}, which does not wait"
 
-    def _enter(self, symbol: str) -> dict[Side, Order]:
+    def _list_symbol(self, symbol: str) -> dict[Side, Order]:
         self._exchange.list_symbol(symbol)
         self._exchange.deposit(MARKET_MAKER_ACCOUNT, positions={symbol: _UNITS})
         return self._quotes.setdefault(symbol, {})
@@ -73,16 +76,16 @@ class MarketMaker:
             )
             if order.remaining >= size:
                 return order
-            self._withdraw(order)
+            self._cancel(order)
 
-    def _withdraw(self, order: Order | None) -> None:
+    def _cancel(self, order: Order | None) -> None:
         if order is not None and order.is_open:
             self._exchange.cancel(MARKET_MAKER_ACCOUNT, order.client_id)
 
 
-def _stands(order: Order | None, price: int, size: int) -> bool:
+def _is_current(order: Order | None, price: int, size: int) -> bool:
     return order is not None and order.price == price and order.quantity - order.filled >= size
 
 
-def _number_of(order: Order) -> int:
+def _order_number(order: Order) -> int:
     return order.number

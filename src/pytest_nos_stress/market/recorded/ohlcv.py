@@ -16,7 +16,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from pytest_nos_stress.market.errors import what_there_is
+from pytest_nos_stress.market.errors import name_list
 from pytest_nos_stress.market.source import TICKS_PER_UNIT
 
 from .csv_reader import BadValue, Column, fault, numbers, read_columns, read_header
@@ -110,9 +110,7 @@ def _places(path: str, header: Sequence[str], line: int | None) -> dict[str, int
         if here:
             places[name] = here[0]
         elif name != "symbol":
-            raise fault(
-                path, f"no column {'|'.join(spellings)}; found: {what_there_is(header, len(header))}", line
-            )
+            raise fault(path, f"no column {'|'.join(spellings)}; found: {name_list(header, len(header))}", line)
     return places
 
 
@@ -172,7 +170,7 @@ def _bars(table: _Table, name: str, wanted: str | None, length: int | None) -> d
     path = _paths(ticks)
     rows_of = _rows_of(table, name)
     if wanted is not None and table.symbols is not None and wanted not in rows_of:
-        raise fault(table.path, f"holds no symbol {wanted!r}; found: {what_there_is(rows_of, len(rows_of))}")
+        raise fault(table.path, f"holds no symbol {wanted!r}; found: {name_list(rows_of, len(rows_of))}")
     for symbol, rows in rows_of.items():
         _check_order(table, symbol, rows)
     chosen = rows_of if wanted is None else {wanted: rows_of[wanted]}

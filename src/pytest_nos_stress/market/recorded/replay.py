@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pytest_nos_stress._internal.text import safe_repr
 from pytest_nos_stress.errors import SettingError
-from pytest_nos_stress.market.errors import UnknownSymbol, what_there_is
+from pytest_nos_stress.market.errors import UnknownSymbol, name_list
 from pytest_nos_stress.market.source import Prices, SourceBar, SourceTrade
 
 from .recorded import Recorded, RecordedBars, RecordedBook
@@ -106,7 +106,7 @@ class Replay:
         try:
             return self._recorded[symbol]
         except KeyError:
-            there_is = what_there_is(self.symbols, len(self.symbols))
+            there_is = name_list(self.symbols, len(self.symbols))
             raise UnknownSymbol(f"no symbol {symbol!r}; there are {there_is}") from None
 
 
