@@ -2,45 +2,44 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import os
 import queue
 import sys
 import threading
 import traceback
 from pathlib import Path
 from types import TracebackType
-from typing import TYPE_CHECKING, Any, Final
-
-if TYPE_CHECKING:
-    pass
-
+from typing import Any, Final
 
 _LONGEST_TRACEBACK: Final = 10_000
-_CALLERS: Final = (
-    "contextlib",
-    "pytest_nos_stress.run.agent",
-    "pytest_nos_stress.run.checks",
-    "pytest_nos_stress.engines.asyncio_engine",
-    "pytest_nos_stress.engines.threads",
-    "pytest_nos_stress.engines.virtual.actor",
-    "pytest_nos_stress.engines.virtual.engine",
-    "pytest_nos_stress.faults.call_faults",
-    "pytest_nos_stress.faults.transport",
-    "pytest_nos_stress.plugin.simulator_fixture",
-    "pytest_nos_stress.run.context",
-)
+_PACKAGE: Final = str(Path(__file__).parent.parent) + os.sep
+_TARGETS: Final = tuple(f"{_PACKAGE}{part}{os.sep}" for part in ("market", "demo"))
+"""What agents act on by default is shown like the target of a user."""
+_FRAMES: Final = ("cr_frame", "gi_frame", "ag_frame")
+_AWAITED: Final = ("cr_await", "gi_yieldfrom", "ag_await")
+_WAITING: Final = (threading.__file__, queue.__file__)
 
 
 def strip_internal_frames(error: BaseException) -> TracebackType | None:
-    """The exception's traceback without the frames of those here who called the target."""
+    """Return the exception's traceback from the target's first frame on; None if the target has no frame in it."""
     tail = error.__traceback__
-    while tail is not None and tail.tb_frame.f_globals.get("__name__") in _CALLERS:
+    while tail is not None and is_internal(tail.tb_frame.f_code.co_filename):
         tail = tail.tb_next
     return tail
 
 
+def is_internal(filename: str) -> bool:
+    """Return whether a frame of this file calls the target, and is no part of it.
+
+    These are files of this package, and ``contextlib``, by which this package enters what a user gave.
+    """
+    return filename == contextlib.__file__ or (filename.startswith(_PACKAGE) and not filename.startswith(_TARGETS))
+
+
 def error_traceback(error: BaseException) -> str:
-    """The formatted traceback from the target's first frame on, bounded in length."""
+    """Return the formatted traceback from the target's first frame on, bounded in length."""
     try:
         text = "".join(traceback.format_exception(type(error), error, strip_internal_frames(error)))
     except BaseException as broken:
@@ -51,37 +50,37 @@ def error_traceback(error: BaseException) -> str:
     return f"{text[:half]}\n[...]\n{text[-half:]}"
 
 
-_PACKAGE: Final = str(Path(__file__).parent.parent)
-_FRAMES: Final = ("cr_frame", "gi_frame", "ag_frame")
-_AWAITED: Final = ("cr_await", "gi_yieldfrom", "ag_await")
-_WAITING: Final = (threading.__file__, queue.__file__)
-
-
 def stack_of(thread: int | None) -> str:
-    """The stack of a thread, from the target's first frame to its last."""
+    """Return the stack of a thread, from the target's first frame to its last."""
     frame = sys._current_frames().get(thread or 0)
     if frame is None:
         return "unknown\n"
-    return _of_target(list(traceback.extract_stack(frame)))
+    return _frames_of_target(list(traceback.extract_stack(frame)))
 
 
 def stack_of_awaiting(awaiting: Any) -> str:
-    """The stack of a coroutine that awaits something, from the target's first frame to its last."""
+    """Return the stack of a coroutine that awaits something, from the target's first frame to its last."""
     frames = []
     while awaiting is not None:
-        frame = next((found for name in _FRAMES if (found := getattr(awaiting, name, None)) is not None), None)
+        frame = _first_attribute(awaiting, _FRAMES)
         if frame is not None:
             frames.append((frame, frame.f_lineno))
-        awaiting = next((found for name in _AWAITED if (found := getattr(awaiting, name, None)) is not None), None)
-    return _of_target(list(traceback.StackSummary.extract(frames)))
+        awaiting = _first_attribute(awaiting, _AWAITED)
+    return _frames_of_target(list(traceback.StackSummary.extract(frames)))
 
 
-def _of_target(frames: list[traceback.FrameSummary]) -> str:
-    of_target = list(itertools.dropwhile(_is_ours, frames))
-    while of_target and _is_ours(of_target[-1]):
+def _first_attribute(subject: Any, names: tuple[str, ...]) -> Any:
+    """Return the first of these attributes that the subject has and that is not None."""
+    return next((value for name in names if (value := getattr(subject, name, None)) is not None), None)
+
+
+def _frames_of_target(frames: list[traceback.FrameSummary]) -> str:
+    of_target = list(itertools.dropwhile(_is_around_target, frames))
+    while of_target and _is_around_target(of_target[-1]):
         of_target.pop()
     return "".join(traceback.format_list(of_target or frames))
 
 
-def _is_ours(frame: traceback.FrameSummary) -> bool:
-    return frame.filename.startswith((_PACKAGE, *_WAITING))
+def _is_around_target(frame: traceback.FrameSummary) -> bool:
+    """Return whether a frame calls the target, or waits for it in the standard library."""
+    return is_internal(frame.filename) or frame.filename in _WAITING
