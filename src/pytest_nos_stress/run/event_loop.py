@@ -16,18 +16,30 @@ import time
 import warnings
 from collections.abc import Callable
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Final, TypeVar, cast
+from typing import Any, Final, Protocol, TypeVar, cast
 
 from pytest_nos_stress.errors import SettingError
 from pytest_nos_stress.results.result import StressResult
 
-if TYPE_CHECKING:
-    from .simulator import MultiAgentSimulator
-
 T = TypeVar("T")
 
 _TIME_TO_NOTICE: Final = 0.3
-_LOOK_INTERVAL: Final = 0.01
+_POLL_INTERVAL: Final = 0.01
+
+
+class Simulator(Protocol):
+    """A simulator, as far as event loops concern its run."""
+
+    @property
+    def engine(self) -> str: ...
+
+    @property
+    def awaits(self) -> bool:
+        """Whether the agents' tasks are awaited on an event loop."""
+
+    def run(self, *args: Any, **options: Any) -> StressResult: ...
+
+    async def run_async(self, *args: Any, **options: Any) -> StressResult: ...
 
 
 async def run_in_thread(function: Callable[[], T], interrupt: Callable[[], None]) -> T:
@@ -111,7 +123,7 @@ class _SigintGuard:
         """From the run's thread, when the run has ended: see to it that the loop's thread notices."""
         deadline = time.monotonic() + _TIME_TO_NOTICE
         while self.was_pressed and not ended.done() and time.monotonic() < deadline:
-            time.sleep(_LOOK_INTERVAL)
+            time.sleep(_POLL_INTERVAL)
         if self.was_pressed and not ended.done():
             # A signal, and not ``_thread.interrupt_main``, which a thread in a system call does not notice.
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
@@ -123,7 +135,7 @@ class _SigintGuard:
         self._interrupt()
 
 
-def run_on_current_loop(simulator: MultiAgentSimulator, **options: Any) -> StressResult:
+def run_on_current_loop(simulator: Simulator, **options: Any) -> StressResult:
     """Run, with agents that are awaited on the current event loop of this thread, if it has one that does not run.
 
     Raises ``SettingError`` where it does run: a run would keep it from going on.
