@@ -35,7 +35,8 @@ from pytest_nos_stress.results.baselines import store  # noqa: E402
 from pytest_nos_stress.results.baselines.comparison import compare, default_expressions  # noqa: E402
 from pytest_nos_stress.results.baselines.fingerprint import Fingerprint  # noqa: E402
 from pytest_nos_stress.results.baselines.sketch import RunSketch  # noqa: E402
-from pytest_nos_stress.results.thresholds import Threshold, parse  # noqa: E402
+from pytest_nos_stress.results.threshold_parser import parse_threshold  # noqa: E402
+from pytest_nos_stress.results.thresholds import Threshold  # noqa: E402
 
 _SLOWDOWN: Final = 1.3
 _AGENTS: Final = 4
@@ -43,7 +44,7 @@ _KEPT: Final = 5
 _MOST_ALARMS: Final = 0.02
 _LEAST_SEEN: Final = 0.95
 _CALIBRATION_ROUNDS: Final = 200_000
-_THRESHOLDS: Final = [parse(text) for text in default_expressions()]
+_THRESHOLDS: Final = [parse_threshold(text) for text in default_expressions()]
 
 Target = Callable[[Operation], object]
 

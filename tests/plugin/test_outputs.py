@@ -19,7 +19,7 @@ from xml.etree import ElementTree
 import pytest
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
-from pytest_nos_stress.results.judge import show
+from pytest_nos_stress.results.format import format_seconds
 
 QUICK = "agents=2, operations_per_agent=20, min_delay=0, max_delay=0"
 VIRTUAL = "engine='virtual', agents=4, operations_per_agent=100"
@@ -167,7 +167,7 @@ def in_junit(session: Session) -> dict[Run, Figures]:
             given["operations"],
             given["failed"],
             given["errors"],
-            *(show("latency", float(given[f"latency_{one}"])) for one in ("p50", "p99")),
+            *(format_seconds(float(given[f"latency_{one}"])) for one in ("p50", "p99")),
         )
         for run, given in junit_properties(session).items()
     }

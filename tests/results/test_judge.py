@@ -15,7 +15,7 @@ from pytest_nos_stress import MultiAgentSimulator, Operation, RunFailed, StressR
 from pytest_nos_stress.results.judge import Verdict, evaluate_threshold
 from pytest_nos_stress.results.resources import ResourceSamples
 from pytest_nos_stress.results.run_metrics import RunMetrics
-from pytest_nos_stress.results.thresholds import parse
+from pytest_nos_stress.results.threshold_parser import parse_threshold
 
 
 def simulator(tmp_path: Path, target: Any = None, **settings: Any) -> MultiAgentSimulator:
@@ -205,20 +205,20 @@ def test_a_threshold_on_an_agent_or_task_that_the_run_does_not_have_fails(expres
 
 
 def test_a_session_wide_threshold_on_an_agent_that_the_run_does_not_have_is_not_applicable(tmp_path: Path) -> None:
-    threshold = parse("failures{agent=Eve} == 0", session_wide=True)
+    threshold = parse_threshold("failures{agent=Eve} == 0", session_wide=True)
     result = run(tmp_path, thresholds=[threshold])
     assert result.passed
     assert result.stats["thresholds"][0]["verdict"] == "not applicable"
 
 
 def test_a_session_wide_threshold_on_an_agent_that_is_there_is_judged(tmp_path: Path) -> None:
-    threshold = parse("failures{agent=Ann} == 0", session_wide=True)
+    threshold = parse_threshold("failures{agent=Ann} == 0", session_wide=True)
     with pytest.raises(ThresholdsNotMet):
         run(tmp_path, failure_prob=1, thresholds=[threshold])
 
 
 def test_errors_do_not_pass_unseen_behind_a_threshold_on_errors_that_is_not_applicable(tmp_path: Path) -> None:
-    threshold = parse("errors{agent=Eve} == 0", session_wide=True)
+    threshold = parse_threshold("errors{agent=Eve} == 0", session_wide=True)
     with pytest.raises(ThresholdsNotMet):
         run(tmp_path, raise_key_error, thresholds=[threshold])
 
@@ -274,7 +274,9 @@ def degrading(tmp_path_factory: pytest.TempPathFactory) -> StressResult:
 
 def judged(result: StressResult, expression: str) -> Verdict:
     """What a threshold says of the operations of a run that has ended."""
-    return evaluate_threshold(parse(expression), RunMetrics(result.measured, result.scenario, ResourceSamples()))
+    return evaluate_threshold(
+        parse_threshold(expression), RunMetrics(result.measured, result.scenario, ResourceSamples())
+    )
 
 
 def test_an_outage_in_the_last_tenth_fails_a_gate_over_windows_that_the_average_passes(tmp_path: Path) -> None:

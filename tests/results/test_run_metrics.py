@@ -11,7 +11,7 @@ from pytest_nos_stress import MultiAgentSimulator, Operation, StressResult
 from pytest_nos_stress.results.judge import Verdict, evaluate_threshold
 from pytest_nos_stress.results.resources import ResourceSamples
 from pytest_nos_stress.results.run_metrics import RunMetrics
-from pytest_nos_stress.results.thresholds import parse
+from pytest_nos_stress.results.threshold_parser import parse_threshold
 
 LOOKS = [(0.0, 100), (0.9, 150), (2.0, 120), (2.95, 180), (4.0, 400), (5.05, 300), (6.2, 310)]
 """Samples of memory in a run of six seconds: seconds since its start, and bytes."""
@@ -46,7 +46,7 @@ def evidence(result: StressResult, looks: list[tuple[float, int]] = LOOKS) -> Ru
 
 
 def judged(result: StressResult, expression: str, looks: list[tuple[float, int]] = LOOKS) -> Verdict:
-    return evaluate_threshold(parse(expression), evidence(result, looks))
+    return evaluate_threshold(parse_threshold(expression), evidence(result, looks))
 
 
 @pytest.mark.parametrize(

@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pytest_nos_stress.results.thresholds import Threshold, ThresholdError, parse
+from pytest_nos_stress.results.threshold_parser import parse_threshold
+from pytest_nos_stress.results.thresholds import Threshold, ThresholdError
 
 
 def mistake(text: str) -> tuple[str, str]:
     """What is wrong with an expression, and what stands from the caret on."""
     with pytest.raises(ThresholdError) as caught:
-        parse(text)
+        parse_threshold(text)
     reason, expression, caret = str(caught.value).split("\n")
     assert caret.strip(" ") == "^"
     return reason.removeprefix("thresholds: "), expression[caret.index("^") :]
@@ -74,7 +75,7 @@ def test_a_count_that_may_still_come_to_equal_its_limit_ends_no_run() -> None:
     said, from_caret_on = mistake("successes == 200 abort")
     assert "a count still grows" in said
     assert from_caret_on == "abort"
-    assert parse("errors == 0 abort").abort_after == 5
+    assert parse_threshold("errors == 0 abort").abort_after == 5
 
 
 @pytest.mark.parametrize(
@@ -98,7 +99,7 @@ def test_control_characters_are_escaped_and_move_the_caret(text: str, rest: str)
 def read(text: str) -> Threshold | str:
     """What an expression says, or the message of what is wrong with it."""
     try:
-        return parse(text)
+        return parse_threshold(text)
     except ThresholdError as error:
         return str(error)
 
@@ -130,7 +131,7 @@ def test_whatever_the_text_holds_it_parses_or_is_one_mistake_on_three_printable_
 ) -> None:
     found = read(frame.format(text))
     if isinstance(found, Threshold):
-        assert parse(found.text) == found
+        assert parse_threshold(found.text) == found
         return
     assert not any(ord(one) < 32 or one in "\u202e\ud800" for one in found.replace("\n", ""))
     _, expression, caret = found.split("\n")
@@ -142,4 +143,4 @@ def test_a_mistake_in_a_very_long_text_is_found_soon() -> None:
     name = "x" * 100_000
     _, from_caret_on = mistake(f'errors{{task="{name}"}} < 3%')
     assert from_caret_on == "%"
-    assert parse(f'errors{{task="{name}"}} < 3').task == name
+    assert parse_threshold(f'errors{{task="{name}"}} < 3').task == name

@@ -11,7 +11,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_nos_stress import MultiAgentSimulator, SettingError
-from pytest_nos_stress.results.thresholds import Relative, Threshold, parse
+from pytest_nos_stress.results.threshold_parser import parse_threshold
+from pytest_nos_stress.results.thresholds import Relative, Threshold
 
 COUNTS = ["operations", "successes", "failures", "errors", "missing_data"]
 RATES = ["success_rate", "failure_rate", "error_rate", "missing_data_rate"]
@@ -32,7 +33,7 @@ UNITS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 def mistake(text: str) -> tuple[str, int]:
     """What is wrong with an expression: the reason, and the place of the caret in it."""
     with pytest.raises(SettingError) as caught:
-        parse(text)
+        parse_threshold(text)
     reason, expression, caret = str(caught.value).split("\n")
     assert expression == f"  {text}"
     assert caret.strip() == "^"
@@ -42,53 +43,53 @@ def mistake(text: str) -> tuple[str, int]:
 
 @pytest.mark.parametrize("metric", COUNTS)
 def test_a_count_is_compared_with_a_number(metric: str) -> None:
-    threshold = parse(f"{metric} <= 25")
+    threshold = parse_threshold(f"{metric} <= 25")
     assert (threshold.metric, threshold.operator, threshold.limit) == (metric, "<=", 25)
     assert (threshold.agent, threshold.task, threshold.aggregation) == (None, None, None)
 
 
 @pytest.mark.parametrize("metric", RATES)
 def test_a_rate_is_compared_with_a_share_or_a_percentage(metric: str) -> None:
-    assert parse(f"{metric} < 0.1").limit == 0.1
-    assert parse(f"{metric} < 10%").limit == 0.1
-    assert parse(f"{metric} < 10 %").limit == 0.1
+    assert parse_threshold(f"{metric} < 0.1").limit == 0.1
+    assert parse_threshold(f"{metric} < 10%").limit == 0.1
+    assert parse_threshold(f"{metric} < 10 %").limit == 0.1
 
 
 def test_throughput_is_in_operations_per_second() -> None:
-    assert parse("throughput > 1000").limit == parse("throughput > 1000/s").limit == 1000
+    assert parse_threshold("throughput > 1000").limit == parse_threshold("throughput > 1000/s").limit == 1000
 
 
 @pytest.mark.parametrize(("metric", "aggregation"), list(itertools.product(DURATIONS, AGGREGATIONS)))
 def test_a_duration_is_aggregated(metric: str, aggregation: str) -> None:
-    threshold = parse(f"{metric}.{aggregation} < 5ms")
+    threshold = parse_threshold(f"{metric}.{aggregation} < 5ms")
     assert (threshold.metric, threshold.aggregation) == (metric, aggregation)
     assert threshold.limit == pytest.approx(0.005)
 
 
 @pytest.mark.parametrize(("unit", "size"), list(UNITS.items()))
 def test_a_duration_has_a_unit(unit: str, size: float) -> None:
-    assert parse(f"latency.max < 3{unit}").limit == pytest.approx(3 * size)
-    assert parse(f"latency.max < 3 {unit}").limit == pytest.approx(3 * size)
+    assert parse_threshold(f"latency.max < 3{unit}").limit == pytest.approx(3 * size)
+    assert parse_threshold(f"latency.max < 3 {unit}").limit == pytest.approx(3 * size)
 
 
 @pytest.mark.parametrize(("unit", "size"), list(BYTES.items()))
 @pytest.mark.parametrize("aggregation", ["growth", "peak"])
 def test_memory_has_growth_and_peak_in_bytes(aggregation: str, unit: str, size: float) -> None:
-    threshold = parse(f"memory.{aggregation} < 3{unit}")
+    threshold = parse_threshold(f"memory.{aggregation} < 3{unit}")
     assert (threshold.metric, threshold.aggregation, threshold.limit) == ("memory", aggregation, 3 * size)
-    assert parse(f"memory . {aggregation}  <  3 {unit}").limit == 3 * size
+    assert parse_threshold(f"memory . {aggregation}  <  3 {unit}").limit == 3 * size
 
 
 def test_fairness_is_a_share_or_a_percentage() -> None:
-    assert parse("fairness > 0.9").limit == parse("fairness > 90%").limit == 0.9
-    threshold = parse("fairness{task=buy, faults=off, phase=ramp} > 0.9")
+    assert parse_threshold("fairness > 0.9").limit == parse_threshold("fairness > 90%").limit == 0.9
+    threshold = parse_threshold("fairness{task=buy, faults=off, phase=ramp} > 0.9")
     assert (threshold.task, threshold.faults, threshold.phase) == ("buy", "off", "ramp")
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("over 10s", 10), ("over 1.5 m", 90), ("over 1ms", 0.001)])
 def test_over_says_how_long_a_window_is(text: str, seconds: float) -> None:
-    assert parse(f"errors == 0 {text}").over == pytest.approx(seconds)
-    assert parse("errors == 0").over is None
+    assert parse_threshold(f"errors == 0 {text}").over == pytest.approx(seconds)
+    assert parse_threshold("errors == 0").over is None
 
 
 @pytest.mark.parametrize(
@@ -96,15 +97,15 @@ def test_over_says_how_long_a_window_is(text: str, seconds: float) -> None:
     [("abort", 5), ("abort after 2s", 2), ("abort  after  0s", 0), ("abort after 1.5m", 90)],
 )
 def test_abort_waits_five_seconds_or_as_long_as_it_says(text: str, seconds: float) -> None:
-    assert parse(f"error_rate < 50% {text}").abort_after == seconds
-    assert parse(f"error_rate < 50% over 10s {text}").abort_after == seconds
-    assert parse("error_rate < 50%").abort_after is None
+    assert parse_threshold(f"error_rate < 50% {text}").abort_after == seconds
+    assert parse_threshold(f"error_rate < 50% over 10s {text}").abort_after == seconds
+    assert parse_threshold("error_rate < 50%").abort_after is None
 
 
 @pytest.mark.parametrize("phase", ["ramp", "warmup", "steady"])
 def test_a_tag_chooses_a_phase(phase: str) -> None:
-    assert parse(f"errors{{phase={phase}}} == 0").phase == phase
-    assert parse("errors == 0").phase is None
+    assert parse_threshold(f"errors{{phase={phase}}} == 0").phase == phase
+    assert parse_threshold("errors == 0").phase is None
 
 
 @pytest.mark.parametrize(
@@ -123,7 +124,7 @@ def test_a_tag_chooses_a_phase(phase: str) -> None:
     ],
 )
 def test_a_limit_may_be_relative_to_a_baseline(text: str, share: float, plus: float) -> None:
-    threshold = parse(text)
+    threshold = parse_threshold(text)
     assert threshold.limit is None
     assert threshold.baseline == pytest.approx(Relative(share, plus))
     assert threshold.baseline is not None
@@ -139,7 +140,7 @@ def test_a_limit_may_be_relative_to_a_baseline(text: str, share: float, plus: fl
     ],
 )
 def test_spaces_may_stand_anywhere_or_nowhere(text: str) -> None:
-    threshold = parse(text)
+    threshold = parse_threshold(text)
     assert threshold[1:6] == ("latency", "A", "b", "p99.9", "<")
     assert threshold.limit == pytest.approx(0.05)
     assert (threshold.phase, threshold.faults) == ("warmup", "off")
@@ -149,8 +150,8 @@ def test_spaces_may_stand_anywhere_or_nowhere(text: str) -> None:
 @settings(deadline=None)
 @given(st.sampled_from(sorted(OPERATORS)), st.integers(-5, 5), st.integers(0, 5))
 def test_every_operator_compares_what_was_measured_with_the_limit(sign: str, measured: int, limit: int) -> None:
-    assert parse(f"errors {sign} {limit}").holds(measured) == OPERATORS[sign](measured, limit)
-    assert parse(f"errors{sign}{limit}").operator == sign
+    assert parse_threshold(f"errors {sign} {limit}").holds(measured) == OPERATORS[sign](measured, limit)
+    assert parse_threshold(f"errors{sign}{limit}").operator == sign
 
 
 @pytest.mark.parametrize(
@@ -166,12 +167,12 @@ def test_every_operator_compares_what_was_measured_with_the_limit(sign: str, mea
     ],
 )
 def test_tags_choose_agent_and_task(text: str, agent: str | None, task: str | None) -> None:
-    threshold = parse(text)
+    threshold = parse_threshold(text)
     assert (threshold.agent, threshold.task) == (agent, task)
 
 
 def test_the_designs_own_example_parses() -> None:
-    threshold = parse("latency{task=buy}.p99 < 50ms")
+    threshold = parse_threshold("latency{task=buy}.p99 < 50ms")
     assert threshold == Threshold("latency{task=buy}.p99 < 50ms", "latency", None, "buy", "p99", "<", 0.05)
     assert threshold.percentile == 99
 
@@ -213,14 +214,14 @@ def test_what_is_written_down_is_what_is_read(
     elif metric in RATES:
         parts.append("%")
         factor = 0.01
-    threshold = parse(space.join(part for part in parts if part))
+    threshold = parse_threshold(space.join(part for part in parts if part))
     assert threshold.metric == metric
     assert threshold.agent == names.get("agent")
     assert threshold.task == names.get("task")
     assert threshold.aggregation == (aggregation if metric in DURATIONS else None)
     assert threshold.operator == sign
     assert threshold.limit == pytest.approx(number * factor)
-    assert parse(threshold.text) == threshold
+    assert parse_threshold(threshold.text) == threshold
 
 
 @pytest.mark.parametrize(
@@ -279,7 +280,7 @@ def test_a_limit_that_is_infinite_is_no_limit(text: str) -> None:
 def test_whatever_does_not_parse_is_shown_with_one_caret_within_it(text: str, like: str) -> None:
     for one in (text, like, f"errors{like}", f"latency.{like}"):
         try:
-            parse(one)
+            parse_threshold(one)
         except SettingError as error:
             lines = str(error).split("\n")
         else:
@@ -291,7 +292,7 @@ def test_whatever_does_not_parse_is_shown_with_one_caret_within_it(text: str, li
 
 def test_a_mistake_names_where_the_expression_stood() -> None:
     with pytest.raises(SettingError, match=r"^--stress-threshold: unknown metric"):
-        parse("speed < 3", label="--stress-threshold")
+        parse_threshold("speed < 3", label="--stress-threshold")
 
 
 @pytest.mark.parametrize("wrong", ["speed < 3", "errors == 0 over 10", "latency.p99 < 50"])

@@ -21,7 +21,8 @@ from pytest_nos_stress import (
 )
 from pytest_nos_stress.results.judge import Verdict, evaluate_threshold
 from pytest_nos_stress.results.run_metrics import RunMetrics
-from pytest_nos_stress.results.thresholds import Threshold, parse
+from pytest_nos_stress.results.threshold_parser import parse_threshold
+from pytest_nos_stress.results.thresholds import Threshold
 
 
 def breaks_down(operation: Operation) -> None:
@@ -244,7 +245,7 @@ def test_an_aborted_run_is_repeated_from_its_scenario(tmp_path: Path) -> None:
     again = MultiAgentSimulator(
         target=breaks_down,
         scenario=Scenario.from_json((tmp_path / "1" / "scenario.json").read_text()),
-        thresholds=[parse("error_rate < 50% abort")],
+        thresholds=[parse_threshold("error_rate < 50% abort")],
         gate=False,
         report="none",
         output_dir=tmp_path / "2",

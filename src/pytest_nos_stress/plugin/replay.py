@@ -18,8 +18,8 @@ from pytest_nos_stress.engines import engine_class
 from pytest_nos_stress.reporting.failure_message import describe
 from pytest_nos_stress.reporting.files.paths import SCENARIO_NAME
 from pytest_nos_stress.results.check_verdict import BROKEN
-from pytest_nos_stress.results.metrics import COUNTS
 from pytest_nos_stress.results.result import CheckFailed, RunFailed, StressResult, ThresholdsNotMet
+from pytest_nos_stress.results.units import COUNT
 from pytest_nos_stress.run.checks import NEVER_SEEN
 from pytest_nos_stress.scenario.scenario import Scenario
 from pytest_nos_stress.search.determinism import CAUSES, RunFingerprint, first_difference
@@ -244,7 +244,8 @@ def _does_not_repeat(attempts: int, engine: str) -> str:
 def _is_about_too_many(error: ThresholdsNotMet) -> bool:
     missed = [verdict.threshold for verdict in error.result.verdicts if not verdict.passes]
     return any(
-        threshold.metric in (*COUNTS, "error_rate") and threshold.operator in ("<", "<=", "==")
+        (threshold.definition.unit is COUNT or threshold.metric == "error_rate")
+        and threshold.operator in ("<", "<=", "==")
         for threshold in missed
     )
 

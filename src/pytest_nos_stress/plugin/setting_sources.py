@@ -60,9 +60,11 @@ def _native_toml(config: pytest.Config) -> dict[str, Any]:
 
 def _with_parsed_thresholds(given: dict[str, Any], label: str) -> dict[str, Any]:
     if given.get("thresholds"):
-        from pytest_nos_stress.results.thresholds import parse
+        from pytest_nos_stress.results.threshold_parser import parse_threshold
 
-        given["thresholds"] = tuple(parse(text, session_wide=True, label=label) for text in given["thresholds"])
+        given["thresholds"] = tuple(
+            parse_threshold(text, session_wide=True, label=label) for text in given["thresholds"]
+        )
     return given
 
 
@@ -78,10 +80,10 @@ def read_markers(item: pytest.Item) -> list[dict[str, Any]]:
                 f"gate={values['gate']!r}: allowed in run() only, where the test can judge the result"
             )
         if values.get("thresholds"):
-            from pytest_nos_stress.results.thresholds import parse
+            from pytest_nos_stress.results.threshold_parser import parse_threshold
 
             values["thresholds"] = tuple(
-                parse(one) if isinstance(one, str) else one for one in values["thresholds"]
+                parse_threshold(one) if isinstance(one, str) else one for one in values["thresholds"]
             )
         fields.check_level(values)
         levels.append(values)

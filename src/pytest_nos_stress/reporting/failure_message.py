@@ -16,7 +16,6 @@ from pytest_nos_stress.engines.base import DeadlockReport
 from pytest_nos_stress.results.check_verdict import CheckVerdict
 from pytest_nos_stress.results.hang_report import HangReport
 from pytest_nos_stress.results.judge import BROKEN, Verdict
-from pytest_nos_stress.results.metrics import TIMED
 from pytest_nos_stress.scenario.phases import STEADY
 
 _MOST_ERROR_TYPES = 5
@@ -51,7 +50,7 @@ def _notes(verdicts: Sequence[Verdict], stats: dict[str, Any]) -> list[str]:
     if stats["aborted"]:
         notes.append(f"aborted after {stats['aborted']['at']:.4g} s by {stats['aborted']['threshold']}")
     notes += [left_out(one) for one in stats["phases"] if one["name"] != STEADY and one["total_operations"]]
-    of_time = any(one.verdict == BROKEN and one.threshold.metric in TIMED for one in verdicts)
+    of_time = any(one.verdict == BROKEN and one.threshold.definition.is_timed for one in verdicts)
     if of_time and stats["harness"]["words"]:
         notes.append(f"the harness was a bottleneck: {stats['harness']['words']}")
     return notes

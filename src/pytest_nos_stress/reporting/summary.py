@@ -8,15 +8,17 @@ workers to the controller.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pytest_nos_stress._internal.text import escape_controls
 from pytest_nos_stress.results.check_verdict import BROKEN
-from pytest_nos_stress.results.judge import NOT_APPLICABLE, show, show_bytes, show_seconds
-from pytest_nos_stress.results.metrics import COUNTS, DURATIONS, RATES
+from pytest_nos_stress.results.format import format_seconds
+from pytest_nos_stress.results.judge import NOT_APPLICABLE
+from pytest_nos_stress.results.metrics import METRICS, Metric
 from pytest_nos_stress.results.status import COMPLETED
+from pytest_nos_stress.results.units import COUNT, RATIO
 from pytest_nos_stress.scenario.phases import STEADY
 
 from .failure_message import left_out
@@ -26,8 +28,8 @@ if TYPE_CHECKING:
 
 Summary = dict[str, Any]
 
-_FIGURES: Final = ("p50", "p95", "p99", "max", "mean")
 _MOST_ERROR_TYPES: Final = 50
+_NO_PROPERTY: Final = "mean"
 _FILE_KEYS: Final = {
     "stress_test_results.log": "log",
     "agent_memory_snapshot.json": "snapshot",
@@ -66,9 +68,6 @@ def summarise(result: StressResult, about: RunInfo) -> Summary:
 def _summary(result: StressResult, about: RunInfo) -> Summary:
     stats = result.stats
     directory = about.directory or Path.cwd()
-    durations = {name: {one: stats[name][one] for one in _FIGURES[:-1]} for name in DURATIONS}
-    for name in DURATIONS:
-        durations[name]["mean"] = stats[name]["mean"]
     return {
         "test": about.test,
         "note": about.note,
@@ -83,10 +82,7 @@ def _summary(result: StressResult, about: RunInfo) -> Summary:
         "seed": result.seed,
         "engine": result.scenario.engine,
         "agents": len(result.scenario.agent_names),
-        **{name: getattr(result, name) for name in COUNTS},
-        **{name: stats[name] for name in (*RATES, "duration", "throughput", "fairness")},
-        **durations,
-        "memory": stats["memory"],
+        **_figures(stats),
         "thresholds": [
             dict(zip(("wanted", "measured", "verdict"), one.row(), strict=True))
             for one in result.verdicts
@@ -116,6 +112,14 @@ def _summary(result: StressResult, about: RunInfo) -> Summary:
     }
 
 
+def _figures(stats: Mapping[str, Any]) -> Summary:
+    """The metrics, and between them how long the run took."""
+    names = [metric.name for metric in METRICS.values() if metric.unit in (COUNT, RATIO)]
+    values = {metric.name: metric.summary_of(stats) for metric in METRICS.values()}
+    ordered = {name: values[name] for name in names} | {"duration": stats["duration"]}
+    return ordered | {name: value for name, value in values.items() if name not in names}
+
+
 def is_failure(summary: Summary) -> bool:
     """Whether a run, or its test for a reason of its own, is to be taken for failed.
 
@@ -133,26 +137,27 @@ def verdict_in_words(summary: Summary) -> str:
 
 def formatted(summary: Summary) -> dict[str, str]:
     """The figures as texts for people."""
-    texts = {name: f"{summary[name]:d}" for name in COUNTS}
-    texts |= {name: _shown_or_dash(name, summary[name]) for name in (*RATES, "fairness", "throughput")}
-    texts["duration"] = show_seconds(summary["duration"])
-    for name in DURATIONS:
-        texts |= {f"{name} {one}": _shown_or_dash(name, summary[name][one]) for one in _FIGURES}
-    if summary["memory"] is not None:
-        texts |= {f"memory {one}": show_bytes(summary["memory"][one]) for one in ("growth", "peak")}
+    texts = {"duration": format_seconds(summary["duration"])}
+    for metric in METRICS.values():
+        value = summary[metric.name]
+        if not metric.figures:
+            texts[metric.name] = _text_or_dash(metric, value)
+        elif value is not None:
+            texts |= {f"{metric.name} {figure}": _text_or_dash(metric, value[figure]) for figure in metric.figures}
     return texts
 
 
 def properties(summary: Summary) -> dict[str, Any]:
     """The figures under the names that JUnit XML has them by: numbers in base units, and the verdicts as texts."""
-    renamed = {"successes": "successful", "failures": "failed"}
+    plain = [metric for metric in METRICS.values() if not metric.figures]
     figures: dict[str, Any] = {"seed": summary["seed"]}
-    figures |= {renamed.get(name, name): summary[name] for name in COUNTS}
-    figures |= {name: summary[name] for name in (*RATES, "throughput", "fairness", "duration")}
-    for name in DURATIONS:
-        figures |= {f"{name}_{one}": summary[name][one] for one in ("p50", "p95", "p99", "max")}
-    if summary["memory"] is not None:
-        figures |= {f"memory_{one}": summary["memory"][one] for one in ("growth", "peak")}
+    figures |= {metric.property_name or metric.name: summary[metric.name] for metric in plain}
+    figures["duration"] = summary["duration"]
+    for metric in METRICS.values():
+        values = summary[metric.name]
+        if metric.figures and values is not None:
+            names = [figure for figure in metric.figures if figure != _NO_PROPERTY]
+            figures |= {f"{metric.name}_{figure}": values[figure] for figure in names}
     figures = {name: value for name, value in figures.items() if value is not None}
     figures |= {"verdict": "passed" if summary["passed"] else "failed", "status": summary["status"]}
     figures |= {name: summary[name] for name in ("failure", "finding", "harness") if summary[name]}
@@ -183,8 +188,8 @@ def _verdict(result: StressResult) -> str:
     return str(result.stats["verdict"] if is_judged else result.status)
 
 
-def _shown_or_dash(metric: str, value: float | None) -> str:
-    return "-" if value is None else show(metric, value)
+def _text_or_dash(metric: Metric, value: float | None) -> str:
+    return "-" if value is None else metric.text(value)
 
 
 def _file_key(path: Path) -> str:

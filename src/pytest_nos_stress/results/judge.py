@@ -1,4 +1,4 @@
-"""Verdicts: what thresholds say of a run's evidence.
+"""Verdicts: what thresholds say of a run's metrics.
 
 A threshold is ``held``, ``broken``, or has ``not enough data``; only ``held`` passes. One that comes from the
 command line or an ini file and names an agent, task or phase that the run does not have is ``not applicable``.
@@ -9,24 +9,25 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from functools import partial
+from typing import Final, NamedTuple, Protocol
 
+from pytest_nos_stress._internal.outcome import ERROR
 from pytest_nos_stress.scenario.phases import STEADY
 
 from .measurements import Counts, Measurements, Selection
-from .metrics import COUNTS, DURATIONS, FAIRNESS, MEMORY, RATES, THROUGHPUT
+from .metrics import Question
 from .run_metrics import RunMetrics
 from .statistics_types import ThresholdStatistics
-from .stats import aggregate, fairness
-from .thresholds import Threshold, parse
+from .threshold_parser import parse_threshold
+from .thresholds import Threshold
+from .units import COUNT
 
 HELD: Final = "held"
 BROKEN: Final = "broken"
 NOT_ENOUGH_DATA: Final = "not enough data"
 NOT_APPLICABLE: Final = "not applicable"
 
-_FEWEST_AGENTS: Final = 2
-_FEWEST_FOR_A_SPREAD: Final = 2
 _MOST_WINDOWS: Final = 100_000
 _SHORTEST_TOLD: Final = 0.01
 """Of a window: a run by duration ends with a last operation or two, of which a rate says nothing."""
@@ -68,7 +69,7 @@ class Verdict(NamedTuple):
             "note": self.note,
             "windows": {
                 "total": len(self.windows),
-                "broken": [[one.start, one.end] for one in self.windows if one.verdict == BROKEN],
+                "broken": [[window.start, window.end] for window in self.windows if window.verdict == BROKEN],
             },
         }
 
@@ -79,134 +80,114 @@ class Verdict(NamedTuple):
     def _measured(self) -> str:
         if self.measured is None or self.verdict == NOT_ENOUGH_DATA:
             return self.note or "no samples"
-        metric = self.threshold.metric
-        shown = show(metric, self.measured)
-        counted = metric in COUNTS or metric == MEMORY or not self.samples
-        told = shown if counted else f"{shown} of {self.samples} operations"
+        metric = self.threshold.definition
+        text = metric.text(self.measured)
+        if metric.unit is not COUNT and metric.is_of_operations and self.samples:
+            text = f"{text} of {self.samples} operations"
         notes = "; ".join(filter(None, [self.note, self.warning]))
-        return f"{told} ({notes})" if notes else told
+        return f"{text} ({notes})" if notes else text
 
 
-def show(metric: str, value: float) -> str:
-    """A measured value with the unit people read."""
-    if metric in DURATIONS:
-        return show_seconds(value)
-    if metric == MEMORY:
-        return show_bytes(value)
-    if metric == THROUGHPUT:
-        return f"{_four_digits(value)}/s"
-    return f"{100 * value:.4g} %" if metric in RATES else f"{value:.4g}" if metric == FAIRNESS else f"{value:.0f}"
+class BaselineComparison(Protocol):
+    """A run beside a baseline, which judges thresholds that are relative to it."""
+
+    def judge(self, threshold: Threshold) -> Verdict: ...
 
 
-def show_seconds(value: float) -> str:
-    """Seconds with the unit in which they are easy to read."""
-    for unit, size in (("s", 1.0), ("ms", 1e-3), ("us", 1e-6)):
-        if value >= size:
-            return f"{_four_digits(value / size)} {unit}"
-    return f"{value * 1e9:.4g} ns"
-
-
-def show_bytes(value: float) -> str:
-    """Bytes with the unit in which they are easy to read."""
-    for unit, size in (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10)):
-        if abs(value) >= size:
-            return f"{_four_digits(value / size)} {unit}"
-    return f"{value:g} B"
-
-
-def _four_digits(value: float) -> str:
-    """Four digits, or as many as the whole part has."""
-    return f"{value:.4g}" if abs(value) < 9999.5 else f"{value:.0f}"
-
-
-def evaluate_thresholds(thresholds: Sequence[Threshold], evidence: RunMetrics) -> list[Verdict]:
-    """The verdict on each threshold, in order, and on ``errors == 0`` for the errors that none of them judges."""
-    verdicts = [evaluate_threshold(threshold, evidence) for threshold in thresholds]
-    on_errors = [
-        one
-        for one in verdicts
-        if one.threshold.metric in ("errors", "error_rate")
-        and one.threshold.phase in (None, STEADY)
-        and one.threshold.baseline is None
-        and one.verdict != NOT_APPLICABLE
-    ]
+def evaluate_thresholds(
+    thresholds: Sequence[Threshold], run_metrics: RunMetrics, comparison: BaselineComparison | None = None
+) -> list[Verdict]:
+    """Judge each threshold, in order, and ``errors == 0`` for the errors that none of them judges."""
+    verdicts = [evaluate_threshold(threshold, run_metrics, comparison) for threshold in thresholds]
+    on_errors = [verdict for verdict in verdicts if _judges_errors(verdict)]
     if not on_errors:
-        return [*verdicts, evaluate_threshold(parse("errors == 0"), evidence)]
-    phase = evidence.phase(STEADY)
+        return [*verdicts, evaluate_threshold(parse_threshold("errors == 0"), run_metrics)]
+    phase = run_metrics.phase(STEADY)
     if phase is None:
         return verdicts
-    measured = evidence.of(phase)
-    unseen = measured.errors_outside([_judged(one, measured) for one in on_errors])
+    measured = run_metrics.of(phase)
+    unseen = measured.errors_outside([_judged_operations(verdict, measured) for verdict in on_errors])
     if not unseen:
         return verdicts
-    rest = _compare(parse("errors == 0"), unseen, measured.counts().total)
+    rest = _compare(parse_threshold("errors == 0"), unseen, measured.counts().total)
     return [*verdicts, rest._replace(note="errors that no threshold judges")]
 
 
-def evaluate_threshold(threshold: Threshold, evidence: RunMetrics) -> Verdict:
-    """The verdict on one threshold."""
-    problem = _not_there(threshold, evidence)
+def _judges_errors(verdict: Verdict) -> bool:
+    threshold = verdict.threshold
+    is_judged = threshold.baseline is None and verdict.verdict != NOT_APPLICABLE
+    return threshold.definition.cell == ERROR and threshold.phase in (None, STEADY) and is_judged
+
+
+def evaluate_threshold(
+    threshold: Threshold, run_metrics: RunMetrics, comparison: BaselineComparison | None = None
+) -> Verdict:
+    """Judge one threshold. While the run goes on, there is no ``comparison``."""
+    problem = _not_there(threshold, run_metrics)
     if problem:
         verdict = NOT_APPLICABLE if threshold.session_wide else NOT_ENOUGH_DATA
         return Verdict(threshold, verdict, None, 0, problem)
     if threshold.baseline is not None:
-        return _against_baseline(threshold, evidence)
-    phase = evidence.phase(threshold.phase)
+        return _against_baseline(threshold, run_metrics, comparison)
+    phase = run_metrics.phase(threshold.phase)
     if phase is None:
         return Verdict(threshold, NOT_ENOUGH_DATA, None, 0, "the run ended before its steady phase")
-    measured = evidence.of(phase)
+    measured = run_metrics.of(phase)
     if threshold.faults is not None and not measured.counts(faults=threshold.faults).total:
         verdict = NOT_APPLICABLE if threshold.session_wide else NOT_ENOUGH_DATA
         return Verdict(threshold, verdict, None, 0, f"no operation was performed with faults {threshold.faults}")
     if threshold.over is not None:
-        return _judge_windows(threshold, measured, evidence, phase.start)
-    return _judge_part(threshold, measured, evidence)
+        return _judge_windows(threshold, measured, run_metrics, phase.start)
+    return _judge_part(threshold, measured, run_metrics)
 
 
-def _not_there(threshold: Threshold, evidence: RunMetrics) -> str:
+def _not_there(threshold: Threshold, run_metrics: RunMetrics) -> str:
     """What the threshold names and the run does not have; empty if it has everything."""
-    records = evidence.measured.records
-    for what, name, names in (
+    records = run_metrics.measured.records
+    for tag, name, names in (
         ("agent", threshold.agent, records.agents),
         ("task", threshold.task, records.tasks),
     ):
         if name is not None and name not in names:
-            return f"the run has no {what} {name!r}"
-    if threshold.phase not in (None, STEADY) and evidence.phase(threshold.phase) is None:
+            return f"the run has no {tag} {name!r}"
+    if threshold.phase not in (None, STEADY) and run_metrics.phase(threshold.phase) is None:
         return f"the run has no phase {threshold.phase!r}"
     return ""
 
 
-def _against_baseline(threshold: Threshold, evidence: RunMetrics) -> Verdict:
-    if evidence.comparison is None:
+def _against_baseline(
+    threshold: Threshold, run_metrics: RunMetrics, comparison: BaselineComparison | None
+) -> Verdict:
+    if comparison is None:
         return Verdict(threshold, NOT_ENOUGH_DATA, None, 0, "the run goes on")
-    verdict = evidence.comparison.judge(threshold)
-    phase = evidence.phase(STEADY)
+    verdict = comparison.judge(threshold)
+    phase = run_metrics.phase(STEADY)
     if phase is None or verdict.measured is None:
         return verdict
     # A baseline keeps histograms; what is shown of this run is exact.
     return verdict._replace(
-        measured=_judge_part(threshold._replace(limit=0.0), evidence.of(phase), evidence).measured
+        measured=_judge_part(threshold._replace(limit=0.0), run_metrics.of(phase), run_metrics).measured
     )
 
 
-def _judge_windows(threshold: Threshold, measured: Measurements, evidence: RunMetrics, start: float) -> Verdict:
+def _judge_windows(threshold: Threshold, measured: Measurements, run_metrics: RunMetrics, start: float) -> Verdict:
     """The worst of the windows: a broken one, else one without enough data, else the nearest to the limit."""
-    if threshold.metric != MEMORY and not _counts(threshold, measured).total:
+    if threshold.definition.is_of_operations and not _counts(threshold, measured).total:
         return Verdict(threshold, NOT_ENOUGH_DATA, None, 0, "no operations")
     length = threshold.over or measured.elapsed
     if measured.elapsed > _MOST_WINDOWS * length:
         note = f"more than {_MOST_WINDOWS} windows: ask for longer ones"
         return Verdict(threshold, NOT_ENOUGH_DATA, None, 0, note)
     verdicts, spans = [], []
-    for one in measured.windows(length):
-        verdicts.append(_judge_part(threshold, one, evidence, is_window=True))
-        spans.append([start + (at - measured.started_ns) / 1e9 for at in (one.started_ns, one.ended_ns)])
+    for part in measured.windows(length):
+        verdicts.append(_judge_part(threshold, part, run_metrics, is_window=True))
+        spans.append([start + (at - measured.started_ns) / 1e9 for at in (part.started_ns, part.ended_ns)])
     windows = tuple(
-        Window(begin, end, one.measured, one.verdict) for (begin, end), one in zip(spans, verdicts, strict=True)
+        Window(begin, end, verdict.measured, verdict.verdict)
+        for (begin, end), verdict in zip(spans, verdicts, strict=True)
     )
-    worst = max(range(len(verdicts)), key=lambda place: _badness(threshold, verdicts[place]))
-    broken = sum(one.verdict == BROKEN for one in windows)
+    worst = max(range(len(verdicts)), key=lambda index: _badness(threshold, verdicts[index]))
+    broken = sum(window.verdict == BROKEN for window in windows)
     of_all = f"in {broken} of {len(windows)} windows, " if broken > 1 else ""
     begin, end = spans[worst]
     note = f"{of_all}{'worst' if of_all else 'at'} {begin:.4g}s-{end:.4g}s"
@@ -216,15 +197,15 @@ def _judge_windows(threshold: Threshold, measured: Measurements, evidence: RunMe
     if start + measured.elapsed - spans[-1][1] >= _SHORTEST_TOLD * length:
         tail = measured.ended_after(spans[-1][1] - start)
         left_out = f"the last {tail.elapsed:.3g} s are in no window"
-        verdict = _judge_part(threshold, tail, evidence, is_window=True)
+        verdict = _judge_part(threshold, tail, run_metrics, is_window=True)
         if verdict.verdict == BROKEN and verdict.measured is not None:
-            warning = f"{left_out}, and there it is {show(threshold.metric, verdict.measured)}"
+            warning = f"{left_out}, and there it is {threshold.definition.text(verdict.measured)}"
         else:
             note += f"; {left_out}"
     return verdicts[worst]._replace(note=note, windows=windows, warning=warning)
 
 
-def _judged(verdict: Verdict, measured: Measurements) -> Selection:
+def _judged_operations(verdict: Verdict, measured: Measurements) -> Selection:
     """Which operations a verdict has judged: with windows that do not reach the end, those before that."""
     threshold, before_ns = verdict.threshold, None
     if verdict.windows:
@@ -246,70 +227,23 @@ def _badness(threshold: Threshold, verdict: Verdict) -> tuple[int, float]:
 
 
 def _judge_part(
-    threshold: Threshold, measured: Measurements, evidence: RunMetrics, *, is_window: bool = False
+    threshold: Threshold, part: Measurements, run_metrics: RunMetrics, *, is_window: bool = False
 ) -> Verdict:
-    """The verdict on the operations of a phase, or of one window of it."""
-    if threshold.metric in DURATIONS:
-        return _judge_duration(threshold, measured)
-    if threshold.metric == MEMORY:
-        value, samples = evidence.memory(threshold.aggregation or "", measured)
-        if value is None:
-            return Verdict(threshold, NOT_ENOUGH_DATA, None, samples, f"memory was looked at {samples} times")
-        return _compare(threshold, value, samples)
-    counts = _counts(threshold, measured)
-    is_defined = is_window and (threshold.metric in COUNTS or threshold.metric == THROUGHPUT)
-    if not counts.total and not is_defined:
+    """Judge the operations of a phase, or of one window of it."""
+    reading = threshold.definition.read(
+        Question(
+            part,
+            Selection(threshold.agent, threshold.task, threshold.faults),
+            threshold.aggregation or "",
+            partial(run_metrics.resources_in, part),
+        )
+    )
+    if reading.value is None or reading.note:
+        return Verdict(threshold, NOT_ENOUGH_DATA, *reading)
+    if not reading.samples and not is_window:
         return Verdict(threshold, NOT_ENOUGH_DATA, None, 0, "no operations")
-    if threshold.metric == THROUGHPUT and not measured.elapsed:
-        return Verdict(threshold, NOT_ENOUGH_DATA, None, 0, "the run took no time")
-    if threshold.metric == FAIRNESS:
-        if len(measured.records.agents) < _FEWEST_AGENTS:
-            return Verdict(threshold, NOT_ENOUGH_DATA, None, counts.total, "there is one agent only")
-        index = fairness(measured.successes_by_agent(threshold.task, threshold.faults))
-        if index is None:
-            return Verdict(threshold, NOT_ENOUGH_DATA, None, counts.total, "no successes")
-        return _compare(threshold, index, counts.total)
-    return _compare(threshold, _value(threshold.metric, counts, measured.elapsed), counts.total)
-
-
-def _judge_duration(threshold: Threshold, measured: Measurements) -> Verdict:
-    samples = measured.durations(threshold.metric, threshold.agent, threshold.task, threshold.faults)
-    if not samples.size:
-        note = "no samples: in virtual time only what is modelled takes time" if measured.is_modelled else ""
-        return Verdict(threshold, NOT_ENOUGH_DATA, None, 0, note)
-    value = aggregate(samples, threshold.aggregation or "")
-    needed = _FEWEST_FOR_A_SPREAD if threshold.aggregation == "stddev" else samples_needed(threshold.percentile)
-    if samples.size < needed:
-        note = f"{samples.size} samples, {threshold.aggregation} needs {needed}"
-        return Verdict(threshold, NOT_ENOUGH_DATA, value, samples.size, note)
-    return _compare(threshold, value, samples.size)
-
-
-def samples_needed(percentile: float | None) -> int:
-    """1/(1-p): with fewer samples a percentile is the maximum under another name."""
-    if percentile is None:
-        return 1
-    above = (100 - percentile) / 100
-    return math.ceil(round(1 / above, 6))
+    return _compare(threshold, reading.value, reading.samples)
 
 
 def _compare(threshold: Threshold, value: float, samples: int) -> Verdict:
     return Verdict(threshold, HELD if threshold.holds(value) else BROKEN, value, samples)
-
-
-def _value(metric: str, counts: Counts, elapsed: float) -> float:
-    if metric == THROUGHPUT:
-        return counts.total / elapsed
-    of_metric = {
-        "operations": counts.total,
-        "success": counts.successes,
-        "failure": counts.failures,
-        "error": counts.errors,
-        "missing_data": counts.missing_data,
-        "successes": counts.successes,
-        "failures": counts.failures,
-        "errors": counts.errors,
-    }
-    if metric.endswith("_rate"):
-        return of_metric[metric.removesuffix("_rate")] / counts.total
-    return of_metric[metric]

@@ -15,8 +15,7 @@ import numpy as np
 from pytest_nos_stress._internal.outcome import CELLS, ERROR, FAILED, MISSING, SUCCESS
 from pytest_nos_stress.faults.mix import FaultMix
 
-from .metrics import DURATIONS
-from .records import Column, Rows, SomeRows
+from .records import DURATIONS, Column, Rows, SomeRows
 from .statistics_types import OutcomeStatistics
 
 FAULTS: Final = ("on", "off")
@@ -24,7 +23,7 @@ FAULTS: Final = ("on", "off")
 
 
 class Counts(NamedTuple):
-    """Counts of operations by outcome; errors are among the failures."""
+    """Counts of operations by outcome, in the outcomes' order, then errors, which are among the failures."""
 
     total: int
     successes: int
@@ -32,8 +31,9 @@ class Counts(NamedTuple):
     missing_data: int
     errors: int
 
-    def rate(self, count: int) -> float | None:
-        return count / self.total if self.total else None
+    def of(self, cell: int | None) -> int:
+        """Return the count of an outcome or of ``ERROR``; of all operations for None."""
+        return self.total if cell is None else self[1 + cell]
 
     def as_dict(self) -> OutcomeStatistics:
         """The four counts under the seed document's keys."""
@@ -118,6 +118,10 @@ class Measurements:
         return SomeRows.in_order_of_end(self.records)
 
     @cached_property
+    def _outcomes(self) -> list[int]:
+        return _count_outcomes(self.records)
+
+    @cached_property
     def _cube(self) -> Column:
         return _count_cube(self.records)
 
@@ -128,7 +132,7 @@ class Measurements:
 
     def counts(self, agent: str | None = None, task: str | None = None, faults: str | None = None) -> Counts:
         if agent is None and task is None and faults is None:
-            outcomes = _count_outcomes(self.records)
+            outcomes = self._outcomes
         else:
             outcomes = self._cube[self._cells(agent, task, faults)].sum(axis=(0, 1, 2)).tolist()
         return Counts(

@@ -1,15 +1,244 @@
-"""The names of what can be measured of a run, as thresholds and baselines have them."""
+"""Metrics: a row for each figure that thresholds can gate and that statistics and reports have.
+
+To add one, add a row to ``METRICS`` and the function that reads its value. Thresholds, statistics, the summary,
+JUnit properties, OpenMetrics and OpenTelemetry take everything else from the row.
+"""
 
 from __future__ import annotations
 
-from typing import Final
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final, NamedTuple
 
-COUNTS: Final = ("operations", "successes", "failures", "errors", "missing_data")
-RATES: Final = ("success_rate", "failure_rate", "error_rate", "missing_data_rate")
-DURATIONS: Final = ("latency", "response_time")
-THROUGHPUT: Final = "throughput"
-FAIRNESS: Final = "fairness"
-MEMORY: Final = "memory"
-METRICS: Final = (*COUNTS, *RATES, THROUGHPUT, FAIRNESS, *DURATIONS, MEMORY)
-TIMED: Final = (*DURATIONS, THROUGHPUT)
-"""Metrics that a slow harness makes worse."""
+from pytest_nos_stress._internal.outcome import ERROR, FAILED, MISSING, SUCCESS
+
+from .aggregation import AGGREGATIONS, aggregate, jain_index, percent_of, samples_needed, summarise_durations
+from .measurements import Counts, Measurements, Selection
+from .resources import ResourceSamples
+from .units import BYTES, COUNT, INDEX, PER_SECOND, RATIO, SECONDS, Unit
+
+TAGS: Final = ("agent", "task", "faults", "phase")
+_FEWEST_AGENTS: Final = 2
+_FEWEST_FOR_A_SPREAD: Final = 2
+_FEWEST_OF_MEMORY: Final = 2
+
+
+class Question(NamedTuple):
+    """What is asked of a metric: the operations of a part of a run that are selected, and an aggregation."""
+
+    part: Measurements
+    selection: Selection = Selection()
+    aggregation: str = ""
+    resources: Callable[[], ResourceSamples] = ResourceSamples
+    """Returns the samples of the process in the time of the part."""
+
+    @property
+    def counts(self) -> Counts:
+        """Counts of the selected operations."""
+        return self.part.counts(self.selection.agent, self.selection.task, self.selection.faults)
+
+
+class Reading(NamedTuple):
+    """A metric's value in its base unit, and the number of samples that it comes from.
+
+    ``value`` is None without data. ``note`` says what is missing; with one there is too little to judge the value.
+    """
+
+    value: float | None
+    samples: int
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Metric:
+    """One metric."""
+
+    name: str
+    unit: Unit
+    help: str
+    """What it says, in a sentence."""
+    read: Callable[[Question], Reading]
+    statistic: Callable[[Measurements], object] | None = None
+    """Returns what ``simulation_statistics.json`` has, by default what ``read`` returns for the whole run."""
+    statistic_key: str = ""
+    """Key in ``simulation_statistics.json``, by default the name."""
+    property_name: str = ""
+    """Name of the property in JUnit XML, by default the name."""
+    aggregations: tuple[str, ...] = ()
+    """Names that a threshold can have behind a dot; it must have one if there are any."""
+    has_percentiles: bool = False
+    """Whether percentiles such as ``p99`` are aggregations too."""
+    figures: Mapping[str, str] = field(default_factory=dict)
+    """Aggregations that reports have; each with its own help if it is an OpenMetrics family of its own."""
+    tags: tuple[str, ...] = TAGS
+    """Tags that a threshold can have."""
+    cell: int | None = None
+    """Outcome, or ``ERROR``, of the operations that a count or rate counts; None for all of them."""
+    in_baseline: bool = False
+    """Whether a baseline keeps what the metric is computed from."""
+    is_timed: bool = False
+    """Whether a slow harness or machine makes it worse."""
+    is_of_operations: bool = True
+    """Whether its samples are operations, so that its statistic comes from records."""
+
+    def statistic_of(self, measured: Measurements) -> object:
+        """Return what ``simulation_statistics.json`` has of the metric for the operations of a run."""
+        if self.statistic is not None:
+            return self.statistic(measured)
+        return self.read(Question(measured)).value
+
+    def summary_of(self, stats: Mapping[str, Any]) -> Any:
+        """Return what a run's summary has of the metric: a value, or a value for each figure."""
+        value = stats[self.statistic_key or self.name]
+        return {figure: value[figure] for figure in self.figures} if self.has_percentiles else value
+
+    def text(self, value: float) -> str:
+        """Return the text of a value for people."""
+        return self.unit.format(value)
+
+
+def _read_count(cell: int | None, question: Question) -> Reading:
+    counts = question.counts
+    return Reading(counts.of(cell), counts.total)
+
+
+def _read_rate(cell: int, question: Question) -> Reading:
+    counts = question.counts
+    if not counts.total:
+        return Reading(None, 0, "no operations")
+    return Reading(counts.of(cell) / counts.total, counts.total)
+
+
+def _read_throughput(question: Question) -> Reading:
+    total, elapsed = question.counts.total, question.part.elapsed
+    if not elapsed:
+        return Reading(None, 0, "the run took no time" if total else "no operations")
+    return Reading(total / elapsed, total)
+
+
+def _read_fairness(question: Question) -> Reading:
+    total = question.counts.total
+    if not total:
+        return Reading(None, 0, "no operations")
+    if len(question.part.records.agents) < _FEWEST_AGENTS:
+        return Reading(None, total, "there is one agent only")
+    successes = question.part.successes_by_agent(question.selection.task, question.selection.faults)
+    index = jain_index(successes)
+    return Reading(index, total, "no successes" if index is None else "")
+
+
+def _read_duration(name: str, question: Question) -> Reading:
+    part, (agent, task, faults, _) = question.part, question.selection
+    samples = part.durations(name, agent, task, faults)
+    if not samples.size:
+        note = "no samples: in virtual time only what is modelled takes time" if part.is_modelled else ""
+        return Reading(None, 0, note)
+    aggregation = question.aggregation
+    value = aggregate(samples, aggregation)
+    needed = _FEWEST_FOR_A_SPREAD if aggregation == "stddev" else samples_needed(percent_of(aggregation))
+    note = f"{samples.size} samples, {aggregation} needs {needed}" if samples.size < needed else ""
+    return Reading(value, samples.size, note)
+
+
+def _read_memory(question: Question) -> Reading:
+    memory = question.resources().memory
+    if memory.size < _FEWEST_OF_MEMORY:
+        return Reading(None, memory.size, f"memory was looked at {memory.size} times")
+    value = memory.max() if question.aggregation == "peak" else memory[-1] - memory[0]
+    return Reading(float(value), memory.size)
+
+
+def _count(
+    name: str, cell: int | None, help_text: str, *, statistic_key: str = "", property_name: str = ""
+) -> Metric:
+    return Metric(
+        name,
+        COUNT,
+        help_text,
+        partial(_read_count, cell),
+        statistic_key=statistic_key,
+        property_name=property_name,
+        cell=cell,
+        in_baseline=True,
+    )
+
+
+def _rate(name: str, cell: int, help_text: str) -> Metric:
+    return Metric(name, RATIO, help_text, partial(_read_rate, cell), cell=cell, in_baseline=True)
+
+
+def _duration(name: str, help_text: str) -> Metric:
+    return Metric(
+        name,
+        SECONDS,
+        help_text,
+        partial(_read_duration, name),
+        statistic=lambda measured: summarise_durations(measured.durations(name)),
+        aggregations=AGGREGATIONS,
+        has_percentiles=True,
+        figures=dict.fromkeys(("p50", "p95", "p99", "max", "mean"), ""),
+        in_baseline=True,
+        is_timed=True,
+    )
+
+
+_ROWS: Final = (
+    _count("operations", None, "Operations that the agents performed.", statistic_key="total_operations"),
+    _count(
+        "successes",
+        SUCCESS,
+        "Operations that succeeded.",
+        statistic_key="successful_operations",
+        property_name="successful",
+    ),
+    _count(
+        "failures",
+        FAILED,
+        "Operations that failed, as planned or not.",
+        statistic_key="failed_operations",
+        property_name="failed",
+    ),
+    _count("errors", ERROR, "Unexpected exceptions."),
+    _count(
+        "missing_data", MISSING, "Operations that were handed missing data.", statistic_key="missing_data_events"
+    ),
+    _rate("success_rate", SUCCESS, "Share of operations that succeeded."),
+    _rate("failure_rate", FAILED, "Share of operations that failed."),
+    _rate("error_rate", ERROR, "Share of operations with an unexpected exception."),
+    _rate("missing_data_rate", MISSING, "Share of operations that were handed missing data."),
+    Metric(
+        "throughput",
+        PER_SECOND,
+        "Operations per second.",
+        _read_throughput,
+        statistic=lambda measured: _read_throughput(Question(measured)).value or 0.0,
+        in_baseline=True,
+        is_timed=True,
+    ),
+    Metric(
+        "fairness",
+        INDEX,
+        "Jain's index of successes over agents: 1 where all had as many.",
+        _read_fairness,
+        statistic=lambda measured: jain_index(measured.successes_by_agent()),
+        tags=("task", "faults", "phase"),
+    ),
+    _duration("latency", "From the call to its end."),
+    _duration("response_time", "From when an operation was due to its end."),
+    Metric(
+        "memory",
+        BYTES,
+        "Memory of the process.",
+        _read_memory,
+        aggregations=("growth", "peak"),
+        figures={
+            "growth": "Memory at the end less that at the start.",
+            "peak": "Most memory in use during the run.",
+        },
+        tags=("phase",),
+        is_of_operations=False,
+    ),
+)
+METRICS: Final = {metric.name: metric for metric in _ROWS}
+"""All metrics by name, in the order in which files and messages have them."""

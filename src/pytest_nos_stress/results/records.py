@@ -20,6 +20,8 @@ from pytest_nos_stress.scenario.operation import Task
 _CHUNK_ROWS: Final = 65_536
 
 Column = npt.NDArray[Any]
+DURATIONS: Final = ("latency", "response_time")
+"""Columns that are durations."""
 
 
 @dataclass(slots=True)

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any
 from pytest_nos_stress.engines import engine_class
 from pytest_nos_stress.scenario.scenario import Scenario
 
+from .aggregation import aggregate
 from .check_verdict import BROKEN, CheckFunction, CheckRunner, CheckVerdict
 from .judge import Verdict
 from .measurements import Measurements
 from .records import Records
 from .resources import ResourceSamples
 from .run_metrics import RunMetrics
-from .stats import aggregate
 from .timeline import time_series
 
 if TYPE_CHECKING:

@@ -1,12 +1,6 @@
-"""Evidence: what a run is judged by.
-
-Everything that a threshold may ask of a run: its operations, all of them or those of one phase, the process'
-memory, and what an earlier run measured. Thresholds on the steady phase are the rule; the rest must be asked for.
-"""
+"""What thresholds on a run can ask for: its operations, by phase, and the resources of the process."""
 
 from __future__ import annotations
-
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -16,23 +10,13 @@ from pytest_nos_stress.scenario.scenario import Scenario
 from .measurements import Measurements
 from .resources import ResourceSamples
 
-if TYPE_CHECKING:
-    from pytest_nos_stress.results.baselines.gate import Comparison
-
 
 class RunMetrics:
-    """The measurements of a run, by phase, and what else there is to judge it by."""
+    """Measurements of a run by phase, and samples of the process."""
 
-    def __init__(
-        self,
-        measured: Measurements,
-        scenario: Scenario,
-        resources: ResourceSamples,
-        comparison: Comparison | None = None,
-    ) -> None:
+    def __init__(self, measured: Measurements, scenario: Scenario, resources: ResourceSamples) -> None:
         self.measured = measured
         self.phases = phases_of(scenario, measured.elapsed)
-        self.comparison = comparison
         self.resources = resources
         self._parts: dict[str, Measurements] = {}
         if len(self.phases) == 1 and self.phases[0].name == STEADY:
@@ -40,7 +24,7 @@ class RunMetrics:
 
     def phase(self, name: str | None) -> Phase | None:
         """The phase of that name, the steady one by default; None where the run did not come to it."""
-        return next((one for one in self.phases if one.name == (name or STEADY)), None)
+        return next((phase for phase in self.phases if phase.name == (name or STEADY)), None)
 
     def of(self, phase: Phase) -> Measurements:
         """The measurements of the operations that began in a phase."""
@@ -48,16 +32,14 @@ class RunMetrics:
             self._parts[phase.name] = self.measured.begun_between(phase.start, phase.end)
         return self._parts[phase.name]
 
-    def memory(self, aggregation: str, part: Measurements) -> tuple[float | None, int]:
-        """Bytes of ``growth`` or ``peak`` in the time of these measurements, and of how many samples."""
-        start, end = ((one - self.measured.started_ns) / 1e9 for one in (part.started_ns, part.ended_ns))
-        seconds, memory, *_ = self.resources
+    def resources_in(self, part: Measurements) -> ResourceSamples:
+        """Samples of the process in the time of these measurements, and the last one before it."""
+        start, end = ((at - self.measured.started_ns) / 1e9 for at in (part.started_ns, part.ended_ns))
+        seconds = self.resources.seconds
         first = max(0, int(np.searchsorted(seconds, start, side="right")) - 1)
-        past = int(np.searchsorted(seconds, end, side="right"))
-        if part.ended_ns >= self.measured.ended_ns:
-            past = seconds.size
-        samples = memory[first:past]
-        if samples.size < 2:
-            return None, int(samples.size)
-        value = samples.max() if aggregation == "peak" else samples[-1] - samples[0]
-        return float(value), int(samples.size)
+        last = (
+            seconds.size
+            if part.ended_ns >= self.measured.ended_ns
+            else int(np.searchsorted(seconds, end, "right"))
+        )
+        return ResourceSamples(*(column[first:last] for column in self.resources))

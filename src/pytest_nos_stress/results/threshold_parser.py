@@ -1,4 +1,4 @@
-"""Reading thresholds: text to ``Threshold``, or a ``ThresholdError`` with a caret under the mistake.
+"""Parser of thresholds: text to ``Threshold``, or a ``ThresholdError`` with a caret under the mistake.
 
 A recursive descent over the grammar in ``thresholds``, one method for each rule.
 """
@@ -13,13 +13,11 @@ from typing import Final, NoReturn
 from unicodedata import combining, east_asian_width
 
 from pytest_nos_stress._internal.text import escape_controls, shorten
-from pytest_nos_stress._internal.validation import LONGEST_SECONDS, SECONDS_PER_UNIT
+from pytest_nos_stress._internal.validation import LONGEST_SECONDS
 
-from .metrics import COUNTS, DURATIONS, FAIRNESS, MEMORY, METRICS, RATES, THROUGHPUT
+from .metrics import METRICS, TAGS, Metric
 from .thresholds import (
-    AGGREGATIONS,
     GRACE,
-    MEMORY_AGGREGATIONS,
     OPERATORS,
     PHASES,
     STATES_OF_FAULTS,
@@ -27,6 +25,7 @@ from .thresholds import (
     Threshold,
     ThresholdError,
 )
+from .units import COUNT, SECONDS
 
 _NAME: Final = re.compile(r"[A-Za-z_]+")
 _VALUE: Final = re.compile(r'"(?P<quoted>[^"]*)"|(?P<plain>[^,{}"]+)')
@@ -38,31 +37,25 @@ _UNIT: Final = re.compile(r"%|/s|x(?=\s*baseline)|[A-Za-z]+")
 _SIGN: Final = re.compile(r"[+-]")
 _WORDS: Final = ("over", "abort", "after", "of", "baseline")
 
-_BYTES_PER_UNIT: Final = {
-    "B": 1,
-    "kB": 1000,
-    "KB": 1000,
-    "KiB": 1024,
-    "MB": 1000**2,
-    "MiB": 1024**2,
-    "GB": 1000**3,
-    "GiB": 1024**3,
-}
-_TAGS: Final = {
+_VALUE_OF_TAG: Final = {
     "agent": "the name of an agent",
     "task": "the name of a task",
     "faults": "on or off",
     "phase": "ramp, warmup or steady",
 }
 _CHOICES_OF_TAG: Final = {"faults": STATES_OF_FAULTS, "phase": PHASES}
-_TAGS_OF_METRIC: Final = {FAIRNESS: ("task", "faults", "phase"), MEMORY: ("phase",)}
 _MOST_SHOWN: Final = 200
 _MOST_BEFORE: Final = 100
 _SHORTEST_WINDOW: Final = 1e-3
 
 
-class Parser:
-    """Reads one expression."""
+def parse_threshold(text: str, *, session_wide: bool = False, label: str = "thresholds") -> Threshold:
+    """Parse a threshold. Raises ``ThresholdError``, which begins with the ``label`` of where the text stands."""
+    return _Parser(text, label).threshold(session_wide=session_wide)
+
+
+class _Parser:
+    """Reads an expression."""
 
     def __init__(self, text: str, label: str) -> None:
         self._text = " ".join(text.split("\n"))
@@ -71,7 +64,7 @@ class Parser:
 
     def threshold(self, *, session_wide: bool) -> Threshold:
         """The threshold that the whole text says. Raises ``ThresholdError``."""
-        metric = self._choice(_NAME, METRICS, "metric")
+        metric = METRICS[self._choice(_NAME, tuple(METRICS), "metric")]
         tags_at = self._skip_space()
         tags = self._tags(metric)
         aggregation = self._aggregation(metric)
@@ -85,7 +78,7 @@ class Parser:
         self._end()
         return Threshold(
             text=self._text.strip(),
-            metric=metric,
+            metric=metric.name,
             agent=tags.get("agent"),
             task=tags.get("task"),
             aggregation=aggregation,
@@ -99,16 +92,15 @@ class Parser:
             abort_after=abort_after,
         )
 
-    def _tags(self, metric: str) -> dict[str, str]:
+    def _tags(self, metric: Metric) -> dict[str, str]:
         tags: dict[str, str] = {}
         if not self._literal("{"):
             return tags
-        allowed = _TAGS_OF_METRIC.get(metric, tuple(_TAGS))
         while True:
             at = self._skip_space()
-            tag = self._choice(_NAME, tuple(_TAGS), "tag")
-            if tag not in allowed:
-                self._fail(f"{metric} has no tag {tag!r}; allowed: {', '.join(allowed)}", at)
+            tag = self._choice(_NAME, TAGS, "tag")
+            if tag not in metric.tags:
+                self._fail(f"{metric.name} has no tag {tag!r}; allowed: {', '.join(metric.tags)}", at)
             if tag in tags:
                 self._fail(f"tag {tag!r} is given twice", at)
             if not self._literal("="):
@@ -121,37 +113,36 @@ class Parser:
 
     def _tag_value(self, tag: str) -> str:
         at = self._skip_space()
-        match = self._expect(_VALUE, _TAGS[tag])
+        match = self._expect(_VALUE, _VALUE_OF_TAG[tag])
         quoted: str | None = match["quoted"]
         value = match["plain"].strip() if quoted is None else quoted
         if not value:
             self._fail("the name is empty", at)
         if tag in _CHOICES_OF_TAG and value not in _CHOICES_OF_TAG[tag]:
-            self._fail(f"{tag} is {_TAGS[tag]}", at)
+            self._fail(f"{tag} is {_VALUE_OF_TAG[tag]}", at)
         return value
 
-    def _aggregation(self, metric: str) -> str | None:
+    def _aggregation(self, metric: Metric) -> str | None:
         at = self._skip_space()
         dotted = self._literal(".")
-        allowed = MEMORY_AGGREGATIONS if metric == MEMORY else AGGREGATIONS if metric in DURATIONS else ()
-        names = ", ".join(allowed) + (" or a percentile such as p99" if metric in DURATIONS else "")
-        if not allowed:
+        names = ", ".join(metric.aggregations) + (" or a percentile such as p99" if metric.has_percentiles else "")
+        if not metric.aggregations:
             if dotted:
-                self._fail(f"{metric} has no aggregation", at)
+                self._fail(f"{metric.name} has no aggregation", at)
             return None
         if not dotted:
-            self._fail(f"{metric} needs an aggregation: {names}", at)
+            self._fail(f"{metric.name} needs an aggregation: {names}", at)
         at = self._skip_space()
         aggregation: str = self._expect(_AGGREGATION, names)[0]
-        if aggregation in allowed:
+        if aggregation in metric.aggregations:
             return aggregation
-        if metric not in DURATIONS or not re.fullmatch(r"p\d+(\.\d+)?", aggregation):
+        if not metric.has_percentiles or not re.fullmatch(r"p\d+(\.\d+)?", aggregation):
             self._fail(f"unknown aggregation {aggregation!r}; there are {names}", at)
         if not 0 < float(aggregation[1:]) < 100:
             self._fail("a percentile is above 0 and below 100 (min and max are there for the ends)", at)
         return aggregation
 
-    def _limit(self, metric: str) -> tuple[float | None, Relative | None]:
+    def _limit(self, metric: Metric) -> tuple[float | None, Relative | None]:
         if self._word("baseline"):
             return None, Relative(1.0, self._plus(metric))
         at = self._skip_space()
@@ -165,11 +156,11 @@ class Parser:
                 self._fail("expected 'baseline'")
             return None, Relative(number / 100 if unit == "%" else number, self._plus(metric))
         limit = self._in_base_unit(metric, number, unit, unit_at)
-        if metric in (*RATES, FAIRNESS) and not 0 <= limit <= 1:
+        if metric.unit.is_share and not 0 <= limit <= 1:
             self._fail("a rate is from 0 to 1, or from 0 % to 100 %", at)
         return limit, None
 
-    def _plus(self, metric: str) -> float:
+    def _plus(self, metric: Metric) -> float:
         self._skip_space()
         sign = _SIGN.match(self._text, self._at)
         if sign is None:
@@ -195,26 +186,16 @@ class Parser:
         self._at += len(unit)
         return unit
 
-    def _in_base_unit(self, metric: str, number: float, unit: str, unit_at: int) -> float:
-        if metric in DURATIONS:
-            return number * self._size(unit, SECONDS_PER_UNIT, f"{metric} needs a unit of time", unit_at)
-        if metric == MEMORY:
-            return number * self._size(unit, _BYTES_PER_UNIT, f"{metric} needs a unit of bytes", unit_at)
-        takes = "/s" if metric == THROUGHPUT else "%" if metric in (*RATES, FAIRNESS) else ""
-        if unit not in ("", takes):
-            self._fail(f"{metric} takes {'the unit ' + takes if takes else 'no unit'}", unit_at)
-        return number / 100 if unit == "%" else number
-
-    def _size(self, unit: str, sizes: dict[str, float] | dict[str, int], needs: str, unit_at: int) -> float:
-        if unit not in sizes:
-            self._fail(f"{needs}: {' '.join(sizes)}", unit_at)
-        return sizes[unit]
+    def _in_base_unit(self, metric: Metric, number: float, symbol: str, symbol_at: int) -> float:
+        if symbol not in metric.unit.symbols:
+            self._fail(f"{metric.name} {metric.unit.rule}", symbol_at)
+        return metric.unit.in_base_unit(number, symbol)
 
     def _check_baseline(
-        self, metric: str, tags: dict[str, str], tags_at: int, comparison: str, operator_at: int
+        self, metric: Metric, tags: dict[str, str], tags_at: int, comparison: str, operator_at: int
     ) -> None:
-        if metric in (FAIRNESS, MEMORY):
-            self._fail(f"a baseline has no {metric}", 0)
+        if not metric.in_baseline:
+            self._fail(f"a baseline has no {metric.name}", 0)
         if set(tags) - {"task"}:
             self._fail("a baseline knows the whole run and its tasks; allowed tag: task", tags_at)
         if comparison in ("==", "!="):
@@ -228,21 +209,24 @@ class Parser:
             self._fail("a baseline is compared over the whole run", at)
         return self._duration(_SHORTEST_WINDOW, "a window is from 1ms to 366 days")
 
-    def _abort(self, metric: str, comparison: str, limit: float | None) -> float | None:
+    def _abort(self, metric: Metric, comparison: str, limit: float | None) -> float | None:
         at = self._skip_space()
         if not self._word("abort"):
             return None
         if limit is None:
             self._fail("a baseline is compared when the run has ended", at)
-        if metric in COUNTS and (comparison in (">", ">=", "!=") or (comparison == "==" and limit)):
+        if metric.unit is COUNT and (comparison in (">", ">=", "!=") or (comparison == "==" and limit)):
             self._fail("a count still grows: this can come true until the run ends", at)
         return self._duration(0.0, "a time from 0 to 366 days") if self._word("after") else GRACE
 
     def _duration(self, shortest: float, allowed: str) -> float:
         at = self._skip_space()
         number = self._number(_NUMBER)
-        unit_at = self._skip_space()
-        seconds = number * self._size(self._unit(), SECONDS_PER_UNIT, "a duration needs a unit of time", unit_at)
+        symbol_at = self._skip_space()
+        symbol = self._unit()
+        if symbol not in SECONDS.symbols:
+            self._fail(f"a duration {SECONDS.rule}", symbol_at)
+        seconds = SECONDS.in_base_unit(number, symbol)
         if not shortest <= seconds <= LONGEST_SECONDS:
             self._fail(allowed, at)
         return seconds
@@ -252,20 +236,20 @@ class Parser:
         if at < len(self._text):
             self._fail("expected the end of the expression", at)
 
-    def _choice(self, pattern: re.Pattern[str], choices: Sequence[str], what: str) -> str:
+    def _choice(self, pattern: re.Pattern[str], choices: Sequence[str], noun: str) -> str:
         at = self._skip_space()
-        name: str = self._expect(pattern, f"a {what} ({', '.join(choices)})")[0]
+        name: str = self._expect(pattern, f"a {noun} ({', '.join(choices)})")[0]
         if name not in choices:
             near = get_close_matches(name, choices, 1)
             hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(choices)}"
-            self._fail(f"unknown {what} {name!r}; {hint}", at)
+            self._fail(f"unknown {noun} {name!r}; {hint}", at)
         return name
 
-    def _expect(self, pattern: re.Pattern[str], what: str) -> re.Match[str]:
+    def _expect(self, pattern: re.Pattern[str], expected: str) -> re.Match[str]:
         self._skip_space()
         match = pattern.match(self._text, self._at)
         if match is None:
-            self._fail(f"expected {what}")
+            self._fail(f"expected {expected}")
         self._at = match.end()
         return match
 
@@ -276,9 +260,9 @@ class Parser:
         return match is not None
 
     def _literal(self, character: str) -> bool:
-        found = self._text[self._skip_space() :].startswith(character)
-        self._at += found
-        return found
+        is_next = self._text[self._skip_space() :].startswith(character)
+        self._at += is_next
+        return is_next
 
     def _skip_space(self) -> int:
         while self._at < len(self._text) and self._text[self._at].isspace():
@@ -300,4 +284,4 @@ class Parser:
 def _columns(text: str) -> int:
     """How many columns of a terminal a text takes: wide characters take two, combining ones none."""
     widths = {"W": 2, "F": 2}
-    return sum(0 if combining(one) else widths.get(east_asian_width(one), 1) for one in text)
+    return sum(0 if combining(letter) else widths.get(east_asian_width(letter), 1) for letter in text)

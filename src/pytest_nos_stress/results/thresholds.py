@@ -21,7 +21,7 @@
 ``over`` holds where it holds in every window of that length. ``abort`` ends a run in which the threshold does not
 hold, not before the time after it. ``baseline`` is what an earlier run measured.
 
-The grammar follows k6's thresholds. Judging is in ``verdict``, reading in ``threshold_parser``.
+The grammar follows k6's thresholds. ``threshold_parser`` reads them, ``judge`` evaluates them.
 """
 
 from __future__ import annotations
@@ -33,10 +33,10 @@ from typing import Any, Final, NamedTuple
 from pytest_nos_stress.errors import SettingError
 from pytest_nos_stress.scenario.phases import RAMP, STEADY, WARMUP
 
-from .metrics import COUNTS
+from .aggregation import percent_of
+from .metrics import METRICS, Metric
+from .units import COUNT
 
-AGGREGATIONS: Final = ("min", "mean", "med", "max", "stddev")
-MEMORY_AGGREGATIONS: Final = ("growth", "peak")
 STATES_OF_FAULTS: Final = ("on", "off")
 PHASES: Final = (RAMP, WARMUP, STEADY)
 OPERATORS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
@@ -92,20 +92,16 @@ class Threshold(NamedTuple):
         return OPERATORS[self.operator](measured, self.limit)
 
     @property
+    def definition(self) -> Metric:
+        """The metric's row."""
+        return METRICS[self.metric]
+
+    @property
     def wants_less(self) -> bool:
         """Whether it is the larger values that break it."""
-        return self.operator in ("<", "<=") or (self.operator == "==" and self.metric in COUNTS)
+        return self.operator in ("<", "<=") or (self.operator == "==" and self.definition.unit is COUNT)
 
     @property
     def percentile(self) -> float | None:
         """The percentile asked for, if one is."""
-        if self.aggregation and self.aggregation[1:].replace(".", "").isdecimal():
-            return float(self.aggregation[1:])
-        return None
-
-
-def parse(text: str, *, session_wide: bool = False, label: str = "thresholds") -> Threshold:
-    """The threshold an expression says. Raises ``ThresholdError``; ``label`` says where it stood."""
-    from .threshold_parser import Parser
-
-    return Parser(text, label).threshold(session_wide=session_wide)
+        return percent_of(self.aggregation)

@@ -14,8 +14,8 @@ from typing import Any, Final
 
 from pytest_nos_stress._internal.cpu import has_gil, processors
 from pytest_nos_stress.engines.base import Engine
+from pytest_nos_stress.results.aggregation import summarise_durations
 from pytest_nos_stress.results.measurements import Measurements
-from pytest_nos_stress.results.stats import summarise_durations
 
 from .process_monitor import ProcessMonitor
 

@@ -36,8 +36,8 @@ def evaluate_run(
     """Judge a performance and write its files: the result, and what is to be raised, if anything."""
     measured = performance.measured()
     evidence = RunMetrics(measured, performance.scenario, performance.process_monitor.samples)
-    evidence.comparison = baselines.comparison(evidence, performance.scenario)
-    verdicts = _with_abort(judge.evaluate_thresholds(thresholds, evidence), performance)
+    comparison = baselines.comparison(evidence, performance.scenario)
+    verdicts = _with_abort(judge.evaluate_thresholds(thresholds, evidence, comparison), performance)
     checked = performance.checks.verdicts(judged=performance.has_performed_everything)
     stats = _statistics(performance, evidence, verdicts, checked)
     problems = _problems(performance, measured)

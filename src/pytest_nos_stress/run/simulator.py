@@ -23,11 +23,12 @@ from pytest_nos_stress.reporting.files import paths
 from pytest_nos_stress.reporting.files.log import OperationLog
 from pytest_nos_stress.reporting.outputs import Outputs
 from pytest_nos_stress.reporting.summary import RunInfo
-from pytest_nos_stress.results import thresholds
 from pytest_nos_stress.results.baselines.gate import BaselineGate
 from pytest_nos_stress.results.check_verdict import CheckFunction
 from pytest_nos_stress.results.result import StressResult
 from pytest_nos_stress.results.status import Progress
+from pytest_nos_stress.results.threshold_parser import parse_threshold
+from pytest_nos_stress.results.thresholds import Threshold
 from pytest_nos_stress.scenario import fields
 from pytest_nos_stress.scenario.operation import Task
 from pytest_nos_stress.scenario.scenario import Scenario
@@ -100,7 +101,7 @@ class MultiAgentSimulator:
         own_threads: bool = True,
         scenario: Scenario | None = None,
         per_agent: Callable[[str], AbstractContextManager[Any]] | None = None,
-        thresholds: Sequence[str | thresholds.Threshold] = (),
+        thresholds: Sequence[str | Threshold] = (),
         checks: CheckFunction | Sequence[CheckFunction] = (),
         every: int | None = None,
         expected_errors: type[BaseException] | Sequence[type[BaseException]] = (),
@@ -300,8 +301,8 @@ def _embedded_exchange() -> EmbeddedExchange:
     return EmbeddedExchange()
 
 
-def _parsed(given: Iterable[str | thresholds.Threshold]) -> list[thresholds.Threshold]:
-    return [one if isinstance(one, thresholds.Threshold) else thresholds.parse(one) for one in given]
+def _parsed(given: Iterable[str | Threshold]) -> list[Threshold]:
+    return [one if isinstance(one, Threshold) else parse_threshold(one) for one in given]
 
 
 def _as_function(simulator: Callable[P, MultiAgentSimulator]) -> Callable[P, dict[str, Any]]:

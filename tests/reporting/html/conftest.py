@@ -15,7 +15,7 @@ from pytest_nos_stress._internal.outcome import ERROR, FAILED
 from pytest_nos_stress.results import stats as statistics
 from pytest_nos_stress.results.measurements import Measurements
 from pytest_nos_stress.results.records import Batch, Column, Records
-from pytest_nos_stress.results.thresholds import parse
+from pytest_nos_stress.results.threshold_parser import parse_threshold
 from pytest_nos_stress.results.timeline import time_series
 from pytest_nos_stress.scenario.operation import Task
 from pytest_nos_stress.scenario.phases import Phase
@@ -82,7 +82,10 @@ def given_vitals(seconds: Any, memory: Any, lag: Any, cpu: Any) -> Any:
 
 def given_verdict(text: str, verdict: str, measured: str = "", windows: Sequence[Any] = ()) -> Any:
     return SimpleNamespace(
-        threshold=parse(text), verdict=verdict, windows=tuple(windows), row=lambda: (text, measured, verdict)
+        threshold=parse_threshold(text),
+        verdict=verdict,
+        windows=tuple(windows),
+        row=lambda: (text, measured, verdict),
     )
 
 

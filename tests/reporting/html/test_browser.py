@@ -14,7 +14,7 @@ import pytest
 
 from pytest_nos_stress._internal.text import escape_controls
 from pytest_nos_stress.reporting.html import index, page
-from pytest_nos_stress.results.thresholds import parse
+from pytest_nos_stress.results.threshold_parser import parse_threshold
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
@@ -200,7 +200,9 @@ def test_a_threshold_above_the_data_has_a_line_or_is_named_at_the_edge(
         agents=["long" * 75, "B"],
         tasks=["buy", "sell"],
         verdicts=[
-            SimpleNamespace(threshold=parse(one), verdict="held", windows=(), row=lambda: ("", "", "held"))
+            SimpleNamespace(
+                threshold=parse_threshold(one), verdict="held", windows=(), row=lambda: ("", "", "held")
+            )
             for one in wanted
         ],
         vitals=SimpleNamespace(

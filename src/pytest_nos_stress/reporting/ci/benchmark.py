@@ -21,13 +21,14 @@ from typing import Any, Final
 
 from pytest_nos_stress._internal.text import shorten
 from pytest_nos_stress.reporting.summary import Summary
+from pytest_nos_stress.results.aggregation import percent_of, samples_needed
 from pytest_nos_stress.results.status import COMPLETED
 
 from .names import distinct, run_name
 
 FORMAT_VERSION: Final = "5.1.0"
 """The version of pytest-benchmark whose fields the file has."""
-_SAMPLES_NEEDED: Final = {"p50": 2, "p95": 20, "p99": 100}
+_PERCENTILES: Final = ("p50", "p95", "p99")
 _LONGEST_NAME: Final = 1024
 _EXTRA: Final = ("operations", "throughput", "failure_rate", "error_rate", "missing_data_rate", "verdict")
 
@@ -55,10 +56,11 @@ def render(runs: Sequence[Summary]) -> str:
 def _figures(run: Summary) -> Iterator[tuple[str, float]]:
     if run["status"] != COMPLETED:
         return
-    for figure, needed in _SAMPLES_NEEDED.items():
-        seconds = run["latency"].get(figure)
-        if seconds and math.isfinite(seconds) and run["operations"] >= needed:
-            yield figure, seconds
+    for percentile in _PERCENTILES:
+        seconds = run["latency"].get(percentile)
+        is_enough = run["operations"] >= samples_needed(percent_of(percentile))
+        if seconds and math.isfinite(seconds) and is_enough:
+            yield percentile, seconds
 
 
 def _benchmark(fullname: str, seconds: float, run: Summary) -> dict[str, Any]:

@@ -14,18 +14,18 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from pytest_nos_stress._internal.text import escape_controls
 from pytest_nos_stress.reporting.summary import Summary
+from pytest_nos_stress.results.metrics import METRICS, Metric
+from pytest_nos_stress.results.units import COUNT, RATIO
 
 from .names import distinct
 
-_STATISTICS: Final = ("mean", "p50", "p95", "p99", "max")
-
 
 class _Family(NamedTuple):
-    """A metric: ``group`` and ``figures`` say where in a run's summary its values are."""
+    """A family: ``group`` and ``figures`` say where in a run's summary its values are."""
 
     name: str
     help: str
@@ -34,38 +34,43 @@ class _Family(NamedTuple):
     group: str = ""
 
 
-_FAMILIES: Final = (
-    _Family("stress_passed", "1 if the run passed, 0 if it did not.", ("passed",)),
-    _Family("stress_operations", "Operations that the agents performed.", ("operations",)),
-    _Family("stress_successes", "Operations that succeeded.", ("successes",)),
-    _Family("stress_failures", "Operations that failed, as planned or not.", ("failures",)),
-    _Family("stress_missing_data", "Operations that were handed missing data.", ("missing_data",)),
-    _Family("stress_errors", "Unexpected exceptions.", ("errors",)),
-    _Family("stress_success_ratio", "Share of operations that succeeded.", ("success_rate",), "ratio"),
-    _Family("stress_failure_ratio", "Share of operations that failed.", ("failure_rate",), "ratio"),
-    _Family("stress_error_ratio", "Share of operations with an unexpected exception.", ("error_rate",), "ratio"),
-    _Family(
-        "stress_missing_data_ratio",
-        "Share of operations that were handed missing data.",
-        ("missing_data_rate",),
-        "ratio",
-    ),
-    _Family("stress_duration_seconds", "How long the run took.", ("duration",), "seconds"),
-    _Family("stress_throughput", "Operations per second.", ("throughput",)),
-    _Family("stress_fairness", "Jain's index of successes over agents: 1 where all had as many.", ("fairness",)),
-    _Family("stress_latency_seconds", "From the call to its end.", _STATISTICS, "seconds", "latency"),
-    _Family(
-        "stress_response_time_seconds",
-        "From when an operation was due to its end.",
-        _STATISTICS,
-        "seconds",
-        "response_time",
-    ),
-    _Family(
-        "stress_memory_growth_bytes", "Memory at the end less that at the start.", ("growth",), "bytes", "memory"
-    ),
-    _Family("stress_memory_peak_bytes", "Most memory in use during the run.", ("peak",), "bytes", "memory"),
-)
+def _families() -> list[_Family]:
+    """Return the families in the order of the file: counts, ratios, then everything else."""
+    counts = [_plain_family(metric) for metric in METRICS.values() if metric.unit is COUNT]
+    # Outcomes come first: together they are all operations, and errors are among the failures.
+    counts.sort(key=lambda family: family.name == "stress_errors")
+    ratios = [_plain_family(metric) for metric in METRICS.values() if metric.unit is RATIO]
+    others = [metric for metric in METRICS.values() if metric.unit not in (COUNT, RATIO)]
+    return [
+        _Family("stress_passed", "1 if the run passed, 0 if it did not.", ("passed",)),
+        *counts,
+        *ratios,
+        _Family("stress_duration_seconds", "How long the run took.", ("duration",), "seconds"),
+        *(_plain_family(metric) for metric in others if not metric.figures),
+        *(family for metric in others if metric.figures for family in _families_of_figures(metric)),
+    ]
+
+
+def _plain_family(metric: Metric) -> _Family:
+    return _Family(_name(metric), metric.help, (metric.name,), metric.unit.openmetrics)
+
+
+def _families_of_figures(metric: Metric) -> list[_Family]:
+    """Return one family with a label for each figure, the mean first, or a family for each figure."""
+    unit = metric.unit.openmetrics
+    if all(metric.figures.values()):
+        return [
+            _Family(_name(metric, figure), help_text, (figure,), unit, metric.name)
+            for figure, help_text in metric.figures.items()
+        ]
+    figures = tuple(sorted(metric.figures, key=lambda figure: figure != "mean"))
+    return [_Family(_name(metric), metric.help, figures, unit, metric.name)]
+
+
+def _name(metric: Metric, figure: str = "") -> str:
+    """Return the family's name, which ends with its unit as OpenMetrics wants it."""
+    parts = ("stress", metric.name.removesuffix("_rate"), figure, metric.unit.openmetrics)
+    return "_".join(filter(None, parts))
 
 
 def render(runs: Sequence[Summary]) -> str:
@@ -73,7 +78,7 @@ def render(runs: Sequence[Summary]) -> str:
     tests = list(dict.fromkeys(str(run["test"]) for run in runs))
     shown = dict(zip(tests, distinct(map(_plain, tests)), strict=True))
     labels = [f'test="{_escaped(shown[str(run["test"])])}",run="{run["run"]}"' for run in runs]
-    lines = [line for family in _FAMILIES for line in _family_lines(family, runs, labels)]
+    lines = [line for family in _families() for line in _family_lines(family, runs, labels)]
     return "\n".join([*lines, "# EOF", ""])
 
 

@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from pytest_nos_stress._internal.outcome import OUTCOME_NAMES, Outcome
+from pytest_nos_stress.results.metrics import METRICS
 from pytest_nos_stress.results.record_array import RecordArray
 from pytest_nos_stress.results.records import Column
 
@@ -17,13 +18,6 @@ from .run import Run, otel_text, resource, scope
 
 _BOUNDS: Final = tuple(step * 10**power for power in range(3, 11) for step in (1, 2.5, 5))
 """Where the buckets of durations end, in nanoseconds: from 1 us to 50 s."""
-_GAUGES: Final = {
-    "throughput": "{operation}/s",
-    "success_rate": "1",
-    "failure_rate": "1",
-    "error_rate": "1",
-    "missing_data_rate": "1",
-}
 
 
 def metrics(run: Run) -> Any:
@@ -53,10 +47,12 @@ class _Points:
         if self._run.has_durations:
             yield self._histogram("stress.operation.latency", "latency")
             yield self._histogram("stress.operation.response_time", "response_time")
-        for name, unit in _GAUGES.items():
-            if self._run.summary.get(name) is not None:
-                gauge = self._sdk.Gauge(data_points=[self._number({}, float(self._run.summary[name]))])
-                yield self._sdk.Metric(name=f"stress.{name}", description="", unit=unit, data=gauge)
+        for metric in METRICS.values():
+            value = self._run.summary.get(metric.name)
+            unit = metric.unit.opentelemetry
+            if unit and value is not None:
+                gauge = self._sdk.Gauge(data_points=[self._number({}, float(value))])
+                yield self._sdk.Metric(name=f"stress.{metric.name}", description="", unit=unit, data=gauge)
 
     def _by_task_and_outcome(self, chosen: Column) -> list[tuple[dict[str, Any], int]]:
         counts = np.bincount(_group(self._records[chosen]), minlength=len(self._records.tasks) * len(Outcome))

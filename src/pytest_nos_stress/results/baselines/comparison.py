@@ -27,9 +27,10 @@ from typing import Any, Final
 import numpy as np
 
 from pytest_nos_stress.errors import SettingError
+from pytest_nos_stress.results.metrics import METRICS
 from pytest_nos_stress.results.records import Column
 
-from .metrics import METRICS, BlockTable, divided
+from .metrics import BlockTable, divided
 from .sketch import RESOLUTION, RunSketch
 
 CONFIDENCE: Final = 0.99
@@ -119,7 +120,7 @@ def compare(
     Args:
         new: the run.
         baseline: the kept runs.
-        metric: one of ``METRICS``.
+        metric: the name of one that a baseline keeps (``in_baseline``).
         aggregation: ``min mean med max stddev`` or ``pNN`` for a duration, None otherwise.
         task: the name of one task; None for all.
         modelled_time: whether both ran in virtual time, where no machine adds noise from run to run.
@@ -127,12 +128,14 @@ def compare(
     Raises:
         SettingError: the metric has no baseline, or SciPy is not installed.
     """
-    if metric not in METRICS:
-        raise SettingError(f"{metric}: has no baseline; there are {', '.join(METRICS)}")
+    row = METRICS.get(metric)
+    if row is None or not row.in_baseline:
+        names = ", ".join(known.name for known in METRICS.values() if known.in_baseline)
+        raise SettingError(f"{metric}: has no baseline; there are {names}")
     missing = [side for side, runs in (("run", [new]), ("baseline", baseline)) if not _have(runs, task)]
     if missing:
         return Interval(None, None, note=f"the {missing[0]} has no task {task!r}")
-    after, before = BlockTable([new], metric, aggregation, task), BlockTable(baseline, metric, aggregation, task)
+    after, before = BlockTable([new], row, aggregation, task), BlockTable(baseline, row, aggregation, task)
     value, baseline_value = after.figure(), before.figure()
     note = after.lacks("the run") or before.lacks("the baseline")
     if note or value is None or baseline_value is None:

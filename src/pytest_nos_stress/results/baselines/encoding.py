@@ -15,8 +15,7 @@ from typing import Any, Final
 import numpy as np
 
 from pytest_nos_stress._internal.outcome import CELLS
-from pytest_nos_stress.results.metrics import DURATIONS
-from pytest_nos_stress.results.records import Column
+from pytest_nos_stress.results.records import DURATIONS, Column
 
 from .sketch import BUCKETS, Histogram, RunSketch
 

@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pytest_nos_stress._internal.text import safe_name
-from pytest_nos_stress.results.judge import BROKEN, HELD, NOT_APPLICABLE, NOT_ENOUGH_DATA, Verdict, show
+from pytest_nos_stress.results.judge import BROKEN, HELD, NOT_APPLICABLE, NOT_ENOUGH_DATA, Verdict
 from pytest_nos_stress.results.measurements import Measurements
 from pytest_nos_stress.results.run_metrics import RunMetrics
-from pytest_nos_stress.results.thresholds import Threshold, parse
+from pytest_nos_stress.results.threshold_parser import parse_threshold
+from pytest_nos_stress.results.thresholds import Threshold
 from pytest_nos_stress.scenario.phases import STEADY
 from pytest_nos_stress.scenario.scenario import Scenario
 
@@ -64,7 +65,7 @@ class Comparison:
     def _note(self, threshold: Threshold, interval: Interval) -> str:
         if interval.baseline_value is None or self._baseline is None:
             return interval.note
-        before = f"baseline {self._baseline.name}: {show(threshold.metric, interval.baseline_value)}"
+        before = f"baseline {self._baseline.name}: {threshold.definition.text(interval.baseline_value)}"
         if interval.low is None or interval.high is None:
             return before
         return f"{before}, between {interval.low:.3g}x and {interval.high:.3g}x of it"
@@ -82,15 +83,15 @@ class BaselineGate:
         self._compare = compare
         self._label = safe_name(label)
 
-    def thresholds(self, given: Sequence[Threshold]) -> list[Threshold]:
+    def thresholds(self, thresholds: Sequence[Threshold]) -> list[Threshold]:
         """What is asked where a run is compared and none of its thresholds says what to ask of a baseline."""
-        if self._compare is None or any(one.baseline is not None for one in given):
+        if self._compare is None or any(threshold.baseline is not None for threshold in thresholds):
             return []
         from .comparison import default_expressions
 
-        return [parse(text, session_wide=True) for text in default_expressions()]
+        return [parse_threshold(text, session_wide=True) for text in default_expressions()]
 
-    def comparison(self, evidence: RunMetrics, scenario: Scenario) -> Comparison:
+    def comparison(self, run_metrics: RunMetrics, scenario: Scenario) -> Comparison:
         """The run beside its baseline."""
         if self._compare is None and self._save is not None:
             return Comparison(None, None, "the run is to become the baseline itself", is_to_become_it=True)
@@ -99,14 +100,14 @@ class BaselineGate:
         from .fingerprint import Fingerprint
         from .store import BaselineUnusable, load
 
-        new = _profile_of(evidence)
+        new = _sketch_of(run_metrics)
         try:
             baseline = load(self._directory, self._compare, self._label, Fingerprint.of(scenario))
         except BaselineUnusable as reason:
             return Comparison(new, None, str(reason))
         return Comparison(new, baseline)
 
-    def save(self, evidence: RunMetrics, scenario: Scenario, *, passed: bool) -> list[str]:
+    def save(self, run_metrics: RunMetrics, scenario: Scenario, *, passed: bool) -> list[str]:
         """Keep the run, if it is to be kept and its gate has held; returns what is to be known of that.
 
         Raises ``SettingError`` where it cannot be written.
@@ -123,18 +124,18 @@ class BaselineGate:
             self._save,
             self._label,
             Fingerprint.of(scenario),
-            _profile_of(evidence),
+            _sketch_of(run_metrics),
             scenario.seed,
         )
         return [f"baseline {self._save!r} is saved"]
 
 
-def _profile_of(evidence: RunMetrics) -> RunSketch:
+def _sketch_of(run_metrics: RunMetrics) -> RunSketch:
     """What is kept of the run's steady phase."""
     from .sketch import RunSketch
 
-    phase = evidence.phase(STEADY)
-    measured: Measurements = evidence.measured if phase is None else evidence.of(phase)
+    phase = run_metrics.phase(STEADY)
+    measured: Measurements = run_metrics.measured if phase is None else run_metrics.of(phase)
     rows = measured.records
     return RunSketch.of(
         end_ns=rows.column("end"),

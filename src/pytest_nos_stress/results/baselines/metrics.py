@@ -12,39 +12,32 @@ from typing import Final
 
 import numpy as np
 
-from pytest_nos_stress._internal.outcome import CELLS, ERROR, FAILED, MISSING, SUCCESS
-from pytest_nos_stress.results.metrics import COUNTS, DURATIONS, RATES, THROUGHPUT
+from pytest_nos_stress._internal.outcome import CELLS, ERROR
+from pytest_nos_stress.results.aggregation import percent_of, samples_needed
+from pytest_nos_stress.results.metrics import Metric
 from pytest_nos_stress.results.records import Column
+from pytest_nos_stress.results.units import PER_SECOND, RATIO, SECONDS
 
 from .sketch import RunSketch, aggregate
 
-METRICS: Final = (*COUNTS, *RATES, THROUGHPUT, *DURATIONS)
-"""What a baseline knows of a run."""
 FEWEST_BLOCKS: Final = 10
 """An interval needs samples in so many blocks of each run."""
 
-_COLUMNS: Final = {
-    "success": SUCCESS,
-    "successes": SUCCESS,
-    "failure": FAILED,
-    "failures": FAILED,
-    "missing_data": MISSING,
-    "error": ERROR,
-    "errors": ERROR,
-}
 _SECONDS: Final = CELLS
 
 
 class BlockTable:
     """One figure of one or several runs: a table with a row for each block, and how a sum of rows becomes it."""
 
-    def __init__(self, runs: Sequence[RunSketch], metric: str, aggregation: str | None, task: str | None) -> None:
+    def __init__(
+        self, runs: Sequence[RunSketch], metric: Metric, aggregation: str | None, task: str | None
+    ) -> None:
         self.runs = len(runs)
-        self.is_relative = metric in DURATIONS or metric == "throughput"
-        is_duration = metric in DURATIONS
+        self.is_relative = metric.is_timed
+        is_duration = metric.unit is SECONDS
         self._aggregation = aggregation or ""
         tables, self._of_sum = (
-            _tables_of_durations(runs, metric, self._aggregation, task)
+            _tables_of_durations(runs, metric.name, self._aggregation, task)
             if is_duration
             else (_tables_of_counts(runs, task), _figure_of_counts(metric))
         )
@@ -75,7 +68,7 @@ class BlockTable:
         """What there is too little of to judge by, in words; empty if there is enough."""
         if not self.samples:
             return f"{who} has no samples"
-        needed = _samples_needed(self._aggregation)
+        needed = samples_needed(percent_of(self._aggregation))
         if self.samples < needed:
             return f"{who} has {self.samples} samples, {self._aggregation} needs {needed}"
         if self._fewest_blocks < FEWEST_BLOCKS:
@@ -83,13 +76,6 @@ class BlockTable:
                 f"{who} has samples in {self._fewest_blocks} stretches of time, an interval needs {FEWEST_BLOCKS}"
             )
         return ""
-
-
-def _samples_needed(aggregation: str) -> int:
-    """1/(1-p), as for every threshold: with fewer samples a percentile is the maximum under another name."""
-    if aggregation[1:].replace(".", "").isdecimal():
-        return math.ceil(round(100 / (100 - float(aggregation[1:])), 6))
-    return 1
 
 
 _Figure = Callable[[Column, int], Column]
@@ -112,18 +98,16 @@ def _tables_of_counts(runs: Sequence[RunSketch], task: str | None) -> list[Colum
     return [np.column_stack([run.counts_of(task), run.seconds]).astype(np.float64) for run in runs]
 
 
-def _figure_of_counts(metric: str) -> _Figure:
-    def total(sums: Column) -> Column:
-        return np.asarray(sums[:, :ERROR].sum(axis=1))
+def _figure_of_counts(metric: Metric) -> _Figure:
+    def count(sums: Column) -> Column:
+        return np.asarray(sums[:, :ERROR].sum(axis=1) if metric.cell is None else sums[:, metric.cell])
 
     def figure(sums: Column, runs: int) -> Column:
-        if metric == "throughput":
-            return divided(total(sums), sums[:, _SECONDS])
-        if metric == "operations":
-            return total(sums) / runs
-        if metric.endswith("_rate"):
-            return divided(sums[:, _COLUMNS[metric.removesuffix("_rate")]], total(sums))
-        return np.asarray(sums[:, _COLUMNS[metric]] / runs)
+        if metric.unit is PER_SECOND:
+            return divided(count(sums), sums[:, _SECONDS])
+        if metric.unit is RATIO:
+            return divided(count(sums), sums[:, :ERROR].sum(axis=1))
+        return count(sums) / runs
 
     return figure
 
