@@ -1,10 +1,8 @@
-"""The course of each fault: how often the target is called, how long it takes, what the caller meets."""
+"""The effect of each fault: how often the target is called, how long it takes, what the caller meets."""
 
 from __future__ import annotations
 
-import asyncio
 from collections import Counter
-from collections.abc import Callable
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -12,14 +10,14 @@ from typing import Any
 import pytest
 
 from pytest_nos_stress import MultiAgentSimulator, Operation, Scenario, StressResult, faults
-from pytest_nos_stress.faults.call_faults import effect_of, follow, run_steps, run_steps_async
+from pytest_nos_stress.faults.call_steps import follow, run_steps
 from pytest_nos_stress.faults.mix import PlannedFault
 
 
 def perform(tmp_path: Path, fault: str | dict[str, Any], **settings: Any) -> tuple[StressResult, Counter[str]]:
     """A run in virtual time in which every call meets the fault, and how often each operation was executed."""
     calls: Counter[str] = Counter()
-    given = {
+    defaults = {
         "agents": 4,
         "operations_per_agent": 50,
         "missing_data_prob": 0,
@@ -33,15 +31,15 @@ def perform(tmp_path: Path, fault: str | dict[str, Any], **settings: Any) -> tup
     simulator = MultiAgentSimulator(
         target={"buy": lambda operation: calls.update([operation.id])},
         output_dir=tmp_path,
-        **{**given, **settings},
+        **{**defaults, **settings},
     )
     return simulator.run(), calls
 
 
-def kind(fault: str, **parameters: Any) -> PlannedFault:
+def planned(fault: str, **parameters: Any) -> PlannedFault:
     """A planned call with this fault and these parameters."""
-    kinds = Scenario(faults={fault: parameters}, failure_prob=1, missing_data_prob=0).fault_mix
-    return next(one for one in kinds.variants if one.fault == fault)
+    mix = Scenario(faults={fault: parameters}, failure_prob=1, missing_data_prob=0).fault_mix
+    return next(variant for variant in mix.variants if variant.fault == fault)
 
 
 @pytest.mark.parametrize(
@@ -115,18 +113,18 @@ def test_parameters_of_time_are_kept(tmp_path: Path) -> None:
     ],
 )
 def test_each_fault_has_its_exception_with_its_name(fault: str, error: type[Exception]) -> None:
-    course = effect_of(kind(fault), lambda: Random(1))
-    assert type(course.error) is error
-    assert course.error is not None
-    assert course.error.kind == fault
+    effect = planned(fault).effect(lambda: Random(1))
+    assert type(effect.error) is error
+    assert effect.error is not None
+    assert effect.error.kind == fault
     waits: list[float] = []
     with pytest.raises(error):
-        run_steps(follow(course), lambda: "answer", waits.append)
+        run_steps(follow(effect), lambda: "answer", waits.append)
 
 
 @pytest.mark.parametrize("fault", ["unknown_state", "overload", "reject", "clock", "reject_but_filled"])
 def test_an_answer_carries_status_and_code_and_says_them(fault: str) -> None:
-    error = effect_of(kind(fault, status=499, code=-77), lambda: Random(1)).error
+    error = planned(fault, status=499, code=-77).effect(lambda: Random(1)).error
     assert error is not None
     assert (error.status, error.code) == (499, -77)
     assert "HTTP 499" in str(error)
@@ -147,8 +145,9 @@ def test_an_answer_carries_status_and_code_and_says_them(fault: str) -> None:
     ],
 )
 def test_a_broker_answers_with_its_own_codes(profile: str, fault: str, status: int, code: int) -> None:
-    planned = next(one for one in Scenario(faults=profile).fault_mix.variants if one.fault == fault)
-    error = effect_of(planned, lambda: Random(1)).error
+    mix = Scenario(faults=profile).fault_mix
+    variant = next(variant for variant in mix.variants if variant.fault == fault)
+    error = variant.effect(lambda: Random(1)).error
     assert error is not None
     assert (error.status, error.code) == (status, code)
 
@@ -156,9 +155,8 @@ def test_a_broker_answers_with_its_own_codes(profile: str, fault: str, status: i
 @pytest.mark.parametrize("profile", ["binance", "alpaca", "ib"])
 def test_under_a_brokers_profile_nothing_is_an_error_and_all_of_it_occurs(tmp_path: Path, profile: str) -> None:
     result, _ = perform(tmp_path, profile, faults=profile, failure_prob=0.1, operations_per_agent=2_000)
-    drawn = {one.shown for one in Scenario(faults=profile).fault_mix.variants if one.probability} - {
-        "missing_data"
-    }
+    mix = Scenario(faults=profile).fault_mix
+    drawn = {fault.reported_as for fault in mix.call_faults if fault.probability}
     assert set(result.stats["faults"]) >= drawn
     assert result.errors == 0
     assert result.operations == result.successes + result.failures == 8_000
@@ -179,38 +177,4 @@ def test_the_target_keeps_its_own_exception_where_it_is_called_and_its_reply_is_
         failure_prob=1,
         engine="virtual",
     ).run()
-    assert [(one["type"], one["count"]) for one in result.error_types] == [("ValueError", 5)]
-
-
-@pytest.mark.parametrize("fault", ["duplicate_ack", "late_status", "reject_but_filled", "reject"])
-def test_a_coroutine_meets_the_same_course_as_a_thread(fault: str) -> None:
-    course = effect_of(kind(fault), lambda: Random(1))
-    waits: dict[str, list[float]] = {"thread": [], "coroutine": []}
-    calls: Counter[str] = Counter()
-
-    def answer() -> int:
-        calls["thread"] += 1
-        return 7
-
-    async def answer_awaited() -> int:
-        calls["coroutine"] += 1
-        return 7
-
-    async def rest(seconds: float) -> None:
-        waits["coroutine"].append(seconds)
-
-    ends = [
-        end_of(lambda: run_steps(follow(course), answer, waits["thread"].append)),
-        end_of(lambda: asyncio.run(run_steps_async(follow(course), answer_awaited, rest))),
-    ]
-    assert ends[0] == ends[1]
-    assert waits["thread"] == waits["coroutine"]
-    assert calls["thread"] == calls["coroutine"]
-
-
-def end_of(call: Callable[[], Any]) -> Any:
-    """What a call returns, or the fault that it raises."""
-    try:
-        return call()
-    except faults.InjectedFault as error:
-        return error
+    assert [(error["type"], error["count"]) for error in result.error_types] == [("ValueError", 5)]

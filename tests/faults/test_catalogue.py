@@ -1,202 +1,179 @@
-"""What may be said of missing data and faults: names, weights, parameters; and what is refused."""
+"""One row for a fault: every part of a row is there, and a new row is all that a new fault needs."""
 
 from __future__ import annotations
 
-import json
+from pathlib import Path
+from random import Random
 from typing import Any
 
 import pytest
 
-from pytest_nos_stress import Scenario, SettingError
-from pytest_nos_stress.faults import catalogue
+from pytest_nos_stress import MultiAgentSimulator, Operation, Scenario, SettingError, StressResult, flaky
+from pytest_nos_stress._internal.outcome import FAILED, MISSING, SUCCESS
+from pytest_nos_stress.faults import RequestRejected, catalogue
+from pytest_nos_stress.faults.call_faults import CallEffect, FaultyCall
+from pytest_nos_stress.faults.catalogue import CallFault, DataFault, Fault, StatefulFault
+from pytest_nos_stress.faults.data_faults import FaultyFeed
+from pytest_nos_stress.faults.parameters import Number, Range
+from pytest_nos_stress.faults.rate_limits import RateLimits
+from pytest_nos_stress.market import Quote
 
-KINDS_OF_DATA = tuple(catalogue.MISSING_DATA)
-FAULTS_OF_CALLS = tuple(catalogue.CALL_FAULTS)
-
-
-def shares(scenario: Scenario) -> dict[str | None, float]:
-    """The probability of each drawn fault."""
-    found: dict[str | None, float] = {}
-    for kind in scenario.fault_mix.variants:
-        if kind.probability:
-            found[kind.shown] = found.get(kind.shown, 0.0) + kind.probability
-    return found
+ROWS = tuple(catalogue.ROWS.values())
 
 
-@pytest.mark.parametrize("name", KINDS_OF_DATA)
-def test_every_kind_of_missing_data_may_stand_alone(name: str) -> None:
-    scenario = Scenario(missing_data=name, missing_data_prob=0.3, failure_prob=0)
-    fault = "missing_data" if name == "unavailable" else name
-    assert shares(scenario) == {fault: pytest.approx(0.3)}
+def rows_of(kind: type[Fault]) -> list[Any]:
+    rows = [row for row in ROWS if isinstance(row, kind)]
+    return [pytest.param(row, id=row.name) for row in rows]
 
 
-@pytest.mark.parametrize("name", FAULTS_OF_CALLS)
-def test_every_fault_may_stand_alone(name: str) -> None:
-    scenario = Scenario(faults={name: 1}, missing_data_prob=0, failure_prob=0.3)
-    assert shares(scenario) == {name: pytest.approx(0.3)}
+@pytest.mark.parametrize("row", rows_of(CallFault))
+def test_a_fault_of_calls_has_an_effect_that_agrees_with_its_row(row: CallFault) -> None:
+    effect = row.effect(FaultyCall(row.complete({}), lambda: Random(1), timeout=1.0))
+    is_executed = bool(effect.times) or effect.late is not None
+    assert is_executed == row.executes_target
+    assert row.outcome == (SUCCESS if effect.error is None else FAILED)
+    if not row.needs_transport:
+        assert effect.times <= 1
+        assert effect.error is not None, "without a transport, the operation itself says how it ends"
+    assert row.reaches_exchange or not is_executed
 
 
-def test_weights_divide_the_probability_and_need_no_scale() -> None:
-    small = Scenario(missing_data={"stale": 3, "gap": 1}, missing_data_prob=0.2, failure_prob=0)
-    large = Scenario(missing_data={"stale": 300, "gap": 100.0}, missing_data_prob=0.2, failure_prob=0)
-    assert shares(small) == shares(large) == {"stale": pytest.approx(0.15), "gap": pytest.approx(0.05)}
+@pytest.mark.parametrize("row", rows_of(DataFault))
+def test_a_kind_of_missing_data_has_a_feed_or_is_the_one_without_a_market(row: DataFault) -> None:
+    assert row.outcome == MISSING
+    assert row.executes_target
+    assert not row.needs_transport
+    assert (row.feed is None) == (row.name == catalogue.MISSING_DATA)
 
 
-def test_very_large_weights_are_weights_like_others() -> None:
-    scenario = Scenario(missing_data={"stale": 1e308, "gap": 1e308}, missing_data_prob=0.2, failure_prob=0)
-    assert shares(scenario) == {"stale": pytest.approx(0.1), "gap": pytest.approx(0.1)}
+@pytest.mark.parametrize("row", rows_of(StatefulFault))
+def test_a_fault_that_all_calls_share_refuses_them_at_last(row: StatefulFault) -> None:
+    limits = RateLimits({row.name: row.complete({"limit": 1, "at": 0.0})})
+    assert [limits.check(1.0) for _ in range(2)][-1] is not None
 
 
-def test_a_fault_with_parameters_has_the_weight_1_or_its_own() -> None:
-    scenario = Scenario(
-        faults={"reject": {"status": 422}, "clock": {"weight": 3}}, missing_data_prob=0, failure_prob=0.4
-    )
-    assert shares(scenario) == {"reject": pytest.approx(0.1), "clock": pytest.approx(0.3)}
-
-
-def test_a_weight_of_0_leaves_a_fault_out() -> None:
-    assert "reject" not in shares(Scenario(faults={"reject": 0, "clock": 1}))
+@pytest.mark.parametrize("row", [pytest.param(row, id=row.name) for row in ROWS])
+def test_a_row_has_a_name_of_its_own_and_defaults_that_its_parameters_allow(row: Fault) -> None:
+    assert catalogue.ROWS[row.name] is row
+    assert sum(other.setting_name == row.setting_name for other in ROWS) == 1
+    for name, parameter in row.parameters.items():
+        parameter.check(name, parameter.default)
+    assert row.complete(row.complete({})) == row.complete({})
+    assert not row.in_bursts or "burst" in row.parameters
+    if row.unexecuted_part_of:
+        assert "executed" in catalogue.ROWS[row.unexecuted_part_of].parameters
 
 
 @pytest.mark.parametrize("profile", catalogue.PROFILES)
-def test_a_profile_may_be_named_or_begun_from(profile: str) -> None:
-    named = shares(Scenario(faults=profile))
-    assert named == shares(Scenario(faults={"profile": profile}))
-    assert sum(named.values()) == pytest.approx(0.2 + 0.1)
+def test_a_brokers_profile_names_faults_that_there_are(profile: str) -> None:
+    known = {**catalogue.call_faults(), **catalogue.stateful_faults()}
+    assert catalogue.PROFILES[profile].keys() <= known.keys()
 
 
-def test_one_fault_of_a_profile_may_be_left_out() -> None:
-    found = shares(Scenario(faults={"profile": "binance", "reject": 0}))
-    assert "reject" not in found
-    assert "unknown_state" in found
+def test_a_row_without_its_effect_or_its_feed_is_refused() -> None:
+    with pytest.raises(TypeError, match="effect"):
+        CallFault(name="slow_ack")  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match="feed"):
+        DataFault(name="frozen")  # type: ignore[call-arg]
 
 
-def test_one_fault_of_a_profile_may_be_changed() -> None:
-    found = shares(Scenario(faults={"profile": "alpaca", "reject": 1_000_000}, failure_prob=0.5))
-    assert found["reject"] == pytest.approx(0.5, rel=0.01)
+# A row that a user adds is a fault like the others.
 
 
-def test_a_limit_of_a_profile_may_be_taken_away() -> None:
-    assert set(catalogue.stateful_faults(Scenario(faults="ib").faults)) == {"rate_limit", "maintenance"}
-    faults = {"profile": "ib", "maintenance": False}
-    assert set(catalogue.stateful_faults(Scenario(faults=faults).faults)) == {"rate_limit"}
+def slow_ack(call: FaultyCall) -> CallEffect:
+    """Answer late, with an error that the broker gives although it has executed the request."""
+    return CallEffect(after=call.uniform("delay"), error=RequestRejected("acknowledged too late"))
 
 
-@pytest.mark.parametrize(
-    ("given", "words"),
-    [
-        ({"missing_data": "fog"}, ["missing_data", "no such kind 'fog'", *KINDS_OF_DATA]),
-        ({"missing_data": {"stael": 1}}, ["no such kind 'stael'", "did you mean 'stale'?"]),
-        ({"missing_data": {}}, ["there are no kinds"]),
-        ({"missing_data": 5}, ["missing_data=5", "names of kinds"]),
-        ({"missing_data": ["stale"]}, ["missing_data=['stale']", "names of kinds"]),
-        ({"missing_data": {1: 1}}, ["missing_data={1: 1}", "names of kinds"]),
-        ({"missing_data": {"stale": -1}}, ["the weight of 'stale' is -1", "from 0 up"]),
-        ({"missing_data": {"stale": "3"}}, ["the weight of 'stale' is '3'"]),
-        ({"missing_data": {"stale": True}}, ["the weight of 'stale' is True"]),
-        ({"missing_data": {"stale": float("nan")}}, ["the weight of 'stale' is nan"]),
-        ({"missing_data": {"stale": float("inf")}}, ["the weight of 'stale' is inf"]),
-        ({"missing_data": {"stale": None}}, ["the weight of 'stale' is None"]),
-        ({"missing_data": {"stale": 0, "gap": 0}}, ["all weights are 0"]),
-        ({"missing_data": {"stale": {"weight": 0}}}, ["all weights are 0"]),
-        ({"missing_data": {"stale": {"old": 5}}}, ["'stale' has no parameter 'old'", "there are: age"]),
-        (
-            {"missing_data": {"unavailable": {"age": 5}}},
-            ["'unavailable' has no parameter 'age'", "there are: none"],
-        ),
-        ({"missing_data": {"stale": {"age": -5}}}, ["'age' of 'stale' is -5", "a pair of them in order"]),
-        ({"missing_data": {"stale": {"age": (9, 5)}}}, ["'age' of 'stale' is (9, 5)", "in order"]),
-        ({"missing_data": {"stale": {"age": (1, 2, 3)}}}, ["'age' of 'stale' is (1, 2, 3)"]),
-        ({"missing_data": {"stale": {"age": "soon"}}}, ["'age' of 'stale' is 'soon'"]),
-        ({"missing_data": {"missing_bar": {"share": 1.5}}}, ["'share' of 'missing_bar' is 1.5", "from 0 to 1"]),
-        ({"missing_data": {"silence": {"median": -1}}}, ["'median' of 'silence' is -1", "from 0 up"]),
-        ({"faults": "binanse"}, ["faults", "no such profile 'binanse'", "'binance'", "binance, alpaca, ib"]),
-        ({"faults": {"profile": "ftx"}}, ["no such profile 'ftx'", "binance, alpaca, ib"]),
-        ({"faults": {"explode": 1}}, ["no such kind 'explode'", *FAULTS_OF_CALLS, "rate_limit", "maintenance"]),
-        ({"faults": {}}, ["there are no faults"]),
-        ({"faults": 5}, ["faults=5", "a broker's name"]),
-        ({"faults": {"reject": -0.1}}, ["the weight of 'reject' is -0.1"]),
-        ({"faults": {"reject": 0, "clock": 0}}, ["all weights are 0"]),
-        ({"faults": {"reject": {"http": 403}}}, ["'reject' has no parameter 'http'", "status, code"]),
-        ({"faults": {"unknown_state": {"executed": 2}}}, ["'executed' of 'unknown_state' is 2", "from 0 to 1"]),
-        ({"faults": {"overload": {"burst": 0.5}}}, ["'burst' of 'overload' is 0.5", "from 1 up"]),
-        ({"faults": {"rate_limit": 5}}, ["'rate_limit' is 5", "True, False or a mapping of limit, per"]),
-        ({"faults": {"rate_limit": {"limit": 0}}}, ["'limit' of 'rate_limit' is 0", "from 1 up"]),
-        ({"faults": {"rate_limit": {"per": 0}}}, ["'per' of 'rate_limit' is 0"]),
-        ({"faults": {"maintenance": {"until": 9}}}, ["'maintenance' has no parameter 'until'", "at, lasts"]),
-        ({"faults": {"reject": {"code": b"x"}}}, ["'code' of 'reject'"]),
-        ({"faults": {"reject": {"status": float("nan")}}}, ["'status' of 'reject'"]),
-        ({"faults": {"late_status": {"delay": 1e12}}}, ["'delay' of 'late_status'"]),
-        (
-            {"faults": "binance", "failure_mode": "lost_reply"},
-            ["failure_mode='lost_reply'", "faults", "one or the other"],
-        ),
-    ],
-    ids=str,
-)
-def test_what_makes_no_sense_is_one_line_that_says_what_there_is(given: dict[str, Any], words: list[str]) -> None:
-    with pytest.raises(SettingError) as caught:
-        Scenario(**given)
-    message = str(caught.value)
-    assert len(message.splitlines()) == 1
-    assert [word for word in words if word not in message] == []
+@pytest.fixture
+def _slow_ack(monkeypatch: pytest.MonkeyPatch) -> None:
+    row = CallFault(name="slow_ack", effect=slow_ack, parameters={"delay": Range(2.0, 3.0)})
+    monkeypatch.setitem(catalogue.ROWS, row.name, row)
 
 
-@pytest.mark.parametrize(
-    "given",
-    [
-        {"missing_data": {"stale": {"age": "500ms"}}},
-        {"missing_data": {"stale": {"age": ("1s", "2m")}}},
-        {"faults": {"late_execution": {"timeout": "2s", "delay": ["1s", 3]}}},
-    ],
-    ids=str,
-)
-def test_times_may_be_text_with_a_unit(given: dict[str, Any]) -> None:
-    (kind,) = [one for one in Scenario(**given).fault_mix.variants if one.probability and one.parameters]
-    values = [
-        one for value in kind.parameters.values() for one in (value if isinstance(value, tuple) else (value,))
-    ]
-    assert all(isinstance(one, float) for one in values)
+def run(tmp_path: Path, target: Any, **settings: Any) -> StressResult:
+    return MultiAgentSimulator(
+        target={"buy": target},
+        output_dir=tmp_path,
+        engine="virtual",
+        agents=3,
+        operations_per_agent=40,
+        seed=11,
+        **{"missing_data_prob": 0, "failure_prob": 0, "min_delay": 0, "max_delay": 0, **settings},
+    ).run()
 
 
-@pytest.mark.parametrize(
-    "faults",
-    [{"rate_limit": {"limit": "5", "per": "1m", "ban": "2m"}}, {"maintenance": {"at": "5s", "lasts": "1s"}}],
-)
-def test_times_of_limits_may_be_text_with_a_unit_too(faults: dict[str, Any]) -> None:
-    (parameters,) = catalogue.stateful_faults(Scenario(faults=faults).faults).values()
-    assert [name for name, value in parameters.items() if isinstance(value, str)] == []
+@pytest.mark.usefixtures("_slow_ack")
+def test_a_new_fault_takes_one_row_to_be_met_by_agents_calls(tmp_path: Path) -> None:
+    planned = []
+    result = run(
+        tmp_path,
+        lambda operation: planned.append(operation.fault),
+        faults={"slow_ack": {"weight": 1, "delay": (4, 5)}, "late_status": 1},
+        failure_prob=0.5,
+    )
+    took = result.records["latency"][result.records["outcome"] == FAILED] / 1e9
+    assert result.stats["faults"].keys() == {"slow_ack", "late_status"}
+    assert result.failures == result.stats["faults"]["slow_ack"] == planned.count("slow_ack") == took.size > 0
+    assert (took >= 4).all()
+    assert (took <= 5).all()
+    assert result.errors == 0
 
 
-@pytest.mark.parametrize(
-    "given",
-    [
-        {"missing_data": {"stale": {"age": [5, 9]}, "gap": 2}},
-        {"faults": {"profile": "ib", "reject": {"code": "R-1", "weight": 2}, "rate_limit": False}},
-        {"faults": "binance"},
-    ],
-    ids=str,
-)
-def test_repr_and_json_make_an_equal_scenario(given: dict[str, Any]) -> None:
-    scenario = Scenario(**given)
-    again = Scenario.from_json(scenario.to_json())
-    assert again == scenario == eval(repr(scenario), {"Scenario": Scenario})
-    assert hash(again) == hash(scenario)
-    assert again.fault_mix.variants == scenario.fault_mix.variants
-    assert json.loads(scenario.to_json())["version"] == 1
+@pytest.mark.usefixtures("_slow_ack")
+def test_a_new_fault_takes_one_row_to_be_met_by_a_flaky_client(tmp_path: Path) -> None:
+    class Client:
+        def order(self) -> str:
+            return "accepted"
+
+    client = flaky(Client())
+    answers: list[tuple[str, str | None, float]] = []
+
+    def buy(operation: Operation) -> None:
+        began = operation.now()
+        try:
+            answers.append((client.order(), None, operation.now() - began))
+        except RequestRejected as error:
+            answers.append((str(error), error.kind, operation.now() - began))
+
+    result = run(tmp_path, buy, clients=[client], faults={"slow_ack": 1}, failure_prob=0.3)
+    late = [took for answer, kind, took in answers if (answer, kind) == ("acknowledged too late", "slow_ack")]
+    assert len(answers) == 120
+    assert 0 < len(late) == result.stats["faults"]["slow_ack"]
+    assert all(2 <= took <= 3.1 for took in late)
+    assert {answer for answer, kind, _ in answers if kind is None} == {"accepted"}
 
 
-def test_a_given_mapping_may_change_afterwards() -> None:
-    given = {"stale": {"age": [5, 9]}}
-    scenario = Scenario(missing_data=given)
-    given["stale"]["age"].append(7)
-    given["gap"] = {}
-    assert scenario == Scenario(missing_data={"stale": {"age": (5, 9)}})
+@pytest.mark.usefixtures("_slow_ack")
+def test_a_new_fault_may_be_listed_and_its_settings_are_checked() -> None:
+    scenario = Scenario(operations=[("Ann", "buy", "slow_ack")])
+    assert scenario.fault_mix.number_of["slow_ack"]
+    with pytest.raises(SettingError, match="'delay' of 'slow_ack' is -1"):
+        Scenario(faults={"slow_ack": {"delay": -1}})
+    with pytest.raises(SettingError, match="did you mean 'slow_ack'"):
+        Scenario(faults={"slow_akc": 1})
 
 
-def test_what_is_given_of_a_profiles_fault_leaves_the_rest_of_it_as_it_is() -> None:
-    given = Scenario(faults={"profile": "ib", "rate_limit": {"limit": 10}, "reject": 5}).faults
-    limit = catalogue.stateful_faults(given)["rate_limit"]
-    assert (limit["limit"], limit["per"], limit["ban"], limit["code"]) == (10, 1.0, 10.0, 100)
-    reject = next(one for one in catalogue.call_faults(given) if one.name == "reject")
-    assert (reject.weight, reject.parameters["code"]) == (5, 201)
+class Rounded(FaultyFeed):
+    """Prices are rounded to ``step``."""
+
+    def quote(self, symbol: str) -> Quote:
+        quote = super().quote(symbol)
+        step = float(self._parameters["step"])
+        return quote._replace(last=round(quote.last / step) * step)
+
+
+def test_a_new_kind_of_missing_data_takes_one_row_and_its_feed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    row = DataFault(name="rounded", feed=Rounded, parameters={"step": Number(1.0, least=0.01)})
+    monkeypatch.setitem(catalogue.ROWS, row.name, row)
+    prices = []
+
+    def buy(operation: Operation) -> None:
+        prices.append(operation.market.quote("AAPL").last)
+
+    result = run(tmp_path, buy, missing_data={"rounded": {"step": 10}}, missing_data_prob=1)
+    assert result.missing_data == 120
+    assert result.stats["faults"] == {"rounded": 120}
+    assert all(price % 10 == 0 for price in prices)

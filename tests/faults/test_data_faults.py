@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from pytest_nos_stress import MissingDataError, MultiAgentSimulator, Operation, Scenario, StressResult
-from pytest_nos_stress.faults.catalogue import MISSING_DATA
+from pytest_nos_stress.faults import catalogue
 from pytest_nos_stress.market import EmbeddedExchange, Market, UnknownSymbol
 
 SYMBOL = "MSFT"
-KINDS = tuple(MISSING_DATA)
+KINDS = tuple(catalogue.data_faults())
 OF_A_FEED = tuple(kind for kind in KINDS if kind != "unavailable")
 
 
@@ -34,7 +34,7 @@ def looks(
     found: list[Any] = []
 
     def buy(operation: Operation) -> None:
-        found.append(look(operation.market, operation.now(), operation._performer.market))
+        found.append(look(operation.market, operation.now(), operation._agent.market))
 
     result = run({"buy": buy}, tmp_path, missing_data=kind, missing_data_prob=1, **settings)
     assert result.errors == 0

@@ -11,18 +11,17 @@ from pytest_nos_stress.faults.mix import FAULTS
 
 def test_every_fault_can_be_listed_and_is_found_under_its_name() -> None:
     scenario = Scenario(operations=[("Ann", "buy", fault) for fault in FAULTS])
-    kinds = scenario.fault_mix
-    assert [kinds.variants[kinds.number_of[fault]].fault for fault in FAULTS] == list(FAULTS)
+    mix = scenario.fault_mix
+    assert [mix.variants[mix.number_of[fault]].fault for fault in FAULTS] == list(FAULTS)
 
 
-def test_the_first_kind_is_an_ordinary_call_and_the_last_one_with_faults_switched_off() -> None:
+def test_the_first_variant_is_an_ordinary_call_and_the_last_one_has_faults_disabled() -> None:
     for scenario in (Scenario(), Scenario(faults="binance", missing_data={"stale": 1, "gap": 1})):
-        kinds = scenario.fault_mix
-        assert kinds.variants[0].fault is None
-        assert not kinds.variants[0].switched_off
-        assert [number for number, kind in enumerate(kinds.variants) if kind.switched_off] == [
-            kinds.faults_disabled
-        ]
+        mix = scenario.fault_mix
+        assert mix.variants[0].fault is None
+        assert not mix.variants[0].switched_off
+        disabled = [number for number, variant in enumerate(mix.variants) if variant.switched_off]
+        assert disabled == [mix.faults_disabled]
 
 
 @pytest.mark.parametrize(
@@ -47,24 +46,27 @@ def test_the_first_kind_is_an_ordinary_call_and_the_last_one_with_faults_switche
 def test_a_fault_says_how_its_operation_ends_and_whether_the_target_is_called(
     fault: str, outcome: int, calls: set[bool]
 ) -> None:
-    kinds = [one for one in Scenario(operations=[("Ann", "buy", fault)]).fault_mix.variants if one.fault == fault]
-    assert {one.outcome for one in kinds} == {outcome}
-    assert {one.calls for one in kinds} == calls
+    mix = Scenario(operations=[("Ann", "buy", fault)]).fault_mix
+    variants = [variant for variant in mix.variants if variant.fault == fault]
+    assert {variant.outcome for variant in variants} == {outcome}
+    assert {variant.calls_target for variant in variants} == calls
 
 
-def test_the_kinds_of_one_scenario_have_the_probabilities_that_were_asked_for() -> None:
-    kinds = Scenario(missing_data={"stale": 1, "gap": 1}, faults="binance", failure_prob=0.3).fault_mix
-    assert sum(one.probability for one in kinds.data_faults) == pytest.approx(0.2)
-    assert sum(one.probability for one in kinds.call_faults) == pytest.approx(0.3)
+def test_the_variants_of_one_scenario_have_the_probabilities_that_were_asked_for() -> None:
+    mix = Scenario(missing_data={"stale": 1, "gap": 1}, faults="binance", failure_prob=0.3).fault_mix
+    assert sum(fault.probability for fault in mix.data_faults) == pytest.approx(0.2)
+    assert sum(fault.probability for fault in mix.call_faults) == pytest.approx(0.3)
 
 
 def test_half_of_unknown_states_were_executed_or_as_many_as_are_asked_for() -> None:
-    for share, given in ((0.5, {}), (0.9, {"executed": 0.9}), (0.0, {"executed": 0})):
-        kinds = Scenario(faults={"unknown_state": given}, failure_prob=1).fault_mix
-        assert sum(one.probability for one in kinds.call_faults if one.calls) == pytest.approx(share)
+    for share, parameters in ((0.5, {}), (0.9, {"executed": 0.9}), (0.0, {"executed": 0})):
+        mix = Scenario(faults={"unknown_state": parameters}, failure_prob=1).fault_mix
+        executed = [fault.probability for fault in mix.call_faults if fault.calls_target]
+        assert sum(executed) == pytest.approx(share)
 
 
-def test_equal_scenarios_have_equal_kinds_whatever_the_order_of_their_mappings() -> None:
-    one = Scenario(missing_data={"stale": 1, "gap": 1}, faults={"reject": 1, "clock": 1})
-    other = Scenario(missing_data={"gap": 1, "stale": 1}, faults={"clock": 1, "reject": 1})
-    assert one != other or one.fault_mix.variants == other.fault_mix.variants
+def test_equal_scenarios_have_equal_variants_whatever_the_order_of_their_mappings() -> None:
+    first = Scenario(missing_data={"stale": 1, "gap": 1}, faults={"reject": 1, "clock": 1})
+    second = Scenario(missing_data={"gap": 1, "stale": 1}, faults={"clock": 1, "reject": 1})
+    assert first == second
+    assert first.fault_mix.variants == second.fault_mix.variants

@@ -126,10 +126,10 @@ def test_equal_scenarios_have_equal_plans() -> None:
     assert one != other or faults[0] == faults[1]
 
 
-@pytest.mark.parametrize("faults", [None, "binance", dict.fromkeys(catalogue.CALL_FAULTS, 1)])
+@pytest.mark.parametrize("faults", [None, "binance", dict.fromkeys(catalogue.call_faults(), 1)])
 def test_thousands_of_tasks_are_all_performed_or_refused(faults: Any) -> None:
     """A plan is a small number of task and fault together: it must hold the largest."""
-    data = dict.fromkeys(catalogue.MISSING_DATA, 1)
+    data = dict.fromkeys(catalogue.data_faults(), 1)
     tasks = [f"task-{number}" for number in range(10_000)]
     try:
         scenario = Scenario(tasks=tasks, faults=faults, missing_data=data, agents=["Ann"])
@@ -143,8 +143,8 @@ def test_thousands_of_tasks_are_all_performed_or_refused(faults: Any) -> None:
 
 
 def test_no_planned_fault_is_an_error(tmp_path: Path) -> None:
-    faults = dict.fromkeys(catalogue.CALL_FAULTS, 1)
-    data = dict.fromkeys(catalogue.MISSING_DATA, 1)
+    faults = dict.fromkeys(catalogue.call_faults(), 1)
+    data = dict.fromkeys(catalogue.data_faults(), 1)
     result = run(
         nothing,
         tmp_path,
@@ -173,7 +173,7 @@ def test_statistics_of_faults_agree_with_the_records(tmp_path: Path) -> None:
     kinds = result.scenario.fault_mix
     counted: dict[str, int] = {}
     for number in result.records["kind"].tolist():
-        fault = kinds.variants[number].shown
+        fault = kinds.variants[number].reported_as
         if fault is not None:
             counted[fault] = counted.get(fault, 0) + 1
     drawn = {name: count for name, count in result.stats["faults"].items() if name != "rate_limit"}
@@ -410,14 +410,14 @@ def test_a_list_repeats_which_unknown_states_were_executed(tmp_path: Path) -> No
 
 
 WEIGHTS = st.one_of(st.integers(1, 9), st.floats(0.1, 9))
-DATA = st.dictionaries(st.sampled_from(list(catalogue.MISSING_DATA)), WEIGHTS, min_size=1)
+DATA = st.dictionaries(st.sampled_from(list(catalogue.data_faults())), WEIGHTS, min_size=1)
 CALLS = st.one_of(
     st.sampled_from(list(catalogue.PROFILES)),
-    st.dictionaries(st.sampled_from(list(catalogue.CALL_FAULTS)), WEIGHTS, min_size=1),
+    st.dictionaries(st.sampled_from(list(catalogue.call_faults())), WEIGHTS, min_size=1),
     st.builds(
         lambda name, rest: {**rest, "profile": name},
         st.sampled_from(list(catalogue.PROFILES)),
-        st.dictionaries(st.sampled_from(list(catalogue.STATEFUL_FAULTS)), st.booleans()),
+        st.dictionaries(st.sampled_from(list(catalogue.stateful_faults())), st.booleans()),
     ),
 )
 SECONDS = st.floats(0, 1000)

@@ -1,4 +1,4 @@
-"""The interceptor of a flaky client: what its calls meet while a run goes on.
+"""Faults at flaky clients: what their calls meet while a run is in progress.
 
 What a call meets is a function of the seed, the client, the operation it is made in and its number in that
 operation; calls that the target makes in threads of its own, in no operation, are numbered in the order in which
@@ -11,36 +11,35 @@ import asyncio
 import functools
 import inspect
 import itertools
+import operator
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from random import Random
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 from pytest_nos_stress._internal.seeding import derived_rng
 from pytest_nos_stress.errors import SettingError
 
-from .call_faults import CallEffect, effect_of, follow, run_steps, run_steps_async
+from .call_faults import ORDINARY, CallEffect
+from .call_steps import follow, run_steps, run_steps_async
+from .context import CURRENT_OPERATION, FaultContext
 from .errors import InjectedFault, NetworkFault
 from .mix import CALL, PlannedFault
 from .rate_limits import RateLimits
 from .suspension import are_suspended
 
-if TYPE_CHECKING:
-    from pytest_nos_stress.run.context import RunContext
-
-_OF_STREAMS: Final = ("lost_fill", "duplicate_ack")
 _NOT_METHODS: Final = ("__call__", "__iter__", "__next__", "__aiter__", "__anext__")
-_running: Final[list[RunContext]] = []
+_running: Final[list[FaultContext]] = []
 
 
 class ClientInterceptor:
-    """What one client's calls meet. ``methods``: the names of those that meet faults; None: all public ones."""
+    """Faults of one client's calls. ``methods``: names of the methods that meet faults; None: all public ones."""
 
     def __init__(self, number: int, methods: frozenset[str] | None) -> None:
-        self._world: RunContext | None = None
+        self._run: FaultContext | None = None
         self._number = number
         self._methods = methods
         self._lock = threading.Lock()
@@ -54,22 +53,22 @@ class ClientInterceptor:
         self.fault_counts: Counter[str] = Counter()
         """The faults that calls have met in the last run, by name."""
 
-    def connect(self, world: RunContext, limits: RateLimits | None) -> None:
-        """A run begins. Raises ``SettingError`` while another one goes on."""
+    def connect(self, run: FaultContext, limits: RateLimits | None) -> None:
+        """Begin a run. Raises ``SettingError`` while the client is used by another run."""
         with self._lock:
-            if self._world is not None:
+            if self._run is not None:
                 raise SettingError("flaky client: is used by a run that goes on; must have a wrapper for each run")
-            self._world, self._limits = world, limits
+            self._run, self._limits = run, limits
         self.fault_counts.clear()
         self.first_faults.clear()
         self.is_used = False
         self._outside = itertools.count()
-        if world.awaits:
-            world.on_end.append(self._settle)
+        if run.awaits:
+            run.on_end.append(self._settle)
 
     def disconnect(self) -> None:
-        """The run has ended: what is still to be executed late is executed now."""
-        self._world = None
+        """End the connection with the run, and execute at once every request that is still due."""
+        self._run = None
         for call in self._take_late(float("inf")):
             _execute(call)
 
@@ -82,98 +81,97 @@ class ClientInterceptor:
     def call(self, method: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Make a call of a plain method in this thread; if it gives a coroutine, so does this."""
         call = functools.partial(method, *args, **kwargs)
-        world = self._world_of_call()
-        if world is None:
+        run = self._run_of_call()
+        if run is None:
             return call()
-        for late in self._take_late(world.elapsed()):
+        for late in self._take_late(run.elapsed()):
             _execute(late)
-        course = self._course(world, call)
-        sleep = time.sleep if world.awaits else world.clock.sleep
-        return run_steps(follow(course), call, sleep, asyncio.sleep)
+        effect = self._effect(run, call)
+        sleep = time.sleep if run.awaits else run.sleep
+        return run_steps(follow(effect), call, sleep, asyncio.sleep)
 
     async def call_async(self, method: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Make a call of an async method in this coroutine."""
         call = functools.partial(method, *args, **kwargs)
-        world = self._world_of_call()
-        if world is None:
+        run = self._run_of_call()
+        if run is None:
             return await call()
-        for late in self._take_late(world.elapsed()):
+        for late in self._take_late(run.elapsed()):
             await _execute_async(late)
-        return await run_steps_async(follow(self._course(world, call)), call, asyncio.sleep)
+        return await run_steps_async(follow(self._effect(run, call)), call, asyncio.sleep)
 
     def delivery_count(self) -> int:
-        """How often the next item of a stream is given: not at all, once or twice. Raises where it is cut."""
-        world = self._world_of_call()
-        if world is None:
+        """Return how often to deliver the next item of a stream. Raises the fault that cuts the stream."""
+        run = self._run_of_call()
+        if run is None:
             return 1
-        kind, random = self._draw(world)
-        error = None if kind.fault in _OF_STREAMS else effect_of(kind, lambda: random).error
+        planned, random = self._draw(run)
+        deliveries = planned.row.item_deliveries
+        if deliveries is not None:
+            self._count(str(planned.fault))
+            return deliveries
+        error = planned.effect(lambda: random).error
         if isinstance(error, NetworkFault):
-            raise self._noted(error)
-        if kind.fault not in _OF_STREAMS:
-            return 1
-        self._note(str(kind.fault))
-        return 0 if kind.fault == "lost_fill" else 2
+            raise self._counted(error)
+        return 1
 
-    def _course(self, world: RunContext, call: Callable[[], Any]) -> CallEffect:
-        """What is planned for a call made now. Raises the refusal of a limit."""
-        kind, random = self._draw(world)
-        refusal = None if self._limits is None or kind.switched_off else self._limits.check(world.elapsed())
+    def _effect(self, run: FaultContext, call: Callable[[], Any]) -> CallEffect:
+        """Effect planned for a call made now. Raises the refusal of a rate limit."""
+        planned, random = self._draw(run)
+        refusal = None if self._limits is None or planned.switched_off else self._limits.check(run.elapsed())
         if refusal is not None:
-            raise self._noted(refusal)
-        if kind.fault in _OF_STREAMS:
-            return effect_of(kind._replace(fault=None), lambda: random)
-        course = effect_of(kind, lambda: random)
-        if course.error is not None:
-            self._noted(course.error)
-        elif kind.fault is not None:
-            self._note(str(kind.shown))
-        if course.late is not None:
+            raise self._counted(refusal)
+        if planned.row.item_deliveries is not None:
+            return ORDINARY
+        effect = planned.effect(lambda: random)
+        if effect.error is not None:
+            self._counted(effect.error)
+        elif planned.fault is not None:
+            self._count(str(planned.reported_as))
+        if effect.late is not None:
             with self._lock:
-                self._late.append((world.elapsed() + course.before + course.late, call))
-        return course
+                self._late.append((run.elapsed() + effect.before + effect.late, call))
+        return effect
 
-    def _world_of_call(self) -> RunContext | None:
-        """The world whose faults a call made now meets; None where it meets none."""
+    def _run_of_call(self) -> FaultContext | None:
+        """The run whose faults a call made now meets; None where it meets none."""
         if are_suspended():
             return None
-        if self._world is None and _running:
+        if self._run is None and _running:
             raise SettingError(
                 "flaky client: belongs to no run; must be named in clients=[...] of the run that uses it"
             )
-        return self._world
+        return self._run
 
-    def _draw(self, world: RunContext) -> tuple[PlannedFault, Random]:
+    def _draw(self, run: FaultContext) -> tuple[PlannedFault, Random]:
         """What is planned for a call made now, and the generator for what that leaves open."""
-        from .context import CURRENT_OPERATION
-
         self.is_used = True
-        kinds = world.fault_mix
+        mix = run.fault_mix
         current = CURRENT_OPERATION.get()
-        where: tuple[Any, ...]
+        operation: tuple[Any, ...]
         if current is None:
-            where, number = (), next(self._outside)
+            operation, number = (), next(self._outside)
         else:
             agent, index = current.agent, current.index
             number = current.calls.get(self, 0)
             current.calls[self] = number + 1
-            where = (agent.name, index)
-        random = derived_rng("client", world.scenario.seed, self._number, *where, number)
-        if not world.faults_are_active(current):
-            return kinds.variants[kinds.faults_disabled], random
-        if world.scenario.planned is not None:
-            return (kinds.variants[CALL] if number else world.listed_fault(current)), random
-        kind = kinds.drawn_call_fault(random.random()) or kinds.variants[CALL]
-        if kind.fault is not None and current is not None and not number:
-            self.first_faults[agent.name, index] = kind.fault
-        return kind, random
+            operation = (agent.name, index)
+        random = derived_rng("client", run.seed, self._number, *operation, number)
+        if not run.faults_are_active(current):
+            return mix.variants[mix.faults_disabled], random
+        if run.lists_operations:
+            return (mix.variants[CALL] if number else run.listed_fault(current)), random
+        planned = mix.drawn_call_fault(random.random()) or mix.variants[CALL]
+        if planned.fault is not None and current is not None and not number:
+            self.first_faults[agent.name, index] = planned.fault
+        return planned, random
 
-    def _noted(self, error: InjectedFault) -> InjectedFault:
+    def _counted(self, error: InjectedFault) -> InjectedFault:
         error.is_counted = True
-        self._note(error.kind)
+        self._count(error.kind)
         return error
 
-    def _note(self, fault: str) -> None:
+    def _count(self, fault: str) -> None:
         with self._lock:
             self.fault_counts[fault] += 1
 
@@ -181,8 +179,8 @@ class ClientInterceptor:
         if not self._late:
             return []
         with self._lock:
-            due = sorted((one for one in self._late if one[0] <= now), key=lambda one: one[0])
-            self._late = [one for one in self._late if one[0] > now]
+            due = sorted((late for late in self._late if late[0] <= now), key=operator.itemgetter(0))
+            self._late = [late for late in self._late if late[0] > now]
         return [call for _, call in due]
 
     async def _settle(self) -> None:
@@ -197,18 +195,19 @@ def a_run_goes_on() -> bool:
 
 
 @contextmanager
-def connected(interceptors: Iterable[ClientInterceptor], world: RunContext) -> Iterator[None]:
+def connected(
+    interceptors: Iterable[ClientInterceptor], run: FaultContext, limits: RateLimits | None
+) -> Iterator[None]:
     """Connect the interceptors to a run: their calls meet its planned faults and share its rate limits."""
-    limits = RateLimits.of(world.scenario.faults)
     joined: list[ClientInterceptor] = []
-    _running.append(world)
+    _running.append(run)
     try:
         for interceptor in interceptors:
-            interceptor.connect(world, limits)
+            interceptor.connect(run, limits)
             joined.append(interceptor)
         yield
     finally:
-        _running.remove(world)
+        _running.remove(run)
         for interceptor in joined:
             interceptor.disconnect()
 

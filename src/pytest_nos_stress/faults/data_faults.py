@@ -230,19 +230,3 @@ class MissingBar(FaultyFeed):
         lost = min(len(bars), max(1, round(len(bars) * float(self._parameters["share"]))))
         first = int(self._place * (len(bars) - lost + 1))
         return [*bars[:first], *bars[first + lost :]]
-
-
-FEEDS: Final[Mapping[str, type[FaultyFeed]]] = {
-    "gap": Gap,
-    "silence": Silence,
-    "stale": Stale,
-    "disconnect": Disconnect,
-    "undefined": Undefined,
-    "bad_timestamp": BadTimestamp,
-    "duplicate": Duplicate,
-    "crossed": Crossed,
-    "outlier": Outlier,
-    "halt": Halt,
-    "missing_bar": MissingBar,
-}
-"""The feed of each kind but ``unavailable``, which gives no market at all."""

@@ -1,71 +1,105 @@
-"""The table of what may be planned for an operation of one scenario: a number for each kind of plan.
+"""Fault mix of a scenario: the variants that an operation's plan may have, by number.
 
-The first kind is an ordinary call, the last a call while faults are switched off (outside of the fault windows,
+The first variant is an ordinary call, the last a call while faults are disabled (outside of the fault windows,
 or while a system recovers); between them stand the kinds of missing data and the faults of calls. The plan, the
-agents and the statistics agree on this table, and so an operation's plan is one small number.
+agents and the statistics agree on these numbers, and so an operation's plan is one small number.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
+from random import Random
 from typing import Any, Final, NamedTuple
 
 from pytest_nos_stress._internal.frozen import FrozenDict
-from pytest_nos_stress._internal.outcome import FAILED, MISSING, SUCCESS, Outcome
+from pytest_nos_stress._internal.outcome import MISSING, Outcome
 
-from . import catalogue
-
-MISSING_DATA: Final = "missing_data"
-"""The seed's fault, as plans and operations name it: ``unavailable`` among the kinds of missing data."""
-LOST_REQUEST: Final = "lost_request"
-LOST_REPLY: Final = "lost_reply"
-UNKNOWN_STATE: Final = "unknown_state"
-UNKNOWN_AND_LOST: Final = "unknown_state_lost"
-"""The half of ``unknown_state`` that is not executed. Who calls cannot tell one from the other."""
-CALL: Final = 0
-
-FAULTS: Final = (
+from .call_faults import CallEffect, FaultyCall
+from .catalogue import (
+    LOST_REPLY,
+    LOST_REQUEST,
     MISSING_DATA,
-    *(name for name in catalogue.MISSING_DATA if name != "unavailable"),
-    *catalogue.CALL_FAULTS,
-    UNKNOWN_AND_LOST,
+    NO_FAULT,
+    ROWS,
+    DataFault,
+    Fault,
+    plannable_faults,
+    unexecuted_parts,
 )
-"""Every fault that an operation may have planned."""
-MOST_VARIANTS: Final = len(FAULTS) + 2
-"""Each fault, an ordinary call and one with faults switched off."""
+from .errors import InjectedFault
+from .settings import WeightedFault, drawn_call_faults, drawn_data_faults, planned_states
 
-_NOT_CALLED: Final = (LOST_REQUEST, "overload", "reject", "clock")
-_SUCCESSFUL: Final = ("late_status", "duplicate_ack")
+CALL: Final = 0
+"""Number of the ordinary call."""
+
+FAULTS: Final = plannable_faults()
+"""Every fault that an operation may have planned."""
+
+
+def most_variants() -> int:
+    """Return the size of the largest mix: each fault, an ordinary call and one with faults disabled."""
+    return len(plannable_faults()) + 2
 
 
 class PlannedFault(NamedTuple):
-    """One kind of plan.
+    """One variant of a fault mix.
 
-    ``outcome`` is that of an operation which goes as planned, ``calls`` whether the target is called (with
-    missing data it is, if its task takes the operation), ``probability`` that of its draw: of missing data, or
-    of a call's fault where there is no missing data.
+    ``fault`` is the fault's name, None for an ordinary call. ``probability`` is that of its draw: of missing
+    data, or of a call's fault if there is no missing data.
     """
 
     fault: str | None
-    outcome: Outcome
-    calls: bool
     probability: float = 0.0
     parameters: Mapping[str, Any] = FrozenDict({})
     switched_off: bool = False
 
     @property
-    def shown(self) -> str | None:
-        """The fault as who calls can know it."""
-        return UNKNOWN_STATE if self.fault == UNKNOWN_AND_LOST else self.fault
+    def row(self) -> Fault:
+        """The fault's row in the catalogue."""
+        return NO_FAULT if self.fault is None else ROWS[self.fault]
+
+    @property
+    def outcome(self) -> Outcome:
+        """Outcome of an operation that goes as planned."""
+        return self.row.outcome
+
+    @property
+    def calls_target(self) -> bool:
+        """True if the target is called (with missing data, if the task takes the operation)."""
+        return self.row.executes_target
+
+    @property
+    def reported_as(self) -> str | None:
+        """The fault as its callers can know it."""
+        return None if self.fault is None else self.row.reported_as
 
     @property
     def is_missing_data(self) -> bool:
         return self.outcome == MISSING
 
+    def effect(self, draws: Callable[[], Random], *, timeout: float = 0.0) -> CallEffect:
+        """Return the effect on one call.
+
+        ``draws`` makes the generator that decides what the parameters leave open; ``timeout`` is how long a
+        caller waits, in seconds, for an answer that is lost.
+        """
+        effect = self.row.effect(FaultyCall(self.parameters, draws, timeout))
+        if effect.error is not None:
+            self._label(effect.error)
+        return effect
+
+    def _label(self, error: InjectedFault) -> None:
+        """Give the error the fault's name and the broker's codes."""
+        error.kind = str(self.reported_as)
+        error.status, error.code = self.parameters.get("status"), self.parameters.get("code")
+        codes = [f"HTTP {error.status}" if error.status else "", f"code {error.code}" if error.code else ""]
+        if any(codes):
+            error.args = (f"{error.args[0]} ({', '.join(filter(None, codes))})",)
+
 
 class FaultMix:
-    """The kinds of one scenario, by number."""
+    """The variants of one scenario, by number."""
 
     def __init__(
         self,
@@ -78,85 +112,75 @@ class FaultMix:
         *,
         network_fails: bool = False,
     ) -> None:
-        drawn = catalogue.missing_data(missing_data)
-        data = [_missing(one, missing_data_prob * share) for one, share in _shares(drawn)]
-        drawn = catalogue.call_faults(faults) or _of_mode(failure_mode, faults)
-        calls = [kind for one, share in _shares(drawn) for kind in _call(one, failure_prob * share)]
-        known = {kind.fault for kind in (*data, *calls)}
+        weighted_data = drawn_data_faults(missing_data)
+        weighted_calls = drawn_call_faults(faults) or _of_mode(failure_mode, faults)
+        data = _drawn(weighted_data, missing_data_prob)
+        calls = _drawn(weighted_calls, failure_prob)
+        drawn = {planned.fault for planned in (*data, *calls)}
         for name in dict.fromkeys((MISSING_DATA, LOST_REQUEST, LOST_REPLY, *listed)):
-            if name in known:
+            if name in drawn:
                 continue
-            if name == MISSING_DATA or name in catalogue.MISSING_DATA:
-                data.append(_missing(_undrawn(name), 0.0))
-            else:
-                calls += [one for one in _call(_undrawn(name), 0.0) if one.fault == name]
+            row = ROWS[name]
+            undrawn = PlannedFault(name, 0.0, FrozenDict(row.complete({})))
+            (data if isinstance(row, DataFault) else calls).append(undrawn)
         self.data_faults = tuple(data)
         self.call_faults = tuple(calls)
         self.variants: tuple[PlannedFault, ...] = (
-            PlannedFault(None, SUCCESS, True),
+            PlannedFault(None),
             *data,
             *calls,
-            PlannedFault(None, SUCCESS, True, switched_off=True),
+            PlannedFault(None, switched_off=True),
         )
-        drawn_faults = any(kind.probability for kind in self.variants)
-        self.plans_faults = bool(drawn_faults or catalogue.stateful_faults(faults) or listed or network_fails)
-        """Whether anything is planned to go wrong."""
+        draws_faults = any(variant.probability for variant in self.variants)
+        self.plans_faults = bool(draws_faults or planned_states(faults) or listed or network_fails)
+        """True if anything is planned to go wrong."""
         self.count = len(self.variants)
         self.faults_disabled = self.count - 1
         self.first_call_fault = 1 + len(data)
 
     def drawn_call_fault(self, draw: float) -> PlannedFault | None:
-        """The fault of a call that a draw from 0 to 1 means; None where it lies beyond all of them."""
-        for kind in self.call_faults:
-            if draw < kind.probability:
-                return kind
-            draw -= kind.probability
+        """Return the call's fault for a draw from 0 to 1; None if it lies beyond all probabilities."""
+        for planned in self.call_faults:
+            if draw < planned.probability:
+                return planned
+            draw -= planned.probability
         return None
 
     @cached_property
     def number_of(self) -> dict[str | None, int]:
         """The number of each fault."""
         numbers: dict[str | None, int] = {}
-        for number, kind in enumerate(self.variants):
-            numbers.setdefault(kind.fault, number)
+        for number, variant in enumerate(self.variants):
+            numbers.setdefault(variant.fault, number)
         return numbers
 
 
-def _shares(drawn: tuple[catalogue.Weighted, ...]) -> list[tuple[catalogue.Weighted, float]]:
-    greatest = max((one.weight for one in drawn), default=1.0)
-    total = sum(one.weight / greatest for one in drawn)
-    return [(one, one.weight / greatest / total) for one in drawn]
-
-
-def _of_mode(failure_mode: str, faults: str | FrozenDict | None) -> tuple[catalogue.Weighted, ...]:
-    """Without faults of the scenario's own, those of the seed's one knob."""
+def _of_mode(failure_mode: str, faults: str | FrozenDict | None) -> tuple[WeightedFault, ...]:
+    """The faults of the seed document's setting, for a scenario without faults of its own."""
     if faults is not None:
         return ()
     replies = {LOST_REQUEST: 0.0, LOST_REPLY: 1.0, "mixed": 0.5}[failure_mode]
     return (
-        catalogue.Weighted(LOST_REPLY, replies, {}),
-        catalogue.Weighted(LOST_REQUEST, 1 - replies, {}),
+        WeightedFault(ROWS[LOST_REPLY], replies, {}),
+        WeightedFault(ROWS[LOST_REQUEST], 1 - replies, {}),
     )
 
 
-def _undrawn(name: str) -> catalogue.Weighted:
-    known = {**catalogue.MISSING_DATA, **catalogue.CALL_FAULTS, MISSING_DATA: {}}
-    shown = UNKNOWN_STATE if name == UNKNOWN_AND_LOST else name
-    return catalogue.Weighted(shown, 0.0, known[shown])
-
-
-def _missing(one: catalogue.Weighted, probability: float) -> PlannedFault:
-    name = MISSING_DATA if one.name == "unavailable" else one.name
-    return PlannedFault(name, MISSING, True, probability, FrozenDict(one.parameters))
-
-
-def _call(one: catalogue.Weighted, probability: float) -> list[PlannedFault]:
-    outcome = SUCCESS if one.name in _SUCCESSFUL else FAILED
-    given = FrozenDict(one.parameters)
-    if one.name != UNKNOWN_STATE:
-        return [PlannedFault(one.name, outcome, one.name not in _NOT_CALLED, probability, given)]
-    executed = float(one.parameters["executed"])
+def _drawn(faults: Sequence[WeightedFault], probability: float) -> list[PlannedFault]:
+    """Divide the probability among the faults by their weights."""
+    greatest = max((fault.weight for fault in faults), default=1.0)
+    total = sum(fault.weight / greatest for fault in faults)
     return [
-        PlannedFault(UNKNOWN_STATE, FAILED, True, probability * executed, given),
-        PlannedFault(UNKNOWN_AND_LOST, FAILED, False, probability * (1 - executed), given),
+        planned for fault in faults for planned in _planned(fault, probability * (fault.weight / greatest / total))
+    ]
+
+
+def _planned(drawn: WeightedFault, probability: float) -> list[PlannedFault]:
+    """The variants of a drawn fault: one, or two if only a part of its calls is executed."""
+    fault, parameters = drawn.fault, FrozenDict(drawn.parameters)
+    parts = unexecuted_parts(fault.name)
+    executed = float(parameters["executed"]) if parts else 1.0
+    return [
+        PlannedFault(fault.name, probability * executed, parameters),
+        *(PlannedFault(part.name, probability * (1 - executed), parameters) for part in parts),
     ]

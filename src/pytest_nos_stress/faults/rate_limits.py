@@ -17,8 +17,8 @@ from typing import Any, Final
 
 from pytest_nos_stress._internal.frozen import FrozenDict
 
-from . import catalogue
 from .errors import Banned, ExchangeNotAvailable, InjectedFault, RateLimited
+from .settings import planned_states
 
 _LONGEST_BAN: Final = 3 * 86_400.0
 _MOST_DOUBLINGS: Final = 60
@@ -46,7 +46,7 @@ class RateLimits:
     @classmethod
     def of(cls, faults: str | FrozenDict | None) -> RateLimits | None:
         """Those of a scenario's faults; None where these have none."""
-        states = catalogue.stateful_faults(faults)
+        states = planned_states(faults)
         return cls(states) if states else None
 
     def check(self, elapsed: float) -> InjectedFault | None:

@@ -1,9 +1,8 @@
-"""Delivery: how a call gets from its caller to what it calls in a world of limits, networks and faults.
+"""Transport of calls from their callers to the target, through network, rate limits, faults and retries.
 
-One delivery serves one run. Each attempt at a call goes through the network, meets the exchange's limits,
-takes the course its fault gives it, and comes back through the network; an attempt that fails as planned is
-made again as the retries say. What the run's callers share (link, limits) is here; what is drawn comes from
-the plan.
+One transport serves one run. Each attempt at a call goes through the network, meets the exchange's limits, has
+the effect of its fault, and comes back through the network. An attempt that fails as planned is made again as
+the retries say. The transport holds what callers share (link, limits); everything drawn comes from the plan.
 """
 
 from __future__ import annotations
@@ -11,48 +10,43 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from random import Random
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
-from .call_faults import SHORTEST_WAIT, CallEffect, Steps, effect_of, follow
+from .call_faults import CallEffect
+from .call_steps import SHORTEST_WAIT, Steps, follow
 from .errors import InjectedFault, RequestTimeout, is_injected
 from .link import Link
-from .mix import LOST_REQUEST, PlannedFault
+from .mix import PlannedFault
+from .network import Network
 from .rate_limits import RateLimits
 from .retries import Retries
-
-if TYPE_CHECKING:
-    from pytest_nos_stress.scenario.scenario import Scenario
-
-    from .network import Network
 
 OneWayDelays = tuple[float, float]
 """Seconds a request and its reply are on their way."""
 
 
-class Call(NamedTuple):
-    """What a delivery has to know of one call.
+class PlannedCall(NamedTuple):
+    """Plan of one call.
 
-    ``kind`` is what is planned for the first attempt, ``later`` gives the kind of a later one by its number;
-    ``draws`` makes the random generator of an attempt.
+    ``planned`` is the fault of the first attempt. ``fault_of_attempt`` gives that of a later attempt and
+    ``random_of_attempt`` makes the generator of an attempt, both by the attempt's number.
     """
 
     caller: str
-    kind: PlannedFault
-    legs: OneWayDelays | None
-    later: Callable[[int], PlannedFault]
-    draws: Callable[[int], Random]
+    planned: PlannedFault
+    one_way_delays: OneWayDelays | None
+    fault_of_attempt: Callable[[int], PlannedFault]
+    random_of_attempt: Callable[[int], Random]
 
 
-class Notes(Protocol):
-    """What a delivery tells its caller beside the answer."""
+class CallObserver(Protocol):
+    """Callbacks with which a transport reports what happens to a call, beside its answer."""
 
     def on_fault(self, fault: InjectedFault) -> None:
-        """An attempt has met a fault that was not planned for the operation: of limits, or in a later
-        attempt.
-        """
+        """An attempt has met a fault that was not planned for the operation: a limit, or a retry's fault."""
 
     def on_retry(self) -> None:
-        """An attempt has failed, and there is to be another one."""
+        """An attempt has failed, and another one follows."""
 
     def on_success(self) -> None:
         """The last attempt has ended well."""
@@ -80,19 +74,19 @@ class FastPath:
         self._limits = limits
         self._elapsed = elapsed
 
-    def make(self, argument: tuple[Any, ...], legs: OneWayDelays | None) -> Any:
+    def make(self, argument: tuple[Any, ...], delays: OneWayDelays | None) -> Any:
         """Call the function. Raises what it raises, or the limits' refusal."""
-        if legs is None:
+        if delays is None:
             return self._arrive(argument)
-        self._pass(legs[0])
+        self._pass(delays[0])
         try:
             answer = self._arrive(argument)
         except RequestTimeout:
             raise
         except Exception:
-            self._pass(legs[1])
+            self._pass(delays[1])
             raise
-        self._pass(legs[1])
+        self._pass(delays[1])
         return answer
 
     def _arrive(self, argument: tuple[Any, ...]) -> Any:
@@ -100,77 +94,83 @@ class FastPath:
             raise refusal
         return self._function(*argument)
 
-    def _pass(self, leg: float) -> None:
+    def _pass(self, delay: float) -> None:
         """Wait until a message has arrived."""
         link = self._link
         if link is not None and link.network.bandwidth is not None:
-            leg += link.queueing(self._elapsed(), link.network.message_size)
-        if leg >= SHORTEST_WAIT:
-            self._sleep(leg)
+            delay += link.queueing(self._elapsed(), link.network.message_size)
+        if delay >= SHORTEST_WAIT:
+            self._sleep(delay)
 
 
 class FaultyTransport:
-    """The way of calls in one run.
+    """Transport of the calls of one run.
 
-    ``elapsed`` gives the seconds since its start; ``network`` and ``limits`` say whether calls of this kind
-    go over the scenario's network and meet its exchange's limits.
+    ``elapsed`` gives the seconds since the run's start. ``network`` None: messages take no time. ``limits``
+    None: the exchange has none.
     """
 
     def __init__(
-        self, scenario: Scenario, elapsed: Callable[[], float], *, network: bool = True, limits: bool = True
+        self,
+        elapsed: Callable[[], float],
+        *,
+        retries: Retries,
+        network: Network | None = None,
+        limits: RateLimits | None = None,
     ) -> None:
         self._elapsed = elapsed
-        self._retries = Retries.of(scenario.retries)
-        self._network = scenario.network if network else None
-        self._link = None if self._network is None else Link(self._network)
-        self._limits = RateLimits.of(scenario.faults) if limits else None
-        self.does_nothing = not (self._network or self._limits or self._retries.times)
-        """Whether ordinary calls arrive as they are."""
+        self._retries = retries
+        self._network = network
+        self._link = None if network is None else Link(network)
+        self._limits = limits
+        self.does_nothing = not (network or limits or retries.times)
+        """True if ordinary calls arrive as they are."""
 
-    def ordinary(self, function: Callable[..., Any], sleep: Callable[[float], None]) -> FastPath | None:
-        """A function's calls that are to meet no fault, in a thread; None where they need to be made in
-        steps.
-        """
+    def fast_path(self, function: Callable[..., Any], sleep: Callable[[float], None]) -> FastPath | None:
+        """Return the fast path of a function's calls without faults, in a thread; None if it has none."""
         if self._network is not None and self._network.partitions:
             return None
         return FastPath(function, sleep, self._link, self._limits, self._elapsed)
 
-    def steps(self, call: Call, notes: Notes, met: Exception | None = None) -> Steps:
-        """A call and the retries of it. Raises what its last attempt has met.
+    def steps(self, call: PlannedCall, observer: CallObserver, first_error: Exception | None = None) -> Steps:
+        """A call and its retries. Raises the exception of the last attempt.
 
-        ``met``: what the first attempt has met, where that has been made already.
+        ``first_error``: the exception of the first attempt, if that has been made already.
         """
         late: list[float] = []
         try:
-            answer = yield from self._attempts(call, notes, late, met)
+            answer = yield from self._attempts(call, observer, late, first_error)
         except Exception:
             yield from self._execute_late(late)
             raise
         yield from self._execute_late(late)
         return answer
 
-    def _attempts(self, call: Call, notes: Notes, late: list[float], met: Exception | None) -> Steps:
+    def _attempts(
+        self, call: PlannedCall, observer: CallObserver, late: list[float], first_error: Exception | None
+    ) -> Steps:
         number = 0
-        kind = call.kind
+        planned = call.planned
         while True:
             try:
-                if met is not None:
-                    raise met
-                answer = yield from self._attempt(call, kind, functools.partial(call.draws, number), late)
+                if first_error is not None:
+                    raise first_error
+                random = functools.partial(call.random_of_attempt, number)
+                answer = yield from self._attempt(call, planned, random, late)
             except Exception as error:
-                met = None
+                first_error = None
                 if not is_injected(error):
                     raise
-                if isinstance(error, InjectedFault) and (number or error.kind != kind.shown):
-                    notes.on_fault(error)
+                if isinstance(error, InjectedFault) and (number or error.kind != planned.reported_as):
+                    observer.on_fault(error)
                 if number >= self._retries.times:
                     raise
             else:
-                notes.on_success()
+                observer.on_success()
                 return answer
-            notes.on_retry()
+            observer.on_retry()
             number += 1
-            kind = call.later(number)
+            planned = call.fault_of_attempt(number)
             yield self._retries.wait(number)
 
     def _execute_late(self, late: list[float]) -> Steps:
@@ -180,31 +180,33 @@ class FaultyTransport:
                 yield wait
             yield None
 
-    def _attempt(self, call: Call, kind: PlannedFault, draws: Callable[[], Random], late: list[float]) -> Steps:
+    def _attempt(
+        self, call: PlannedCall, planned: PlannedFault, draws: Callable[[], Random], late: list[float]
+    ) -> Steps:
         if self._network is not None and self._link is not None:
-            return (yield from self._over_network(self._network, self._link, call, kind, draws, late))
-        self._meet_limits(kind)
-        return (yield from self._course(effect_of(kind, draws), late))
+            return (yield from self._over_network(self._network, self._link, call, planned, draws, late))
+        self._check_limits(planned)
+        return (yield from self._apply(planned.effect(draws), late))
 
     def _over_network(
         self,
         network: Network,
         link: Link,
-        call: Call,
-        kind: PlannedFault,
+        call: PlannedCall,
+        planned: PlannedFault,
         draws: Callable[[], Random],
         late: list[float],
     ) -> Steps:
-        request, reply = call.legs or (0.0, 0.0)
-        if not kind.switched_off and link.is_partitioned(self._elapsed(), call.caller):
+        request, reply = call.one_way_delays or (0.0, 0.0)
+        if not planned.switched_off and link.is_partitioned(self._elapsed(), call.caller):
             yield network.timeout
             raise RequestTimeout("the network is partitioned: the request was lost", "partition")
-        if kind.fault == LOST_REQUEST:
-            return (yield from self._course(effect_of(kind, draws, timeout=network.timeout), late))
+        if not planned.row.reaches_exchange:
+            return (yield from self._apply(planned.effect(draws, timeout=network.timeout), late))
         yield request + link.queueing(self._elapsed(), network.message_size)
         try:
-            self._meet_limits(kind)
-            answer = yield from self._course(effect_of(kind, draws, timeout=network.timeout), late)
+            self._check_limits(planned)
+            answer = yield from self._apply(planned.effect(draws, timeout=network.timeout), late)
         except RequestTimeout:
             raise
         except Exception:
@@ -213,16 +215,16 @@ class FaultyTransport:
         yield reply + link.queueing(self._elapsed(), network.message_size)
         return answer
 
-    def _course(self, course: CallEffect, late: list[float]) -> Steps:
+    def _apply(self, effect: CallEffect, late: list[float]) -> Steps:
         try:
-            return (yield from follow(course))
+            return (yield from follow(effect))
         except InjectedFault:
-            if course.late is not None:
-                late.append(self._elapsed() + course.late)
+            if effect.late is not None:
+                late.append(self._elapsed() + effect.late)
             raise
 
-    def _meet_limits(self, kind: PlannedFault) -> None:
-        if self._limits is None or kind.switched_off:
+    def _check_limits(self, planned: PlannedFault) -> None:
+        if self._limits is None or planned.switched_off:
             return
         refusal = self._limits.check(self._elapsed())
         if refusal is not None:

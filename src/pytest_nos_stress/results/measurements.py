@@ -172,8 +172,8 @@ class Measurements:
             counts += np.bincount(code % np.uint16(kinds.count), minlength=kinds.count)
         totals: dict[str, int] = {}
         for kind, count in zip(kinds.variants, counts.tolist(), strict=True):
-            if kind.shown is not None and count:
-                totals[kind.shown] = totals.get(kind.shown, 0) + count
+            if kind.reported_as is not None and count:
+                totals[kind.reported_as] = totals.get(kind.reported_as, 0) + count
         return totals
 
     def durations(

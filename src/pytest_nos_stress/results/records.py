@@ -231,7 +231,7 @@ def called_codes(tasks: Sequence[Task], kinds: FaultMix) -> Column:
     """For each code of a plan, whether it means that the target is called."""
     return np.array(
         [
-            kind.calls and (task.takes_operation or not kind.is_missing_data)
+            kind.calls_target and (task.takes_operation or not kind.is_missing_data)
             for task in tasks
             for kind in kinds.variants
         ]

@@ -197,7 +197,7 @@ class StressResult:
             records.to_array(),
             agents=records.agents,
             tasks=records.tasks,
-            kinds=[kind.shown for kind in records.kinds.variants],
+            kinds=[kind.reported_as for kind in records.kinds.variants],
         )
 
     def to_pandas(self) -> pandas.DataFrame:

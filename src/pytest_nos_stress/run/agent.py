@@ -151,14 +151,14 @@ class Agent:
         return block.request_delays.item(place), block.reply_delays.item(place)
 
     @property
-    def may_fail(self) -> bool:
+    def faults_are_active(self) -> bool:
         """Whether planned faults take place in the operation it performs."""
         return self._faults_take_place and self.recovered_from is None
 
     def fault_of_attempt(self, index: int, number: int) -> PlannedFault:
         """What is planned for a later attempt at an operation."""
         kinds = self._world.fault_mix
-        if not self.may_fail:
+        if not self.faults_are_active:
             return kinds.variants[kinds.faults_disabled]
         return kinds.variants[self._agent_plan.attempt(index, number)]
 
@@ -230,7 +230,7 @@ class Agent:
         self, pieces: Iterator[tuple[int, list[int], Iterable[float]]], deadline_ns: Callable[[], int]
     ) -> Operations:
         world, pace, clock = self._world, self._pace, self._world.clock.now_ns
-        calls, makes, deadline = world.calls, world.makes, deadline_ns()
+        calls, operation_types, deadline = world.calls, world.operation_types, deadline_ns()
         width, off, windows = world.fault_mix.count, world.fault_mix.faults_disabled, world.windows
         look_up_at = min(pace.horizon, deadline)
         task_of_code = [task.name for task in world.tasks for _ in range(width)]
@@ -249,10 +249,13 @@ class Agent:
                     end = clock()
                     started(end)
                 else:
-                    make = makes[code]
+                    operation_type = operation_types[code]
                     started(clock())
                     try:
-                        result = call() if make is None else call(make(self, task_of_code[code], index))
+                        if operation_type is None:
+                            result = call()
+                        else:
+                            result = call(operation_type(self, task_of_code[code], index))
                         if result is not None and hasattr(type(result), "__await__"):
                             if not world.awaits:
                                 refuse_awaitable(result)

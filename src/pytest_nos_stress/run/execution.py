@@ -15,9 +15,10 @@ from typing import TYPE_CHECKING, Any
 from pytest_nos_stress import engines
 from pytest_nos_stress._internal.outcome import FAILED, MISSING
 from pytest_nos_stress.engines.base import CrashedAgent, EngineAgent, EngineOptions
-from pytest_nos_stress.faults import catalogue
 from pytest_nos_stress.faults.client_faults import connected
 from pytest_nos_stress.faults.clients import interceptor_of
+from pytest_nos_stress.faults.rate_limits import RateLimits
+from pytest_nos_stress.faults.settings import planned_states
 from pytest_nos_stress.faults.suspension import suspended
 from pytest_nos_stress.reporting.files.log import OperationLog
 from pytest_nos_stress.results.hang_report import HangReport
@@ -130,7 +131,7 @@ class RunExecution:
             with (
                 self.process_monitor.observed() as look_at_process,
                 self.recorder.recording(self.agents, self._at_each_turn(look_at_process)),
-                connected(self._interceptors, self.world),
+                connected(self._interceptors, self.world, RateLimits.of(self.scenario.faults)),
                 self._behind_proxies(),
             ):
                 self.engine.run(self.agents, watch, self._between if self._every else None, self._every or 1)
@@ -230,7 +231,7 @@ class RunExecution:
     def _calls_may_fail(self) -> bool:
         """Whether the scenario plans any fault of a call."""
         scenario, kinds = self.scenario, self.scenario.fault_mix
-        if catalogue.stateful_faults(scenario.faults):
+        if planned_states(scenario.faults):
             return True
         if scenario.planned is None:
             return any(kind.probability for kind in kinds.call_faults)

@@ -15,8 +15,8 @@ from contextlib import ExitStack, contextmanager
 from typing import TYPE_CHECKING, Final
 
 from pytest_nos_stress._internal.seeding import derived_rng
-from pytest_nos_stress.faults.call_faults import CallEffect, effect_of
-from pytest_nos_stress.faults.mix import LOST_REPLY, LOST_REQUEST
+from pytest_nos_stress.faults.call_faults import CallEffect
+from pytest_nos_stress.faults.catalogue import LOST_REPLY, LOST_REQUEST
 from pytest_nos_stress.faults.network import Network
 from pytest_nos_stress.faults.network_sampling import ARRIVES, REPLY_LOST, REQUEST_LOST
 from pytest_nos_stress.faults.proxy.network_stage import NextLegs, drawn
@@ -26,8 +26,6 @@ from pytest_nos_stress.faults.rate_limits import RateLimits
 if TYPE_CHECKING:
     from .context import RunContext
 
-_NOT_SEEN: Final = ("duplicate_ack", "lost_fill")
-"""Faults of what messages say, which a proxy does not read."""
 _NO_NETWORK: Final = Network(timeout=0.05)
 """Between client and proxy there is none; a connection whose message is lost is reset soon."""
 
@@ -62,10 +60,10 @@ class PlannedExchanges:
             self.fault_counts[refusal.kind] += 1
             return request, reply, REQUEST_LOST
         kind = self._fault_mix.drawn_call_fault(random.random()) if self._faults_at_proxies else None
-        if kind is None or kind.fault in _NOT_SEEN:
+        if kind is None or not kind.row.at_proxies:
             return request, reply, ARRIVES
-        self.fault_counts[str(kind.shown)] += 1
-        course = effect_of(kind, lambda: random)
+        self.fault_counts[str(kind.reported_as)] += 1
+        course = kind.effect(lambda: random)
         if course.late is not None:
             return request + course.before + course.late, reply, REPLY_LOST
         return request + course.before, reply + course.after, _lost(course)

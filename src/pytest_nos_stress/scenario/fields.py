@@ -55,13 +55,13 @@ def _tasks(value: Any) -> dict[str, float]:
 
 
 def _missing_data(value: Any) -> Any:
-    from pytest_nos_stress.faults.catalogue import check_missing_data
+    from pytest_nos_stress.faults.settings import check_missing_data
 
     return check_missing_data(value)
 
 
 def _faults(value: Any) -> Any:
-    from pytest_nos_stress.faults.catalogue import check_faults
+    from pytest_nos_stress.faults.settings import check_faults
 
     return check_faults(value)
 

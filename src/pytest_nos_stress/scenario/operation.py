@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from pytest_nos_stress.market import Market
 
 
-class Performer(Protocol):
+class OperationAgent(Protocol):
     """The agent as its operations see it."""
 
     name: str
@@ -39,7 +39,7 @@ class Operation:
     ``task`` is the task's name, ``index`` the operation's number within its agent, from 0.
     """
 
-    __slots__ = ("_performer", "_random", "index", "task")
+    __slots__ = ("_agent", "_random", "index", "task")
 
     fault: ClassVar[str | None] = None
     """What is planned to go wrong with it: ``missing_data``, ``lost_reply``, another fault's name, or None. A
@@ -50,25 +50,25 @@ class Operation:
     index: int
     _random: Random
 
-    def __init__(self, performer: Performer, task: str, index: int) -> None:
-        self._performer = performer
+    def __init__(self, agent: OperationAgent, task: str, index: int) -> None:
+        self._agent = agent
         self.task = task
         self.index = index
 
     @property
     def agent(self) -> str:
         """The agent's name."""
-        return self._performer.name
+        return self._agent.name
 
     @property
     def context(self) -> Any:
         """The value of the agent's ``per_agent`` context manager; None where there is none."""
-        return self._performer.context
+        return self._agent.context
 
     @property
     def id(self) -> str:
         """A UUID that is this operation's alone, and the same in every run of the seed: an idempotency key."""
-        key = f"{self._performer.seed}\0{self.agent}\0{self.index}".encode("utf-8", "surrogatepass")
+        key = f"{self._agent.seed}\0{self.agent}\0{self.index}".encode("utf-8", "surrogatepass")
         return str(uuid.UUID(bytes=blake2b(key, digest_size=16).digest(), version=5))
 
     @property
@@ -77,7 +77,7 @@ class Operation:
         try:
             return self._random
         except AttributeError:
-            self._random = derived_rng(self._performer.seed, self.agent, self.index)
+            self._random = derived_rng(self._agent.seed, self.agent, self.index)
             return self._random
 
     @property
@@ -86,19 +86,19 @@ class Operation:
 
         Raises ``MissingDataError`` where the plan has taken the data away.
         """
-        return self._performer.market
+        return self._agent.market
 
     def sleep(self, seconds: float) -> None:
         """Wait by the engine's clock; a run that is stopped ends the wait early."""
-        self._performer.sleep(seconds)
+        self._agent.sleep(seconds)
 
     def now(self) -> float:
         """Seconds since the epoch by the engine's clock."""
-        return self._performer.now()
+        return self._agent.now()
 
     def announce(self, event: str) -> None:
         """Say that an event has taken place: the fault windows that wait for it begin."""
-        self._performer.announce(event)
+        self._agent.announce(event)
 
     def __repr__(self) -> str:
         return f"<Operation {self.index} of {self.agent}: {self.task}>"
@@ -123,7 +123,7 @@ class AsyncOperation(Operation):
 
     async def sleep(self, seconds: float) -> None:  # type: ignore[override]
         """Wait by the engine's clock while other agents go on; a run that is stopped ends the wait early."""
-        await self._performer.sleep(seconds)
+        await self._agent.sleep(seconds)
 
 
 TaskFunction = Callable[..., Any]

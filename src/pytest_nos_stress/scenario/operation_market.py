@@ -1,4 +1,4 @@
-"""Operations as they are handed to a task: with what is planned to go wrong, and the market they are to see."""
+"""Types of operations by planned fault: each says what is planned, and sees the market through its feed."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from typing import Any
 
 from pytest_nos_stress._internal.seeding import derived_rng
 from pytest_nos_stress.errors import MissingDataError
-from pytest_nos_stress.faults.data_faults import FEEDS, FaultyFeed
-from pytest_nos_stress.faults.mix import MISSING_DATA, PlannedFault
+from pytest_nos_stress.faults.catalogue import MISSING_DATA, DataFault
+from pytest_nos_stress.faults.data_faults import FaultyFeed
+from pytest_nos_stress.faults.mix import PlannedFault
+from pytest_nos_stress.faults.parameters import Parameters
 
 from .operation import Operation
 
@@ -30,7 +32,8 @@ class FaultyFeedOperation(Operation):
 
     __slots__ = ("_feed",)
 
-    kind: PlannedFault
+    feed_type: type[FaultyFeed]
+    parameters: Parameters
     _feed: FaultyFeed
 
     @property
@@ -38,24 +41,22 @@ class FaultyFeedOperation(Operation):
         try:
             return self._feed
         except AttributeError:
-            performer = self._performer
-            random = derived_rng("feed", performer.seed, self.agent, self.index)
-            feed = FEEDS[str(self.fault)]
-            self._feed = feed(performer.market, performer.now, random, self.kind.parameters)
+            agent = self._agent
+            random = derived_rng("feed", agent.seed, self.agent, self.index)
+            self._feed = self.feed_type(agent.market, agent.now, random, self.parameters)
             return self._feed
 
 
 @functools.lru_cache(maxsize=1024)
-def operation_type(kind: PlannedFault, base: type[Operation]) -> type[Operation]:
-    """The operations of a kind of plan, made from those of an engine."""
-    if kind.fault is None:
+def operation_type(planned: PlannedFault, base: type[Operation]) -> type[Operation]:
+    """Return the type of operations with this planned fault. ``base``: the engine's type of operation."""
+    if planned.fault is None:
         return base
-    bases: tuple[type[Operation], ...] = (base,)
-    if kind.is_missing_data:
-        bases = (MissingDataOperation if kind.fault == MISSING_DATA else FaultyFeedOperation, base)
-    if bases[-1] is Operation and len(bases) == 2:
-        bases = bases[:1]
-    members: dict[str, Any] = {"__slots__": (), "fault": kind.fault}
-    if bases[0] is FaultyFeedOperation:
-        members["kind"] = kind
-    return type("Operation", bases, members)
+    members: dict[str, Any] = {"__slots__": (), "fault": planned.fault}
+    row = planned.row
+    if not isinstance(row, DataFault):
+        return type("Operation", (base,), members)
+    view = MissingDataOperation if row.feed is None else FaultyFeedOperation
+    if row.feed is not None:
+        members |= {"feed_type": row.feed, "parameters": planned.parameters}
+    return type("Operation", (view,) if base is Operation else (view, base), members)

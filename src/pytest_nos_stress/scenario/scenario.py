@@ -16,7 +16,8 @@ from pytest_nos_stress._internal.frozen import to_json_types
 from pytest_nos_stress._internal.text import safe_repr
 from pytest_nos_stress.config import options
 from pytest_nos_stress.errors import SettingError
-from pytest_nos_stress.faults.mix import FAULTS, MOST_VARIANTS, FaultMix
+from pytest_nos_stress.faults.catalogue import plannable_faults
+from pytest_nos_stress.faults.mix import FaultMix, most_variants
 
 from .fields import DEFAULT_TASKS, check_level, check_together
 
@@ -129,7 +130,7 @@ class Scenario:
         for name, value in {**values, **derived}.items():
             object.__setattr__(self, name, value)
         if (
-            len(self.task_names) * MOST_VARIANTS > _MOST_PLANS
+            len(self.task_names) * most_variants() > _MOST_PLANS
             and len(self.task_names) * self.fault_mix.count > _MOST_PLANS
         ):
             most = _MOST_PLANS // self.fault_mix.count
@@ -315,8 +316,10 @@ def _row(number: int, given: Any) -> PlannedOperation:
     row = PlannedOperation(*given)
     if not all(isinstance(name, str) and name.strip() for name in row[:2]):
         raise SettingError(f"{label}={safe_repr(given)}: agent and task must be names")
-    if row.fault is not None and row.fault not in FAULTS:
-        raise SettingError(f"{label}: fault {safe_repr(row.fault)}; must be None, {' or '.join(FAULTS)}")
+    if row.fault is not None and row.fault not in plannable_faults():
+        raise SettingError(
+            f"{label}: fault {safe_repr(row.fault)}; must be None, {' or '.join(plannable_faults())}"
+        )
     delay = options.BY_NAME["min_delay"].check(row.delay, f"{label}: delay")
     return row._replace(agent=str.__str__(row.agent), task=str.__str__(row.task), delay=delay)
 

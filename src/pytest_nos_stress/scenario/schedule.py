@@ -23,7 +23,8 @@ import numpy as np
 import numpy.typing as npt
 
 from pytest_nos_stress._internal.seeding import stream_key
-from pytest_nos_stress.faults.mix import CALL, LOST_REPLY, LOST_REQUEST, PlannedFault
+from pytest_nos_stress.faults.catalogue import LOST_REPLY, LOST_REQUEST
+from pytest_nos_stress.faults.mix import CALL, PlannedFault
 
 from .scenario import Scenario
 
@@ -41,7 +42,6 @@ _PLANNED_BEFORE_THE_START: Final = 1_048_576
 _PLANNED_AHEAD: Final = 4_194_304
 _TIE_BREAKER_STEP: Final = 1 << 30
 _TIE_BREAKER_BITS: Final = 32
-_IN_BURSTS: Final = "overload"
 _BURSTS_BEGIN_ANEW: Final = 4_096
 """Bursts do not reach over multiples of this index, so that an operation can be planned without all before
 it.
@@ -88,11 +88,11 @@ class AgentSchedule:
         )
         self._data = _Draw(list(enumerate(kinds.data_faults, 1)))
         calls = list(enumerate(kinds.call_faults if faults_at_calls else (), kinds.first_call_fault))
-        self._bursts = [(number, kind) for number, kind in calls if kind.fault == _IN_BURSTS and kind.probability]
+        self._bursts = [(number, kind) for number, kind in calls if kind.row.in_bursts and kind.probability]
         others = 1 - sum(kind.probability for _, kind in self._bursts)
         # What is left of the calls once bursts have taken theirs meets the other faults so often that all of them
         # come as often as they should.
-        self._calls = _Draw([one for one in calls if one[1].fault != _IN_BURSTS], others)
+        self._calls = _Draw([(number, kind) for number, kind in calls if not kind.row.in_bursts], others)
         self._later_calls = _Draw(calls)
         self._network: NetworkSampler | None = None
         if scenario.network is not None and network_at_calls:

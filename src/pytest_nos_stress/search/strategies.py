@@ -26,7 +26,7 @@ from pytest_nos_stress._internal.text import safe_repr
 from pytest_nos_stress._internal.validation import LONGEST_SECONDS
 from pytest_nos_stress.config.options import BY_NAME
 from pytest_nos_stress.errors import SettingError
-from pytest_nos_stress.faults.mix import FAULTS
+from pytest_nos_stress.faults.catalogue import plannable_faults
 from pytest_nos_stress.scenario.fields import DEFAULT_TASKS
 from pytest_nos_stress.scenario.scenario import PlannedOperation, Scenario
 
@@ -71,7 +71,7 @@ def scenarios(
     ``agents`` (some of which may perform nothing) and ``operations`` (of all together) are a number or the least
     and the most; ``faults`` are
     those that may be planned, of ``missing_data``, ``lost_request``, ``lost_reply`` and all others of
-    ``pytest_nos_stress.faults.mix.FAULTS``; ``delays`` how much time
+    ``pytest_nos_stress.faults.FAULTS``; ``delays`` how much time
     may pass before an operation, in seconds or text with a unit. The shortest is the think time of every
     operation; the others, the simplest first, are times in which nobody begins anything, and add up. Simpler
     scenarios have fewer operations, fewer agents, no faults and no delays. The agents are called ``Agent_1``,
@@ -189,9 +189,10 @@ def _pauses(given: Any) -> list[float]:
 
 def _faults(given: Any) -> list[str]:
     faults = list(dict.fromkeys(_listed("faults", given)))
+    allowed = plannable_faults()
     for fault in faults:
-        if fault not in FAULTS:
+        if fault not in allowed:
             raise SettingError(
-                f"scenarios: faults={safe_repr(faults)}: {safe_repr(fault)} must be {' or '.join(FAULTS)}"
+                f"scenarios: faults={safe_repr(faults)}: {safe_repr(fault)} must be {' or '.join(allowed)}"
             )
     return faults
