@@ -47,7 +47,7 @@ def reference() -> str:
         where = "`run()`" if one.name == "gate" else "marker, `run()` and the library"
         is_of_session = one in SESSION_SETTINGS
         parts.append("- of the whole session\n" if is_of_session else f"- keyword of {where}: `{one.name}`\n")
-        parts.append(f"- allowed: {one.kind.allowed}\n- default: {_default(one)}\n")
+        parts.append(f"- allowed: {one.type.allowed}\n- default: {_default(one)}\n")
     return "".join(parts)
 
 

@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from pytest_nos_stress.run.checks import eventually, sometimes
     from pytest_nos_stress.run.simulator import MultiAgentSimulator, run_stress_test
     from pytest_nos_stress.scenario.operation import AsyncOperation, Operation
-    from pytest_nos_stress.scenario.scenario import PlannedOperation, Scenario
+    from pytest_nos_stress.scenario.planned_operations import PlannedOperation
+    from pytest_nos_stress.scenario.scenario import Scenario
 
     from ._internal.version import __version__ as __version__
     from .errors import MissingDataError, SettingError
@@ -57,7 +58,7 @@ _MODULES = {
     "flaky": "faults.clients",
     "CheckFailed": "results.result",
     "Deadlock": "results.result",
-    "PlannedOperation": "scenario.scenario",
+    "PlannedOperation": "scenario.planned_operations",
     "cooperating_locks": "engines.virtual.locks",
     "eventually": "run.checks",
     "sometimes": "run.checks",

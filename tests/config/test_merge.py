@@ -7,9 +7,8 @@ from typing import Any
 import pytest
 
 from pytest_nos_stress import Scenario, SettingError
-from pytest_nos_stress.config.merge import merge
-from pytest_nos_stress.scenario.fields import OF_SCENARIO, check_level, check_together, refuse_beside_scenario
-from pytest_nos_stress.scenario.scenario import FIELDS
+from pytest_nos_stress.config.merge import check_merged, check_source, merge, refuse_beside_scenario
+from pytest_nos_stress.scenario.scenario import SCENARIO_OPTIONS
 
 
 def test_a_later_level_goes_before_an_earlier_one() -> None:
@@ -50,17 +49,13 @@ def test_what_is_merged_changes_no_level() -> None:
     assert levels == [{"operations_per_agent": 5, "thresholds": ("a",)}, {"duration": 1.0}]
 
 
-@pytest.mark.parametrize("name", ["ramp", "warmup", "agents", "seed", "network"])
+@pytest.mark.parametrize("name", SCENARIO_OPTIONS)
 def test_a_scenario_decides_what_would_be_given_beside_it(name: str) -> None:
     with pytest.raises(SettingError, match=f"^{name}: decided by the scenario given with it"):
-        check_level({"scenario": Scenario(), name: 1})
-    check_level({"scenario": None, name: 1})
+        check_source({"scenario": Scenario(), name: 1})
+    check_source({"scenario": None, name: 1})
     with pytest.raises(SettingError, match=r"^--stress-ramp: decided"):
         refuse_beside_scenario(["--stress-ramp"])
-
-
-def test_every_field_of_a_scenario_is_decided_by_it() -> None:
-    assert set(FIELDS) - {"operations"} == set(OF_SCENARIO)
 
 
 @pytest.mark.parametrize(
@@ -79,10 +74,10 @@ def test_every_field_of_a_scenario_is_decided_by_it() -> None:
 )
 def test_ramp_and_warmup_leave_something_of_the_duration(values: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingError) as caught:
-        check_together(values)
+        check_merged(values)
     assert str(caught.value) == message
     with pytest.raises(SettingError, match="--stress-duration=3 does"):
-        check_together(values, lambda name: f"--stress-{name}")
+        check_merged(values, lambda name: f"--stress-{name}")
 
 
 @pytest.mark.parametrize(
@@ -95,4 +90,4 @@ def test_ramp_and_warmup_leave_something_of_the_duration(values: dict[str, Any],
     ],
 )
 def test_other_ramps_and_warmups_are_fine(values: dict[str, Any]) -> None:
-    check_together(values)
+    check_merged(values)

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_nos_stress import MultiAgentSimulator, SettingError
-from pytest_nos_stress.config.merge import merge
+from pytest_nos_stress.config.merge import check_merged, check_source, merge
 from pytest_nos_stress.config.options import BY_NAME, SETTINGS, check_all, find
-from pytest_nos_stress.scenario.fields import DEFAULT_AGENTS, check_level, check_together
+from pytest_nos_stress.scenario.fields import DEFAULT_AGENTS
 
 FROM_TEXT = [setting for setting in SETTINGS if setting.flag]
 
@@ -114,7 +114,7 @@ def test_text_that_is_not_allowed_is_one_line_with_flag_value_and_what_is_allowe
     message = str(caught.value)
     assert len(message.splitlines()) == 1
     assert message.startswith(f"{setting.flag}=")
-    assert message.endswith(setting.kind.allowed)
+    assert message.endswith(setting.type.allowed)
 
 
 @pytest.mark.parametrize(
@@ -204,14 +204,14 @@ def test_of_duration_and_number_of_operations_the_later_source_counts(
 
 def test_duration_and_number_of_operations_in_one_source_are_refused() -> None:
     with pytest.raises(SettingError, match=r"duration=5 and operations_per_agent=7: give one or the other"):
-        check_level({"duration": 5.0, "operations_per_agent": 7})
+        check_source({"duration": 5.0, "operations_per_agent": 7})
 
 
 def test_a_shortest_delay_above_the_longest_is_refused_also_where_one_is_a_default() -> None:
     with pytest.raises(SettingError, match=r"min_delay=0\.3: must not be above max_delay=0\.2"):
-        check_together({"min_delay": 0.3, "max_delay": 0.2})
+        check_merged({"min_delay": 0.3, "max_delay": 0.2})
     with pytest.raises(SettingError, match=r"min_delay=0\.3: must not be above max_delay=0\.15"):
-        check_together({"min_delay": 0.3})
+        check_merged({"min_delay": 0.3})
 
 
 def test_checked_values_are_normalised() -> None:

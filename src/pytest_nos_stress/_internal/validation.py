@@ -1,4 +1,8 @@
-"""What values hold: the types of values that settings take, and the checks they are made of."""
+"""Option types: parse and validate the values of settings.
+
+Guarantee: a value that leaves ``OptionType.check`` is valid and normalised. Any other value is a ``SettingError``
+of one line that names the setting, the value and what is allowed.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,10 @@ import re
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
+from pytest_nos_stress.errors import SettingError
+
 from .parsing import parse_number, parse_switch, parse_whole
+from .text import safe_repr
 
 LONGEST_NUMBER = 4096
 LONGEST_SECONDS = 366 * 86_400.0
@@ -17,23 +24,57 @@ SECONDS_PER_UNIT = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h"
 
 
 class InvalidValue(ValueError):
-    """Why a check refuses a value, where the kind's own words do not say it."""
+    """The reason for which a value is refused, if the type's own words do not give it."""
+
+
+class InvalidPart(InvalidValue):
+    """The reason for which a part of a value is refused, with what is allowed for that part."""
 
 
 class OptionType:
-    """What values a setting takes: how text becomes a value, which values hold, and the words for both."""
+    """The values that an option takes.
 
-    __slots__ = ("allowed", "check", "parse")
+    ``allowed`` describes them in words. ``convert`` returns the normalised value; it raises ``InvalidValue``,
+    ``TypeError``, ``ValueError`` or ``OverflowError`` for a value that is not allowed. ``parse`` makes a value
+    of text (default: the text is the value).
+    """
+
+    __slots__ = ("allowed", "convert", "parse")
 
     def __init__(
         self,
         allowed: str,
-        check: Callable[[Any], Any],
+        convert: Callable[[Any], Any],
         parse: Callable[[Any], Any] = lambda text: text,
     ) -> None:
         self.allowed = allowed
-        self.check = check
+        self.convert = convert
         self.parse = parse
+
+    def check(self, value: Any, label: str) -> Any:
+        """Return the value, normalised. Raises ``SettingError`` under the label if it is not allowed."""
+        try:
+            return self.convert(value)
+        except InvalidPart as reason:
+            raise _refusal(label, value, str(reason)) from None
+        except InvalidValue as reason:
+            raise _refusal(label, value, f"{reason}; allowed: {self.allowed}") from None
+        except (TypeError, ValueError, OverflowError):
+            raise _refusal(label, value, f"must be {self.allowed}") from None
+
+    def read(self, text: Any, label: str) -> Any:
+        """Return the value of text, or of a native TOML value. Raises as ``check`` does."""
+        try:
+            value = self.parse(text)
+        except SettingError:
+            raise
+        except (TypeError, ValueError, SyntaxError):
+            raise _refusal(label, text, f"must be {self.allowed}") from None
+        return self.check(value, label)
+
+
+def _refusal(label: str, value: Any, reason: str) -> SettingError:
+    return SettingError(f"{label}={safe_repr(value)}: {reason}")
 
 
 def finite_number(value: Any) -> float:
@@ -87,8 +128,8 @@ def seconds_above_zero(value: Any) -> float:
     return number
 
 
-def optional(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda value: None if value is None else check(value)
+def optional(convert: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    return lambda value: None if value is None else convert(value)
 
 
 def count_from_one(value: Any) -> int:
@@ -122,15 +163,15 @@ def file_name(value: Any) -> str:
     return str.__str__(value)
 
 
-def distinct_names(values: Iterable[Any], what: str) -> tuple[str, ...]:
+def distinct_names(values: Iterable[Any], noun: str) -> tuple[str, ...]:
     if isinstance(values, (str, bytes)):
         raise InvalidValue("this is one string")
     names = tuple(non_empty_name(value) for value in values)
     if not names:
-        raise InvalidValue(f"there are no {what}s")
+        raise InvalidValue(f"there are no {noun}s")
     if len(set(names)) < len(names):
         twice = next(name for name in names if names.count(name) > 1)
-        raise InvalidValue(f"{what} {twice!r} is there twice")
+        raise InvalidValue(f"{noun} {twice!r} is there twice")
     return names
 
 
@@ -156,15 +197,15 @@ def boolean(value: Any) -> bool:
 
 
 def some_of(names: Sequence[str]) -> Callable[[Any], tuple[str, ...]]:
-    """Names out of these, in the order of these; ``none`` alone is none of them."""
+    """Return the selected names in the order of ``names``. ``none`` alone selects nothing."""
 
     def check(value: Any) -> tuple[str, ...]:
-        given = {value} if isinstance(value, str) else set(value or ())
-        if not given - {"none"}:
+        selected = {value} if isinstance(value, str) else set(value or ())
+        if not selected - {"none"}:
             return ()
-        if not given <= set(names):
+        if not selected <= set(names):
             raise ValueError(value)
-        return tuple(name for name in names if name in given)
+        return tuple(name for name in names if name in selected)
 
     return check
 

@@ -1,4 +1,4 @@
-"""The kinds of values settings take: how text becomes a value, and which values hold.
+"""Option types of the settings that are not of the scenario.
 
 A session that sets nothing and runs no stress test never imports this.
 """
@@ -23,6 +23,8 @@ from pytest_nos_stress._internal.validation import (
     path_text,
     some_of,
 )
+from pytest_nos_stress._internal.validation import COUNT_OR_NONE as COUNT_OR_NONE
+from pytest_nos_stress._internal.validation import SWITCH as SWITCH
 
 from .parsing import parse_scenario
 

@@ -15,12 +15,12 @@ loss; CME 2012 and exchanges' and brokers' own figures for round trips.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pytest_nos_stress._internal.text import safe_repr
-from pytest_nos_stress._internal.validation import COUNT, DELAY, SPAN, OptionType
+from pytest_nos_stress._internal.validation import COUNT, DELAY, SPAN, OptionType, optional
 from pytest_nos_stress.errors import SettingError
 
 if TYPE_CHECKING:
@@ -114,7 +114,7 @@ def _partition(value: Any) -> Partition:
         value = value["from"], value["to"], value.get("agents")
     start, end, *rest = value
     agents = rest[0] if rest else None
-    start, end = DELAY.check(start), DELAY.check(end)
+    start, end = DELAY.convert(start), DELAY.convert(end)
     if start >= end or len(rest) > 1:
         raise ValueError(value)
     return Partition(start, end, None if agents is None else _agents(agents))
@@ -127,24 +127,20 @@ def _agents(names: Any) -> tuple[str, ...]:
     return agents
 
 
-def _optional(check: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    return lambda value: None if value is None else check(value)
-
-
 def _message_size(value: Any) -> int:
-    return int(COUNT.check(int(value) if isinstance(value, str) else value))
+    return int(COUNT.convert(int(value) if isinstance(value, str) else value))
 
 
-_KINDS: Final = {
+_TYPES: Final = {
     "latency": DELAY,
-    "p99": OptionType(DELAY.allowed, _optional(DELAY.check)),
+    "p99": OptionType(DELAY.allowed, optional(DELAY.convert)),
     "distribution": OptionType(", ".join(DISTRIBUTIONS[:-1]) + f" or {DISTRIBUTIONS[-1]}", _distribution),
-    "jitter": OptionType(DELAY.allowed, _optional(DELAY.check)),
+    "jitter": OptionType(DELAY.allowed, optional(DELAY.convert)),
     "correlation": OptionType(f"a number from 0 to {STRONGEST_CORRELATION}", _correlation),
     "loss": OptionType("a share from 0 to 1, or text such as '2%'", _share),
     "burst": OptionType("a number of messages from 1 up", _burst),
     "bandwidth": OptionType(
-        "bytes in a second above 0, or text such as '10Mbit/s' or '200KB/s'", _optional(_bandwidth)
+        "bytes in a second above 0, or text such as '10Mbit/s' or '200KB/s'", optional(_bandwidth)
     ),
     "message_size": OptionType("a whole number of bytes from 1 up", _message_size),
     "timeout": SPAN,
@@ -187,8 +183,9 @@ class Network:
     partitions: tuple[Partition, ...] = ()
 
     def __post_init__(self) -> None:
-        for name, kind in _KINDS.items():
-            object.__setattr__(self, name, _checked(kind, name, getattr(self, name)))
+        for name, parameter_type in _TYPES.items():
+            value = parameter_type.check(getattr(self, name), f"network: {name}")
+            object.__setattr__(self, name, value)
         _check_spread(self)
 
     @classmethod
@@ -230,13 +227,6 @@ class Network:
         return f"Network({', '.join(f'{name}={value!r}' for name, value in self.to_dict().items())})"
 
 
-def _checked(kind: OptionType, name: str, value: Any) -> Any:
-    try:
-        return kind.check(value)
-    except (TypeError, ValueError, OverflowError):
-        raise SettingError(f"network: {name}={safe_repr(value)}: must be {kind.allowed}") from None
-
-
 def _check_spread(network: Network) -> None:
     latency, p99, jitter = network.latency, network.p99, network.jitter
     if p99 is not None and jitter is not None:
@@ -276,10 +266,10 @@ def _profile(name: Any) -> Network:
 
 
 def _check_name(name: str) -> None:
-    if name in _KINDS:
+    if name in _TYPES:
         return
-    near = difflib.get_close_matches(name, ["profile", *_KINDS], 1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {_listed(_KINDS)}"
+    near = difflib.get_close_matches(name, ["profile", *_TYPES], 1)
+    hint = f"did you mean {near[0]!r}?" if near else f"there are {_listed(_TYPES)}"
     raise SettingError(f"network: {safe_repr(name)[1:-1]}: no such parameter; {hint}")
 
 
@@ -298,7 +288,7 @@ def _started_from(profile: Mapping[str, Any], given: Mapping[str, Any]) -> dict[
     elif given.get("distribution") == "constant":
         spread = {"p99": None}
     elif profile.get("p99") and given.get("latency") is not None:
-        latency = _checked(DELAY, "latency", given["latency"])
+        latency = DELAY.check(given["latency"], "network: latency")
         spread = {"p99": latency * (profile["p99"] / profile["latency"]) or None}
     return {**profile, **spread, **given}
 

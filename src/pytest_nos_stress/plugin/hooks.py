@@ -45,10 +45,10 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     for setting in (*SETTINGS, *SESSION_SETTINGS):
         if setting.flag is None:
             continue
-        how: dict[str, Any] = {"action": "append" if setting.name == "thresholds" else "store"}
-        how = {"action": "store_true"} if setting.default is False else how | {"metavar": setting.metavar}
+        how: dict[str, Any] = {"action": "append" if setting.is_repeatable else "store"}
+        how = {"action": "store_true"} if setting.is_switch else how | {"metavar": setting.metavar}
         group.addoption(setting.flag, dest=setting.dest, default=None, help=setting.help.replace("%", "%%"), **how)
-        ini_type: Any = "linelist" if setting.several else "string"
+        ini_type: Any = "linelist" if setting.is_list else "string"
         parser.addini(str(setting.ini), setting.help, type=ini_type, default=UNSET)
 
 
@@ -123,7 +123,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: Iterable[pytest.
 def pytest_collection_finish(session: pytest.Session) -> None:
     if session.config.getoption("stress"):
         stress_tests = [item for item in session.items if item.get_closest_marker("stress")]
-        _session(session.config).check_selection(stress_tests)
+        _session(session.config).repetition.check_selection(len(stress_tests))
 
 
 @pytest.fixture(scope="session")

@@ -8,8 +8,7 @@ import textwrap
 
 import pytest
 
-from pytest_nos_stress.scenario.fields import OF_SCENARIO
-from pytest_nos_stress.scenario.scenario import Scenario
+from pytest_nos_stress.scenario.scenario import SCENARIO_OPTIONS, Scenario
 
 _INDENT = "    "
 
@@ -73,7 +72,7 @@ def _settings_of_marker(decorator: ast.expr) -> list[str]:
     return [
         f"{keyword.arg}={ast.unparse(keyword.value)}"
         for keyword in keywords
-        if keyword.arg is not None and keyword.arg not in (*OF_SCENARIO, "scenario")
+        if keyword.arg is not None and keyword.arg not in (*SCENARIO_OPTIONS, "scenario")
     ]
 
 

@@ -18,7 +18,7 @@ class SessionReports:
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
         runs = getattr(report, "stress_runs", ())
         if runs:
-            self._session.note(runs)
+            self._session.add_runs(runs)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the session's files, before the summary. A file that cannot be written fails the session."""
@@ -53,7 +53,7 @@ def _write_runs(terminalreporter: pytest.TerminalReporter, session: StressSessio
     terminalreporter.write_sep("=", "stress tests")
     for line in summary(session.runs, encoding=_encoding(terminalreporter)):
         terminalreporter.write_line(line)
-    for threshold in session.nowhere_applicable():
+    for threshold in session.unmatched_thresholds():
         terminalreporter.write_line(
             f"threshold {escape_controls(threshold)}: applies to none of the runs; "
             "is there such an agent, task or phase?",

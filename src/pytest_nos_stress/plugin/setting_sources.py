@@ -1,19 +1,18 @@
-"""What the command line, ini files and markers say of settings, as values that are checked.
+"""Read settings from the command line, ini files and markers, as checked values.
 
-Guarantee: what is wrong is a ``SettingError`` of one line that says where it stands.
+Guarantee: a value that is not allowed is a ``SettingError`` of one line that names the source.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from typing import Any
 
 import pytest
 
-from pytest_nos_stress.config import options
+from pytest_nos_stress.config import merge, options
 from pytest_nos_stress.config.options import Setting
 from pytest_nos_stress.errors import SettingError
-from pytest_nos_stress.scenario import fields
 
 
 def ini_label(setting: Setting) -> str:
@@ -21,26 +20,28 @@ def ini_label(setting: Setting) -> str:
     return f"{setting.ini} (ini)"
 
 
-def read_command_line(config: pytest.Config, of: Sequence[Setting]) -> dict[str, Any]:
-    given = {}
-    for setting in of:
+def read_command_line(config: pytest.Config, settings: Iterable[Setting]) -> dict[str, Any]:
+    """Return those of the settings that the command line gives. Raises ``SettingError``."""
+    values = {}
+    for setting in settings:
         raw = config.getoption(setting.dest) if setting.flag else None
         if raw is not None:
-            given[setting.name] = setting.read(raw, str(setting.flag))
-    return _with_parsed_thresholds(given, "--stress-threshold")
+            values[setting.name] = setting.read(raw, str(setting.flag))
+    return _with_parsed_thresholds(values, "--stress-threshold")
 
 
-def read_ini(config: pytest.Config, of: Sequence[Setting]) -> dict[str, Any]:
-    given = {}
-    for setting in of:
+def read_ini(config: pytest.Config, settings: Iterable[Setting]) -> dict[str, Any]:
+    """Return those of the settings that the ini file gives. Raises ``SettingError``."""
+    values = {}
+    for setting in settings:
         raw = _ini_value(config, setting.ini) if setting.flag and setting.ini else options.UNSET
         if raw is not options.UNSET:
-            given[setting.name] = setting.read(raw, ini_label(setting))
-    return _with_parsed_thresholds(given, ini_label(options.BY_NAME["thresholds"]))
+            values[setting.name] = setting.read(raw, ini_label(setting))
+    return _with_parsed_thresholds(values, ini_label(options.BY_NAME["thresholds"]))
 
 
 def _ini_value(config: pytest.Config, key: str) -> Any:
-    """The value of an ini key; in native TOML, where pytest wants the one type declared, whatever type it has."""
+    """Return the value of an ini key, which in native TOML may have another type than the declared one."""
     try:
         return config.getini(key)
     except (TypeError, pytest.UsageError):
@@ -58,33 +59,45 @@ def _native_toml(config: pytest.Config) -> dict[str, Any]:
     return table
 
 
-def _with_parsed_thresholds(given: dict[str, Any], label: str) -> dict[str, Any]:
-    if given.get("thresholds"):
+def _with_parsed_thresholds(values: dict[str, Any], label: str) -> dict[str, Any]:
+    if values.get("thresholds"):
         from pytest_nos_stress.results.threshold_parser import parse_threshold
 
-        given["thresholds"] = tuple(
-            parse_threshold(text, session_wide=True, label=label) for text in given["thresholds"]
+        values["thresholds"] = tuple(
+            parse_threshold(text, session_wide=True, label=label) for text in values["thresholds"]
         )
-    return given
+    return values
 
 
-def read_markers(item: pytest.Item) -> list[dict[str, Any]]:
-    """The keywords of the item's stress markers, the closest last."""
-    levels = []
-    for marker in reversed(list(item.iter_markers("stress"))):
-        if marker.args:
-            raise SettingError(f"{marker.args[0]!r}: takes keywords only, for instance agents=8")
-        values = options.check_all(marker.kwargs)
-        if "gate" in values:
-            raise SettingError(
-                f"gate={values['gate']!r}: allowed in run() only, where the test can judge the result"
-            )
-        if values.get("thresholds"):
-            from pytest_nos_stress.results.threshold_parser import parse_threshold
+class MarkerReader:
+    """Reads stress markers, each of them once: a test may run often, and tests may share a marker."""
 
-            values["thresholds"] = tuple(
-                parse_threshold(one) if isinstance(one, str) else one for one in values["thresholds"]
-            )
-        fields.check_level(values)
-        levels.append(values)
-    return levels
+    def __init__(self) -> None:
+        self._read: dict[int, tuple[pytest.Mark, dict[str, Any]]] = {}
+        """The settings of each marker by its id; the marker itself keeps the id from being used again."""
+
+    def read(self, item: pytest.Item) -> list[dict[str, Any]]:
+        """Return the settings of the item's stress markers, the closest last. Raises ``SettingError``."""
+        return [self._settings_of(marker) for marker in reversed(list(item.iter_markers("stress")))]
+
+    def _settings_of(self, marker: pytest.Mark) -> dict[str, Any]:
+        if id(marker) not in self._read:
+            self._read[id(marker)] = marker, _read_marker(marker)
+        return self._read[id(marker)][1]
+
+
+def _read_marker(marker: pytest.Mark) -> dict[str, Any]:
+    if marker.args:
+        raise SettingError(f"{marker.args[0]!r}: takes keywords only, for instance agents=8")
+    values = options.check_all(marker.kwargs)
+    if "gate" in values:
+        raise SettingError(f"gate={values['gate']!r}: allowed in run() only, where the test can judge the result")
+    if values.get("thresholds"):
+        from pytest_nos_stress.results.threshold_parser import parse_threshold
+
+        values["thresholds"] = tuple(
+            parse_threshold(expression) if isinstance(expression, str) else expression
+            for expression in values["thresholds"]
+        )
+    merge.check_source(values)
+    return values

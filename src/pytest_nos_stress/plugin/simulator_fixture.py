@@ -25,7 +25,7 @@ from pytest_nos_stress.results.status import INTERRUPTED
 from pytest_nos_stress.run.checks import eventually, sometimes
 from pytest_nos_stress.run.event_loop import run_on_current_loop
 from pytest_nos_stress.run.simulator import MultiAgentSimulator
-from pytest_nos_stress.scenario import fields
+from pytest_nos_stress.scenario.scenario import SCENARIO_OPTIONS
 
 from .body import body_arguments
 from .failure import FailureSignature, signature_of
@@ -101,7 +101,7 @@ class StressSimulator:
             simulator = self._simulator(target, given, {})
             return await simulator.run_async(progress=live, ending_errors=_ENDING_ERRORS)
         except (SettingError, RunFailed) as error:
-            self._problem = problem = self._explained(error)
+            self._problem = problem = self._with_source(error)
         finally:
             self._end_run(simulator, live)
         raise problem.with_traceback(None)
@@ -192,7 +192,7 @@ class StressSimulator:
             simulator = self._simulator(target, given, fixed)
             return run_on_current_loop(simulator, progress=live, ending_errors=_ENDING_ERRORS)
         except (SettingError, RunFailed) as error:
-            self._problem = problem = self._explained(error)
+            self._problem = problem = self._with_source(error)
         finally:
             self._end_run(simulator, live)
         raise problem.with_traceback(None)
@@ -200,8 +200,9 @@ class StressSimulator:
     def _simulator(self, target: object, given: dict[str, Any], fixed: dict[str, Any]) -> MultiAgentSimulator:
         self._forget_earlier_examples()
         self._runs += 1
-        values = self._session.levels(self._item, given, self._runs)
-        values |= fixed if values.get("scenario") is None else {}
+        values = self._session.merged_settings(self._item, given, self._runs)
+        if values.get("scenario") is None:
+            values |= options.check_all(fixed)
         values["output_dir"] = self.directory_of_last_run = self._directory(values.pop("output_dir", None))
         values |= self._of_baselines(values)
         if self._session.rerun is not None:
@@ -209,7 +210,7 @@ class StressSimulator:
         if self._session.proxies is not None and _uses_proxy(self._item):
             values["proxies"] = (*values.get("proxies", ()), *self._session.proxies.open_proxies())
         values["clients"] = (*values.get("clients", ()), *self._clients)
-        self._current = MultiAgentSimulator(target=target, **values)
+        self._current = MultiAgentSimulator.of_checked(target, values)
         self._current.about = self._about()
         return self._current
 
@@ -241,10 +242,10 @@ class StressSimulator:
         path = None if result.scenario.planned is None else result.output_dir / SCENARIO_NAME
         return self.repeat_command(result.seed, path)
 
-    def _explained(self, error: SettingError | RunFailed) -> BaseException:
+    def _with_source(self, error: SettingError | RunFailed) -> BaseException:
         """The exception as the test is to see it."""
         if isinstance(error, SettingError):
-            return self._session.explained(error, self._runs)
+            return self._session.with_source(error, self._runs)
         if isinstance(error.__cause__, pytest.exit.Exception):
             return error.__cause__
         problem = type(error)(f"{error}{self._how_to_repeat(error.result)}", error.result)
@@ -316,11 +317,11 @@ class StressSimulator:
             parts.append(f"--stress-seed={seed}")
         else:
             parts.append(f"--stress-scenario={os.path.relpath(scenario_file, self._session.directory)}")
-            decided = (*fields.OF_SCENARIO, "scenario")
+            decided = (*SCENARIO_OPTIONS, "scenario")
         for setting in SETTINGS:
             raw = config.getoption(setting.dest) if setting.flag and setting.name not in decided else None
             for one in raw if isinstance(raw, list) else [raw]:
-                if setting.default is False:
+                if setting.is_switch:
                     parts += [str(setting.flag)] if one else []
                 elif setting.name != "save_baseline" and one is not None:
                     parts.append(f"{setting.flag}={one}")

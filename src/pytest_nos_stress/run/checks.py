@@ -81,13 +81,12 @@ def eventually(
 
     if not callable(condition):
         raise _no_function("eventually", condition)
-    checked = []
-    for setting, value, kind in (("within", within, SPAN), ("operations", operations, COUNT)):
-        try:
-            checked.append(kind.check(value))
-        except (TypeError, ValueError, OverflowError):
-            raise SettingError(f"eventually: {setting}={safe_repr(value)}: must be {kind.allowed}") from None
-    return Eventually(name, condition, *checked)
+    return Eventually(
+        name,
+        condition,
+        SPAN.check(within, "eventually: within"),
+        COUNT.check(operations, "eventually: operations"),
+    )
 
 
 def _no_function(of: str, given: object) -> SettingError:

@@ -164,7 +164,7 @@ class RunContext:
         scenario, mix = self.scenario, self.fault_mix
         if operation is None or scenario.planned is None:
             return mix.variants[CALL]
-        places = scenario.places_of[operation.agent.name]
+        places = scenario.positions_of[operation.agent.name]
         index = operation.index
         fault = scenario.planned[places[index]].fault if index < len(places) else None
         planned = mix.variants[mix.number_of[fault]]

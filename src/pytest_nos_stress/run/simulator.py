@@ -11,27 +11,25 @@ from __future__ import annotations
 
 import asyncio
 import functools
+import inspect
 import random
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ParamSpec
+from typing import TYPE_CHECKING, Any, Final, ParamSpec
 
 from pytest_nos_stress import engines
-from pytest_nos_stress.config import options as settings
+from pytest_nos_stress.config import merge, options
 from pytest_nos_stress.reporting.files import paths
 from pytest_nos_stress.reporting.files.log import OperationLog
 from pytest_nos_stress.reporting.outputs import Outputs
 from pytest_nos_stress.reporting.summary import RunInfo
 from pytest_nos_stress.results.baselines.gate import BaselineGate
-from pytest_nos_stress.results.check_verdict import CheckFunction
 from pytest_nos_stress.results.result import StressResult
 from pytest_nos_stress.results.status import Progress
 from pytest_nos_stress.results.threshold_parser import parse_threshold
 from pytest_nos_stress.results.thresholds import Threshold
-from pytest_nos_stress.scenario import fields
 from pytest_nos_stress.scenario.operation import Task
-from pytest_nos_stress.scenario.scenario import Scenario
+from pytest_nos_stress.scenario.scenario import SCENARIO_OPTIONS, Scenario
 
 from .checks import Checks
 from .evaluation import evaluate_run
@@ -42,156 +40,118 @@ from .target import bind, default_tasks, is_async
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
-    from pytest_nos_stress.faults.network import Network
     from pytest_nos_stress.market import EmbeddedExchange
 
 P = ParamSpec("P")
 
 
-class _Default(int):
-    """A default that can be told from the same number given by the user."""
-
-
-class _DefaultName(str):
-    """A default that can be told from the same name given by the user."""
-
-
-_NOT_GIVEN = _Default(settings.BY_NAME["operations_per_agent"].default)
-_NO_ENGINE = _DefaultName(settings.BY_NAME["engine"].default)
+_BY_POSITION: Final = (
+    "agents",
+    "tasks",
+    "missing_data_prob",
+    "failure_prob",
+    "operations_per_agent",
+    "min_delay",
+    "max_delay",
+    "output_dir",
+)
+"""The settings that may be given by position: the seed document's parameters."""
+_NONE_IS_DEFAULT: Final = ("agents", "tasks")
+_UNSET: Final[Any] = object()
 
 
 class MultiAgentSimulator:
     """Puts many concurrent agents on a target.
 
-    Parameters and defaults are the seed document's, then by keyword: ``target`` (default: an embedded exchange),
-    ``seed`` (default: drawn for each run), ``engine``, ``duration`` (in place of ``operations_per_agent``),
-    ``ramp``, ``warmup``, ``failure_mode``, ``missing_data``, ``faults``, ``fault_windows``, ``retries``,
-    ``network``, ``market``, ``clients``, ``proxies``, ``operation_timeout``, ``own_threads``, ``per_agent``,
-    ``thresholds``, ``checks``, ``every``, ``expected_errors``, ``gate``, ``report``, ``records``,
-    ``save_baseline``, ``compare``, ``baseline_dir``, ``label``, ``otel``. Times are in seconds, or text with a
-    unit. A ``scenario`` takes the place of all that decides the plan. Raises ``SettingError`` (a ``ValueError``)
-    for what is not allowed. A simulator can run more than once; each run starts from zero.
+    The parameters are the seed document's, then by keyword ``target`` (default: an embedded exchange) and every
+    other setting; their defaults are in the signature, their meaning is in the reference of settings. Times are in
+    seconds, or text with a unit. ``agents=None`` and ``tasks=None`` are the defaults. A ``seed`` of None is drawn
+    for each run. A ``scenario`` takes the place of all settings that decide the plan.
+
+    Raises ``SettingError`` (a ``ValueError``) for a setting that is not allowed, and ``UnknownSetting`` (also a
+    ``TypeError``) for a keyword that is not a setting. A simulator can run more than once; each run starts from
+    zero.
     """
 
     def __init__(
         self,
-        agents: int | Iterable[str] | None = None,
-        tasks: Iterable[str] | Mapping[str, float] | None = None,
-        missing_data_prob: float = 0.2,
-        failure_prob: float = 0.1,
-        operations_per_agent: int = _NOT_GIVEN,
-        min_delay: float | str = 0.05,
-        max_delay: float | str = 0.15,
-        output_dir: str | Path = "stress_test_output",
+        agents: int | Iterable[str] | None = _UNSET,
+        tasks: Iterable[str] | Mapping[str, float] | None = _UNSET,
+        missing_data_prob: float = _UNSET,
+        failure_prob: float = _UNSET,
+        operations_per_agent: int = _UNSET,
+        min_delay: float | str = _UNSET,
+        max_delay: float | str = _UNSET,
+        output_dir: str | Path = _UNSET,
         *,
         target: object = None,
-        seed: int | None = None,
-        engine: str = _NO_ENGINE,
-        duration: float | str | None = None,
-        ramp: float | str = 0.0,
-        warmup: float | str = 0.0,
-        failure_mode: str = "lost_request",
-        missing_data: Mapping[str, Any] | str | None = None,
-        faults: Mapping[str, Any] | str | None = None,
-        fault_windows: Sequence[Any] | Mapping[str, Any] | None = None,
-        retries: int | Mapping[str, Any] = 0,
-        network: Mapping[str, Any] | str | Network | None = None,
-        market: Mapping[str, Any] | str | None = None,
-        operation_timeout: float | str = 30.0,
-        own_threads: bool = True,
-        scenario: Scenario | None = None,
-        per_agent: Callable[[str], AbstractContextManager[Any]] | None = None,
-        thresholds: Sequence[str | Threshold] = (),
-        checks: CheckFunction | Sequence[CheckFunction] = (),
-        every: int | None = None,
-        expected_errors: type[BaseException] | Sequence[type[BaseException]] = (),
-        gate: bool = True,
-        clients: Sequence[Any] = (),
-        proxies: Sequence[Any] = (),
-        report: str | Sequence[str] = ("html",),
-        records: str | Sequence[str] = (),
-        save_baseline: str | None = None,
-        compare: str | None = None,
-        baseline_dir: str | Path = ".stress-baselines",
-        label: str = "stress_test",
-        otel: bool = False,
-        **unknown: object,
+        **settings: Any,
     ) -> None:
-        for name in unknown:
-            settings.find(name)
-        plan = {
-            "agents": fields.DEFAULT_AGENTS if agents is None else agents,
-            "tasks": default_tasks(target) if tasks is None else tasks,
-            "missing_data_prob": missing_data_prob,
-            "failure_prob": failure_prob,
-            "operations_per_agent": operations_per_agent,
-            "min_delay": min_delay,
-            "max_delay": max_delay,
-            "engine": engine,
-            "duration": duration,
-            "ramp": ramp,
-            "warmup": warmup,
-            "failure_mode": failure_mode,
-            "missing_data": missing_data,
-            "faults": faults,
-            "fault_windows": fault_windows,
-            "retries": retries,
-            "network": network,
-            "market": market,
-            "operation_timeout": operation_timeout,
-            "own_threads": own_threads,
+        by_position = (
+            agents,
+            tasks,
+            missing_data_prob,
+            failure_prob,
+            operations_per_agent,
+            min_delay,
+            max_delay,
+            output_dir,
+        )
+        values = {
+            name: value
+            for name, value in zip(_BY_POSITION, by_position, strict=True)
+            if value is not _UNSET and not (value is None and name in _NONE_IS_DEFAULT)
         }
-        if duration is not None and operations_per_agent is _NOT_GIVEN:
-            del plan["operations_per_agent"]
-        self._plan = settings.check_all(plan)
-        self._seed: int | None = settings.BY_NAME["seed"].check(seed)
-        self._scenario: Scenario | None = settings.BY_NAME["scenario"].check(scenario)
-        self._output_dir = Path(settings.BY_NAME["output_dir"].check(output_dir))
-        self._gate: bool = settings.BY_NAME["gate"].check(gate)
-        self._per_agent = settings.BY_NAME["per_agent"].check(per_agent)
-        self._expected_errors = settings.BY_NAME["expected_errors"].check(expected_errors)
-        self._thresholds = _parsed(settings.BY_NAME["thresholds"].check(thresholds))
-        self._checks = settings.BY_NAME["checks"].check(checks)
-        self._every = settings.BY_NAME["every"].check(every)
-        self._proxies = settings.BY_NAME["proxies"].check(proxies)
-        self._clients = settings.BY_NAME["clients"].check(clients)
-        self._reports = settings.BY_NAME["report"].check(report)
-        self._records = settings.BY_NAME["records"].check(records)
-        self._exports: bool = settings.BY_NAME["otel"].check(otel)
+        values |= settings
+        checked = options.check_all(values)
+        if checked.get("scenario") is not None:
+            _refuse_beside_scenario(values, target)
+        self._set_up(target, checked)
+
+    @classmethod
+    def of_checked(cls, target: object, settings: Mapping[str, Any]) -> MultiAgentSimulator:
+        """Make a simulator of settings that ``config`` has checked, without checking each value again."""
+        simulator = cls.__new__(cls)
+        simulator._set_up(target, settings)
+        return simulator
+
+    def _set_up(self, target: object, settings: Mapping[str, Any]) -> None:
+        values = {**_defaults(), **settings}
+        self._target = target
+        self._output_dir = Path(values["output_dir"])
+        self._gate: bool = values["gate"]
+        self._per_agent = values["per_agent"]
+        self._expected_errors = values["expected_errors"]
+        self._checks = values["checks"]
+        self._every = values["every"]
+        self._proxies = values["proxies"]
+        self._clients = values["clients"]
+        self._reports = values["report"]
+        self._records = values["records"]
+        self._exports: bool = values["otel"]
         if self._exports:
             from pytest_nos_stress.reporting.otel import check_available
 
             check_available()
         self._baselines = BaselineGate(
-            Path(settings.BY_NAME["baseline_dir"].check(baseline_dir)).absolute(),
-            save=settings.BY_NAME["save_baseline"].check(save_baseline),
-            compare=settings.BY_NAME["compare"].check(compare),
-            label=settings.BY_NAME["label"].check(label),
+            Path(values["baseline_dir"]).absolute(),
+            save=values["save_baseline"],
+            compare=values["compare"],
+            label=values["label"],
         )
+        self._thresholds = _parsed(values["thresholds"])
         self._thresholds += self._baselines.thresholds(self._thresholds)
-        self.about = RunInfo(label)
+        self.about = RunInfo(values["label"])
         """Which run its reports say it is."""
-        self._performance: RunExecution | None = None
-        self._is_to_be_interrupted = False
-        self._target = target
         self.result: StressResult | None = None
         """The result of the last run that came to its end, also of one that raised."""
-        if self._scenario is not None:
-            defaults = {setting.name: setting.default for setting in settings.SETTINGS} | {
-                "tasks": default_tasks(target)
-            }
-            given = {**plan, "seed": seed}
-            fields.refuse_beside_scenario(name for name, value in given.items() if value != defaults[name])
-        if (
-            engine is _NO_ENGINE
-            and scenario is None
-            and target is not None
-            and is_async(target, self._plan["tasks"])
-        ):
-            self._plan["engine"] = engines.name_of_first(lambda engine: engine.awaits_tasks)
-        tried = self._scenario or Scenario(**self._plan)
-        engines.engine_class(tried.engine)
-        self._bind(_embedded_exchange() if target is None else target, tried)
+        self._execution: RunExecution | None = None
+        self._is_to_be_interrupted = False
+        self._scenario: Scenario = values["scenario"] or _scenario(target, settings)
+        self._draws_seed = values["scenario"] is None and settings.get("seed") is None
+        self._has_run = False
+        engines.engine_class(self._scenario.engine)
+        self._bind(_embedded_exchange() if target is None else target, self._scenario)
         Checks(self._checks, target, agents=1, every=self._every)
 
     def run_simulation(self) -> dict[str, Any]:
@@ -216,7 +176,7 @@ class MultiAgentSimulator:
         ``SettingError`` where its directory cannot be written, and ``KeyboardInterrupt`` on Ctrl-C, all but
         the second last once the files are written.
         """
-        scenario = self._scenario or self._drawn_scenario()
+        scenario = self._next_scenario()
         target, audits = self._target, []
         if target is None:
             target = exchange = _embedded_exchange()
@@ -230,7 +190,7 @@ class MultiAgentSimulator:
         outputs = Outputs(directory, self.about, self._reports, self._records, self._exports)
         paths.prepare(directory)
         log = OperationLog(directory / paths.LOG_NAME)
-        performance = RunExecution(
+        execution = RunExecution(
             scenario,
             tasks,
             log,
@@ -243,16 +203,16 @@ class MultiAgentSimulator:
             loop=loop,
             thresholds=self._thresholds,
         )
-        self._performance = performance
+        self._execution = execution
         if self._is_to_be_interrupted:
-            performance.interrupt_soon()
-        performance.run(progress)
-        self._is_to_be_interrupted, self._performance = False, None
+            execution.interrupt_soon()
+        execution.run(progress)
+        self._is_to_be_interrupted, self._execution = False, None
         try:
-            self.result, ending = self._conclude(performance, outputs)
+            self.result, ending = self._conclude(execution, outputs)
         except KeyboardInterrupt as interrupt:
-            performance.interrupted_by(interrupt)
-            self.result, ending = self._conclude(performance, outputs)
+            execution.interrupted_by(interrupt)
+            self.result, ending = self._conclude(execution, outputs)
         if ending is not None:
             raise ending
         return self.result
@@ -260,7 +220,7 @@ class MultiAgentSimulator:
     @property
     def engine(self) -> str:
         """The name of the engine that runs the agents."""
-        return str(self._scenario.engine if self._scenario else self._plan["engine"])
+        return self._scenario.engine
 
     @property
     def awaits(self) -> bool:
@@ -275,24 +235,75 @@ class MultiAgentSimulator:
 
     def announce(self, event: str) -> None:
         """Say that an event has taken place: fault windows that wait for it begin. From any thread."""
-        if self._performance is not None:
-            self._performance.world.announce(event)
+        if self._execution is not None:
+            self._execution.world.announce(event)
 
     def interrupt(self) -> None:
         """End the run that goes on, or that is about to, as Ctrl-C would. From any thread."""
         self._is_to_be_interrupted = True
-        if self._performance is not None:
-            self._performance.interrupt_soon()
+        if self._execution is not None:
+            self._execution.interrupt_soon()
 
-    def _conclude(self, performance: RunExecution, outputs: Outputs) -> tuple[StressResult, BaseException | None]:
-        return evaluate_run(performance, self._thresholds, outputs, self._baselines, gate=self._gate)
+    def _conclude(self, execution: RunExecution, outputs: Outputs) -> tuple[StressResult, BaseException | None]:
+        return evaluate_run(execution, self._thresholds, outputs, self._baselines, gate=self._gate)
 
-    def _drawn_scenario(self) -> Scenario:
-        seed = random.SystemRandom().getrandbits(32) if self._seed is None else self._seed
-        return Scenario(**self._plan, seed=seed)
+    def _next_scenario(self) -> Scenario:
+        """Return the scenario of the run that begins: a seed that nobody gave is another one in each run."""
+        if self._has_run and self._draws_seed:
+            self._scenario = self._scenario.with_seed(_drawn_seed())
+        self._has_run = True
+        return self._scenario
 
     def _bind(self, target: object, scenario: Scenario) -> list[Task]:
         return bind(target, scenario.task_names, scenario.engine)
+
+
+def _defaults() -> dict[str, Any]:
+    """The defaults of the settings that are not of the scenario."""
+    return {setting.name: setting.default for setting in options.SETTINGS if not setting.is_of_scenario}
+
+
+def _scenario(target: object, settings: Mapping[str, Any]) -> Scenario:
+    """The scenario of checked settings: a seed is drawn, tasks and engine are the target's, if none is given."""
+    values = {name: value for name, value in settings.items() if name in SCENARIO_OPTIONS}
+    if "tasks" not in values:
+        values["tasks"] = options.find("tasks").check(default_tasks(target))
+    if "engine" not in values and target is not None and is_async(target, values["tasks"]):
+        values["engine"] = engines.name_of_first(lambda engine: engine.awaits_tasks)
+    if values.get("seed") is None:
+        values["seed"] = _drawn_seed()
+    return Scenario.of_checked(values)
+
+
+def _drawn_seed() -> int:
+    return random.SystemRandom().getrandbits(32)
+
+
+def _refuse_beside_scenario(values: Mapping[str, Any], target: object) -> None:
+    """Raise ``SettingError`` for a setting that the scenario decides, unless its value is the default."""
+    defaults = {name: option.default for name, option in SCENARIO_OPTIONS.items()}
+    defaults["tasks"] = default_tasks(target)
+    merge.refuse_beside_scenario(
+        name for name, default in defaults.items() if name in values and values[name] != default
+    )
+
+
+def _signature() -> inspect.Signature:
+    """The parameters of ``MultiAgentSimulator``, with the defaults of the settings."""
+    declared = inspect.signature(MultiAgentSimulator.__init__).parameters
+    by_position = [
+        declared[name].replace(default=None if name in _NONE_IS_DEFAULT else options.find(name).default)
+        for name in _BY_POSITION
+    ]
+    by_keyword = [
+        inspect.Parameter(setting.name, inspect.Parameter.KEYWORD_ONLY, default=setting.default)
+        for setting in options.SETTINGS
+        if setting.name not in _BY_POSITION
+    ]
+    return inspect.Signature([declared["self"], *by_position, declared["target"], *by_keyword])
+
+
+MultiAgentSimulator.__init__.__dict__["__signature__"] = _signature()
 
 
 def _embedded_exchange() -> EmbeddedExchange:
@@ -301,8 +312,10 @@ def _embedded_exchange() -> EmbeddedExchange:
     return EmbeddedExchange()
 
 
-def _parsed(given: Iterable[str | Threshold]) -> list[Threshold]:
-    return [one if isinstance(one, Threshold) else parse_threshold(one) for one in given]
+def _parsed(expressions: Iterable[str | Threshold]) -> list[Threshold]:
+    return [
+        parse_threshold(expression) if isinstance(expression, str) else expression for expression in expressions
+    ]
 
 
 def _as_function(simulator: Callable[P, MultiAgentSimulator]) -> Callable[P, dict[str, Any]]:

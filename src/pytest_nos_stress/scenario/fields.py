@@ -1,14 +1,20 @@
-"""The fields of a scenario: their types, and the rules that hold between them."""
+"""Types of a scenario's fields, and ``option``, which declares a field that is a setting.
+
+A setting of the scenario is one ``option(...)`` in ``Scenario`` and one row of ``config.options``.
+"""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Callable, Iterable, Mapping
-from typing import TYPE_CHECKING, Any, Final
+from collections.abc import Iterable, Mapping
+from dataclasses import Field, field
+from typing import Any, Final, NamedTuple, TypeVar
 
 from pytest_nos_stress import engines
 from pytest_nos_stress._internal.parsing import parse_options, split_names
+from pytest_nos_stress._internal.text import safe_repr
 from pytest_nos_stress._internal.validation import (
+    InvalidPart,
     InvalidValue,
     OptionType,
     count_from_one,
@@ -18,15 +24,36 @@ from pytest_nos_stress._internal.validation import (
 )
 from pytest_nos_stress.errors import SettingError
 
-if TYPE_CHECKING:
-    from pytest_nos_stress._internal.validation import OptionType
-
-
 DEFAULT_AGENTS = ("StockAgent_A", "ForexAgent_B", "CryptoAgent_C", "ArbitrageAgent_D")
 DEFAULT_TASKS = ("buy", "sell", "hedge", "rebalance")
 FAILURE_MODES = ("lost_request", "lost_reply", "mixed")
 MOST_TASKS = 10_000
 MOST_AGENTS = 1_000_000
+
+_Value = TypeVar("_Value")
+_OPTION: Final = "option"
+_AS_FIELD: Final = object()
+
+
+class FieldOption(NamedTuple):
+    """The setting behind a field of ``Scenario``: the type of its values, and its default as a setting."""
+
+    type: OptionType
+    default: Any
+
+
+def option(type: OptionType, default: _Value, *, setting_default: Any = _AS_FIELD) -> _Value:
+    """Declare a field of ``Scenario`` that is a setting.
+
+    ``default`` is the field's. ``setting_default`` is the setting's, if that is another one.
+    """
+    setting = FieldOption(type, default if setting_default is _AS_FIELD else setting_default)
+    return field(default=default, metadata={_OPTION: setting})
+
+
+def options_of(fields: Iterable[Field[Any]]) -> dict[str, FieldOption]:
+    """Return the settings among the fields of a dataclass, by name and in order."""
+    return {row.name: row.metadata[_OPTION] for row in fields if _OPTION in row.metadata}
 
 
 def _agents(value: Any) -> tuple[str, ...]:
@@ -81,7 +108,11 @@ def _retries(value: Any) -> Any:
 def _network(value: Any) -> Any:
     from pytest_nos_stress.faults.network import Network
 
-    return Network.of(value)
+    try:
+        return Network.of(value)
+    except SettingError as error:
+        reason = str(error).removeprefix(f"network={safe_repr(value)}: ").removeprefix("network: ")
+        raise InvalidPart(reason) from None
 
 
 def _market(value: Any) -> Any:
@@ -148,80 +179,3 @@ NETWORK = OptionType("a profile's name or a mapping of parameters", _network, pa
 MARKET = OptionType("the name of a model or event, or a mapping of parameters", _market, parse_options)
 ENGINE = OptionType(engines.names_as_text(), lambda value: one_of((*engines.ENGINES, *engines.RESERVED))(value))
 FAILURE_MODE = OptionType(" or ".join(FAILURE_MODES), one_of(FAILURE_MODES))
-OF_SCENARIO: Final = (
-    "agents",
-    "tasks",
-    "missing_data_prob",
-    "failure_prob",
-    "operations_per_agent",
-    "duration",
-    "ramp",
-    "warmup",
-    "min_delay",
-    "max_delay",
-    "failure_mode",
-    "missing_data",
-    "faults",
-    "fault_windows",
-    "retries",
-    "network",
-    "market",
-    "seed",
-    "engine",
-    "own_threads",
-    "operation_timeout",
-)
-"""The settings in whose place a scenario stands."""
-
-
-def refuse_beside_scenario(names: Iterable[str]) -> None:
-    """Raise ``SettingError`` for settings that a scenario given in the same place decides."""
-    for name in names:
-        raise SettingError(f"{name}: decided by the scenario given with it; give one or the other")
-
-
-def check_level(values: Mapping[str, Any], label: Callable[[str], str] = str) -> None:
-    """Raise ``SettingError`` where settings given in one place exclude each other."""
-    if values.get("scenario") is not None:
-        refuse_beside_scenario(label(name) for name in OF_SCENARIO if name in values)
-    if values.get("duration") is not None and "operations_per_agent" in values:
-        raise SettingError(
-            f"{label('duration')}={values['duration']:g} and "
-            f"{label('operations_per_agent')}={values['operations_per_agent']}: give one or the other"
-        )
-
-
-def check_together(values: Mapping[str, Any], label: Callable[[str], str] = str) -> None:
-    """Raise ``SettingError`` where settings that hold alone do not hold together, from wherever they are."""
-    from pytest_nos_stress.config.options import BY_NAME
-
-    shortest = values.get("min_delay", BY_NAME["min_delay"].default)
-    longest = values.get("max_delay", BY_NAME["max_delay"].default)
-    if shortest > longest:
-        raise SettingError(
-            f"{label('min_delay')}={shortest:g}: must not be above {label('max_delay')}={longest:g}"
-        )
-    if values.get("faults") is not None and values.get("failure_mode", "lost_request") != "lost_request":
-        raise SettingError(
-            f"{label('failure_mode')}={values['failure_mode']!r} and {label('faults')}: give one or the other"
-        )
-    if values.get("duration") is not None and longest < 1e-9 and _uses_virtual_time(values.get("engine")):
-        raise SettingError(
-            f"{label('duration')}={values['duration']:g}: in virtual time only delays take time; must have "
-            f"{label('max_delay')} above 0, or a number of operations"
-        )
-    _check_phases(values, label)
-
-
-def _uses_virtual_time(engine: str | None) -> bool:
-    return engine in engines.ENGINES and engines.engine_class(engine).uses_virtual_time
-
-
-def _check_phases(values: Mapping[str, Any], label: Callable[[str], str]) -> None:
-    ramp, warmup, duration = (values.get(name) or 0.0 for name in ("ramp", "warmup", "duration"))
-    if not duration or ramp + warmup < duration:
-        return
-    given = " and ".join(f"{label(name)}={values[name]:g}" for name in ("ramp", "warmup") if values.get(name))
-    raise SettingError(
-        f"{given}: must end before {label('duration')}={duration:g} does, to leave something to judge"
-    )

@@ -1,52 +1,47 @@
 """Scenario: everything that decides a run, as one value.
 
 Two runs of one scenario perform the same plan. A scenario is frozen, hashable, validated when it is made
-(each field by the settings table), its ``repr`` is Python that makes it again, and so is its JSON.
+(each field by its option type), its ``repr`` is Python that makes it again, and so is its JSON.
 """
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
-from functools import cached_property
-from typing import Any, Final, NamedTuple
+from functools import cache, cached_property
+from typing import Any, Final
 
+from pytest_nos_stress import engines
 from pytest_nos_stress._internal.frozen import to_json_types
 from pytest_nos_stress._internal.text import safe_repr
-from pytest_nos_stress.config import options
+from pytest_nos_stress._internal.validation import COUNT, DELAY, PROBABILITY, SPAN, SPAN_OR_NONE, SWITCH, WHOLE
 from pytest_nos_stress.errors import SettingError
-from pytest_nos_stress.faults.catalogue import plannable_faults
 from pytest_nos_stress.faults.mix import FaultMix, most_variants
 
-from .fields import DEFAULT_TASKS, check_level, check_together
+from .fields import (
+    AGENTS,
+    DEFAULT_AGENTS,
+    DEFAULT_TASKS,
+    ENGINE,
+    FAILURE_MODE,
+    FAULT_WINDOWS,
+    FAULTS,
+    MARKET,
+    MISSING_DATA,
+    NETWORK,
+    RETRIES,
+    TASKS,
+    FieldOption,
+    option,
+    options_of,
+)
+from .planned_operations import PlannedOperation, check_names, names_in, planned_operations
+from .rules import check_length, check_together
 
 VERSION: Final = 1
 _MOST_PLANS: Final = 1 << 16
-
-
-class PlannedOperation(NamedTuple):
-    """One operation of an explicit list.
-
-    ``fault``: None, ``missing_data``, ``lost_request``, ``lost_reply`` or another kind of missing data or
-    fault of calls (``pytest_nos_stress.faults.FAULTS``); ``delay``: the think time before the operation, in
-    seconds from the end of the agent's last one.
-    """
-
-    agent: str
-    task: str
-    fault: str | None = None
-    delay: float = 0.0
-
-    def __repr__(self) -> str:
-        values = list(self)
-        while len(values) > 2 and not values[-1]:
-            values.pop()
-        return repr(tuple(values))
-
-
-def _default(name: str) -> Any:
-    return options.BY_NAME[name].default
 
 
 @dataclass(frozen=True, repr=False)
@@ -68,27 +63,27 @@ class Scenario:
     Raises ``SettingError`` (a ``ValueError``) for a value that is not allowed.
     """
 
-    agents: Iterable[str] | int = _default("agents")
-    tasks: Iterable[str] | Mapping[str, float] = DEFAULT_TASKS
-    missing_data_prob: float = _default("missing_data_prob")
-    failure_prob: float = _default("failure_prob")
-    operations_per_agent: int | None = None
-    duration: float | None = _default("duration")
-    ramp: float = _default("ramp")
-    warmup: float = _default("warmup")
-    min_delay: float = _default("min_delay")
-    max_delay: float = _default("max_delay")
-    failure_mode: str = _default("failure_mode")
-    missing_data: Any = None
-    faults: Any = None
-    fault_windows: Any = None
-    retries: Any = 0
-    network: Any = None
-    market: Any = None
-    seed: int = 0
-    engine: str = _default("engine")
-    own_threads: bool = _default("own_threads")
-    operation_timeout: float = _default("operation_timeout")
+    agents: Iterable[str] | int = option(AGENTS, DEFAULT_AGENTS)
+    tasks: Iterable[str] | Mapping[str, float] = option(TASKS, DEFAULT_TASKS, setting_default=None)
+    missing_data_prob: float = option(PROBABILITY, 0.2)
+    failure_prob: float = option(PROBABILITY, 0.1)
+    operations_per_agent: int | None = option(COUNT, None, setting_default=100)
+    duration: float | None = option(SPAN_OR_NONE, None)
+    ramp: float = option(DELAY, 0.0)
+    warmup: float = option(DELAY, 0.0)
+    min_delay: float = option(DELAY, 0.05)
+    max_delay: float = option(DELAY, 0.15)
+    failure_mode: str = option(FAILURE_MODE, "lost_request")
+    missing_data: Any = option(MISSING_DATA, None)
+    faults: Any = option(FAULTS, None)
+    fault_windows: Any = option(FAULT_WINDOWS, None)
+    retries: Any = option(RETRIES, 0)
+    network: Any = option(NETWORK, None)
+    market: Any = option(MARKET, None)
+    seed: int = option(WHOLE, 0, setting_default=None)
+    engine: str = option(ENGINE, engines.DEFAULT)
+    own_threads: bool = option(SWITCH, True)
+    operation_timeout: float = option(SPAN, 30.0)
     operations: Iterable[PlannedOperation | tuple[Any, ...]] | None = None
     weights: tuple[float, ...] | None = None
     """The tasks' weights, in their order; a mapping of weights as ``tasks`` gives them."""
@@ -97,44 +92,71 @@ class Scenario:
     planned: tuple[PlannedOperation, ...] | None = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        planned = None if self.operations is None else _rows(self.operations)
-        given = {name: getattr(self, name) for name in FIELDS if name != "operations"}
+        planned = None if self.operations is None else planned_operations(self.operations)
+        values = {name: getattr(self, name) for name in SCENARIO_OPTIONS}
         if planned is not None:
-            given |= {name: names for name, names in _names_in(planned).items() if given[name] is _DEFAULTS[name]}
+            listed = names_in(planned)
+            values |= {name: names for name, names in listed.items() if values[name] is _DEFAULTS[name]}
         if self.operations_per_agent is None:
-            del given["operations_per_agent"]
+            del values["operations_per_agent"]
         elif planned is not None:
             raise SettingError(
                 f"operations_per_agent={self.operations_per_agent} and operations: give one or the other"
             )
         if self.weights is not None and not isinstance(self.tasks, Mapping):
-            given["tasks"] = _weighted(self.tasks, self.weights)
-        values = options.check_all(given)
-        check_level(values)
+            values["tasks"] = _weighted(self.tasks, self.weights)
+        self._complete(
+            {name: SCENARIO_OPTIONS[name].type.check(value, name) for name, value in values.items()}, planned
+        )
+
+    @classmethod
+    def of_checked(cls, values: Mapping[str, Any]) -> Scenario:
+        """Make the scenario of settings that their types have checked, without checking each value again.
+
+        A setting that is missing has its default. Raises ``SettingError`` if the values do not hold together.
+        """
+        scenario = cls.__new__(cls)
+        scenario._complete({**checked_defaults(), **values}, None)
+        return scenario
+
+    def with_seed(self, seed: int) -> Scenario:
+        """Return the same scenario with another seed, which is not checked."""
+        scenario = copy.copy(self)
+        object.__setattr__(scenario, "seed", seed)
+        return scenario
+
+    def _complete(self, values: dict[str, Any], planned: tuple[PlannedOperation, ...] | None) -> None:
+        """Set all fields from checked values, which may lack a number of operations."""
+        check_length(values)
         check_together(values)
         if values["seed"] is None:
             raise SettingError("seed=None: must be a whole number")
         weights: dict[str, float] = values["tasks"]
-        values["tasks"] = tuple(weights)
         if planned is not None:
-            _check_names(planned, values)
-        elif self.duration is None:
-            values.setdefault("operations_per_agent", _default("operations_per_agent"))
-        derived = {
-            "agent_names": values["agents"],
-            "task_names": values["tasks"],
+            check_names(planned, values["agents"], list(weights))
+            if values["duration"] is not None:
+                raise SettingError(f"duration={values['duration']:g} and operations: give one or the other")
+        elif values["duration"] is None:
+            values.setdefault("operations_per_agent", SCENARIO_OPTIONS["operations_per_agent"].default)
+        values.setdefault("operations_per_agent", None)
+        values |= {
+            "tasks": tuple(weights),
             "weights": tuple(weights.values()),
+            "agent_names": values["agents"],
+            "task_names": tuple(weights),
             "operations": planned,
             "planned": planned,
         }
-        for name, value in {**values, **derived}.items():
+        for name, value in values.items():
             object.__setattr__(self, name, value)
-        if (
-            len(self.task_names) * most_variants() > _MOST_PLANS
-            and len(self.task_names) * self.fault_mix.count > _MOST_PLANS
-        ):
-            most = _MOST_PLANS // self.fault_mix.count
-            raise SettingError(f"tasks: {len(self.task_names)} names; must be at most {most} with these faults")
+        self._check_number_of_plans()
+
+    def _check_number_of_plans(self) -> None:
+        tasks = len(self.task_names)
+        if tasks * most_variants() <= _MOST_PLANS or tasks * self.fault_mix.count <= _MOST_PLANS:
+            return
+        most = _MOST_PLANS // self.fault_mix.count
+        raise SettingError(f"tasks: {tasks} names; must be at most {most} with these faults")
 
     @cached_property
     def fault_mix(self) -> FaultMix:
@@ -150,12 +172,12 @@ class Scenario:
         )
 
     @cached_property
-    def places_of(self) -> dict[str, list[int]]:
-        """Where in the explicit list each agent's operations stand."""
-        places: dict[str, list[int]] = {agent: [] for agent in self.agent_names}
-        for place, operation in enumerate(self.planned or ()):
-            places[operation.agent].append(place)
-        return places
+    def positions_of(self) -> dict[str, list[int]]:
+        """The positions of each agent's operations in the explicit list."""
+        positions: dict[str, list[int]] = {agent: [] for agent in self.agent_names}
+        for position, operation in enumerate(self.planned or ()):
+            positions[operation.agent].append(position)
+        return positions
 
     @cached_property
     def starts_of(self) -> dict[str, float]:
@@ -179,12 +201,12 @@ class Scenario:
 
     def to_dict(self) -> dict[str, Any]:
         """The scenario as JSON types; ``Scenario(**scenario.to_dict())`` is an equal one."""
-        values = {name: getattr(self, name) for name in FIELDS if name != "operations"}
-        values |= {name: _to_plain(values[name]) for name in _STRUCTURED}
-        values["agents"] = list(self.agent_names)
-        values["tasks"] = self._tasks()
+        named = {"agents": list(self.agent_names), "tasks": self._tasks()}
+        values = {
+            name: named[name] if name in named else _json_value(getattr(self, name)) for name in SCENARIO_OPTIONS
+        }
         if self.planned is not None:
-            values["operations"] = [list(one) for one in self.planned]
+            values["operations"] = [list(row) for row in self.planned]
         return values
 
     def to_json(self) -> str:
@@ -227,19 +249,21 @@ class Scenario:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """What has to be given to make this scenario: every field that does not have its default."""
-        values = self.to_dict()
-        told = [name for name in FIELDS if values.get(name) is not None and self._tells(name)]
+        """The arguments that make this scenario: every field that does not have its default."""
+        values = {name: getattr(self, name) for name in FIELDS}
+        values |= {"agents": list(self.agent_names), "tasks": self._tasks()}
+        if self.network is not None:
+            values["network"] = self.network.to_dict()
+        shown = {name for name in FIELDS if values[name] is not None and self._differs_from_default(name)}
         if self.planned is not None:
             values["operations"] = list(self.planned)
-            named = _names_in(self.planned)
-            unnamed = {name for name in named if values[name] != named[name]}
-            told = [name for name in FIELDS if name in unnamed or (name in told and name not in named)]
-        names = list(self.agent_names)
-        if names == [f"Agent_{number}" for number in range(1, len(names) + 1)]:
+            listed = names_in(self.planned)
+            shown -= {name for name in listed if values[name] == listed[name]}
+            shown |= {name for name in listed if values[name] != listed[name]}
+        names = self.agent_names
+        if names == tuple(f"Agent_{number}" for number in range(1, len(names) + 1)):
             values["agents"] = len(names)
-        values |= {name: getattr(self, name) for name in _STRUCTURED if name != "network"}
-        return {name: values[name] for name in told}
+        return {name: values[name] for name in FIELDS if name in shown}
 
     def __repr__(self) -> str:
         return f"Scenario({', '.join(f'{name}={value!r}' for name, value in self.arguments.items())})"
@@ -248,11 +272,9 @@ class Scenario:
         """For IPython and Hypothesis, which would show every field of a dataclass."""
         printer.text("Scenario(...)" if cycle else repr(self))
 
-    def _tells(self, name: str) -> bool:
-        """Whether a field has another value than it has by default."""
-        return bool(
-            getattr(self, name) != _DEFAULTS[name] or (name == "tasks" and isinstance(self._tasks(), dict))
-        )
+    def _differs_from_default(self, name: str) -> bool:
+        is_weighted = name == "tasks" and isinstance(self._tasks(), dict)
+        return is_weighted or bool(getattr(self, name) != _DEFAULTS[name])
 
     def _tasks(self) -> list[str] | dict[str, float]:
         weights = self.weights or ()
@@ -261,15 +283,12 @@ class Scenario:
         return dict(zip(self.task_names, weights, strict=True))
 
 
-_STRUCTURED: Final = ("missing_data", "faults", "fault_windows", "retries", "network", "market")
-
-
-def _to_plain(value: Any) -> Any:
-    """A setting's value as JSON types, of which the setting makes an equal one."""
+def _json_value(value: Any) -> Any:
+    """A field's value as JSON types, from which the field makes an equal value."""
     if hasattr(value, "to_dict"):
         return value.to_dict()
     if isinstance(value, tuple):
-        return [one.to_plain() for one in value]
+        return [window.to_plain() for window in value]
     return to_json_types(value)
 
 
@@ -281,57 +300,20 @@ def _weighted(tasks: Any, weights: Any) -> dict[Any, Any]:
         raise SettingError(f"weights={safe_repr(weights)}: {reason}") from None
 
 
-FIELDS: Final = tuple(one.name for one in fields(Scenario) if one.init and one.name != "weights")
-_DEFAULTS: Final = {one.name: one.default for one in fields(Scenario) if one.init}
+_DEFAULTS: Final = {row.name: row.default for row in fields(Scenario) if row.init}
+
+SCENARIO_OPTIONS: Final[Mapping[str, FieldOption]] = options_of(fields(Scenario))
+"""The settings that a scenario decides, by name."""
+
+FIELDS: Final = (*SCENARIO_OPTIONS, "operations")
+"""The fields that say what a scenario is: ``weights`` are a part of ``tasks``."""
 
 
-def _names_in(planned: tuple[PlannedOperation, ...]) -> dict[str, list[str]]:
-    """The agents and tasks of an explicit list."""
+@cache
+def checked_defaults() -> Mapping[str, Any]:
+    """The checked default of each setting of a scenario; none for the number of operations."""
     return {
-        "agents": list(dict.fromkeys(one.agent for one in planned)),
-        "tasks": list(dict.fromkeys(one.task for one in planned)),
+        name: option.type.check(_DEFAULTS[name], name)
+        for name, option in SCENARIO_OPTIONS.items()
+        if name != "operations_per_agent"
     }
-
-
-def _rows(given: Iterable[Any]) -> tuple[PlannedOperation, ...]:
-    if isinstance(given, (str, bytes, Mapping)):
-        raise SettingError(f"operations={safe_repr(given)}: must be a list of (agent, task, fault, delay)")
-    try:
-        rows = list(given)
-    except TypeError:
-        raise SettingError(
-            f"operations={safe_repr(given)}: must be a list of (agent, task, fault, delay)"
-        ) from None
-    if not rows:
-        raise SettingError("operations=[]: must have at least one (agent, task, fault, delay)")
-    return tuple(_row(number, row) for number, row in enumerate(rows))
-
-
-def _row(number: int, given: Any) -> PlannedOperation:
-    label = f"operations[{number}]"
-    if not isinstance(given, (tuple, list)) or not 2 <= len(given) <= 4:
-        raise SettingError(
-            f"{label}={safe_repr(given)}: must be (agent, task), (agent, task, fault) or with a delay"
-        )
-    row = PlannedOperation(*given)
-    if not all(isinstance(name, str) and name.strip() for name in row[:2]):
-        raise SettingError(f"{label}={safe_repr(given)}: agent and task must be names")
-    if row.fault is not None and row.fault not in plannable_faults():
-        raise SettingError(
-            f"{label}: fault {safe_repr(row.fault)}; must be None, {' or '.join(plannable_faults())}"
-        )
-    delay = options.BY_NAME["min_delay"].check(row.delay, f"{label}: delay")
-    return row._replace(agent=str.__str__(row.agent), task=str.__str__(row.task), delay=delay)
-
-
-def _check_names(planned: tuple[PlannedOperation, ...], values: dict[str, Any]) -> None:
-    for what, allowed in (("agent", values["agents"]), ("task", values["tasks"])):
-        known = set(allowed)
-        for number, row in enumerate(planned):
-            name = getattr(row, what)
-            if name not in known:
-                raise SettingError(
-                    f"operations[{number}]: unknown {what} {safe_repr(name)}; allowed: {', '.join(allowed)}"
-                )
-    if values.get("duration") is not None:
-        raise SettingError(f"duration={values['duration']:g} and operations: give one or the other")

@@ -142,7 +142,7 @@ class AgentSchedule:
         drawn = _drawn_tie_breakers(stream_key(self._scenario.seed, self._agent, "rank"))
         if self._explicit is None:
             return drawn
-        return itertools.chain(self._scenario.places_of[self._agent], drawn)
+        return itertools.chain(self._scenario.positions_of[self._agent], drawn)
 
     def block(self, first: int, count: int) -> PlanBlock:
         """The plans of operations ``first`` to ``first + count - 1``, as they are before the network has its
@@ -169,7 +169,7 @@ class AgentSchedule:
     def _listed(self) -> PlanBlock:
         scenario = self._scenario
         number_of = {task: number for number, task in enumerate(scenario.task_names)}
-        rows = [(scenario.planned or ())[place] for place in scenario.places_of[self._agent]]
+        rows = [(scenario.planned or ())[place] for place in scenario.positions_of[self._agent]]
         fault_of = self._kinds.number_of
         codes = [number_of[row.task] * self._kinds.count + self._planned(fault_of[row.fault]) for row in rows]
         pauses = np.array([row.delay for row in rows]) if any(row.delay for row in rows) else None

@@ -16,7 +16,8 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from pytest_nos_stress.results.result import StressResult
-from pytest_nos_stress.scenario.scenario import PlannedOperation, Scenario
+from pytest_nos_stress.scenario.planned_operations import PlannedOperation
+from pytest_nos_stress.scenario.scenario import Scenario
 from pytest_nos_stress.scenario.schedule import AgentSchedule
 
 MOST_OPERATIONS: Final = 100_000

@@ -28,7 +28,8 @@ from pytest_nos_stress.config.options import BY_NAME
 from pytest_nos_stress.errors import SettingError
 from pytest_nos_stress.faults.catalogue import plannable_faults
 from pytest_nos_stress.scenario.fields import DEFAULT_TASKS
-from pytest_nos_stress.scenario.scenario import PlannedOperation, Scenario
+from pytest_nos_stress.scenario.planned_operations import PlannedOperation
+from pytest_nos_stress.scenario.scenario import Scenario
 
 SEED_FAULTS: Final = ("missing_data", "lost_request", "lost_reply")
 DELAYS: Final = (0.0, 0.01, 1.0, 60.0)
