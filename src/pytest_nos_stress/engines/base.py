@@ -10,6 +10,10 @@ if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
 
 
+INTERNAL_THREADS: Final[set[int]] = set()
+"""Threads of this package that wake no agent, by their identifiers."""
+
+
 class Clock(Protocol):
     """Time as an engine keeps it: nanoseconds that never step back, anchored once to the wall clock."""
 

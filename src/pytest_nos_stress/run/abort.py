@@ -1,9 +1,8 @@
-"""Aborting: ends a run early whose thresholds say that it is hopeless.
+"""Aborting: end a run early when a threshold with ``abort`` fails.
 
-Thresholds with ``abort`` are judged while the run goes on, by the same rules as after it. A look is not taken
-before the threshold's grace time, and the next one is so much later that looking takes a hundredth of the time
-at most. In virtual time looks depend on the run's clock alone, so that a run that is aborted is aborted at the
-same operation each time.
+Such thresholds are evaluated while the run continues, by the same rules as after it. A threshold is not evaluated
+before its grace time, and evaluations take a fiftieth of the time at most. In virtual time the moment of an
+evaluation depends on the run's clock alone, so that a scenario is always aborted at the same operation.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ _COST: Final = 50
 
 
 class Aborted(NamedTuple):
-    """Why and when a run was ended: the verdict on the threshold then, and seconds since the run's start."""
+    """Why and when a run was aborted: the verdict on the threshold then, and seconds since the run's start."""
 
     verdict: Verdict
     at: float
@@ -34,40 +33,40 @@ class Aborted(NamedTuple):
 
 
 class AbortMonitor:
-    """Looks at the thresholds that may end a run. ``evidence`` gives what there is to judge so far."""
+    """Evaluates the thresholds that may abort a run. ``run_metrics`` returns the metrics so far."""
 
     def __init__(
-        self, thresholds: Sequence[Threshold], scenario: Scenario, evidence: Callable[[], RunMetrics]
+        self, thresholds: Sequence[Threshold], scenario: Scenario, run_metrics: Callable[[], RunMetrics]
     ) -> None:
         self.aborted: Aborted | None = None
         begins = {None: scenario.ramp + scenario.warmup, STEADY: scenario.ramp + scenario.warmup}
         begins |= {WARMUP: scenario.ramp}
-        self._waiting = [
-            (begins.get(one.phase, 0.0) + one.abort_after, one)
-            for one in thresholds
-            if one.abort_after is not None
+        self._pending = [
+            (begins.get(threshold.phase, 0.0) + threshold.abort_after, threshold)
+            for threshold in thresholds
+            if threshold.abort_after is not None
         ]
-        self._evidence = evidence
-        self._next = min((after for after, _ in self._waiting), default=float("inf"))
+        self._metrics_so_far = run_metrics
+        self._next_evaluation = min((after for after, _ in self._pending), default=float("inf"))
 
     @property
     def watches(self) -> bool:
-        """Whether there is anything to look at."""
-        return bool(self._waiting)
+        """Whether any threshold may abort the run."""
+        return bool(self._pending)
 
     def is_due(self, elapsed: float) -> bool:
-        """Whether a look is to be taken, so many seconds after the run's start."""
-        return elapsed >= self._next and self.aborted is None
+        """Return whether to evaluate the thresholds, so many seconds after the run's start."""
+        return elapsed >= self._next_evaluation and self.aborted is None
 
-    def look(self, elapsed: float, *, in_real_time: bool) -> bool:
-        """Judge what there is so far; whether the run is to be ended."""
+    def evaluate(self, elapsed: float, *, in_real_time: bool) -> bool:
+        """Evaluate the thresholds now. Return whether the run must end."""
         began = time.thread_time()
-        evidence = self._evidence()
-        for after, threshold in self._waiting:
-            verdict = evaluate_threshold(threshold, evidence) if elapsed >= after else None
+        run_metrics = self._metrics_so_far()
+        for after, threshold in self._pending:
+            verdict = evaluate_threshold(threshold, run_metrics) if elapsed >= after else None
             if verdict is not None and verdict.verdict == BROKEN:
                 self.aborted = Aborted(verdict, elapsed)
                 return True
         cost = _COST * (time.thread_time() - began) if in_real_time else _SHARE_OF_TIME * elapsed
-        self._next = elapsed + max(_SHORTEST_INTERVAL, cost)
+        self._next_evaluation = elapsed + max(_SHORTEST_INTERVAL, cost)
         return False

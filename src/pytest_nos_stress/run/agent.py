@@ -62,18 +62,19 @@ class ErrorSample(NamedTuple):
 
 
 class Backpressure(Protocol):
-    """What an agent looks at between operations: has the recorder fallen behind?"""
+    """Holds agents back while the recorder is late."""
 
-    horizon: int
+    flush_deadline: int
+    """Time of the engine's clock after which an agent waits for the recorder."""
 
-    def catch_up(self, now: int) -> int:
-        """Wait for the recorder if it is past the horizon by now, and return the next one."""
+    def wait_for_flush(self, now: int) -> int:
+        """Wait for the recorder if it is late, and return the next deadline."""
 
 
 class Agent:
     """One agent of a run."""
 
-    def __init__(self, world: RunContext, name: str, number: int, pace: Backpressure) -> None:
+    def __init__(self, world: RunContext, name: str, number: int, backpressure: Backpressure) -> None:
         self.name = name
         self.number = number
         self.context: Any = None
@@ -95,7 +96,7 @@ class Agent:
         """The first operation after the plan, and when agents went on to those."""
         self._performed = 0
         self._world = world
-        self._pace = pace
+        self._backpressure = backpressure
         self._block: PlanBlock | None = None
         self._faults_take_place = True
         self._agent_plan = AgentSchedule(
@@ -229,10 +230,10 @@ class Agent:
     def _perform(
         self, pieces: Iterator[tuple[int, list[int], Iterable[float]]], deadline_ns: Callable[[], int]
     ) -> Operations:
-        world, pace, clock = self._world, self._pace, self._world.clock.now_ns
+        world, backpressure, clock = self._world, self._backpressure, self._world.clock.now_ns
         calls, operation_types, deadline = world.calls, world.operation_types, deadline_ns()
         width, off, windows = world.fault_mix.count, world.fault_mix.faults_disabled, world.windows
-        look_up_at = min(pace.horizon, deadline)
+        next_stop = min(backpressure.flush_deadline, deadline)
         task_of_code = [task.name for task in world.tasks for _ in range(width)]
         started, ended = self.starts.append, self.ends.append
         end = clock()
@@ -264,11 +265,11 @@ class Agent:
                         self._raised(error, index, code, task_of_code[code])
                     end = clock()
                 ended(end)
-                if end >= look_up_at:
+                if end >= next_stop:
                     if end >= deadline:
                         self._performed = index + 1
                         return
-                    look_up_at = min(pace.catch_up(end), deadline)
+                    next_stop = min(backpressure.wait_for_flush(end), deadline)
             self._performed = first + len(codes)
 
     def _may_fail(self, index: int, windows: OpenWindows) -> bool:

@@ -1,9 +1,9 @@
-"""Is it us or them: whether the process that drives the agents was itself the bottleneck of a run.
+"""Bottleneck detection: whether the process that drives the agents limited a run, and not the target.
 
 Agents and, in most tests, the target share one process: its processors, its interpreter (one GIL), its garbage
 collector, in asyncio its event loop. Where one of these is used up, latencies contain the wait for it, and the run
-says more about the harness than about the target. ``assess`` says so in words, and never where it cannot know: in
-virtual time code takes no time, and a run of a fraction of a second is too short to tell.
+says more about the harness than about the target. ``detect_bottleneck`` returns a message, and none if it cannot
+know: in virtual time code takes no time, and a run of a fraction of a second is too short to tell.
 
 The lag is exact and needs no probe: every operation knows when it was due and when it began.
 """
@@ -36,7 +36,7 @@ _MOST_WAITING: Final = 0.1
 
 
 def detect_bottleneck(
-    vitals: ProcessMonitor,
+    monitor: ProcessMonitor,
     measured: Measurements,
     *,
     engine: type[Engine],
@@ -55,47 +55,48 @@ def detect_bottleneck(
     lags = {name: lag[name] for name in ("p50", "p99", "max")}
     if engine.uses_virtual_time:
         return {"bottleneck": None, "words": "", "lag": lags}
-    collections = vitals.collections
+    collections = monitor.collections
     figures = {
         "lag": lags,
-        "cpu": vitals.cores_used,
+        "cpu": monitor.cores_used,
         "processors": processors(),
-        "machine_busy": vitals.machine_busy,
+        "machine_busy": monitor.machine_busy,
         "gil": has_gil(),
         "gc": collections._asdict(),
         "waited_for_recorder": waited_ns / 1e9,
         "held_for_checks": checked_ns / 1e9,
     }
-    part, words = None, ""
-    if vitals.real_seconds >= _SHORTEST_RUN and measured.records.total:
-        share = waited_ns / 1e9 / (agents * vitals.real_seconds)
-        part, words = _bottleneck(figures, vitals, measured, engine, share)
-    return {"bottleneck": part, "words": words, **figures}
+    part, message = None, ""
+    if monitor.real_seconds >= _SHORTEST_RUN and measured.records.total:
+        share = waited_ns / 1e9 / (agents * monitor.real_seconds)
+        part, message = _bottleneck(figures, monitor, measured, engine, share)
+    return {"bottleneck": part, "words": message, **figures}
 
 
 def _bottleneck(
-    figures: dict[str, Any], vitals: ProcessMonitor, measured: Measurements, engine: type[Engine], waited: float
+    figures: dict[str, Any], monitor: ProcessMonitor, measured: Measurements, engine: type[Engine], waited: float
 ) -> tuple[str | None, str]:
     late = figures["lag"]["p99"] or 0.0
-    lateness = f"operations began up to {_show(late)} late (p99)"
-    collections = vitals.collections
-    if collections.seconds >= _MOST_COLLECTING * vitals.real_seconds:
+    lateness = f"operations began up to {_formatted(late)} late (p99)"
+    collections = monitor.collections
+    if collections.seconds >= _MOST_COLLECTING * monitor.real_seconds:
         return GARBAGE_COLLECTION, (
-            f"garbage collection took {collections.seconds / vitals.real_seconds:.0%} of the run "
-            f"({collections.collections} collections, the longest {_show(collections.longest)}): latencies "
+            f"garbage collection took {collections.seconds / monitor.real_seconds:.0%} of the run "
+            f"({collections.collections} collections, the longest {_formatted(collections.longest)}): latencies "
             "contain these pauses"
         )
-    if figures["held_for_checks"] >= _MOST_WAITING * vitals.real_seconds:
+    if figures["held_for_checks"] >= _MOST_WAITING * monitor.real_seconds:
+        share = figures["held_for_checks"] / monitor.real_seconds
         return CHECKS, (
-            f"the agents were held for checks {figures['held_for_checks'] / vitals.real_seconds:.0%} of the time: "
+            f"the agents were held for checks {share:.0%} of the time: "
             "response times contain that. Look at them less often (every=...)"
         )
-    if _matters(late, measured):
-        part, words = _used_up(figures, vitals, engine)
+    if _is_noticeably_late(late, measured):
+        part, message = _exhausted_resource(figures, monitor, engine)
         if part is not None:
             return (
                 part,
-                f"{words}, and {lateness}: response times contain that wait, latencies may. {_REMEDIES[part]}",
+                f"{message}, and {lateness}: response times contain that wait, latencies may. {_REMEDIES[part]}",
             )
     if waited >= _MOST_WAITING:
         return RECORDER, (
@@ -112,25 +113,27 @@ _REMEDIES: Final = {
 }
 
 
-def _used_up(figures: dict[str, Any], vitals: ProcessMonitor, engine: type[Engine]) -> tuple[str | None, str]:
+def _exhausted_resource(
+    figures: dict[str, Any], monitor: ProcessMonitor, engine: type[Engine]
+) -> tuple[str | None, str]:
     """What operations that began late waited for, and how that was seen."""
-    processors, used = figures["processors"], vitals.cores_used
+    processors, used = figures["processors"], monitor.cores_used
     if used >= _BUSY * processors:
         return PROCESSOR, f"this process used {used:.1f} of {processors} processors"
     if engine.awaits_tasks:
         return EVENT_LOOP, "the event loop was busy or blocked"
     if figures["gil"] and used >= _BUSY:
         return INTERPRETER, f"the interpreter was busy ({used:.2f} of the 1 processor that one GIL can use)"
-    if vitals.machine_busy >= _MACHINE_BUSY:
-        return PROCESSOR, f"the machine was {vitals.machine_busy:.0%} busy, with this process and others"
+    if monitor.machine_busy >= _MACHINE_BUSY:
+        return PROCESSOR, f"the machine was {monitor.machine_busy:.0%} busy, with this process and others"
     return None, ""
 
 
-def _matters(late: float, measured: Measurements) -> bool:
+def _is_noticeably_late(late: float, measured: Measurements) -> bool:
     """Whether operations began so late that it counts beside what they took."""
     latency = summarise_durations(measured.durations("latency"))["p99"]
     return late >= _LATE and late >= _SHARE_OF_LATENCY * (latency or 0.0)
 
 
-def _show(seconds: float) -> str:
+def _formatted(seconds: float) -> str:
     return f"{seconds * 1e3:.3g} ms" if seconds < 1 else f"{seconds:.3g} s"

@@ -47,7 +47,10 @@ class _AgentCursor:
         return parts
 
     def without_faults(self, count: int) -> list[tuple[int, int]]:
-        """Where among the next ``count`` operations planned faults did not take place: first and past the last."""
+        """Return the spans of the next ``count`` operations in which no planned faults took place.
+
+        A span is the first operation and the one after the last.
+        """
         first, switches = self.agent.taken, self.agent.switches
         spans, begin = [], 0
         while switches and switches[0][0] < first + count:
@@ -75,70 +78,68 @@ class _AgentCursor:
 class Collector:
     """Takes what agents have noted, a batch at a time."""
 
-    def __init__(self, clock: Clock, sequence: list[int] | None, kinds: FaultMix) -> None:
+    def __init__(self, clock: Clock, completion_order: list[int] | None, fault_mix: FaultMix) -> None:
         self.error_counts: Counter[str] = Counter()
         self.expected_counts: Counter[str] = Counter()
         self._clock = clock
-        self._sequence = sequence
-        self._kinds = kinds
-        self._outcome_of_kind = np.array([kind.outcome for kind in kinds.variants], np.uint8)
-        self._feeds: list[_AgentCursor] = []
+        self._completion_order = completion_order
+        self._fault_mix = fault_mix
+        self._outcome_of_variant = np.array([variant.outcome for variant in fault_mix.variants], np.uint8)
+        self._cursors: list[_AgentCursor] = []
 
     def attach(self, agents: Sequence[Agent]) -> None:
         """Name the agents, in the order of their numbers."""
-        self._feeds = [_AgentCursor(agent) for agent in agents]
+        self._cursors = [_AgentCursor(agent) for agent in agents]
 
     def samples(self) -> dict[str, ErrorSample]:
         """An example of each type of error."""
         samples: dict[str, ErrorSample] = {}
-        for feed in self._feeds:
-            for name, sample in list(feed.agent.samples.items()):
+        for cursor in self._cursors:
+            for name, sample in list(cursor.agent.samples.items()):
                 samples.setdefault(name, sample)
         return samples
 
     def take(self) -> Batch | None:
-        """What all agents have noted since the last time; None if that is nothing."""
-        if self._sequence is None:
-            return self._take([(feed, count) for feed in self._feeds if (count := len(feed.agent.ends))], None)
-        sequence = np.array(self._sequence[:], np.int64)
-        del self._sequence[: sequence.size]
-        counts = np.bincount(sequence, minlength=len(self._feeds)).tolist()
-        return self._take(
-            [(feed, count) for feed, count in zip(self._feeds, counts, strict=True) if count], sequence
-        )
+        """Take what all agents have noted since the last time; None if they have noted nothing."""
+        if self._completion_order is None:
+            noted = [(cursor, len(cursor.agent.ends)) for cursor in self._cursors]
+            return self._take([(cursor, count) for cursor, count in noted if count], None)
+        agents = np.array(self._completion_order[:], np.int64)
+        del self._completion_order[: agents.size]
+        counts = np.bincount(agents, minlength=len(self._cursors)).tolist()
+        waiting = [(cursor, count) for cursor, count in zip(self._cursors, counts, strict=True) if count]
+        return self._take(waiting, agents)
 
-    def _take(self, waiting: list[tuple[_AgentCursor, int]], sequence: Column | None) -> Batch | None:
-        """So many operations of each feed, in order of time or in that of the sequence of agents' numbers."""
+    def _take(self, waiting: list[tuple[_AgentCursor, int]], completion_order: Column | None) -> Batch | None:
+        """Take so many operations of each agent, in order of time or in the order of completion."""
         if not waiting:
             return None
-        end = _joined([(feed.agent.ends, count) for feed, count in waiting])
-        start = _joined([(feed.agent.starts, count) for feed, count in waiting])
+        end = _joined([(cursor.agent.ends, count) for cursor, count in waiting])
+        start = _joined([(cursor.agent.starts, count) for cursor, count in waiting])
         due = np.empty_like(end)
         due[1:] = end[:-1]
         plans: list[tuple[Column, Column | None]] = []
         unplanned_outcomes: dict[int, UnplannedOutcome] = {}
         without_faults: list[tuple[int, int]] = []
         row = 0
-        for feed, count in waiting:
-            plans += feed.plan(count)
-            without_faults += [(row + begin, row + end) for begin, end in feed.without_faults(count)]
-            due[row] = self._clock.started_ns if feed.last_end is None else feed.last_end
-            first = row - feed.agent.taken
-            operation, recovered_at = feed.agent.recovered_from or (-1, 0)
+        for cursor, count in waiting:
+            plans += cursor.plan(count)
+            without_faults += [(row + begin, row + end) for begin, end in cursor.without_faults(count)]
+            due[row] = self._clock.started_ns if cursor.last_end is None else cursor.last_end
+            first = row - cursor.agent.taken
+            operation, recovered_at = cursor.agent.recovered_from or (-1, 0)
             if row <= first + operation < row + count:
                 due[first + operation] = recovered_at
-            for deviation in feed.forget(count, int(end[row + count - 1])):
+            for deviation in cursor.forget(count, int(end[row + count - 1])):
                 unplanned_outcomes[first + deviation.operation] = deviation
             row += count
-        agent = np.repeat([feed.agent.number for feed, _ in waiting], [count for _, count in waiting])
-        order = (
-            np.argsort(end, kind="stable") if sequence is None else np.argsort(np.argsort(sequence, kind="stable"))
-        )
+        agent = np.repeat([cursor.agent.number for cursor, _ in waiting], [count for _, count in waiting])
+        sorted_by = end if completion_order is None else np.argsort(completion_order, kind="stable")
+        order = np.argsort(sorted_by, kind="stable")
         code = np.concatenate([codes for codes, _ in plans])
-        for first, past in without_faults:
-            code[first:past] += np.uint16(self._kinds.faults_disabled) - code[first:past] % np.uint16(
-                self._kinds.count
-            )
+        disabled, count_of_variants = np.uint16(self._fault_mix.faults_disabled), np.uint16(self._fault_mix.count)
+        for begin, after in without_faults:
+            code[begin:after] += disabled - code[begin:after] % count_of_variants
         pauses = _joined_pauses(plans)
         if pauses is not None:
             due += (pauses * 1e9).astype(np.int64)
@@ -154,7 +155,7 @@ class Collector:
         unplanned_outcomes: dict[int, UnplannedOutcome],
         order: Column,
     ) -> Batch:
-        outcome = self._outcome_of_kind[code % np.uint16(self._kinds.count)]
+        outcome = self._outcome_of_variant[code % np.uint16(self._fault_mix.count)]
         is_error = np.zeros(end.size, np.bool_)
         for row, deviation in unplanned_outcomes.items():
             outcome[row] = deviation.outcome
@@ -183,15 +184,15 @@ def _joined_pauses(plans: list[tuple[Column, Column | None]]) -> Column | None:
 
 def _joined(lists: list[tuple[list[int], int]]) -> Column:
     """The first so many numbers of each list, without a copy in between."""
-    numbers = itertools.chain.from_iterable(itertools.islice(one, count) for one, count in lists)
-    return np.fromiter(numbers, np.int64, sum(count for _, count in lists))
+    chained = itertools.chain.from_iterable(itertools.islice(numbers, count) for numbers, count in lists)
+    return np.fromiter(chained, np.int64, sum(count for _, count in lists))
 
 
 def _texts_in_order(unplanned_outcomes: dict[int, UnplannedOutcome], order: Column) -> dict[int, str]:
     """The text of each deviation by its row after sorting."""
     if not unplanned_outcomes:
         return {}
-    place = np.empty(order.size, np.int64)
-    place[order] = np.arange(order.size)
+    sorted_row = np.empty(order.size, np.int64)
+    sorted_row[order] = np.arange(order.size)
     failed = ((row, deviation) for row, deviation in unplanned_outcomes.items() if deviation.type)
-    return {int(place[row]): f"{deviation.type}: {deviation.message}" for row, deviation in failed}
+    return {int(sorted_row[row]): f"{deviation.type}: {deviation.message}" for row, deviation in failed}

@@ -78,7 +78,7 @@ class RunExecution:
         order = self.engine.completion_order if one_at_a_time else None
         self._abort = AbortMonitor(thresholds, scenario, self._evidence_so_far)
         collector = Collector(self.clock, order, scenario.fault_mix)
-        self.recorder = Recorder(collector, log, self.records, paced=not one_at_a_time)
+        self.recorder = Recorder(collector, log, self.records, backpressure=not one_at_a_time)
         self._proxies = proxies
         # A list says which operation meets what, and a proxy sees no operations.
         self._proxies_fail = bool(proxies) and not clients and scenario.planned is None
@@ -138,7 +138,7 @@ class RunExecution:
         except KeyboardInterrupt as interrupt:
             self.interrupted_by(interrupt)
         finally:
-            if not self.recorder.is_at_work:
+            if not self.recorder.is_running:
                 self.log.close()
         self.crashed = [one for one in self.engine.crashed if not self.world.ends_with(one.error)]
         if self.world.ended_by is not None:
@@ -271,7 +271,7 @@ class RunExecution:
         def look(late: float) -> None:
             look_at_process(late)
             elapsed = self.world.elapsed()
-            if self._abort.is_due(elapsed) and self._abort.look(elapsed, in_real_time=True):
+            if self._abort.is_due(elapsed) and self._abort.evaluate(elapsed, in_real_time=True):
                 self.engine.stop()
 
         return look
@@ -281,8 +281,8 @@ class RunExecution:
         elapsed = self.world.elapsed()
         if not self._abort.is_due(elapsed):
             return
-        if self.recorder.up_to_date(
-            lambda: self._abort.look(elapsed, in_real_time=not self.engine.uses_virtual_time)
+        if self.recorder.evaluate_up_to_date(
+            lambda: self._abort.evaluate(elapsed, in_real_time=not self.engine.uses_virtual_time)
         ):
             self.engine.stop()
 

@@ -1,10 +1,10 @@
-"""Vitals: what the process itself was doing while a run went on.
+"""Sampling of the process during a run: memory, processor time, late wake-ups, garbage collections.
 
-Memory, use of the processor and lateness of wake-ups are looked at some ten times a second by the recorder, which
-wakes up anyway; garbage collections are noted as they happen. Nothing is added to what agents do.
+The recorder takes a sample about ten times a second, because it wakes up anyway. Garbage collections are counted
+as they happen. Agents do nothing for it.
 
-Memory is the process' resident set without the columns that records are kept in: those are ours, and would look
-like a leak of the target. It comes from psutil.
+Memory is the resident set of the process (from psutil) without the columns that records are kept in: those belong
+to this package, and would look like a leak of the target.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Collections(NamedTuple):
 
 
 class ProcessMonitor:
-    """Looks at the process while a run goes on."""
+    """Samples the process during a run."""
 
     def __init__(self, clock: Clock, records: Records) -> None:
         self._clock = clock
@@ -49,29 +49,32 @@ class ProcessMonitor:
         self._ended = self._began
         self.collections = Collections()
         self._lock = threading.Lock()
-        self._looks = 0
+        self._samples_seen = 0
         self._stride = 1
-        """Of how many looks one is kept."""
+        """Keep every n-th sample."""
 
     @contextmanager
     def observed(self) -> Iterator[Callable[[float], None]]:
-        """While a run goes on; gives what is to be called now and then, with seconds that a wake-up was late."""
+        """Monitor the process in the block.
+
+        Gives the function that takes a sample, called with the seconds that a wake-up was late.
+        """
         self._began = _Usage.now()
         self._cpu_before, self._real_before = self._began.process, self._began.real
-        self._look(0.0)
-        gc.callbacks.append(self._collected)
+        self._sample(0.0)
+        gc.callbacks.append(self._note_collection)
         try:
-            yield self._look
+            yield self._sample
         finally:
             with contextlib.suppress(ValueError):  # a test may have emptied the list
-                gc.callbacks.remove(self._collected)
+                gc.callbacks.remove(self._note_collection)
             self._ended = _Usage.now()
             self._stride = 1
-            self._look(0.0)
+            self._sample(0.0)
 
     @property
     def samples(self) -> ResourceSamples:
-        """All samples so far."""
+        """Return all samples so far."""
         with self._lock:
             nanoseconds, memory, lag, cpu = map(np.array, self._columns.values())
         seconds = np.maximum(0.0, (nanoseconds - self._clock.started_ns) / 1e9)
@@ -95,7 +98,7 @@ class ProcessMonitor:
     def _share(self, seconds: float) -> float:
         return seconds / self.real_seconds if self.real_seconds > 0 else 0.0
 
-    def _look(self, late: float) -> None:
+    def _sample(self, late: float) -> None:
         cpu, real = time.process_time(), time.perf_counter()
         passed = real - self._real_before
         sample = {
@@ -105,9 +108,9 @@ class ProcessMonitor:
             "cpu": (cpu - self._cpu_before) / passed if passed > 0 else 0.0,
         }
         self._cpu_before, self._real_before = cpu, real
-        self._looks += 1
+        self._samples_seen += 1
         with self._lock:
-            if self._looks % self._stride:
+            if self._samples_seen % self._stride:
                 self._add_to_last(sample)
                 return
             for name, value in sample.items():
@@ -117,7 +120,7 @@ class ProcessMonitor:
                 self._stride *= 2
 
     def _add_to_last(self, sample: dict[str, float]) -> None:
-        """Between the looks that are kept, the worst counts; but growth begins with the first one as it was."""
+        """Merge a sample that is not kept into the last one: the worst counts. The first one never changes."""
         for name, value in sample.items():
             column = self._columns[name]
             if len(column) > 1:
@@ -127,13 +130,13 @@ class ProcessMonitor:
         """Keep the worse of each two samples, so that a long run takes no more memory than a short one."""
         for name, column in self._columns.items():
             pairs = np.array(column).reshape(-1, 2)
-            kept = pairs[:, 1] if name == "nanoseconds" else pairs.max(axis=1)
+            halved = pairs[:, 1] if name == "nanoseconds" else pairs.max(axis=1)
             if name != "nanoseconds":
-                kept[1] = max(kept[1], pairs[0, 1])
-            kept[0] = pairs[0, 0]
-            self._columns[name] = array("d", kept)
+                halved[1] = max(halved[1], pairs[0, 1])
+            halved[0] = pairs[0, 0]
+            self._columns[name] = array("d", halved)
 
-    def _collected(self, phase: str, _: dict[str, Any]) -> None:
+    def _note_collection(self, phase: str, _: dict[str, Any]) -> None:
         now = time.perf_counter()
         if phase == "start":
             self._collecting_since = now

@@ -1,12 +1,12 @@
-"""The recorder: from what agents note to records and the log, while the run goes on.
+"""The recorder: moves what agents noted to the records and the log while the run continues.
 
-Agents append to lists of their own. The recorder empties all of them several times a second, keeps the batch
-as columns and has it logged.
+Agents append to lists of their own. The recorder drains all of them several times a second, keeps the batch as
+columns and writes it to the log.
 
-Guarantee: what an agent has noted is with the log within half a second. The recorder is a thread, and agents in
-threads that use the processor without a pause would starve it of the GIL: so each looks at ``horizon`` after an
-operation, and past it waits until the recorder has had its turn. Agents that leave the recorder time to work
-never wait, and a disk that does not answer holds the others up once, for half a second.
+Guarantee: what an agent noted reaches the log within half a second. The recorder is a thread, and agents that use
+the processor without a pause would starve it of the GIL. So every agent compares the end of each operation with
+``flush_deadline``, and past that waits for the flush. Agents that leave the recorder time to work never wait. A
+disk that does not answer holds the agents back once, for half a second.
 """
 
 from __future__ import annotations
@@ -17,26 +17,26 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, Protocol
 
-from pytest_nos_stress.engines.virtual.locks import INTERNAL
+from pytest_nos_stress.engines.base import INTERNAL_THREADS
 from pytest_nos_stress.results.records import Batch, Records
 
 from .agent import Agent
 from .collector import Collector
 
 _INTERVAL: Final = 0.1
-_HORIZON_NS: Final = 100_000_000
-_PATIENCE_NS: Final = 500_000_000
+_FLUSH_WITHIN_NS: Final = 100_000_000
+_LONGEST_WAIT_NS: Final = 500_000_000
 _WOKEN_AT_ONCE: Final = 4
-_LAST_TURN: Final = 30
+_LAST_FLUSH_TIMEOUT: Final = 30
 _NEVER: Final = 1 << 62
 
 
-def _nothing(late: float) -> None:
-    """Where nobody looks."""
+def _ignore(late: float) -> None:
+    """Do nothing after a flush."""
 
 
 class Log(Protocol):
-    """Where batches are logged."""
+    """Receives batches in the order of their ends."""
 
     def write(self, batch: Batch) -> None: ...
 
@@ -44,33 +44,34 @@ class Log(Protocol):
 class Recorder:
     """Collects what agents note, in a thread of its own.
 
-    ``paced`` is whether agents wait for it: real threads do, agents of which one runs at a time need not.
+    ``backpressure``: agents wait while the recorder is late. Real threads must; agents that run one at a time do
+    not have to.
     """
 
-    def __init__(self, collector: Collector, log: Log, records: Records, *, paced: bool = True) -> None:
-        self.horizon = 0
+    def __init__(self, collector: Collector, log: Log, records: Records, *, backpressure: bool = True) -> None:
+        self.flush_deadline = 0
         self.collector = collector
-        self._paced = paced
+        self._holds_agents_back = backpressure
         self._log = log
         self._records = records
-        self._turn = threading.Condition()
-        self._at_work = threading.Lock()
-        self._look: Callable[[float], None] = _nothing
-        self._is_looking = False
+        self._released = threading.Condition()
+        self._draining = threading.Lock()
+        self._on_flush: Callable[[float], None] = _ignore
+        self._is_in_callback = False
         self.waited_ns = 0
-        """How long agents have waited for the recorder, added up."""
+        """Nanoseconds that agents have waited for the recorder, summed over the agents."""
         self._closing = threading.Event()
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._work, name="stress recorder", daemon=True)
         self.failure: BaseException | None = None
-        """What the recorder could not do; the run that it belongs to must not pass."""
+        """The exception that ended the recorder; its run must not pass."""
 
     @contextmanager
-    def recording(self, agents: Sequence[Agent], look: Callable[[float], None] = _nothing) -> Iterator[None]:
-        """Record what the agents note; ``look`` is called after each turn, with the seconds that it was late."""
-        self._look = look
+    def recording(self, agents: Sequence[Agent], on_flush: Callable[[float], None] = _ignore) -> Iterator[None]:
+        """Record what the agents note. ``on_flush`` is called after each flush, with its lateness in seconds."""
+        self._on_flush = on_flush
         self.collector.attach(agents)
-        self._let_go()
+        self._release()
         try:
             self._thread.start()
             yield
@@ -79,89 +80,91 @@ class Recorder:
             self._finish()
 
     @property
-    def is_at_work(self) -> bool:
+    def is_running(self) -> bool:
         return self._thread.ident is not None and not self._ended.is_set()
 
-    def up_to_date(self, judge: Callable[[], bool]) -> bool:
-        """What a judge says of the records, with all in them that agents have noted by now. From their threads."""
-        with self._at_work:
-            self._take_in()
-            return judge()
+    def evaluate_up_to_date(self, evaluate: Callable[[], bool]) -> bool:
+        """Return what a function says of the records, once they have all that agents noted. From any agent."""
+        with self._draining:
+            self._drain()
+            return evaluate()
 
     def _finish(self) -> None:
-        """Wait for the last turn. Ctrl-C meanwhile waits too: without that turn the files would not be whole."""
+        """Wait for the last flush. Ctrl-C waits too: without that flush the files would be incomplete."""
         interrupt = None
-        deadline = time.monotonic() + _LAST_TURN
+        deadline = time.monotonic() + _LAST_FLUSH_TIMEOUT
         # Not `Thread.join`: interrupted, it takes a running thread for an ended one up to Python 3.12.
-        while self.is_at_work and time.monotonic() < deadline:
+        while self.is_running and time.monotonic() < deadline:
             try:
                 self._ended.wait(deadline - time.monotonic())
             except KeyboardInterrupt as error:
                 interrupt = error
-        if self.is_at_work:
-            self.failure = TimeoutError(f"the disk has not answered for {_LAST_TURN} s")
+        if self.is_running:
+            self.failure = TimeoutError(f"the disk has not answered for {_LAST_FLUSH_TIMEOUT} s")
         elif self._thread.ident is not None:
             self._thread.join()
         if interrupt is not None:
             raise interrupt
 
-    def catch_up(self, now: int) -> int:
-        """Called by an agent that has come to where it should look up: wait if the recorder is late.
+    def wait_for_flush(self, now: int) -> int:
+        """Called by an agent that is past the flush deadline: wait if the recorder is late.
 
-        Returns when to look again. Each agent that goes on wakes the next: agents that use the processor then
-        wake one at a time, as it comes free, and the recorder is soon in turn again; others wake at once.
+        Return the next deadline. Each agent that continues wakes the next one: agents that use the processor then
+        wake one at a time, and the recorder soon runs again.
         """
         began = time.perf_counter_ns()
-        with self._turn:
-            while (late := time.perf_counter_ns() - self.horizon) >= 0:
-                if late > _PATIENCE_NS and not self._is_looking:
-                    self.horizon = _NEVER
+        with self._released:
+            while (late := time.perf_counter_ns() - self.flush_deadline) >= 0:
+                if late > _LONGEST_WAIT_NS and not self._is_in_callback:
+                    self.flush_deadline = _NEVER
                     break
-                self._turn.wait(_PATIENCE_NS / 1e9)
-            self._turn.notify()
+                self._released.wait(_LONGEST_WAIT_NS / 1e9)
+            self._released.notify()
             self.waited_ns += time.perf_counter_ns() - began
-            return min(self.horizon, now + _HORIZON_NS)
+            return min(self.flush_deadline, now + _FLUSH_WITHIN_NS)
 
     def _work(self) -> None:
         ident = threading.get_ident()
-        INTERNAL.add(ident)
+        INTERNAL_THREADS.add(ident)
         try:
             due = time.perf_counter() + _INTERVAL
             while not self._closing.wait(_INTERVAL):
                 late = max(0.0, time.perf_counter() - due)
-                self._take_turn(late)
+                self._flush(late)
                 due = time.perf_counter() + _INTERVAL
-            self._take_turn(0.0)
+            self._flush(0.0)
         except BaseException as error:
             self.failure = error
         finally:
-            self._let_go(_NEVER)
+            self._release(_NEVER)
             self._ended.set()
-            INTERNAL.discard(ident)
+            INTERNAL_THREADS.discard(ident)
 
-    def _take_turn(self, late: float) -> None:
-        """Take in what the agents noted, and look at it while those that go on without a pause wait.
+    def _flush(self, late: float) -> None:
+        """Drain what the agents noted, and call ``on_flush`` while agents without a pause wait.
 
-        Otherwise a look would starve as the recorder would, and they would note more than is ever taken in.
+        Otherwise the callback would starve, and the agents would note more than is ever drained.
         """
-        with self._at_work:
-            self._take_in()
-        self._is_looking = True
+        with self._draining:
+            self._drain()
+        self._is_in_callback = True
         try:
-            self._look(late)
+            self._on_flush(late)
         finally:
-            self._is_looking = False
-        self._let_go()
+            self._is_in_callback = False
+        self._release()
 
-    def _take_in(self) -> None:
+    def _drain(self) -> None:
         """Take what the agents noted, keep it and log it."""
         batch = self.collector.take()
         if batch is not None:
             self._records.append(batch)
             self._log.write(batch)
 
-    def _let_go(self, horizon: int | None = None) -> None:
-        """Let the agents that wait go on, up to the next horizon."""
-        with self._turn:
-            self.horizon = horizon or (time.perf_counter_ns() + _HORIZON_NS if self._paced else _NEVER)
-            self._turn.notify(_WOKEN_AT_ONCE)
+    def _release(self, flush_deadline: int | None = None) -> None:
+        """Let the agents that wait continue, up to the next deadline."""
+        with self._released:
+            if flush_deadline is None:
+                flush_deadline = time.perf_counter_ns() + _FLUSH_WITHIN_NS if self._holds_agents_back else _NEVER
+            self.flush_deadline = flush_deadline
+            self._released.notify(_WOKEN_AT_ONCE)

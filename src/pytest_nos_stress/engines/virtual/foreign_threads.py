@@ -11,6 +11,8 @@ import threading
 from collections.abc import Sequence
 from typing import Final
 
+from pytest_nos_stress.engines.base import INTERNAL_THREADS
+
 from . import locks
 from .worker import Worker
 
@@ -25,7 +27,7 @@ def wait_budget(workers: Sequence[Worker], caller: int, most: float) -> float:
     """
     agents = {worker.thread.ident for worker in workers if worker.thread.is_alive()}
     threads = {thread.ident for thread in threading.enumerate() if thread.ident is not None}
-    others = threads - agents - locks.ACTORS.keys() - locks.INTERNAL - {caller}
+    others = threads - agents - locks.ACTORS.keys() - INTERNAL_THREADS - {caller}
     at_work = others - locks.BLOCKED
     if at_work & locks.FOREIGN:
         return most

@@ -30,6 +30,8 @@ from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Final, Protocol
 
+from pytest_nos_stress.engines.base import INTERNAL_THREADS
+
 from . import affinity
 
 _FOREVER: Final = -1.0
@@ -55,9 +57,6 @@ FOREIGN: Final[set[int]] = set()
 """Threads that are no agent's and used one of these locks during a virtual run: they may wake an agent."""
 BLOCKED: Final[set[int]] = set()
 """Those of them that wait for one of these locks, without a timeout: they wake nobody."""
-
-INTERNAL: Final[set[int]] = set()
-"""Threads of this package, which wake no agent."""
 
 _get_ident = _thread.get_ident
 _real_monotonic = time.monotonic
@@ -112,7 +111,7 @@ class CooperatingLock:
             got = True
         else:
             got = bool(self._lock.acquire(blocking, timeout))
-        if ACTORS and ident not in INTERNAL:
+        if ACTORS and ident not in INTERNAL_THREADS:
             FOREIGN.add(ident)
         return got
 
@@ -157,7 +156,7 @@ class CooperatingLock:
         self._released()
 
     def _released(self) -> None:
-        if ACTORS and (ident := _get_ident()) not in ACTORS and ident not in INTERNAL:
+        if ACTORS and (ident := _get_ident()) not in ACTORS and ident not in INTERNAL_THREADS:
             FOREIGN.add(ident)
         if self.waiters:
             self._wake_next()
