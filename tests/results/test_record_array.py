@@ -76,7 +76,7 @@ def test_rows_keep_the_names(part: Any) -> None:
     rows = part(made())
     assert type(rows) is RecordArray
     assert names(rows) == ALL_NAMES
-    assert rows.names("fault").there_are == ["missing_data", "lost_request"]
+    assert rows.names("fault").categories == ["missing_data", "lost_request"]
 
 
 def test_a_copy_is_one() -> None:

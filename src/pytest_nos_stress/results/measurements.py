@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
+from itertools import pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -77,12 +78,12 @@ class Measurements:
 
     def begun_between(self, start: float, end: float) -> Measurements:
         """Those of the operations that began in this time, in seconds since the start."""
-        first, past = (self.started_ns + round(one * 1e9) for one in (start, end))
+        start_ns, end_ns = (self.started_ns + round(seconds * 1e9) for seconds in (start, end))
         begun = self.records.column("end") - self.records.column("latency").astype(np.int64)
-        is_last = past >= self.ended_ns
-        chosen = (begun >= first) if is_last else (begun >= first) & (begun < past)
+        is_last = end_ns >= self.ended_ns
+        chosen = (begun >= start_ns) if is_last else (begun >= start_ns) & (begun < end_ns)
         rows = SomeRows.where(self.records, chosen)
-        return Measurements(rows, first, max(first, past), modelled_time=self.is_modelled)
+        return Measurements(rows, start_ns, max(start_ns, end_ns), modelled_time=self.is_modelled)
 
     def ended_after(self, seconds: float) -> Measurements:
         """Those of the operations that ended later than so many seconds after the start."""
@@ -97,12 +98,12 @@ class Measurements:
         """
         edges = _window_edges(self.started_ns, self.ended_ns, round(length * 1e9))
         rows = self._in_order
-        places = np.searchsorted(rows.column("end"), edges, side="left").tolist()
+        row_edges = np.searchsorted(rows.column("end"), edges, side="left").tolist()
         if edges[-1] == self.ended_ns:
-            places[-1] = rows.total
+            row_edges[-1] = rows.total
         untimed = self.is_modelled and not any(self.durations(metric).size for metric in DURATIONS)
-        for first, past, start, end in zip(places, places[1:], edges, edges[1:], strict=False):
-            yield Measurements(rows.between(first, past), start, end, modelled_time=untimed)
+        for (first, stop), (start, end) in zip(pairwise(row_edges), pairwise(edges), strict=True):
+            yield Measurements(rows.between(first, stop), start, end, modelled_time=untimed)
 
     @cached_property
     def _agents(self) -> dict[str, int]:
@@ -126,7 +127,7 @@ class Measurements:
         return _count_cube(self.records)
 
     def successes_by_agent(self, task: str | None = None, faults: str | None = None) -> Column:
-        """How many operations of each agent were successful."""
+        """Count the successes of each agent."""
         counts: Column = self._cube[self._cells(None, task, faults)][..., SUCCESS].sum(axis=(1, 2))
         return counts
 
@@ -143,16 +144,16 @@ class Measurements:
         """Errors of operations that are in none of the selections."""
         rows = SomeRows.where(self.records, self.records.column("is_error"))
         unseen = np.ones(rows.total, np.bool_)
-        for one in selections:
+        for selection in selections:
             seen = np.ones(rows.total, np.bool_)
-            if one.agent is not None:
-                seen &= rows.column("agent") == self._agents.get(one.agent, -1)
-            if one.task is not None:
-                seen &= rows.task() == self._tasks.get(one.task, -1)
-            if one.faults is not None:
-                seen &= _faults_are_off(rows.column("code"), rows.kinds) == FAULTS.index(one.faults)
-            if one.before_ns is not None:
-                seen &= rows.column("end") < one.before_ns
+            if selection.agent is not None:
+                seen &= rows.column("agent") == self._agents.get(selection.agent, -1)
+            if selection.task is not None:
+                seen &= rows.task() == self._tasks.get(selection.task, -1)
+            if selection.faults is not None:
+                seen &= _faults_are_off(rows.column("code"), rows.kinds) == FAULTS.index(selection.faults)
+            if selection.before_ns is not None:
+                seen &= rows.column("end") < selection.before_ns
             unseen &= ~seen
         return int(unseen.sum())
 
@@ -264,7 +265,7 @@ def _window_edges(started: int, ended: int, length: int) -> list[int]:
 
 
 def _count_outcomes(records: Rows) -> list[int]:
-    """Counts by outcome, and of errors: what there is no need of a cube for."""
+    """Count by outcome, and errors, without a cube."""
     counts = np.zeros(CELLS, np.int64)
     for outcome, is_error in records.chunks("outcome", "is_error"):
         counts += np.bincount(outcome, minlength=CELLS)
@@ -278,9 +279,9 @@ def _count_cube(records: Rows) -> Column:
     agents, tasks, width = len(records.agents), len(records.tasks), records.kinds.count
     cube = np.zeros(agents * tasks * len(FAULTS) * CELLS, np.int64)
     codes = np.arange(tasks * width, dtype=np.int64)
-    place_of_code = codes // width * len(FAULTS) + _faults_are_off(codes, records.kinds)
+    cell_of_code = codes // width * len(FAULTS) + _faults_are_off(codes, records.kinds)
     for agent, code, outcome, is_error in records.chunks("agent", "code", "outcome", "is_error"):
-        cell = (agent.astype(np.int64) * (tasks * len(FAULTS)) + place_of_code[code]) * CELLS
+        cell = (agent.astype(np.int64) * (tasks * len(FAULTS)) + cell_of_code[code]) * CELLS
         cube += np.bincount(cell + outcome, minlength=cube.size)
         cube += np.bincount(cell[is_error] + ERROR, minlength=cube.size)
     return cube.reshape(agents, tasks, len(FAULTS), CELLS)

@@ -54,11 +54,11 @@ COLUMNS: Final = (
 """The columns of a data frame and of a file."""
 
 
-class Names(NamedTuple):
-    """A column of names: the names that there are, each once, and each row's place among them (-1: none)."""
+class NameColumn(NamedTuple):
+    """A column of names as categories: the names, each once, and each row's index among them (-1: no name)."""
 
-    there_are: list[str]
-    places: Column
+    categories: list[str]
+    codes: Column
 
 
 class RecordArray(np.ndarray[tuple[Any, ...], np.dtype[Any]]):
@@ -127,7 +127,7 @@ class RecordArray(np.ndarray[tuple[Any, ...], np.dtype[Any]]):
     def __deepcopy__(self, memo: dict[int, Any] | None) -> Self:
         return self.copy()
 
-    def names(self, column: str) -> Names:
+    def names(self, column: str) -> NameColumn:
         """The names of a column (``agent``, ``task``, ``outcome`` or ``fault``), ready for a data frame or file.
 
         A lone surrogate, which UTF-8 has no bytes for, is escaped as Python would write it.
@@ -140,10 +140,10 @@ class RecordArray(np.ndarray[tuple[Any, ...], np.dtype[Any]]):
             "fault": self.kinds,
         }
         written = [None if name is None else encodable(name) for name in of_number[column]]
-        there_are = list(dict.fromkeys(name for name in written if name is not None))
-        place = {name: number for number, name in enumerate(there_are)}
-        place_of_number = np.array([-1 if name is None else place[name] for name in written], np.int32)
-        return Names(there_are, place_of_number[self[field]])
+        categories = list(dict.fromkeys(name for name in written if name is not None))
+        code_of_name = {name: code for code, name in enumerate(categories)}
+        code_of_number = np.array([-1 if name is None else code_of_name[name] for name in written], np.int32)
+        return NameColumn(categories, code_of_number[self[field]])
 
     def to_pandas(self) -> pandas.DataFrame:
         """A ``pandas.DataFrame`` with a row for each operation.
@@ -158,8 +158,8 @@ class RecordArray(np.ndarray[tuple[Any, ...], np.dtype[Any]]):
         columns: dict[str, Any] = {}
         for name in COLUMNS:
             if name in ("agent", "task", "outcome", "fault"):
-                there_are, places = self.names(name)
-                columns[name] = library.Categorical.from_codes(places, library.Index(there_are, dtype=str))
+                categories, codes = self.names(name)
+                columns[name] = library.Categorical.from_codes(codes, library.Index(categories, dtype=str))
             elif name == "time":
                 columns[name] = library.DatetimeIndex(self._flat("end").view("M8[ns]"), tz="UTC")
             else:
@@ -181,9 +181,9 @@ class RecordArray(np.ndarray[tuple[Any, ...], np.dtype[Any]]):
         columns: dict[str, Any] = {}
         for name in COLUMNS:
             if name in ("agent", "task", "outcome", "fault"):
-                there_are, places = self.names(name)
-                of_place = library.Series(name, [*there_are, None], dtype=library.Enum(there_are))
-                columns[name] = of_place.gather(np.where(places < 0, len(there_are), places))
+                categories, codes = self.names(name)
+                of_code = library.Series(name, [*categories, None], dtype=library.Enum(categories))
+                columns[name] = of_code.gather(np.where(codes < 0, len(categories), codes))
             elif name == "time":
                 columns[name] = library.Series(name, self._flat("end")).cast(library.Datetime("ns", "UTC"))
             elif name.endswith("_s"):
@@ -216,8 +216,8 @@ def encodable(name: str) -> str:
 
 
 def _null_unless(polars: Any, keep: Column, column: Any) -> Any:
-    kept = polars.when(polars.Series(keep)).then(column)
-    return polars.select(kept.alias(column.name)).to_series()
+    masked = polars.when(polars.Series(keep)).then(column)
+    return polars.select(masked.alias(column.name)).to_series()
 
 
 def _plain(other: object) -> Any:

@@ -115,8 +115,8 @@ class SomeRows:
     def in_order_of_end(cls, rows: Rows) -> SomeRows:
         return cls(rows, np.argsort(rows.column("end"), kind="stable"), rows.total)
 
-    def between(self, first: int, past: int) -> SomeRows:
-        return SomeRows(self, slice(first, past), past - first)
+    def between(self, first: int, stop: int) -> SomeRows:
+        return SomeRows(self, slice(first, stop), stop - first)
 
     def column(self, name: str) -> Column:
         if name not in self._columns:

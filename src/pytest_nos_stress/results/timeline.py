@@ -1,7 +1,6 @@
-"""Timeline: what a run measured over time, in so many equal parts of it.
+"""Time series of a run for sparklines: counts and latency in buckets of equal length.
 
-For where there is room for little: the sparklines of terminal and index. An operation is in the part in which it
-ended.
+An operation counts in the bucket in which it ended.
 """
 
 from __future__ import annotations
@@ -13,39 +12,40 @@ import numpy as np
 from pytest_nos_stress._internal.outcome import FAILED
 
 from .measurements import Measurements
+from .records import Column
 
 BUCKETS: Final = 60
 
 
-def time_series(measured: Measurements, parts: int = BUCKETS) -> dict[str, list[Any]]:
-    """By part of the run, as builtin types: where it begins (``seconds``), ``operations``, ``failures``,
-    ``errors``.
+def time_series(measured: Measurements, buckets: int = BUCKETS) -> dict[str, list[Any]]:
+    """Return lists with an entry for each bucket of time.
 
-    And ``p99`` of the latency in seconds (by nearest rank), None where no operation called the target.
+    ``seconds`` is when a bucket begins, ``operations``, ``failures`` and ``errors`` are counts, ``p99`` is the
+    latency in seconds (by nearest rank), None if no operation called the target.
     """
     records = measured.records
     length = max(1, measured.ended_ns - measured.started_ns)
-    place = np.clip((records.column("end") - measured.started_ns) * parts // length, 0, parts - 1)
-    seconds = np.arange(parts) * (length / parts / 1e9)
+    bucket = np.clip((records.column("end") - measured.started_ns) * buckets // length, 0, buckets - 1)
+    seconds = np.arange(buckets) * (length / buckets / 1e9)
     return {
         "seconds": seconds.tolist(),
-        "operations": np.bincount(place, minlength=parts).tolist(),
-        "failures": np.bincount(place[records.column("outcome") == FAILED.value], minlength=parts).tolist(),
-        "errors": np.bincount(place[records.column("is_error")], minlength=parts).tolist(),
-        "p99": _p99(measured, place, parts),
+        "operations": np.bincount(bucket, minlength=buckets).tolist(),
+        "failures": np.bincount(bucket[records.column("outcome") == FAILED.value], minlength=buckets).tolist(),
+        "errors": np.bincount(bucket[records.column("is_error")], minlength=buckets).tolist(),
+        "p99": _p99(measured, bucket, buckets),
     }
 
 
-def _p99(measured: Measurements, place: Any, parts: int) -> list[float | None]:
+def _p99(measured: Measurements, bucket: Column, buckets: int) -> list[float | None]:
     latency = measured.durations("latency")
     if not latency.size:
-        return [None] * parts
-    place = place[measured.records.called()]
-    order = np.lexsort((latency, place))
+        return [None] * buckets
+    bucket = bucket[measured.records.called()]
+    order = np.lexsort((latency, bucket))
     ordered = latency[order]
-    past = np.cumsum(np.bincount(place, minlength=parts))
-    counts = np.diff(past, prepend=0)
-    at = np.minimum(past - 1, past - counts + np.ceil(counts * 0.99).astype(np.int64) - 1)
+    stops = np.cumsum(np.bincount(bucket, minlength=buckets))
+    counts = np.diff(stops, prepend=0)
+    at = np.minimum(stops - 1, stops - counts + np.ceil(counts * 0.99).astype(np.int64) - 1)
     return [
         float(ordered[index]) / 1e9 if count else None
         for index, count in zip(at.tolist(), counts.tolist(), strict=True)

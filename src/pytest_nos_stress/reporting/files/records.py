@@ -278,8 +278,8 @@ def _arrow_table(arrow: Any, records: RecordArray) -> Any:
 def _arrow_column(arrow: Any, records: RecordArray, name: str) -> Any:
     if name in ("agent", "task", "outcome", "fault"):
         names = records.names(name)
-        places = arrow.array(names.places, mask=names.places < 0)
-        return arrow.DictionaryArray.from_arrays(places, arrow.array(names.there_are, arrow.string()))
+        codes = arrow.array(names.codes, mask=names.codes < 0)
+        return arrow.DictionaryArray.from_arrays(codes, arrow.array(names.categories, arrow.string()))
     if name == "time":
         return arrow.array(np.ascontiguousarray(records["end"]), arrow.timestamp("ns", "UTC"))
     return arrow.array(records.plain(name), mask=~records["called"] if name.endswith("_s") else None)

@@ -132,7 +132,7 @@ def compare(
     if row is None or not row.in_baseline:
         names = ", ".join(known.name for known in METRICS.values() if known.in_baseline)
         raise SettingError(f"{metric}: has no baseline; there are {names}")
-    missing = [side for side, runs in (("run", [new]), ("baseline", baseline)) if not _have(runs, task)]
+    missing = [owner for owner, runs in (("run", [new]), ("baseline", baseline)) if not _have(runs, task)]
     if missing:
         return Interval(None, None, note=f"the {missing[0]} has no task {task!r}")
     after, before = BlockTable([new], row, aggregation, task), BlockTable(baseline, row, aggregation, task)
@@ -220,7 +220,7 @@ def _resample(after: BlockTable, before: BlockTable, value: float, baseline_valu
         new_figures, old_figures = after.resampled(_weights(new)), before.resampled(weights)
         return np.stack([_filled(new_figures, value), _filled(old_figures, baseline_value)])
 
-    found = bootstrap(
+    result = bootstrap(
         [np.arange(size) for size in (*after.sizes, *before.sizes)],
         figures,
         n_resamples=_RESAMPLES,
@@ -228,15 +228,15 @@ def _resample(after: BlockTable, before: BlockTable, value: float, baseline_valu
         method="percentile",
         confidence_level=CONFIDENCE,
     )
-    resampled: Column = found.bootstrap_distribution
+    resampled: Column = result.bootstrap_distribution
     return resampled
 
 
 def _weights(chosen: Column) -> Column:
     """How often each block is among those chosen, for each row of a resample."""
     rows, blocks = chosen.shape
-    places = np.arange(rows)[:, None] * blocks + chosen.astype(np.int64)
-    return np.bincount(places.ravel(), minlength=rows * blocks).reshape(rows, blocks).astype(np.float64)
+    cells = np.arange(rows)[:, None] * blocks + chosen.astype(np.int64)
+    return np.bincount(cells.ravel(), minlength=rows * blocks).reshape(rows, blocks).astype(np.float64)
 
 
 def _scipy_bootstrap() -> Any:

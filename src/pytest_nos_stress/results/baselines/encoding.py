@@ -25,18 +25,18 @@ _MOST_NUMBERS: Final = 6_000_000
 _NUMBER: Final = np.dtype("<u4")
 
 
-def to_json(profile: RunSketch) -> dict[str, Any]:
-    """The profile as JSON types."""
+def to_json(sketch: RunSketch) -> dict[str, Any]:
+    """Return the sketch as JSON types."""
     return {
-        "counts": _packed(profile.counts.ravel()),
-        "durations": {name: _packed_histogram(profile.histograms[name]) for name in DURATIONS},
-        "seconds": [round(one, 9) for one in profile.seconds.tolist()],
-        "tasks": list(profile.tasks),
+        "counts": _packed(sketch.counts.ravel()),
+        "durations": {name: _packed_histogram(sketch.histograms[name]) for name in DURATIONS},
+        "seconds": [round(seconds, 9) for seconds in sketch.seconds.tolist()],
+        "tasks": list(sketch.tasks),
     }
 
 
 def from_json(values: Any) -> RunSketch:
-    """The profile that ``to_json`` wrote. Raises ``ValueError`` for anything else."""
+    """Return the sketch that ``to_json`` wrote. Raises ``ValueError`` for anything else."""
     if not isinstance(values, dict) or not isinstance(values.get("durations"), dict):
         raise ValueError("no profile")
     tasks, seconds = _tasks(values.get("tasks")), _seconds(values.get("seconds"))
@@ -55,7 +55,7 @@ def from_json(values: Any) -> RunSketch:
 def _tasks(values: Any) -> tuple[str, ...]:
     if not isinstance(values, list) or not 0 < len(values) <= _MOST_TASKS:
         raise ValueError("no tasks")
-    if not all(isinstance(one, str) for one in values) or len(set(values)) < len(values):
+    if not all(isinstance(name, str) for name in values) or len(set(values)) < len(values):
         raise ValueError("no names of tasks")
     return tuple(values)
 
@@ -63,9 +63,9 @@ def _tasks(values: Any) -> tuple[str, ...]:
 def _seconds(values: Any) -> list[float]:
     if not isinstance(values, list) or not 0 < len(values) <= _MOST_BLOCKS:
         raise ValueError("no blocks")
-    if not all(type(one) in (int, float) and 0 <= one < 1e9 and math.isfinite(one) for one in values):
+    if not all(type(value) in (int, float) and 0 <= value < 1e9 and math.isfinite(value) for value in values):
         raise ValueError("no lengths of blocks")
-    return [float(one) for one in values]
+    return [float(value) for value in values]
 
 
 def _packed_histogram(histogram: Histogram) -> str:

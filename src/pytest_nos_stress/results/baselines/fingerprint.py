@@ -1,4 +1,4 @@
-"""Identity: what must be equal for two runs to be compared.
+"""Fingerprint of a run: what must be equal for two runs to be compared.
 
 * the scenario, all of it but ``seed`` (it differs from run to run by default, and the figures compared are to hold
   for any) and ``operation_timeout`` (it decides only when a run is given up as hung);
@@ -7,7 +7,7 @@
   is modelled takes time;
 * Python: implementation, minor version, and whether there is a global interpreter lock.
 
-The system under test is not among them: whether that has changed is what is asked.
+The system under test is deliberately not compared.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from pytest_nos_stress.scenario.scenario import Scenario
 
 _DECIDES_NO_FIGURE: Final = ("seed", "engine", "operation_timeout")
 _LONGEST_VALUE: Final = 200
-_LONGEST_SHOWN: Final = 60
+_LONGEST_FORMATTED: Final = 60
 _MOST_SHOWN: Final = 4
 _MOST_LEVELS: Final = 20
 _WORDS: Final = {
@@ -38,7 +38,7 @@ _WORDS: Final = {
     "machine": "machine",
     "python": "Python",
 }
-_PLACE: Final = ("machine", "python")
+_ENVIRONMENT: Final = ("machine", "python")
 
 
 class Fingerprint(NamedTuple):
@@ -52,7 +52,7 @@ class Fingerprint(NamedTuple):
 
     @classmethod
     def of(cls, scenario: Scenario) -> Fingerprint:
-        """The identity of a run of a scenario here and now."""
+        """Return the fingerprint of a run of a scenario here and now."""
         values = {name: _short(value) for name, value in scenario.to_dict().items() if value is not None}
         return cls(
             {name: values[name] for name in sorted(values) if name not in _DECIDES_NO_FIGURE},
@@ -64,33 +64,33 @@ class Fingerprint(NamedTuple):
 
     @classmethod
     def from_json(cls, values: Any) -> Fingerprint:
-        """The identity that ``as_json`` wrote. Raises ``ValueError`` for what is none."""
+        """Return the fingerprint that ``as_json`` wrote. Raises ``ValueError`` for anything else."""
         if not isinstance(values, dict) or set(values) != set(cls._fields) or _is_deep(values):
             raise ValueError("no identity")
-        found = cls(**values)
-        mappings = [found.scenario, found.python, {} if found.machine is None else found.machine]
-        if not all(isinstance(one, dict) for one in mappings):
+        fingerprint = cls(**values)
+        machine = {} if fingerprint.machine is None else fingerprint.machine
+        if not all(isinstance(part, dict) for part in (fingerprint.scenario, fingerprint.python, machine)):
             raise ValueError("no identity")
-        if not isinstance(found.engine, str) or not isinstance(found.plugin, str):
+        if not isinstance(fingerprint.engine, str) or not isinstance(fingerprint.plugin, str):
             raise ValueError("no identity")
-        return found
+        return fingerprint
 
     def as_json(self) -> dict[str, Any]:
         return self._asdict()
 
     @property
-    def place(self) -> tuple[Any, ...]:
-        """Where the run took place: runs of other places are kept beside one another."""
-        return tuple(getattr(self, name) for name in _PLACE)
+    def environment(self) -> tuple[Any, ...]:
+        """Machine and Python: runs of other environments are kept beside each other."""
+        return tuple(getattr(self, name) for name in _ENVIRONMENT)
 
     def differences(self, here: Fingerprint) -> dict[str, list[str]]:
-        """What differs from the run here, in words, by the part of the identity in which it does."""
-        found = {}
+        """Return the differences from the run here, in words, by the part of the fingerprint."""
+        differences = {}
         for name, words in _WORDS.items():
-            kept, now = getattr(self, name), getattr(here, name)
-            if not _equal(kept, now):
-                found[words] = _difference(kept, now)
-        return found
+            saved, current = getattr(self, name), getattr(here, name)
+            if not _equal(saved, current):
+                differences[words] = _difference(saved, current)
+        return differences
 
 
 def _is_deep(value: Any, levels: int = _MOST_LEVELS) -> bool:
@@ -98,7 +98,7 @@ def _is_deep(value: Any, levels: int = _MOST_LEVELS) -> bool:
     if not isinstance(value, (dict, list)):
         return False
     inside = value.values() if isinstance(value, dict) else value
-    return not levels or any(_is_deep(one, levels - 1) for one in inside)
+    return not levels or any(_is_deep(item, levels - 1) for item in inside)
 
 
 def is_modelled(engine: str) -> bool:
@@ -108,35 +108,37 @@ def is_modelled(engine: str) -> bool:
 
 def in_words(differences: Mapping[str, list[str]]) -> str:
     """``of another scenario: operations_per_agent 100, here 200; of another machine: processors 2, here 4``."""
-    return "; ".join(f"of another {what}: {_listed(each)}" for what, each in differences.items())
+    return "; ".join(f"of another {part}: {_listed(texts)}" for part, texts in differences.items())
 
 
 def _listed(differences: list[str]) -> str:
     more = len(differences) - _MOST_SHOWN
-    shown = differences[:_MOST_SHOWN] + ([f"and {more} more"] if more > 0 else [])
-    return "; ".join(shown)
+    return "; ".join([*differences[:_MOST_SHOWN], *([f"and {more} more"] if more > 0 else [])])
 
 
-def _equal(one: Any, other: Any) -> bool:
+def _equal(value: Any, other: Any) -> bool:
     """Equal as JSON: 1 is not true there."""
-    return json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+    return json.dumps(value, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
-def _difference(kept: Any, now: Any) -> list[str]:
-    if not isinstance(kept, Mapping) or not isinstance(now, Mapping):
-        return [f"{_shown(kept)}, here {_shown(now)}"]
+def _difference(saved: Any, current: Any) -> list[str]:
+    if not isinstance(saved, Mapping) or not isinstance(current, Mapping):
+        return [f"{_formatted(saved)}, here {_formatted(current)}"]
     return [
-        f"{shorten(escape_controls(name), _LONGEST_SHOWN)} {_shown(kept.get(name))}, here {_shown(now.get(name))}"
-        for name in sorted({*kept, *now})
-        if not _equal(kept.get(name), now.get(name))
+        f"{_escaped(name)} {_formatted(saved.get(name))}, here {_formatted(current.get(name))}"
+        for name in sorted({*saved, *current})
+        if not _equal(saved.get(name), current.get(name))
     ]
 
 
-def _shown(value: Any) -> str:
+def _formatted(value: Any) -> str:
     if value is None:
         return "none"
-    text = value if isinstance(value, str) else json.dumps(value)
-    return shorten(escape_controls(text), _LONGEST_SHOWN)
+    return _escaped(value if isinstance(value, str) else json.dumps(value))
+
+
+def _escaped(text: str) -> str:
+    return shorten(escape_controls(text), _LONGEST_FORMATTED)
 
 
 def _short(value: Any) -> Any:
@@ -163,10 +165,10 @@ def _processor() -> str:
         return platform.processor()
     try:
         with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
-            found = re.search(r"^(?:model name|Model|cpu model)\s*:\s*(.+)$", file.read(), re.M)
+            model = re.search(r"^(?:model name|Model|cpu model)\s*:\s*(.+)$", file.read(), re.M)
     except OSError:
         return ""
-    return " ".join(found[1].split()) if found else ""
+    return " ".join(model[1].split()) if model else ""
 
 
 def _python() -> dict[str, Any]:

@@ -27,7 +27,7 @@ _SECONDS: Final = CELLS
 
 
 class BlockTable:
-    """One figure of one or several runs: a table with a row for each block, and how a sum of rows becomes it."""
+    """Table of a figure of one or several runs: a row for each block, and how a sum of rows becomes the figure."""
 
     def __init__(
         self, runs: Sequence[RunSketch], metric: Metric, aggregation: str | None, task: str | None
@@ -55,7 +55,7 @@ class BlockTable:
         return value if math.isfinite(value) else None
 
     def figures(self) -> Column:
-        """The figure of each run; those without one left out."""
+        """Return the figure of each run that has one."""
         which = np.repeat(np.arange(self.runs), self.sizes)
         values = self.resampled((which == np.arange(self.runs)[:, None]).astype(np.float64), runs=1)
         return values[np.isfinite(values)]
@@ -84,10 +84,10 @@ _Figure = Callable[[Column, int], Column]
 def _tables_of_durations(
     runs: Sequence[RunSketch], metric: str, aggregation: str, task: str | None
 ) -> tuple[list[Column], _Figure]:
-    found = [run.durations(metric, task) for run in runs]
-    occurring = np.unique(np.concatenate([buckets for buckets, _ in found]))
+    histograms = [run.durations(metric, task) for run in runs]
+    occurring = np.unique(np.concatenate([buckets for buckets, _ in histograms]))
     tables = []
-    for buckets, counts in found:
+    for buckets, counts in histograms:
         table = np.zeros((len(counts), occurring.size))
         table[:, np.searchsorted(occurring, buckets)] = counts
         tables.append(table)

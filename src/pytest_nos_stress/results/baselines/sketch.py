@@ -1,6 +1,6 @@
-"""Profile: what a baseline keeps of a run, and what two runs are compared by.
+"""Sketch of a run: what a baseline keeps of it, and what two runs are compared by.
 
-The run's measured phase is cut into blocks of equal length. For each block and task a profile has the counts of
+The run's measured phase is cut into blocks of equal length. For each block and task a sketch has the counts of
 outcomes and errors and a histogram of each duration. So any figure of a run can be computed from any choice of its
 blocks, which is what a block bootstrap asks for (Künsch, "The jackknife and the bootstrap for general stationary
 observations", Annals of Statistics 17, 1989): operations that follow one another resemble one another, blocks
@@ -48,8 +48,8 @@ class Histogram:
         """The buckets that occur, ascending, and the counts of each block in them, for one task or all."""
         chosen = slice(None) if task is None else self.cell % tasks == task
         cell, bucket, count = self.cell[chosen], self.bucket[chosen], self.count[chosen]
-        occurring, place = np.unique(bucket, return_inverse=True)
-        flat = np.bincount(cell // tasks * occurring.size + place, count, blocks * occurring.size)
+        occurring, column = np.unique(bucket, return_inverse=True)
+        flat = np.bincount(cell // tasks * occurring.size + column, count, blocks * occurring.size)
         return occurring, flat.reshape(blocks, occurring.size)
 
 
@@ -81,11 +81,11 @@ class RunSketch:
         started_ns: int,
         ended_ns: int | None = None,
     ) -> RunSketch:
-        """The profile of the operations of one phase, given as columns with a row for each.
+        """Return the sketch of the operations of one phase, given as columns with a row for each.
 
         Args:
             end_ns: when each operation ended, in nanoseconds on any clock.
-            task: the place of its task in ``tasks``.
+            task: the index of its task in ``tasks``.
             outcome: 0 success, 1 failed, 2 missing data.
             is_error: whether it failed by an unexpected exception.
             called: whether the target was called: only then are there durations.
@@ -173,10 +173,10 @@ def aggregate(buckets: Column, counts: Column, aggregation: str) -> Column:
 def _extreme(middle: Column, counts: Column, aggregation: str) -> Column:
     occurs = counts > 0
     if aggregation == "min":
-        found = np.min(np.where(occurs, middle, math.inf), axis=1, initial=math.inf)
+        extremes = np.min(np.where(occurs, middle, math.inf), axis=1, initial=math.inf)
     else:
-        found = np.max(np.where(occurs, middle, -math.inf), axis=1, initial=-math.inf)
-    return np.where(np.isfinite(found), found, math.nan)
+        extremes = np.max(np.where(occurs, middle, -math.inf), axis=1, initial=-math.inf)
+    return np.where(np.isfinite(extremes), extremes, math.nan)
 
 
 def _percentile(low: Column, counts: Column, totals: Column, percent: float) -> Column:
@@ -184,8 +184,8 @@ def _percentile(low: Column, counts: Column, totals: Column, percent: float) -> 
         return np.full(totals.shape, math.nan)
     rank = np.maximum(totals - 1, 0) * percent / 100 + 0.5
     reached = np.cumsum(counts, axis=1)
-    place = np.minimum((reached < rank[:, None]).sum(axis=1), low.size - 1)
+    column = np.minimum((reached < rank[:, None]).sum(axis=1), low.size - 1)
     rows = np.arange(totals.size)
-    inside = counts[rows, place]
-    share = (rank - (reached[rows, place] - inside)) / np.maximum(inside, 1)
-    return np.where(totals > 0, low[place] * (1 + RESOLUTION * share), math.nan)
+    inside = counts[rows, column]
+    share = (rank - (reached[rows, column] - inside)) / np.maximum(inside, 1)
+    return np.where(totals > 0, low[column] * (1 + RESOLUTION * share), math.nan)

@@ -1,8 +1,8 @@
 """The files of baselines: ``<directory>/<name>/<label>.json``, one for each test, made to be kept in a repository.
 
-A file has an entry for each place (machine and Python) whose runs were saved, with the latest ten runs in each. A
-run is one line, so that a save changes one or two lines of the file. Files are written whole or not at all; where
-two processes save the same test at once, one of the two runs may be lost, never the file.
+A file has an entry for each environment (machine and Python) whose runs were saved, with its latest ten runs. A run
+is one line, so that a save changes one or two lines of the file. Files are written whole or not at all; if two
+processes save the same test at once, one of the two runs may be lost, never the file.
 
 A baseline that cannot be compared with is ``BaselineUnusable``, in words: none saved, one of another scenario or
 machine, a file that is damaged or of a later version. Nothing is compared that differs.
@@ -31,7 +31,7 @@ from .sketch import RunSketch
 
 SCHEMA_VERSION: Final = 1
 MOST_RUNS: Final = 10
-MOST_PLACES: Final = 20
+MOST_ENVIRONMENTS: Final = 20
 _MOST_BYTES: Final = 64 << 20
 
 
@@ -48,9 +48,9 @@ class Baseline(NamedTuple):
 
 
 class _Entry(NamedTuple):
-    """Runs of one identity: each as the JSON that is kept of it."""
+    """Runs of one fingerprint: each as the JSON that is kept of it."""
 
-    identity: Fingerprint
+    fingerprint: Fingerprint
     runs: tuple[dict[str, Any], ...]
 
 
@@ -91,10 +91,10 @@ def _is_in(path: Path, directory: Path) -> bool:
         return False
 
 
-def save(directory: Path, name: str, label: str, identity: Fingerprint, run: RunSketch, seed: int) -> Path:
+def save(directory: Path, name: str, label: str, fingerprint: Fingerprint, run: RunSketch, seed: int) -> Path:
     """Add a run to a baseline, and say where it is.
 
-    It is added to the kept runs of its place if those are of an equal identity, and takes their place otherwise.
+    The run joins the kept runs of its environment if their fingerprint is equal, and replaces them otherwise.
     What is damaged is dropped; a file of a later version is left alone.
 
     Raises:
@@ -108,15 +108,15 @@ def save(directory: Path, name: str, label: str, identity: Fingerprint, run: Run
     except _Later as error:
         raise SettingError(f"save_baseline={name!r}: {_file(path)} {error}; delete it to save one") from None
     saved = {"saved": datetime.now(UTC).isoformat("T", "seconds"), "seed": seed, **encoding.to_json(run)}
-    same = [one for one in entries if not one.identity.differences(identity)]
-    kept = [one for one in entries if _place(one.identity) != _place(identity)]
+    same = [entry for entry in entries if not entry.fingerprint.differences(fingerprint)]
+    others = [entry for entry in entries if _environment(entry.fingerprint) != _environment(fingerprint)]
     runs = (*(filter(_is_readable, same[0].runs) if same else ()), saved)[-MOST_RUNS:]
-    _write(path, [*kept, _Entry(identity, runs)][-MOST_PLACES:], name)
+    _write(path, [*others, _Entry(fingerprint, runs)][-MOST_ENVIRONMENTS:], name)
     return path
 
 
-def load(directory: Path, name: str, label: str, identity: Fingerprint) -> Baseline:
-    """The kept runs that equal a run in identity.
+def load(directory: Path, name: str, label: str, fingerprint: Fingerprint) -> Baseline:
+    """Return the kept runs with the fingerprint of a run.
 
     Raises:
         BaselineUnusable: there are none; says why.
@@ -125,10 +125,10 @@ def load(directory: Path, name: str, label: str, identity: Fingerprint) -> Basel
     path = path_of(directory, name, label)
     try:
         entries = _read(path)
-        same = [one for one in entries if not one.identity.differences(identity)]
+        same = [entry for entry in entries if not entry.fingerprint.differences(fingerprint)]
         if same:
             runs = tuple(map(encoding.from_json, same[0].runs))
-            return Baseline(name, runs, is_modelled(identity.engine))
+            return Baseline(name, runs, is_modelled(fingerprint.engine))
     except FileNotFoundError:
         raise BaselineUnusable(f"there is no baseline {name!r} of this test; {_save_it(name)}") from None
     except OSError as error:
@@ -139,15 +139,15 @@ def load(directory: Path, name: str, label: str, identity: Fingerprint) -> Basel
     except ValueError as error:
         reason = f"{_file(path)} is damaged ({shorten(escape_controls(str(error)), 80)})"
         raise BaselineUnusable(f"baseline {name!r}: {reason}; {_save_it(name, again=True)}") from None
-    raise BaselineUnusable(f"baseline {name!r} is {_nearest(entries, identity)}; {_save_it(name, again=True)}")
+    raise BaselineUnusable(f"baseline {name!r} is {_nearest(entries, fingerprint)}; {_save_it(name, again=True)}")
 
 
-def _nearest(entries: Sequence[_Entry], identity: Fingerprint) -> str:
+def _nearest(entries: Sequence[_Entry], fingerprint: Fingerprint) -> str:
     """What differs, in words, from the entry that differs in the fewest parts; of equals from the latest."""
     if not entries:
         return "empty"
-    found = [one.identity.differences(identity) for one in reversed(entries)]
-    return in_words(min(found, key=len))
+    differences = [entry.fingerprint.differences(fingerprint) for entry in reversed(entries)]
+    return in_words(min(differences, key=len))
 
 
 def _save_it(name: str, *, again: bool = False) -> str:
@@ -158,8 +158,8 @@ def _file(path: Path) -> str:
     return escape_controls(path.name)
 
 
-def _place(identity: Fingerprint) -> str:
-    return json.dumps(identity.place, sort_keys=True)
+def _environment(fingerprint: Fingerprint) -> str:
+    return json.dumps(fingerprint.environment, sort_keys=True)
 
 
 def _read(path: Path) -> list[_Entry]:
@@ -179,7 +179,7 @@ def _read(path: Path) -> list[_Entry]:
     entries = values.get("entries")
     if not isinstance(entries, list):
         raise _Damaged("no entries")
-    return [_entry(one) for one in entries]
+    return [_entry(entry) for entry in entries]
 
 
 def _entry(values: Any) -> _Entry:
@@ -222,7 +222,7 @@ def _text(entries: Sequence[_Entry]) -> str:
     for entry in entries:
         runs = ",\n    ".join(_line(run) for run in entry.runs)
         parts.append(
-            f'{{\n   "identity": {_line(entry.identity.as_json())},\n   "runs": [\n    {runs}\n   ]\n  }}'
+            f'{{\n   "identity": {_line(entry.fingerprint.as_json())},\n   "runs": [\n    {runs}\n   ]\n  }}'
         )
     listed = ",\n  ".join(parts)
     return f'{{\n "entries": [\n  {listed}\n ],\n "schema_version": {SCHEMA_VERSION}\n}}\n'
