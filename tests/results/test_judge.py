@@ -50,7 +50,7 @@ def raise_key_error(operation: Operation) -> None:
 
 
 @pytest.mark.parametrize(
-    ("expression", "verdict"),
+    ("expression", "expected"),
     [
         ("operations == 200", "held"),
         ("operations != 200", "broken"),
@@ -73,10 +73,12 @@ def raise_key_error(operation: Operation) -> None:
         ("response_time.mean > 1h", "broken"),
     ],
 )
-def test_a_threshold_is_held_or_broken_by_what_was_measured(expression: str, verdict: str, tmp_path: Path) -> None:
-    found = verdict_on(expression, tmp_path, missing_data_prob=0.2, failure_prob=0.1)
-    assert found["verdict"] == verdict
-    assert found["threshold"] == expression
+def test_a_threshold_is_held_or_broken_by_what_was_measured(
+    expression: str, expected: str, tmp_path: Path
+) -> None:
+    verdict = verdict_on(expression, tmp_path, missing_data_prob=0.2, failure_prob=0.1)
+    assert verdict["verdict"] == expected
+    assert verdict["threshold"] == expression
 
 
 def test_a_tag_judges_only_what_it_names(tmp_path: Path) -> None:
@@ -96,7 +98,7 @@ def test_a_tag_judges_only_what_it_names(tmp_path: Path) -> None:
         ],
         gate=False,
     )
-    assert [one["verdict"] for one in result.stats["thresholds"]] == ["held"] * 4 + ["broken"]
+    assert [verdict["verdict"] for verdict in result.stats["thresholds"]] == ["held"] * 4 + ["broken"]
 
 
 def test_errors_that_no_tagged_threshold_judges_do_not_pass_unseen(tmp_path: Path) -> None:
@@ -135,11 +137,11 @@ def test_a_broken_threshold_is_an_assertion_error() -> None:
 def test_run_simulation_raises_for_a_broken_threshold_too_and_the_simulator_keeps_the_result(
     tmp_path: Path,
 ) -> None:
-    one = simulator(tmp_path, thresholds=["operations == 1"])
+    performed = simulator(tmp_path, thresholds=["operations == 1"])
     with pytest.raises(ThresholdsNotMet):
-        one.run_simulation()
-    assert one.result is not None
-    assert one.result.operations == 200
+        performed.run_simulation()
+    assert performed.result is not None
+    assert performed.result.operations == 200
 
 
 def test_without_a_gate_the_result_is_returned_and_says_that_it_did_not_pass(tmp_path: Path) -> None:
@@ -166,7 +168,7 @@ def test_real_exceptions_never_pass_unseen(tmp_path: Path) -> None:
 @pytest.mark.parametrize("own", ["errors <= 200", "error_rate <= 100%"])
 def test_a_threshold_of_ones_own_on_errors_takes_the_place_of_none_at_all(own: str, tmp_path: Path) -> None:
     result = run(tmp_path, raise_key_error, thresholds=[own])
-    assert [one["threshold"] for one in result.stats["thresholds"]] == [own]
+    assert [verdict["threshold"] for verdict in result.stats["thresholds"]] == [own]
     assert result.passed
 
 
@@ -190,10 +192,10 @@ def test_a_percentile_needs_enough_samples(percentile: str, needed: int, tmp_pat
 
 
 def test_latency_without_a_single_call_is_not_enough_data(tmp_path: Path) -> None:
-    found = verdict_on("latency.max < 1h", tmp_path, failure_prob=1)
-    assert found["verdict"] == "not enough data"
-    assert found["measured"] is None
-    assert found["samples"] == 0
+    verdict = verdict_on("latency.max < 1h", tmp_path, failure_prob=1)
+    assert verdict["verdict"] == "not enough data"
+    assert verdict["measured"] is None
+    assert verdict["samples"] == 0
 
 
 @pytest.mark.parametrize(
@@ -224,8 +226,8 @@ def test_errors_do_not_pass_unseen_behind_a_threshold_on_errors_that_is_not_appl
 
 
 def test_the_statistics_say_what_was_measured_and_the_limit(tmp_path: Path) -> None:
-    found = verdict_on("failure_rate < 10%", tmp_path, failure_prob=1)
-    assert found == {
+    verdict = verdict_on("failure_rate < 10%", tmp_path, failure_prob=1)
+    assert verdict == {
         "threshold": "failure_rate < 10%",
         "verdict": "broken",
         "measured": 1.0,
@@ -284,7 +286,7 @@ def test_an_outage_in_the_last_tenth_fails_a_gate_over_windows_that_the_average_
     average, windows, *_ = over_time(tmp_path, thresholds).verdicts
     assert (average.verdict, average.measured) == ("held", 0.1)
     assert (windows.verdict, windows.measured) == ("broken", 20 / 22)
-    assert [one.verdict for one in windows.windows] == ["held"] * 9 + ["broken"]
+    assert [window.verdict for window in windows.windows] == ["held"] * 9 + ["broken"]
 
 
 def test_the_message_says_when_it_was_worst(tmp_path: Path) -> None:
@@ -316,14 +318,14 @@ def test_the_statistics_say_which_windows_were_broken(tmp_path: Path) -> None:
 def test_a_last_window_counts_if_it_is_half_as_long(
     degrading: StressResult, over: str, windows: list[tuple[float, float]]
 ) -> None:
-    found = judged(degrading, f"operations > 0 over {over}").windows
-    assert [(one.start, one.end) for one in found] == [pytest.approx(one) for one in windows]
+    judged_windows = judged(degrading, f"operations > 0 over {over}").windows
+    assert [(window.start, window.end) for window in judged_windows] == [pytest.approx(span) for span in windows]
 
 
 def test_windows_begin_with_the_phase_that_is_judged(tmp_path: Path) -> None:
     result = over_time(tmp_path, warmup=0.7, ramp=0.2)
     steady = judged(result, "operations > 0 over 2s").windows
-    assert [one.start for one in steady] == pytest.approx([0.9, 2.9, 4.9, 6.9, 8.9])
+    assert [window.start for window in steady] == pytest.approx([0.9, 2.9, 4.9, 6.9, 8.9])
     (warmup,) = judged(result, "operations{phase=warmup} > 0 over 2s").windows
     assert (warmup.start, warmup.end) == pytest.approx((0.2, 0.9))
 
@@ -404,10 +406,10 @@ def test_every_window_is_judged_as_by_hand_and_the_worst_is_shown(
             unit = "s" if metric.startswith("latency") else ""
             name, _, aggregation = metric.partition(".")
             aggregation = aggregation and f".{aggregation}"
-            found = judged(uneven, f"{name}{selection}{aggregation} {sign} {limit}{unit} over {over}s")
+            verdict = judged(uneven, f"{name}{selection}{aggregation} {sign} {limit}{unit} over {over}s")
             verdicts = []
-            for window in found.windows:
-                is_last = window is found.windows[-1] and window.end == pytest.approx(uneven.stats["duration"])
+            for window in verdict.windows:
+                is_last = window is verdict.windows[-1] and window.end == pytest.approx(uneven.stats["duration"])
                 own = rows[(ends >= window.start - 1e-9) & ((ends < window.end - 1e-9) | is_last)]
                 measured = by_hand(metric, own, window.end - window.start)
                 if measured is None:
@@ -416,16 +418,18 @@ def test_every_window_is_judged_as_by_hand_and_the_worst_is_shown(
                     assert window.measured == pytest.approx(measured)
                     assert window.measured is not None
                     verdicts.append("held" if COMPARED[sign](window.measured, float(limit)) else "broken")
-            assert [one.verdict for one in found.windows] == verdicts
-            worst = next(one for one in ("broken", "not enough data", "held") if one in verdicts)
-            assert found.verdict == worst
+            assert [window.verdict for window in verdict.windows] == verdicts
+            worst = next(word for word in ("broken", "not enough data", "held") if word in verdicts)
+            assert verdict.verdict == worst
             if worst != "not enough data":
                 of_it = [
-                    one.measured for one in found.windows if one.verdict == worst and one.measured is not None
+                    window.measured
+                    for window in verdict.windows
+                    if window.verdict == worst and window.measured is not None
                 ]
-                assert found.measured in (min(of_it), max(of_it))
+                assert verdict.measured in (min(of_it), max(of_it))
                 if sign != "==":
-                    assert found.measured == (max(of_it) if sign == "<" else min(of_it))
+                    assert verdict.measured == (max(of_it) if sign == "<" else min(of_it))
 
 
 @pytest.mark.parametrize("own", ["errors == 0 over 7s", "error_rate < 1% over 7s", "errors <= 3 over 7s"])
@@ -442,12 +446,12 @@ def test_a_window_in_which_nothing_ended_has_counts_and_throughput_of_nothing_an
 
     result = run(tmp_path, sleeps_long, engine="virtual", operations_per_agent=30, report="none", gate=False)
     for expression in ("operations < 1000", "errors == 0", "throughput < 1000"):
-        found = judged(result, f"{expression} over 1s")
-        assert found.verdict == "held"
-        assert found.windows[3].measured == 0
+        verdict = judged(result, f"{expression} over 1s")
+        assert verdict.verdict == "held"
+        assert verdict.windows[3].measured == 0
     for expression in ("operations > 0", "throughput > 1/s", "successes >= 1"):
-        found = judged(result, f"{expression} over 1s")
-        assert (found.verdict, found.measured) == ("broken", 0)
+        verdict = judged(result, f"{expression} over 1s")
+        assert (verdict.verdict, verdict.measured) == ("broken", 0)
     for expression in ("failure_rate < 1%", "latency.max < 1h", "fairness > 0.5"):
         assert judged(result, f"{expression} over 1s").verdict == "not enough data"
         assert judged(result, expression).verdict == "held"
@@ -455,9 +459,9 @@ def test_a_window_in_which_nothing_ended_has_counts_and_throughput_of_nothing_an
 
 def test_a_percentile_needs_its_samples_in_every_window(degrading: StressResult) -> None:
     assert judged(degrading, "latency.p99 < 1s").verdict == "held"
-    found = judged(degrading, "latency.p99 < 1s over 1s")
-    assert (found.verdict, found.samples) == ("not enough data", 18)
-    assert "18 samples, p99 needs 100" in found.note
+    verdict = judged(degrading, "latency.p99 < 1s over 1s")
+    assert (verdict.verdict, verdict.samples) == ("not enough data", 18)
+    assert "18 samples, p99 needs 100" in verdict.note
     assert judged(degrading, "latency.p90 < 1s over 1s").verdict == "held"
     assert judged(degrading, "latency.p98 < 1s over 5s").verdict == "held"
 
@@ -470,9 +474,9 @@ def test_virtual_time_in_which_nothing_took_long_is_data_where_other_operations_
         tmp_path, once_in_a_while, engine="virtual", min_delay=0.1, max_delay=0.1, report="none", gate=False
     )
     assert judged(result, "latency.max < 50ms").verdict == "held"
-    found = judged(result, "latency.max < 50ms over 1s")
-    assert found.verdict == "held"
-    assert found.measured == pytest.approx(0.01)
+    verdict = judged(result, "latency.max < 50ms over 1s")
+    assert verdict.verdict == "held"
+    assert verdict.measured == pytest.approx(0.01)
 
 
 def test_fairness_is_that_between_agents_successes(tmp_path: Path) -> None:
@@ -489,13 +493,13 @@ def test_fairness_is_that_between_agents_successes(tmp_path: Path) -> None:
         "held",
     )
     assert judged(result, "fairness{task=buy} >= 50%").measured == 0.5
-    successes = [one["successful_operations"] for one in result.stats["agent_stats"].values()]
+    successes = [counts["successful_operations"] for counts in result.stats["agent_stats"].values()]
     assert judged(result, "fairness > 0").measured == pytest.approx(
-        sum(successes) ** 2 / (2 * sum(one * one for one in successes))
+        sum(successes) ** 2 / (2 * sum(count * count for count in successes))
     )
     nothing = run(tmp_path, failure_prob=1, gate=False)
-    found = judged(nothing, "fairness > 0.1")
-    assert (found.verdict, found.note) == ("not enough data", "no successes")
+    verdict = judged(nothing, "fairness > 0.1")
+    assert (verdict.verdict, verdict.note) == ("not enough data", "no successes")
 
 
 def test_fairness_may_be_that_without_faults(tmp_path: Path) -> None:
@@ -522,33 +526,37 @@ def test_a_limit_relative_to_a_baseline_is_not_enough_data_where_there_is_none(t
 
 
 def test_one_sample_has_no_spread(tmp_path: Path) -> None:
-    given: dict[str, Any] = {"agents": 1, "engine": "virtual", "report": "none", "gate": False}
+    settings: dict[str, Any] = {"agents": 1, "engine": "virtual", "report": "none", "gate": False}
 
     def takes_some_time(operation: Operation) -> None:
         operation.sleep(0.1)
 
-    for operations, verdict, note in ((1, "not enough data", "1 samples, stddev needs 2"), (2, "held", "")):
-        result = run(tmp_path, takes_some_time, operations_per_agent=operations, **given)
+    for operations, expected, note in ((1, "not enough data", "1 samples, stddev needs 2"), (2, "held", "")):
+        result = run(tmp_path, takes_some_time, operations_per_agent=operations, **settings)
         for metric in ("latency", "response_time"):
-            found = judged(result, f"{metric}.stddev < 1h")
-            assert (found.verdict, found.note) == (verdict, note)
+            verdict = judged(result, f"{metric}.stddev < 1h")
+            assert (verdict.verdict, verdict.note) == (expected, note)
 
 
 def test_there_is_no_fairness_of_one_agent(tmp_path: Path) -> None:
     result = run(tmp_path, agents=1, thresholds=["fairness > 0.1"], engine="virtual", report="none", gate=False)
-    found = result.verdicts[0]
-    assert (found.verdict, found.measured, found.note) == ("not enough data", None, "there is one agent only")
+    verdict = result.verdicts[0]
+    assert (verdict.verdict, verdict.measured, verdict.note) == (
+        "not enough data",
+        None,
+        "there is one agent only",
+    )
     assert not result.passed
 
 
 def test_more_windows_than_anybody_can_want_are_refused_with_a_word_why(tmp_path: Path) -> None:
     """A run of two minutes, in windows of a millisecond."""
-    given: dict[str, Any] = {"engine": "virtual", "report": "none", "gate": False, "operations_per_agent": 3}
-    result = run(tmp_path, lambda operation: operation.sleep(0.1), min_delay=40, max_delay=40, **given)
+    settings: dict[str, Any] = {"engine": "virtual", "report": "none", "gate": False, "operations_per_agent": 3}
+    result = run(tmp_path, lambda operation: operation.sleep(0.1), min_delay=40, max_delay=40, **settings)
     for expression in ("errors == 0", "throughput < 1000", "latency.max < 1h"):
-        found = judged(result, f"{expression} over 1ms")
-        assert (found.verdict, found.measured, found.windows) == ("not enough data", None, ())
-        assert found.note == "more than 100000 windows: ask for longer ones"
+        verdict = judged(result, f"{expression} over 1ms")
+        assert (verdict.verdict, verdict.measured, verdict.windows) == ("not enough data", None, ())
+        assert verdict.note == "more than 100000 windows: ask for longer ones"
         assert judged(result, f"{expression} over 60s").verdict != "broken"
 
 
@@ -558,11 +566,11 @@ def test_more_windows_than_anybody_can_want_are_refused_with_a_word_why(tmp_path
 def test_a_verdict_on_windows_says_how_much_of_the_end_is_in_none(
     degrading: StressResult, over: str, left_out: str
 ) -> None:
-    found = judged(degrading, f"operations > 0 over {over}")
-    assert found.verdict == "held"
+    verdict = judged(degrading, f"operations > 0 over {over}")
+    assert verdict.verdict == "held"
     said = f"; the last {left_out} are in no window"
-    assert found.note.endswith(said) if left_out else "in no window" not in found.note
-    assert ("in no window" in found.row()[1]) == bool(left_out)
+    assert verdict.note.endswith(said) if left_out else "in no window" not in verdict.note
+    assert ("in no window" in verdict.row()[1]) == bool(left_out)
 
 
 def test_what_windows_leave_out_counts_from_the_end_of_the_phase(tmp_path: Path) -> None:

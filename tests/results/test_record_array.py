@@ -131,16 +131,16 @@ def test_saved_it_is_plain_data_that_takes_its_names_again() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("changes", "message"),
     [
         ({"agents": ["Ann"]}, "agent=1: no such name; there are 1"),
         ({"tasks": []}, "task=1: no such name; there are 0"),
         ({"kinds": [None]}, "kind=3: no such name; there are 1"),
     ],
 )
-def test_a_number_without_a_name_is_refused(given: dict[str, Any], message: str) -> None:
+def test_a_number_without_a_name_is_refused(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(ValueError, match=f"^{message}$"):
-        made(**given)
+        made(**changes)
 
 
 def test_an_array_of_something_else_is_refused() -> None:
@@ -193,9 +193,9 @@ def test_short_records_are_frames_too(rows: list[Any]) -> None:
 def test_seconds_are_exact_to_the_nanosecond_for_weeks() -> None:
     pytest.importorskip("pandas")
     nanoseconds = [1, 999_999_999, 1_000_000_001, 48 * 86_400 * 10**9 + 1]
-    rows = [(*ROWS[0][:8], one, one) for one in nanoseconds]
+    rows = [(*ROWS[0][:8], duration, duration) for duration in nanoseconds]
     seconds = made(rows).to_pandas()["latency_s"]
-    assert [round(one * 1e9) for one in seconds] == nanoseconds
+    assert [round(duration * 1e9) for duration in seconds] == nanoseconds
 
 
 def test_names_of_any_characters_become_categories() -> None:

@@ -13,7 +13,7 @@ from pytest_nos_stress.results.resources import ResourceSamples
 from pytest_nos_stress.results.run_metrics import RunMetrics
 from pytest_nos_stress.results.threshold_parser import parse_threshold
 
-LOOKS = [(0.0, 100), (0.9, 150), (2.0, 120), (2.95, 180), (4.0, 400), (5.05, 300), (6.2, 310)]
+SAMPLES = [(0.0, 100), (0.9, 150), (2.0, 120), (2.95, 180), (4.0, 400), (5.05, 300), (6.2, 310)]
 """Samples of memory in a run of six seconds: seconds since its start, and bytes."""
 
 
@@ -40,13 +40,13 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> StressResult:
     ).run()
 
 
-def evidence(result: StressResult, looks: list[tuple[float, int]] = LOOKS) -> RunMetrics:
-    seconds, memory = (np.array([look[at] for look in looks]) for at in range(2))
+def run_metrics(result: StressResult, samples: list[tuple[float, int]] = SAMPLES) -> RunMetrics:
+    seconds, memory = (np.array([sample[at] for sample in samples]) for at in range(2))
     return RunMetrics(result.measured, result.scenario, ResourceSamples(seconds, memory.astype(np.int64)))
 
 
-def judged(result: StressResult, expression: str, looks: list[tuple[float, int]] = LOOKS) -> Verdict:
-    return evaluate_threshold(parse_threshold(expression), evidence(result, looks))
+def judged(result: StressResult, expression: str, samples: list[tuple[float, int]] = SAMPLES) -> Verdict:
+    return evaluate_threshold(parse_threshold(expression), run_metrics(result, samples))
 
 
 @pytest.mark.parametrize(
@@ -64,39 +64,40 @@ def judged(result: StressResult, expression: str, looks: list[tuple[float, int]]
 def test_memory_is_that_of_the_phase_from_the_last_look_before_it(
     result: StressResult, expression: str, measured: int, samples: int
 ) -> None:
-    found = judged(result, expression)
-    assert (found.measured, found.samples) == (measured, samples)
+    verdict = judged(result, expression)
+    assert (verdict.measured, verdict.samples) == (measured, samples)
 
 
 def test_memory_grows_window_by_window(result: StressResult) -> None:
-    found = judged(result, "memory.growth < 250B over 2s")
-    assert [(one.start, one.end, one.measured) for one in found.windows] == [(2, 4, 280), (4, 6, -90)]
-    assert (found.verdict, found.measured) == ("broken", 280)
+    verdict = judged(result, "memory.growth < 250B over 2s")
+    windows = [(window.start, window.end, window.measured) for window in verdict.windows]
+    assert windows == [(2, 4, 280), (4, 6, -90)]
+    assert (verdict.verdict, verdict.measured) == ("broken", 280)
     assert judged(result, "memory.growth < 281B over 2s").verdict == "held"
     assert judged(result, "memory.peak <= 400B over 2s").verdict == "held"
 
 
 def test_a_time_in_which_memory_was_not_looked_at_is_not_enough_data(result: StressResult) -> None:
-    found = judged(result, "memory.growth < 1GiB over 500ms")
-    assert found.verdict == "not enough data"
-    assert "memory was looked at 1 times" in found.note
-    for looks in ([], LOOKS[:1]):
-        assert judged(result, "memory.peak < 1GiB", looks).verdict == "not enough data"
+    verdict = judged(result, "memory.growth < 1GiB over 500ms")
+    assert verdict.verdict == "not enough data"
+    assert "memory was looked at 1 times" in verdict.note
+    for samples in ([], SAMPLES[:1]):
+        assert judged(result, "memory.peak < 1GiB", samples).verdict == "not enough data"
 
 
 def test_a_phase_is_found_by_its_name_and_the_steady_one_without(result: StressResult) -> None:
-    of_run = evidence(result)
+    of_run = run_metrics(result)
     assert of_run.phase(None) == of_run.phase("steady") == result.phases[2]
     assert of_run.phase("ramp") == result.phases[0]
     assert of_run.phase("warmup") == result.phases[1]
-    assert sum(of_run.of(one).counts().total for one in of_run.phases) == 60
+    assert sum(of_run.of(phase).counts().total for phase in of_run.phases) == 60
 
 
 def test_a_run_without_phases_has_no_ramp_and_is_steady(tmp_path: Path) -> None:
     plain = MultiAgentSimulator(
         operations_per_agent=5, engine="virtual", target=lambda: None, report="none", output_dir=tmp_path
     ).run()
-    of_run = evidence(plain)
+    of_run = run_metrics(plain)
     assert (of_run.phase("ramp"), of_run.phase("warmup")) == (None, None)
     (steady,) = of_run.phases
     assert of_run.of(steady).counts() == plain.measured.counts()

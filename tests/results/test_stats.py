@@ -44,7 +44,7 @@ def sometimes_fails(operation: Operation) -> None:
         raise TimeoutError
 
 
-def run(directory: Path, target: Any = sometimes_fails, **given: Any) -> StressResult:
+def run(directory: Path, target: Any = sometimes_fails, **changes: Any) -> StressResult:
     defaults: dict[str, Any] = {
         "agents": ["Ann", "Bob", "Cy"],
         "tasks": {"buy": 3, "sell": 1},
@@ -57,7 +57,7 @@ def run(directory: Path, target: Any = sometimes_fails, **given: Any) -> StressR
         "gate": False,
         "expected_errors": TimeoutError,
     }
-    return MultiAgentSimulator(target=target, **{**defaults, **given}).run()
+    return MultiAgentSimulator(target=target, **{**defaults, **changes}).run()
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +77,7 @@ def check_identities(stats: dict[str, Any]) -> None:
 def test_the_seed_documents_keys_are_there(result: StressResult) -> None:
     assert set(result.stats) >= KEYS | {"start_time", "end_time", "agent_stats"}
     assert list(result.stats["agent_stats"]) == ["Ann", "Bob", "Cy"]
-    assert all(set(one) >= KEYS for one in result.stats["agent_stats"].values())
+    assert all(set(counts) >= KEYS for counts in result.stats["agent_stats"].values())
 
 
 def test_more_is_beside_the_seed_documents_keys(result: StressResult) -> None:
@@ -126,12 +126,14 @@ def test_the_counts_are_a_recount_of_the_records(result: StressResult) -> None:
     assert [by_outcome[number] for number in range(3)] == [result.stats[name] for name in OUTCOMES]
     for number, agent in enumerate(result.scenario.agent_names):
         counted = Counter(records["outcome"][records["agent"] == number].tolist())
-        assert [counted[one] for one in range(3)] == [
+        assert [counted[outcome] for outcome in range(3)] == [
             result.stats["agent_stats"][agent][name] for name in OUTCOMES
         ]
     for number, task in enumerate(result.scenario.task_names):
         counted = Counter(records["outcome"][records["task"] == number].tolist())
-        assert [counted[one] for one in range(3)] == [result.stats["tasks"][task][name] for name in OUTCOMES]
+        assert [counted[outcome] for outcome in range(3)] == [
+            result.stats["tasks"][task][name] for name in OUTCOMES
+        ]
     assert int(records["is_error"].sum()) == result.stats["errors"] > 0
 
 
@@ -222,7 +224,7 @@ def test_records_say_when_operations_ended_since_the_epoch(result: StressResult)
 
 def test_expected_errors_are_counted_beside_the_errors(result: StressResult) -> None:
     assert set(result.stats["expected_error_types"]) == {"TimeoutError"}
-    assert [one["type"] for one in result.stats["error_types"]] == ["LookupError"]
+    assert [error_type["type"] for error_type in result.stats["error_types"]] == ["LookupError"]
     assert result.stats["error_types"][0]["count"] == result.stats["errors"]
 
 
@@ -254,10 +256,10 @@ def keys(typed_dict: Any) -> set[str]:
 def percentile(samples: list[float], percent: float) -> float:
     """By hand: linear interpolation between the two nearest samples."""
     ordered = sorted(samples)
-    place = (len(ordered) - 1) * percent / 100
-    below = math.floor(place)
+    rank = (len(ordered) - 1) * percent / 100
+    below = math.floor(rank)
     above = min(below + 1, len(ordered) - 1)
-    return ordered[below] + (ordered[above] - ordered[below]) * (place - below)
+    return ordered[below] + (ordered[above] - ordered[below]) * (rank - below)
 
 
 @settings(deadline=None)
@@ -361,14 +363,14 @@ def check_figures(measured: Measurements, rows: list[Row]) -> None:
 @settings(deadline=None, max_examples=60)
 @given(rows=OPERATIONS, length=st.integers(1, 60), ended=st.none() | st.integers(40, 50))
 def test_a_window_has_the_operations_that_ended_in_it(rows: list[Row], length: int, ended: int | None) -> None:
-    past = max((row[3] for row in rows), default=0) if ended is None else ended
+    run_end = max((row[3] for row in rows), default=0) if ended is None else ended
     expected = []
-    for first in range(0, max(past, 1), length):
-        is_last = first + length >= past
-        if is_last and first and (past - first) * 2 < length:
+    for first in range(0, max(run_end, 1), length):
+        is_last = first + length >= run_end
+        if is_last and first and (run_end - first) * 2 < length:
             break
         own = [row for row in rows if first <= row[3] and (is_last or row[3] < first + length)]
-        expected.append((first, min(first + length, past), own))
+        expected.append((first, min(first + length, run_end), own))
     windows = list(measurements(rows, ended).windows(length / 10))
     assert len(windows) == len(expected)
     for window, (first, end, own) in zip(windows, expected, strict=True):
@@ -381,8 +383,8 @@ def test_a_window_has_the_operations_that_ended_in_it(rows: list[Row], length: i
 @given(rows=OPERATIONS, start=st.integers(0, 50), length=st.integers(0, 50))
 def test_a_part_of_a_run_has_the_operations_that_began_in_it(rows: list[Row], start: int, length: int) -> None:
     end = start + length
-    past = max((row[3] for row in rows), default=0)
-    own = [row for row in rows if start <= row[3] - row[4] and (end >= past or row[3] - row[4] < end)]
+    run_end = max((row[3] for row in rows), default=0)
+    own = [row for row in rows if start <= row[3] - row[4] and (end >= run_end or row[3] - row[4] < end)]
     part = measurements(rows).begun_between(start / 10, end / 10)
     assert part.elapsed == pytest.approx(length / 10)
     check_figures(part, own)
@@ -409,7 +411,9 @@ def test_fairness_is_jains_index(successes: list[int]) -> None:
     if not any(successes):
         assert index is None
         return
-    assert index == pytest.approx(sum(successes) ** 2 / (len(successes) * sum(one * one for one in successes)))
+    assert index == pytest.approx(
+        sum(successes) ** 2 / (len(successes) * sum(count * count for count in successes))
+    )
     assert index is not None
     assert 1 / len(successes) <= index * (1 + 1e-9)
     assert index <= 1 + 1e-9
@@ -424,7 +428,7 @@ def test_fairness_by_hand(successes: list[int], index: float | None) -> None:
 
 
 def test_the_statistics_have_the_fairness_between_agents(result: StressResult) -> None:
-    successes = [one["successful_operations"] for one in result.stats["agent_stats"].values()]
+    successes = [counts["successful_operations"] for counts in result.stats["agent_stats"].values()]
     assert result.stats["fairness"] == jain_index(np.array(successes))
 
 
@@ -434,7 +438,7 @@ def test_figures_of_time_in_which_nothing_ended_are_empty() -> None:
     assert measured.elapsed == 0
     (window,) = measured.windows(1.0)
     assert window.counts().total == 0
-    assert [one.elapsed for one in measurements([], 25).windows(1.0)] == [1, 1, 0.5]
+    assert [window.elapsed for window in measurements([], 25).windows(1.0)] == [1, 1, 0.5]
 
 
 def test_the_figures_of_many_tasks_are_those_of_their_own_operations() -> None:
@@ -444,7 +448,7 @@ def test_the_figures_of_many_tasks_are_those_of_their_own_operations() -> None:
     records = Records(scenario.agent_names, bound, scenario.fault_mix)
     for batch, size in enumerate((400, 0, 1, 700)):
         outcome = numbers.integers(0, 3, size).astype(np.uint8)
-        task = numbers.integers(0, 59, size)  # nobody performs the last one
+        task = numbers.integers(0, 59, size)  # nobody performs the last task
         latency = numbers.integers(1, 2**33, size)
         records.append(
             Batch(

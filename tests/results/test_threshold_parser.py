@@ -129,12 +129,12 @@ HOSTILE = st.text(
 def test_whatever_the_text_holds_it_parses_or_is_one_mistake_on_three_printable_lines(
     frame: str, text: str
 ) -> None:
-    found = read(frame.format(text))
-    if isinstance(found, Threshold):
-        assert parse_threshold(found.text) == found
+    parsed = read(frame.format(text))
+    if isinstance(parsed, Threshold):
+        assert parse_threshold(parsed.text) == parsed
         return
-    assert not any(ord(one) < 32 or one in "\u202e\ud800" for one in found.replace("\n", ""))
-    _, expression, caret = found.split("\n")
+    assert not any(ord(character) < 32 or character in "\u202e\ud800" for character in parsed.replace("\n", ""))
+    _, expression, caret = parsed.split("\n")
     assert caret.strip(" ") == "^"
     assert 2 <= caret.index("^") <= len(expression)
 

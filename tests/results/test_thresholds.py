@@ -225,7 +225,7 @@ def test_what_is_written_down_is_what_is_read(
 
 
 @pytest.mark.parametrize(
-    ("text", "place", "reason"),
+    ("text", "column", "reason"),
     [
         ("", 0, "expected a metric"),
         ("   ", 3, "expected a metric"),
@@ -262,10 +262,10 @@ def test_what_is_written_down_is_what_is_read(
         ("errors{phase=lunch} == 0", 13, "ramp, warmup or steady"),
     ],
 )
-def test_a_caret_stands_under_the_mistake(text: str, place: int, reason: str) -> None:
+def test_a_caret_stands_under_the_mistake(text: str, column: int, reason: str) -> None:
     message, caret = mistake(text)
     assert reason in message
-    assert caret == place
+    assert caret == column
 
 
 @pytest.mark.parametrize(
@@ -278,9 +278,9 @@ def test_a_limit_that_is_infinite_is_no_limit(text: str) -> None:
 @settings(deadline=None)
 @given(st.text(), st.text('abcdeilmnoprstuy_{}=.<>!0129% "', max_size=40))
 def test_whatever_does_not_parse_is_shown_with_one_caret_within_it(text: str, like: str) -> None:
-    for one in (text, like, f"errors{like}", f"latency.{like}"):
+    for expression in (text, like, f"errors{like}", f"latency.{like}"):
         try:
-            parse_threshold(one)
+            parse_threshold(expression)
         except SettingError as error:
             lines = str(error).split("\n")
         else:

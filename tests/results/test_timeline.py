@@ -37,21 +37,21 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> StressResult:
 
 @pytest.mark.parametrize("parts", [1, 2, 7, 60, 500])
 def test_each_part_has_the_operations_that_ended_in_it(result: StressResult, parts: int) -> None:
-    told = time_series(result.measured, parts)
+    series = time_series(result.measured, parts)
     measured, rows = result.measured, result.records
     ends = np.sort(measured.records.column("end")) - measured.started_ns
     length = measured.ended_ns - measured.started_ns
-    places = [min(int(end) * parts // length, parts - 1) for end in ends.tolist()]
-    assert [len(values) for values in told.values()] == [parts] * 5
-    assert told["seconds"] == pytest.approx([part * length / 1e9 / parts for part in range(parts)])
+    buckets = [min(int(end) * parts // length, parts - 1) for end in ends.tolist()]
+    assert [len(values) for values in series.values()] == [parts] * 5
+    assert series["seconds"] == pytest.approx([part * length / 1e9 / parts for part in range(parts)])
     for part in range(parts):
-        own = rows[[place == part for place in places]]
-        assert told["operations"][part] == own.size
-        assert told["failures"][part] == int((own["outcome"] == 1).sum())
-        assert told["errors"][part] == int(own["is_error"].sum())
+        own = rows[[bucket == part for bucket in buckets]]
+        assert series["operations"][part] == own.size
+        assert series["failures"][part] == int((own["outcome"] == 1).sum())
+        assert series["errors"][part] == int(own["is_error"].sum())
         latencies = sorted(own["latency"][own["called"]].tolist())
         by_rank = latencies[math.ceil(len(latencies) * 99 / 100) - 1] / 1e9 if latencies else None
-        assert told["p99"][part] == by_rank
+        assert series["p99"][part] == by_rank
 
 
 @pytest.mark.parametrize("count", [1, 2, 99, 100, 101, 200, 1_000])
@@ -84,6 +84,6 @@ def test_a_run_that_took_no_time_is_in_one_part(tmp_path: Path) -> None:
         report="none",
         output_dir=tmp_path,
     ).run()
-    told = time_series(run.measured)
-    assert sum(told["operations"]) == run.operations == max(told["operations"])
-    assert told["p99"] == [None] * 60
+    series = time_series(run.measured)
+    assert sum(series["operations"]) == run.operations == max(series["operations"])
+    assert series["p99"] == [None] * 60

@@ -18,12 +18,12 @@ def read_by_github_action_benchmark(text: str) -> list[dict[str, Any]]:
     """As its ``extractPytestResult`` does, for ``tool: pytest``: bigger is better."""
     return [
         {
-            "name": one["fullname"],
-            "value": one["stats"]["ops"],
-            "range": f"stddev: {one['stats']['stddev']}",
-            "extra": f"mean: {one['stats']['mean']} sec, rounds: {one['stats']['rounds']}",
+            "name": entry["fullname"],
+            "value": entry["stats"]["ops"],
+            "range": f"stddev: {entry['stats']['stddev']}",
+            "extra": f"mean: {entry['stats']['mean']} sec, rounds: {entry['stats']['rounds']}",
         }
-        for one in json.loads(text)["benchmarks"]
+        for entry in json.loads(text)["benchmarks"]
     ]
 
 
@@ -32,16 +32,16 @@ def read_by_bencher(text: str, average: str = "mean") -> dict[str, tuple[float, 
     document = json.loads(text)
     assert isinstance(document["machine_info"], dict)
     assert isinstance(document["commit_info"], dict)
-    found = {}
-    for one in document["benchmarks"]:
-        name, stats = one["fullname"], one["stats"]
+    values = {}
+    for entry in document["benchmarks"]:
+        name, stats = entry["fullname"], entry["stats"]
         assert isinstance(name, str)
         assert 0 < len(name.encode()) <= 1024
         assert all(isinstance(stats[field], int | float) for field in ("mean", "stddev", "median", "iqr"))
         value, spread = (stats["mean"], stats["stddev"]) if average == "mean" else (stats["median"], stats["iqr"])
-        assert name not in found
-        found[name] = (value * 1e9, (value - spread) * 1e9, (value + spread) * 1e9)
-    return found
+        assert name not in values
+        values[name] = (value * 1e9, (value - spread) * 1e9, (value + spread) * 1e9)
+    return values
 
 
 def test_both_read_the_percentiles_of_a_runs_latency(summary: Make) -> None:
@@ -55,8 +55,8 @@ def test_both_read_the_percentiles_of_a_runs_latency(summary: Make) -> None:
         assert [value for value, _, _ in read.values()] == nanoseconds
         assert all(lower == value == upper for value, lower, upper in read.values())
     charted = read_by_github_action_benchmark(text)
-    assert [one["name"] for one in charted] == names
-    assert [one["value"] for one in charted] == [800.0, 400.0, 250.0]
+    assert [entry["name"] for entry in charted] == names
+    assert [entry["value"] for entry in charted] == [800.0, 400.0, 250.0]
     assert charted[0]["extra"] == "mean: 0.00125 sec, rounds: 1"
 
 
@@ -84,7 +84,7 @@ def test_a_run_that_was_cut_short_is_compared_with_nothing(failed: Make, status:
 
 def test_a_failed_run_was_measured_as_well_as_a_passed_one(failed: Make) -> None:
     document = json.loads(benchmark.render([failed()]))
-    assert [one["extra_info"]["verdict"] for one in document["benchmarks"]] == ["failed"] * 3
+    assert [entry["extra_info"]["verdict"] for entry in document["benchmarks"]] == ["failed"] * 3
 
 
 def test_percentiles_of_too_few_operations_are_left_out(summary: Make) -> None:

@@ -23,23 +23,23 @@ def families(text: str) -> list[Any]:
 
 def samples(text: str) -> dict[tuple[str, str, str, str], float]:
     """What the reference parser reads: value by name, test, run and statistic."""
-    found = {}
+    values = {}
     for family in families(text):
-        for one in family.samples:
-            labels = one.labels
-            found[one.name, labels["test"], labels["run"], labels.get("statistic", "")] = one.value
-    return found
+        for sample in family.samples:
+            labels = sample.labels
+            values[sample.name, labels["test"], labels["run"], labels.get("statistic", "")] = sample.value
+    return values
 
 
 def read_as_gitlab(text: str) -> dict[str, str]:
     """Name to value, as ``Gitlab::Ci::Parsers::Metrics::Generic`` reads them; raises where it fails the report."""
-    found = {}
+    values = {}
     for line in text.split("\n"):
         words = shlex.split(re.sub(r"#.*$", "", line))
         if len(words) > 1:
-            assert words[0] not in found, "a name is there twice"
-            found[words[0]] = words[1]
-    return found
+            assert words[0] not in values, "a name is there twice"
+            values[words[0]] = words[1]
+    return values
 
 
 def test_every_figure_is_read_back_as_it_was_measured(summary: Make) -> None:
@@ -104,7 +104,7 @@ def test_families_have_help_and_units_and_no_timestamps(summary: Make) -> None:
     assert units["stress_memory_peak_bytes"] == "bytes"
     assert units["stress_failure_ratio"] == "ratio"
     assert units["stress_operations"] == ""
-    assert all(one.timestamp is None for family in read for one in family.samples)
+    assert all(sample.timestamp is None for family in read for sample in family.samples)
 
 
 def test_several_runs_of_a_test_are_told_apart_and_stay_in_order(summary: Make) -> None:

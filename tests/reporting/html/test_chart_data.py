@@ -45,17 +45,20 @@ def operations_of(run: Any) -> list[tuple[int, int, int, int, int]]:
 def chosen(run: Any, level: str, group: int) -> list[tuple[int, int, int, int, int]]:
     tasks = len(run.scenario.task_names)
     return [
-        one
-        for one in operations_of(run)
-        if group == {"all": 0, "task": one[1], "agent": one[0], "pair": one[0] * tasks + one[1]}[level]
+        operation
+        for operation in operations_of(run)
+        if group
+        == {"all": 0, "task": operation[1], "agent": operation[0], "pair": operation[0] * tasks + operation[1]}[
+            level
+        ]
     ]
 
 
 def percentile(latencies: Sequence[int], share: float) -> float:
     ordered = sorted(latencies)
-    place = (len(ordered) - 1) * share
-    low, high = ordered[math.floor(place)], ordered[math.ceil(place)]
-    return low + (high - low) * (place - math.floor(place))
+    rank = (len(ordered) - 1) * share
+    low, high = ordered[math.floor(rank)], ordered[math.ceil(rank)]
+    return low + (high - low) * (rank - math.floor(rank))
 
 
 def assert_shows(shown: int, exact: float, digits: int) -> None:
@@ -72,9 +75,9 @@ def test_figures_of_every_selection_are_those_of_its_operations(
     assert groups == {"all": 1, "task": 3, "agent": 5, "pair": 15}[level]
     for group in range(groups):
         operations = chosen(run, level, group)
-        latencies = [one[4] for one in operations]
+        latencies = [operation[4] for operation in operations]
         assert [row[group] for row in figures["counts"]] == [
-            sum(one[2] == outcome for one in operations) for outcome in range(4)
+            sum(operation[2] == outcome for operation in operations) for outcome in range(4)
         ]
         assert figures["samples"][group] == len(latencies)
         for name, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("max", 1.0)):
@@ -89,14 +92,18 @@ def test_an_operation_is_in_the_step_in_which_it_ended(run: Any, data: dict[str,
     for group in range(len(data["levels"][level]["samples"])):
         operations = chosen(run, level, group)
         for step in range(steps):
-            inside = [one for one in operations if min(one[3] * steps // length, steps - 1) == step]
+            inside = [
+                operation for operation in operations if min(operation[3] * steps // length, steps - 1) == step
+            ]
             cell = group * steps + step
             assert [row[cell] for row in course["counts"]] == [
-                sum(one[2] == outcome for one in inside) for outcome in range(4)
+                sum(operation[2] == outcome for operation in inside) for outcome in range(4)
             ]
             assert course["samples"][cell] == len(inside)
             if inside:
-                assert_shows(course["latency"]["p95"][cell], percentile([one[4] for one in inside], 0.95), 3)
+                assert_shows(
+                    course["latency"]["p95"][cell], percentile([operation[4] for operation in inside], 0.95), 3
+                )
             else:
                 assert course["latency"]["p95"][cell] == -1
 
@@ -105,12 +112,12 @@ def test_the_distribution_is_that_of_the_samples_up_to_the_longest(run: Any, dat
     curve = data["levels"]["task"]["curve"]
     values = iter(curve["values"])
     for group, size in enumerate(curve["sizes"]):
-        latencies = [one[4] for one in chosen(run, "task", group)]
+        latencies = [operation[4] for operation in chosen(run, "task", group)]
         points = [next(values) for _ in range(size)]
         for number, point in enumerate(points[:-1]):
             assert_shows(point, percentile(latencies, 1 - 10 ** (-number / curve["perDecade"])), 4)
         assert_shows(points[-1], max(latencies), 4)
-        assert all(one <= other for one, other in pairwise(points))
+        assert all(point <= later for point, later in pairwise(points))
 
 
 def test_operations_whose_target_was_not_called_have_no_latency() -> None:
@@ -220,7 +227,7 @@ def test_durations_have_as_many_digits_as_people_read(nanoseconds: float, digits
 
 
 def test_response_times_have_a_distribution_of_their_own(run: Any, data: dict[str, Any]) -> None:
-    latencies = [one[4] for one in operations_of(run)]
+    latencies = [operation[4] for operation in operations_of(run)]
     assert data["responseTimes"]["samples"] == [len(latencies)]
     assert_shows(data["responseTimes"]["curve"]["values"][-1], max(latencies), 4)
 

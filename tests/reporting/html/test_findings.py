@@ -14,7 +14,7 @@ AGENTS = ["MM", "Arb", "Retail_1", "Retail_2"]
 TASKS = ["buy", "sell"]
 
 
-def told(
+def data_of(
     make_run: MakeRun, outcome: Any, *, latency: Any = 1e-3, agent: Any = None, **more: Any
 ) -> dict[str, Any]:
     """What is said of 6000 operations, one every 10 ms, by four agents in turn."""
@@ -33,7 +33,7 @@ def told(
 
 
 def test_a_run_without_trouble_has_nothing_to_tell(make_run: MakeRun) -> None:
-    data = told(make_run, SUCCESS)
+    data = data_of(make_run, SUCCESS)
     assert data["findings"] == []
     assert data["marks"] == []
 
@@ -41,7 +41,7 @@ def test_a_run_without_trouble_has_nothing_to_tell(make_run: MakeRun) -> None:
 def test_a_burst_of_errors_at_the_end_is_told_with_when_and_whose(make_run: MakeRun) -> None:
     number = np.arange(6000)
     broken = (number >= 5400) & (number % 4 == 0) & (number // 4 % 2 == 0)
-    data = told(make_run, np.where(broken, ERROR, SUCCESS))
+    data = data_of(make_run, np.where(broken, ERROR, SUCCESS))
     assert data["findings"] == [
         "Errors began at 54 s: all 75 came in the last 5.99 s, all of agent MM / task buy."
     ]
@@ -51,25 +51,25 @@ def test_a_burst_of_errors_at_the_end_is_told_with_when_and_whose(make_run: Make
 def test_errors_before_a_burst_are_not_left_out_of_the_sentence(make_run: MakeRun) -> None:
     number = np.arange(6000)
     broken = ((number >= 5400) & (number % 4 == 0)) | (number % 1000 == 2)
-    data = told(make_run, np.where(broken, ERROR, SUCCESS))
+    data = data_of(make_run, np.where(broken, ERROR, SUCCESS))
     assert data["findings"] == ["Most errors came together: 150 of 156 in the last 5.99 s, all of agent MM."]
 
 
 def test_a_burst_in_the_middle_is_told_with_its_two_ends(make_run: MakeRun) -> None:
     number = np.arange(6000)
-    data = told(make_run, np.where((number >= 2000) & (number < 2100), ERROR, SUCCESS))
+    data = data_of(make_run, np.where((number >= 2000) & (number < 2100), ERROR, SUCCESS))
     (sentence,) = data["findings"]
     assert sentence == "Errors began at 20 s: all 100 came from 20 s to 21 s."
 
 
 def test_errors_that_began_and_stayed_are_told_with_their_beginning(make_run: MakeRun) -> None:
     number = np.arange(6000)
-    data = told(make_run, np.where((number >= 3000) & (number % 10 == 0), ERROR, SUCCESS))
+    data = data_of(make_run, np.where((number >= 3000) & (number % 10 == 0), ERROR, SUCCESS))
     assert data["findings"] == ["Errors began at 30 s: 300 errors."]
 
 
 def test_errors_all_through_a_run_have_no_beginning(make_run: MakeRun) -> None:
-    data = told(make_run, np.where(np.arange(6000) % 3 == 0, ERROR, SUCCESS))
+    data = data_of(make_run, np.where(np.arange(6000) % 3 == 0, ERROR, SUCCESS))
     assert data["findings"] == ["2,000 errors all through the run."]
     assert data["marks"] == []
 
@@ -77,7 +77,7 @@ def test_errors_all_through_a_run_have_no_beginning(make_run: MakeRun) -> None:
 def test_errors_that_came_while_fault_windows_were_open_are_told_so(make_run: MakeRun) -> None:
     number = np.arange(6000)
     open_windows = ((number >= 1000) & (number < 2000)) | ((number >= 4000) & (number < 5000))
-    data = told(
+    data = data_of(
         make_run, np.where(open_windows & (number % 3 == 0), ERROR, SUCCESS), fault_spans=[(10, 20), (40, 50)]
     )
     assert data["findings"] == [
@@ -86,20 +86,20 @@ def test_errors_that_came_while_fault_windows_were_open_are_told_so(make_run: Ma
 
 
 def test_one_error_is_told_as_one(make_run: MakeRun) -> None:
-    data = told(make_run, np.where(np.arange(6000) == 1001, ERROR, SUCCESS))
+    data = data_of(make_run, np.where(np.arange(6000) == 1001, ERROR, SUCCESS))
     assert data["findings"] == ["One error, at 10 s, of agent Arb / task buy."]
 
 
 def test_failures_are_told_only_where_they_came_together(make_run: MakeRun) -> None:
     number = np.arange(6000)
-    assert told(make_run, np.where(number % 10 == 0, FAILED, SUCCESS))["findings"] == []
-    together = told(make_run, np.where((number > 3000) & (number < 3100), FAILED, SUCCESS))["findings"]
+    assert data_of(make_run, np.where(number % 10 == 0, FAILED, SUCCESS))["findings"] == []
+    together = data_of(make_run, np.where((number > 3000) & (number < 3100), FAILED, SUCCESS))["findings"]
     assert together[0].startswith("Failures began at 30")
 
 
 def test_an_agent_that_performs_nearly_everything_is_not_blamed(make_run: MakeRun) -> None:
     agent = np.where(np.arange(6000) % 20 == 0, 1, 0)
-    data = told(make_run, np.where(np.arange(6000) >= 5400, ERROR, SUCCESS), agent=agent)
+    data = data_of(make_run, np.where(np.arange(6000) >= 5400, ERROR, SUCCESS), agent=agent)
     assert "agent" not in data["findings"][0]
 
 
@@ -116,7 +116,7 @@ def test_a_long_name_is_shortened_in_a_sentence(make_run: MakeRun) -> None:
 def test_a_run_without_a_success_says_so_first(make_run: MakeRun) -> None:
     outcome = np.where(np.arange(6000) % 3 == 0, MISSING, FAILED)
     assert (
-        told(make_run, outcome)["findings"][0]
+        data_of(make_run, outcome)["findings"][0]
         == "No operation succeeded: 4,000 failed and 2,000 met missing data."
     )
 
@@ -124,7 +124,7 @@ def test_a_run_without_a_success_says_so_first(make_run: MakeRun) -> None:
 def test_a_latency_that_rose_is_told_with_both_levels_and_the_moment(make_run: MakeRun) -> None:
     draws = np.random.default_rng(1).lognormal(0, 0.2, 6000)
     latency = np.where(np.arange(6000) < 4200, 3e-3, 80e-3) * draws
-    data = told(make_run, SUCCESS, latency=latency)
+    data = data_of(make_run, SUCCESS, latency=latency)
     (sentence,) = data["findings"]
     assert sentence.startswith("Latency rose: its p95 went from ")
     assert sentence.endswith(" at 42 s.")
@@ -136,7 +136,7 @@ def test_a_latency_changes_at_the_operation_that_was_first_different_or_last_slo
     make_run: MakeRun, rises: bool
 ) -> None:
     is_slow = (np.arange(6000) >= 4321) == rises
-    data = told(make_run, SUCCESS, latency=np.where(is_slow, 50e-3, 1e-3))
+    data = data_of(make_run, SUCCESS, latency=np.where(is_slow, 50e-3, 1e-3))
     levels = "1 ms to 50 ms" if rises else "50 ms to 1 ms"
     assert data["findings"] == [f"Latency {'rose' if rises else 'fell'}: its p95 went from {levels} at 43.2 s."]
     assert data["marks"][0]["at"] == pytest.approx(43.22 if rises else 43.21)
@@ -145,7 +145,7 @@ def test_a_latency_changes_at_the_operation_that_was_first_different_or_last_slo
 def test_a_short_peak_of_latency_is_told_as_a_peak(make_run: MakeRun) -> None:
     number = np.arange(6000)
     latency = np.where((number >= 3000) & (number < 3060), 50e-3, 2e-3)
-    (sentence,) = told(make_run, SUCCESS, latency=latency)["findings"]
+    (sentence,) = data_of(make_run, SUCCESS, latency=latency)["findings"]
     assert sentence.startswith("Latency peaked at ")
     assert "where 2 ms is usual" in sentence
 
@@ -153,4 +153,4 @@ def test_a_short_peak_of_latency_is_told_as_a_peak(make_run: MakeRun) -> None:
 @pytest.mark.parametrize("seed", range(5))
 def test_noise_is_neither_a_rise_nor_a_peak(make_run: MakeRun, seed: int) -> None:
     latency = np.random.default_rng(seed).lognormal(-6, 0.5, 6000)
-    assert told(make_run, SUCCESS, latency=latency)["findings"] == []
+    assert data_of(make_run, SUCCESS, latency=latency)["findings"] == []

@@ -27,8 +27,8 @@ def make_columns(
     random = np.random.default_rng(seed)
     wander = np.zeros(size)
     level = 0.0
-    for place, step in enumerate(random.normal(0, 0.1 * (1 - memory**2) ** 0.5, size).tolist()):
-        wander[place] = level = memory * level + step
+    for index, step in enumerate(random.normal(0, 0.1 * (1 - memory**2) ** 0.5, size).tolist()):
+        wander[index] = level = memory * level + step
     of_run = random.normal(0, from_run_to_run)
     latency = (2e6 * slowdown * np.exp(of_run + wander + random.normal(0, 0.28, size))).astype(np.int64)
     is_error = random.random(size) < erring
@@ -52,8 +52,8 @@ def columns() -> Callable[..., Columns]:
 
 
 @pytest.fixture(scope="session")
-def profile() -> Callable[..., RunSketch]:
-    def make(seed: int = 0, **given: Any) -> RunSketch:
-        return RunSketch.of(**make_columns(seed, **given))
+def make_sketch() -> Callable[..., RunSketch]:
+    def make(seed: int = 0, **changes: Any) -> RunSketch:
+        return RunSketch.of(**make_columns(seed, **changes))
 
     return make

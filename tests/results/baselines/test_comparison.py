@@ -27,36 +27,36 @@ def is_slower(new: RunSketch, baseline: list[RunSketch]) -> bool:
 
 @pytest.mark.parametrize(("memory", "from_run_to_run"), [(0.0, 0.01), (0.95, 0.02)], ids=["steady", "wandering"])
 def test_a_slowdown_of_30_percent_is_seen_and_noise_is_not(
-    profile: Make, memory: float, from_run_to_run: float
+    make_sketch: Make, memory: float, from_run_to_run: float
 ) -> None:
     noise = {"memory": memory, "from_run_to_run": from_run_to_run}
-    baseline = [profile(seed, **noise) for seed in range(3)]
-    alarms = sum(is_slower(profile(100 + seed, **noise), baseline) for seed in range(RUNS))
-    seen = sum(is_slower(profile(200 + seed, slowdown=1.3, **noise), baseline) for seed in range(RUNS))
+    baseline = [make_sketch(seed, **noise) for seed in range(3)]
+    alarms = sum(is_slower(make_sketch(100 + seed, **noise), baseline) for seed in range(RUNS))
+    seen = sum(is_slower(make_sketch(200 + seed, slowdown=1.3, **noise), baseline) for seed in range(RUNS))
     assert alarms == 0
     assert seen >= 0.95 * RUNS
 
 
-def test_noise_that_wanders_for_long_raises_no_alarm_even_at_a_limit_without_slack(profile: Make) -> None:
+def test_noise_that_wanders_for_long_raises_no_alarm_even_at_a_limit_without_slack(make_sketch: Make) -> None:
     noise = {"memory": 0.99, "from_run_to_run": 0.02}
-    baseline = [profile(seed, **noise) for seed in range(3)]
+    baseline = [make_sketch(seed, **noise) for seed in range(3)]
     alarms = sum(
-        compare(profile(100 + seed, **noise), baseline, "latency", "mean").breaks("<=") for seed in range(RUNS)
+        compare(make_sketch(100 + seed, **noise), baseline, "latency", "mean").breaks("<=") for seed in range(RUNS)
     )
     assert alarms <= 0.05 * RUNS
 
 
-def test_failures_that_vary_by_seed_raise_no_alarm_and_more_of_them_do(profile: Make) -> None:
-    baseline = [profile(0, size=400)]
-    rates = [compare(profile(100 + seed, size=400), baseline, "failure_rate") for seed in range(RUNS)]
-    assert sum(one.breaks("<=", 1.0, 0.01) for one in rates) <= 0.02 * RUNS
-    assert compare(profile(1, failing=0.3), [profile(0)], "failure_rate").breaks("<=", 1.0, 0.01)
+def test_failures_that_vary_by_seed_raise_no_alarm_and_more_of_them_do(make_sketch: Make) -> None:
+    baseline = [make_sketch(0, size=400)]
+    rates = [compare(make_sketch(100 + seed, size=400), baseline, "failure_rate") for seed in range(RUNS)]
+    assert sum(interval.breaks("<=", 1.0, 0.01) for interval in rates) <= 0.02 * RUNS
+    assert compare(make_sketch(1, failing=0.3), [make_sketch(0)], "failure_rate").breaks("<=", 1.0, 0.01)
 
 
-def test_runs_that_differ_among_themselves_make_the_interval_wider(profile: Make) -> None:
-    alike = [profile(seed) for seed in range(4)]
-    unlike = [profile(seed, slowdown=slowdown) for seed, slowdown in enumerate((0.8, 0.95, 1.05, 1.2))]
-    new = profile(9, slowdown=1.3)
+def test_runs_that_differ_among_themselves_make_the_interval_wider(make_sketch: Make) -> None:
+    alike = [make_sketch(seed) for seed in range(4)]
+    unlike = [make_sketch(seed, slowdown=slowdown) for seed, slowdown in enumerate((0.8, 0.95, 1.05, 1.2))]
+    new = make_sketch(9, slowdown=1.3)
     narrow, wide = compare(new, alike, "latency", "p50"), compare(new, unlike, "latency", "p50")
     assert narrow.low is not None
     assert narrow.high is not None
@@ -67,8 +67,8 @@ def test_runs_that_differ_among_themselves_make_the_interval_wider(profile: Make
     assert not wide.breaks("<=", 1.1)
 
 
-def test_one_kept_run_is_given_some_deviation_from_run_to_run(profile: Make) -> None:
-    base = profile(0, size=20_000)
+def test_one_kept_run_is_given_some_deviation_from_run_to_run(make_sketch: Make) -> None:
+    base = make_sketch(0, size=20_000)
     same = compare(base, [base], "latency", "p50")
     assert same.ratio == 1.0
     assert same.low is not None
@@ -80,8 +80,8 @@ def test_one_kept_run_is_given_some_deviation_from_run_to_run(profile: Make) -> 
     assert modelled.low > 0.96
 
 
-def test_a_limit_is_a_share_of_the_baseline_and_something_more(profile: Make) -> None:
-    interval = compare(profile(1, slowdown=1.5), [profile(0)], "latency", "p50")
+def test_a_limit_is_a_share_of_the_baseline_and_something_more(make_sketch: Make) -> None:
+    interval = compare(make_sketch(1, slowdown=1.5), [make_sketch(0)], "latency", "p50")
     assert interval.breaks("<=", 1.2)
     assert not interval.breaks("<=", 1.2, 5e-3)
     assert not interval.breaks(">=", 1.2)
@@ -92,14 +92,14 @@ def test_a_limit_is_a_share_of_the_baseline_and_something_more(profile: Make) ->
     assert low < interval.value - interval.baseline_value < high
 
 
-def test_a_fall_of_the_throughput_is_seen(profile: Make) -> None:
-    interval = compare(profile(1, slowdown=1.5), [profile(0)], "throughput")
+def test_a_fall_of_the_throughput_is_seen(make_sketch: Make) -> None:
+    interval = compare(make_sketch(1, slowdown=1.5), [make_sketch(0)], "throughput")
     assert interval.breaks(">=", 0.9)
     assert not interval.breaks(">=", 0.5)
 
 
-def test_the_same_runs_always_give_the_same_interval(profile: Make) -> None:
-    first, second = (compare(profile(1), [profile(0), profile(2)], "latency", "p95") for _ in range(2))
+def test_the_same_runs_always_give_the_same_interval(make_sketch: Make) -> None:
+    first, second = (compare(make_sketch(1), [make_sketch(0), make_sketch(2)], "latency", "p95") for _ in range(2))
     assert first == second
     assert first.excess(1.1) == second.excess(1.1)
 
@@ -123,42 +123,42 @@ def test_runs_in_which_nothing_varies_are_compared_without_a_warning(columns: Ma
         assert not interval.breaks(">=")
 
 
-def test_the_first_errors_after_a_baseline_without_any_are_seen_once_there_are_several(profile: Make) -> None:
-    clean = [profile(0)]
-    many = compare(profile(1, erring=0.05), clean, "errors")
+def test_the_first_errors_after_a_baseline_without_any_are_seen_once_there_are_several(make_sketch: Make) -> None:
+    clean = [make_sketch(0)]
+    many = compare(make_sketch(1, erring=0.05), clean, "errors")
     assert many.ratio is None
     assert many.breaks("<=", 1.0)
-    one = profile(2)
-    one.counts[4, 0, 3] += 1
-    assert not compare(one, clean, "errors").breaks("<=", 1.0)
+    single = make_sketch(2)
+    single.counts[4, 0, 3] += 1
+    assert not compare(single, clean, "errors").breaks("<=", 1.0)
 
 
-def test_too_few_samples_are_said(profile: Make) -> None:
-    small = compare(profile(1, size=80), [profile(0)], "latency", "p99")
+def test_too_few_samples_are_said(make_sketch: Make) -> None:
+    small = compare(make_sketch(1, size=80), [make_sketch(0)], "latency", "p99")
     assert not small.enough
     assert small.note == "the run has 80 samples, p99 needs 100"
     assert small.value is not None
-    kept = compare(profile(1), [profile(0, size=80)], "latency", "p99")
-    assert kept.note == "the baseline has 80 samples, p99 needs 100"
+    few_in_baseline = compare(make_sketch(1), [make_sketch(0, size=80)], "latency", "p99")
+    assert few_in_baseline.note == "the baseline has 80 samples, p99 needs 100"
 
 
-def test_too_few_stretches_of_time_are_said(profile: Make) -> None:
-    short = compare(profile(1, size=40), [profile(0, size=40)], "throughput")
+def test_too_few_stretches_of_time_are_said(make_sketch: Make) -> None:
+    short = compare(make_sketch(1, size=40), [make_sketch(0, size=40)], "throughput")
     assert not short.enough
     assert short.note == "the run has samples in 8 stretches of time, an interval needs 10"
 
 
-def test_a_task_that_one_side_does_not_have_is_said(profile: Make) -> None:
-    interval = compare(profile(1), [profile(0)], "latency", "p50", "hedge")
+def test_a_task_that_one_side_does_not_have_is_said(make_sketch: Make) -> None:
+    interval = compare(make_sketch(1), [make_sketch(0)], "latency", "p50", "hedge")
     assert (interval.enough, interval.note) == (False, "the run has no task 'hedge'")
 
 
-def test_what_neither_side_has_is_absent_and_what_one_lacks_is_not(columns: Make, profile: Make) -> None:
+def test_what_neither_side_has_is_absent_and_what_one_lacks_is_not(columns: Make, make_sketch: Make) -> None:
     run = columns()
     run["called"][:] = False
     without = RunSketch.of(**run)
     assert compare(without, [without], "latency", "p50").absent
-    lacking = compare(without, [profile(0)], "latency", "p50")
+    lacking = compare(without, [make_sketch(0)], "latency", "p50")
     assert (lacking.enough, lacking.absent, lacking.note) == (False, False, "the run has no samples")
     assert np.isnan(lacking.excess()).all()
     assert not lacking.breaks("<=")
@@ -173,25 +173,25 @@ def test_operations_of_a_task_that_come_seldom_do_not_spoil_the_interval(columns
     assert np.isfinite(interval.excess()).all()
 
 
-def test_a_metric_or_an_operator_without_a_meaning_is_refused(profile: Make) -> None:
+def test_a_metric_or_an_operator_without_a_meaning_is_refused(make_sketch: Make) -> None:
     with pytest.raises(SettingError, match=r"^memory: has no baseline; there are operations, "):
-        compare(profile(1), [profile(0)], "memory", "growth")
+        compare(make_sketch(1), [make_sketch(0)], "memory", "growth")
     with pytest.raises(SettingError, match=r"^operator '==' with a baseline; must be one of < <= > >=$"):
-        compare(profile(1), [profile(0)], "errors").breaks("==")
+        compare(make_sketch(1), [make_sketch(0)], "errors").breaks("==")
 
 
-def test_without_scipy_one_line_says_what_to_install(profile: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_scipy_one_line_says_what_to_install(make_sketch: Make, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "scipy.stats", None)
     with pytest.raises(SettingError, match=r"needs SciPy: pip install 'pytest-nos-stress\[compare\]'$"):
-        compare(profile(1), [profile(0)], "errors")
+        compare(make_sketch(1), [make_sketch(0)], "errors")
 
 
-def test_what_is_asked_by_default_are_thresholds_relative_to_a_baseline(profile: Make) -> None:
+def test_what_is_asked_by_default_are_thresholds_relative_to_a_baseline(make_sketch: Make) -> None:
     asked = [parse_threshold(text) for text in default_expressions()]
-    assert all(one.baseline is not None for one in asked)
-    base = profile(0)
-    for one in asked:
-        interval = compare(base, [base], one.metric, one.aggregation, one.task)
+    assert all(threshold.baseline is not None for threshold in asked)
+    base = make_sketch(0)
+    for threshold in asked:
+        interval = compare(base, [base], threshold.metric, threshold.aggregation, threshold.task)
         assert interval.enough
-        assert one.baseline is not None
-        assert not interval.breaks(one.operator, *one.baseline)
+        assert threshold.baseline is not None
+        assert not interval.breaks(threshold.operator, *threshold.baseline)

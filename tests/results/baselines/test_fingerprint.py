@@ -11,13 +11,13 @@ from pytest_nos_stress import Scenario
 from pytest_nos_stress.results.baselines.fingerprint import Fingerprint, in_words
 
 
-def words(kept: Fingerprint, here: Fingerprint) -> str:
-    return in_words(kept.differences(here))
+def words(saved: Fingerprint, here: Fingerprint) -> str:
+    return in_words(saved.differences(here))
 
 
-def changed(identity: Fingerprint, part: str, **values: Any) -> Fingerprint:
-    replaced: Any = {part: {**getattr(identity, part), **values}}
-    return identity._replace(**replaced)
+def changed(fingerprint: Fingerprint, part: str, **values: Any) -> Fingerprint:
+    replaced: Any = {part: {**getattr(fingerprint, part), **values}}
+    return fingerprint._replace(**replaced)
 
 
 def test_runs_of_one_scenario_are_alike_whatever_their_seed() -> None:
@@ -26,7 +26,7 @@ def test_runs_of_one_scenario_are_alike_whatever_their_seed() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "said"),
+    ("settings", "difference"),
     [
         ({"operations_per_agent": 200}, "operations_per_agent 100, here 200"),
         ({"failure_prob": 0.5}, "failure_prob 0.1, here 0.5"),
@@ -36,8 +36,11 @@ def test_runs_of_one_scenario_are_alike_whatever_their_seed() -> None:
     ],
     ids=str,
 )
-def test_another_scenario_is_said_by_the_fields_that_differ(given: dict[str, Any], said: str) -> None:
-    assert words(Fingerprint.of(Scenario()), Fingerprint.of(Scenario(**given))) == f"of another scenario: {said}"
+def test_another_scenario_is_said_by_the_fields_that_differ(settings: dict[str, Any], difference: str) -> None:
+    assert (
+        words(Fingerprint.of(Scenario()), Fingerprint.of(Scenario(**settings)))
+        == f"of another scenario: {difference}"
+    )
 
 
 def test_another_engine_is_said() -> None:
@@ -80,10 +83,10 @@ def test_many_differences_are_said_briefly() -> None:
 
 def test_a_long_list_of_operations_is_known_by_its_hash() -> None:
     rows = [("A", "buy", None, 0.001 * number) for number in range(2_000)]
-    one, same, other = (Fingerprint.of(Scenario(operations=each)) for each in (rows, rows, rows[:-1]))
-    assert len(json.dumps(one.as_json())) < 2_000
-    assert words(one, same) == ""
-    assert "operations sha256" in words(one, other)
+    run, same, other = (Fingerprint.of(Scenario(operations=each)) for each in (rows, rows, rows[:-1]))
+    assert len(json.dumps(run.as_json())) < 2_000
+    assert words(run, same) == ""
+    assert "operations sha256" in words(run, other)
 
 
 def test_true_is_not_one() -> None:

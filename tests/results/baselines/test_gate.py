@@ -12,7 +12,7 @@ from pytest_nos_stress import MultiAgentSimulator, StressResult, ThresholdsNotMe
 pytest.importorskip("scipy.stats", reason="scipy is not installed")
 
 
-def perform(path: Path, pause: float = 0.02, **given: Any) -> StressResult:
+def perform(path: Path, pause: float = 0.02, **changes: Any) -> StressResult:
     values: dict[str, Any] = {
         "agents": 4,
         "operations_per_agent": 100,
@@ -22,12 +22,13 @@ def perform(path: Path, pause: float = 0.02, **given: Any) -> StressResult:
         "baseline_dir": path / "kept",
         "target": lambda operation: operation.sleep(pause * operation.random.uniform(0.9, 1.1)),
     }
-    return MultiAgentSimulator(**(values | given)).run()
+    return MultiAgentSimulator(**(values | changes)).run()
 
 
 def relative(result: StressResult) -> dict[str, str]:
     """The verdict of each threshold that is relative to the baseline."""
-    return {one.threshold.text: one.verdict for one in result.verdicts if one.threshold.baseline is not None}
+    verdicts = [verdict for verdict in result.verdicts if verdict.threshold.baseline is not None]
+    return {verdict.threshold.text: verdict.verdict for verdict in verdicts}
 
 
 @pytest.fixture(scope="module")
@@ -65,7 +66,7 @@ def test_a_threshold_of_ones_own_takes_the_place_of_the_default_ones(saved: Path
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("changes", "words"),
     [
         ({"compare": "other"}, "there is no baseline 'other'"),
         ({"compare": "main", "label": "another"}, "there is no baseline 'main'"),
@@ -74,9 +75,9 @@ def test_a_threshold_of_ones_own_takes_the_place_of_the_default_ones(saved: Path
     ],
 )
 def test_what_cannot_be_compared_does_not_pass_and_says_why(
-    saved: Path, given: dict[str, Any], words: str
+    saved: Path, changes: dict[str, Any], words: str
 ) -> None:
-    result = perform(saved, 0.001, seed=1, gate=False, **given)
+    result = perform(saved, 0.001, seed=1, gate=False, **changes)
     assert set(relative(result).values()) == {"not enough data"}
     assert not result.passed
     assert words in result.stats["reason"]
@@ -100,7 +101,7 @@ def test_a_run_that_did_not_pass_is_not_kept(tmp_path: Path) -> None:
 def test_a_label_with_separators_stays_in_the_directory(tmp_path: Path) -> None:
     for label in ("../../escaped", "/escaped", "a\nb\x1b[31m\ud800", ".."):
         perform(tmp_path, seed=1, operations_per_agent=5, save_baseline="main", label=label)
-    kept = [path for path in tmp_path.parent.rglob("*.json") if "out" not in path.parts]
-    inside = [path for path in kept if path.parent == tmp_path / "kept" / "main"]
+    files = [path for path in tmp_path.parent.rglob("*.json") if "out" not in path.parts]
+    inside = [path for path in files if path.parent == tmp_path / "kept" / "main"]
     assert len(inside) == 4
     assert not list(tmp_path.parent.glob("escaped*"))

@@ -18,8 +18,8 @@ from pytest_nos_stress.results.baselines.sketch import MOST_BLOCKS, RunSketch
 Make = Callable[..., Any]
 
 
-def figure(profile: RunSketch, metric: str, aggregation: str | None = None, task: str | None = None) -> float:
-    value = compare(profile, [profile], metric, aggregation, task).value
+def figure(sketch: RunSketch, metric: str, aggregation: str | None = None, task: str | None = None) -> float:
+    value = compare(sketch, [sketch], metric, aggregation, task).value
     assert value is not None
     return value
 
@@ -42,10 +42,10 @@ def test_durations_are_those_of_the_run_to_about_a_hundredth(columns: Make, aggr
 def test_counts_rates_and_throughput_are_those_of_the_run(columns: Make) -> None:
     run = columns(erring=0.05)
     run["outcome"][:100], run["is_error"][:100] = 2, False
-    profile = RunSketch.of(**run)
+    sketch = RunSketch.of(**run)
     failed, errors, total = int((run["outcome"] == 1).sum()), int(run["is_error"].sum()), 1_600
     measured = {
-        name: figure(profile, name)
+        name: figure(sketch, name)
         for name in ("operations", "successes", "failures", "errors", "missing_data", "failure_rate", "error_rate")
     }
     assert measured == {
@@ -58,16 +58,16 @@ def test_counts_rates_and_throughput_are_those_of_the_run(columns: Make) -> None
         "error_rate": errors / total,
     }
     elapsed = (int(run["end_ns"].max()) - run["started_ns"]) / 1e9
-    assert figure(profile, "throughput") == pytest.approx(total / elapsed)
+    assert figure(sketch, "throughput") == pytest.approx(total / elapsed)
 
 
 def test_a_task_has_figures_of_its_own(columns: Make) -> None:
     run = columns()
     run["latency_ns"] = np.where(run["task"] == 1, 9_000_000, 1_000_000)
-    profile = RunSketch.of(**run)
-    assert figure(profile, "latency", "p50", "buy") == pytest.approx(1e-3, rel=0.011)
-    assert figure(profile, "latency", "p50", "sell") == pytest.approx(9e-3, rel=0.011)
-    assert figure(profile, "operations", task="sell") == int((run["task"] == 1).sum())
+    sketch = RunSketch.of(**run)
+    assert figure(sketch, "latency", "p50", "buy") == pytest.approx(1e-3, rel=0.011)
+    assert figure(sketch, "latency", "p50", "sell") == pytest.approx(9e-3, rel=0.011)
+    assert figure(sketch, "operations", task="sell") == int((run["task"] == 1).sum())
 
 
 def test_operations_that_did_not_call_the_target_have_no_latency(columns: Make) -> None:
@@ -76,8 +76,8 @@ def test_operations_that_did_not_call_the_target_have_no_latency(columns: Make) 
     assert figure(RunSketch.of(**run), "latency", "max") < 2.03e-3
 
 
-def test_a_small_run_has_fewer_blocks_and_a_large_one_no_more_than_the_most(profile: Make) -> None:
-    assert [profile(size=size).blocks for size in (1, 50, 100, 5_000)] == [1, 10, 20, MOST_BLOCKS]
+def test_a_small_run_has_fewer_blocks_and_a_large_one_no_more_than_the_most(make_sketch: Make) -> None:
+    assert [make_sketch(size=size).blocks for size in (1, 50, 100, 5_000)] == [1, 10, 20, MOST_BLOCKS]
 
 
 def test_a_run_without_operations_or_time_has_a_profile(columns: Make) -> None:
@@ -88,15 +88,15 @@ def test_a_run_without_operations_or_time_has_a_profile(columns: Make) -> None:
     assert RunSketch.of(**empty).operations == 0
 
 
-def test_what_is_kept_of_a_run_is_small(profile: Make) -> None:
-    sizes = {size: len(json.dumps(to_json(profile(size=size)))) for size in (400, 4_000, 100_000)}
+def test_what_is_kept_of_a_run_is_small(make_sketch: Make) -> None:
+    sizes = {size: len(json.dumps(to_json(make_sketch(size=size)))) for size in (400, 4_000, 100_000)}
     assert sizes[400] < 4_000
     assert sizes[4_000] < 16_000
     assert sizes[100_000] < 64_000
 
 
-def test_a_profile_reads_as_it_was_written(profile: Make) -> None:
-    text = json.dumps(to_json(profile(size=500)), sort_keys=True)
+def test_a_profile_reads_as_it_was_written(make_sketch: Make) -> None:
+    text = json.dumps(to_json(make_sketch(size=500)), sort_keys=True)
     assert json.dumps(to_json(from_json(json.loads(text))), sort_keys=True) == text
 
 
@@ -131,6 +131,6 @@ def packed(numbers: list[int]) -> str:
     ],
     ids=lambda change: str(change)[:40],
 )
-def test_what_is_no_profile_is_refused(profile: Make, change: dict[str, Any]) -> None:
+def test_what_is_no_profile_is_refused(make_sketch: Make, change: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
-        from_json({**to_json(profile(size=500)), **change})
+        from_json({**to_json(make_sketch(size=500)), **change})

@@ -22,23 +22,23 @@ HERE = Fingerprint.of(Scenario())
 THERE = HERE._replace(machine={**(HERE.machine or {}), "processor": "Abacus 3"})
 
 
-def keep(directory: Path, run: RunSketch, identity: Fingerprint = HERE, seed: int = 1) -> Path:
-    return save(directory, "main", "test_a", identity, run, seed)
+def keep(directory: Path, run: RunSketch, fingerprint: Fingerprint = HERE, seed: int = 1) -> Path:
+    return save(directory, "main", "test_a", fingerprint, run, seed)
 
 
 def seeds(path: Path) -> list[list[int]]:
     return [[run["seed"] for run in entry["runs"]] for entry in json.loads(path.read_text())["entries"]]
 
 
-def why_not(directory: Path, identity: Fingerprint = HERE) -> str:
+def why_not(directory: Path, fingerprint: Fingerprint = HERE) -> str:
     with pytest.raises(BaselineUnusable) as refused:
-        load(directory, "main", "test_a", identity)
+        load(directory, "main", "test_a", fingerprint)
     assert "\n" not in str(refused.value)
     return str(refused.value)
 
 
-def test_a_run_that_is_saved_is_there_to_compare_with(profile: Make, tmp_path: Path) -> None:
-    path = keep(tmp_path, profile(size=200))
+def test_a_run_that_is_saved_is_there_to_compare_with(make_sketch: Make, tmp_path: Path) -> None:
+    path = keep(tmp_path, make_sketch(size=200))
     assert path == tmp_path / "main" / "test_a.json"
     assert os.listdir(tmp_path / "main") == ["test_a.json"]
     baseline = load(tmp_path, "main", "test_a", HERE)
@@ -46,25 +46,25 @@ def test_a_run_that_is_saved_is_there_to_compare_with(profile: Make, tmp_path: P
     assert baseline.runs[0].operations == 200
 
 
-def test_further_runs_are_added_and_the_latest_are_kept(profile: Make, tmp_path: Path) -> None:
-    run = profile(size=60)
+def test_further_runs_are_added_and_the_latest_are_kept(make_sketch: Make, tmp_path: Path) -> None:
+    run = make_sketch(size=60)
     for seed in range(MOST_RUNS + 3):
         path = keep(tmp_path, run, seed=seed)
     assert seeds(path) == [list(range(3, MOST_RUNS + 3))]
     assert len(load(tmp_path, "main", "test_a", HERE).runs) == MOST_RUNS
 
 
-def test_a_save_changes_few_lines_of_the_file(profile: Make, tmp_path: Path) -> None:
-    before = keep(tmp_path, profile(1, size=60)).read_text().splitlines()
-    after = keep(tmp_path, profile(2, size=60)).read_text().splitlines()
+def test_a_save_changes_few_lines_of_the_file(make_sketch: Make, tmp_path: Path) -> None:
+    before = keep(tmp_path, make_sketch(1, size=60)).read_text().splitlines()
+    after = keep(tmp_path, make_sketch(2, size=60)).read_text().splitlines()
     assert len(set(after) - set(before)) == 2
     assert len(after) == len(before) + 1
 
 
-def test_another_scenario_takes_the_place_of_the_kept_runs(profile: Make, tmp_path: Path) -> None:
-    keep(tmp_path, profile(size=60), seed=1)
+def test_another_scenario_takes_the_place_of_the_kept_runs(make_sketch: Make, tmp_path: Path) -> None:
+    keep(tmp_path, make_sketch(size=60), seed=1)
     other = Fingerprint.of(Scenario(operations_per_agent=200))
-    path = keep(tmp_path, profile(size=60), other, seed=2)
+    path = keep(tmp_path, make_sketch(size=60), other, seed=2)
     assert seeds(path) == [[2]]
     assert why_not(tmp_path) == (
         "baseline 'main' is of another scenario: operations_per_agent 200, here 100; "
@@ -72,20 +72,20 @@ def test_another_scenario_takes_the_place_of_the_kept_runs(profile: Make, tmp_pa
     )
 
 
-def test_runs_of_other_machines_are_kept_beside_and_not_compared(profile: Make, tmp_path: Path) -> None:
-    keep(tmp_path, profile(size=60), THERE, seed=1)
+def test_runs_of_other_machines_are_kept_beside_and_not_compared(make_sketch: Make, tmp_path: Path) -> None:
+    keep(tmp_path, make_sketch(size=60), THERE, seed=1)
     assert "baseline 'main' is of another machine: processor Abacus 3, here " in why_not(tmp_path)
-    path = keep(tmp_path, profile(size=70), seed=2)
+    path = keep(tmp_path, make_sketch(size=70), seed=2)
     assert seeds(path) == [[1], [2]]
     assert load(tmp_path, "main", "test_a", THERE).runs[0].operations == 60
     assert load(tmp_path, "main", "test_a", HERE).runs[0].operations == 70
 
 
-def test_runs_in_virtual_time_are_kept_beside_those_in_real_time(profile: Make, tmp_path: Path) -> None:
+def test_runs_in_virtual_time_are_kept_beside_those_in_real_time(make_sketch: Make, tmp_path: Path) -> None:
     virtual = Fingerprint.of(Scenario(engine="virtual"))
-    keep(tmp_path, profile(size=60))
+    keep(tmp_path, make_sketch(size=60))
     assert "of another engine: threads, here virtual" in why_not(tmp_path, virtual)
-    keep(tmp_path, profile(size=60), virtual)
+    keep(tmp_path, make_sketch(size=60), virtual)
     assert load(tmp_path, "main", "test_a", virtual).modelled_time
     assert not load(tmp_path, "main", "test_a", HERE).modelled_time
 
@@ -112,38 +112,38 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("data", [pytest.param(data, id=name) for name, data in DAMAGED.items()])
-def test_a_damaged_file_is_said_and_saved_anew(profile: Make, tmp_path: Path, data: bytes) -> None:
+def test_a_damaged_file_is_said_and_saved_anew(make_sketch: Make, tmp_path: Path, data: bytes) -> None:
     path = path_of(tmp_path, "main", "test_a")
     path.parent.mkdir()
     path.write_bytes(data)
     said = why_not(tmp_path)
     assert said.startswith("baseline 'main': test_a.json is damaged (")
     assert said.endswith("; save it again with --stress-save-baseline main")
-    keep(tmp_path, profile(size=60))
+    keep(tmp_path, make_sketch(size=60))
     assert len(load(tmp_path, "main", "test_a", HERE).runs) == 1
 
 
-def test_a_file_cut_off_anywhere_is_said(profile: Make, tmp_path: Path) -> None:
-    path = keep(tmp_path, profile(size=60))
+def test_a_file_cut_off_anywhere_is_said(make_sketch: Make, tmp_path: Path) -> None:
+    path = keep(tmp_path, make_sketch(size=60))
     data = path.read_bytes()
     for length in range(0, len(data) - 2, 97):
         path.write_bytes(data[:length])
         assert "is damaged" in why_not(tmp_path)
 
 
-def test_a_run_that_is_damaged_is_said_and_dropped_by_the_next_save(profile: Make, tmp_path: Path) -> None:
-    path = keep(tmp_path, profile(size=60), seed=1)
-    keep(tmp_path, profile(size=60), seed=2)
+def test_a_run_that_is_damaged_is_said_and_dropped_by_the_next_save(make_sketch: Make, tmp_path: Path) -> None:
+    path = keep(tmp_path, make_sketch(size=60), seed=1)
+    keep(tmp_path, make_sketch(size=60), seed=2)
     values = json.loads(path.read_text())
     values["entries"][0]["runs"][0]["counts"] = "eJw="
     path.write_text(json.dumps(values))
     assert "is damaged" in why_not(tmp_path)
-    keep(tmp_path, profile(size=60), seed=3)
+    keep(tmp_path, make_sketch(size=60), seed=3)
     assert seeds(path) == [[2, 3]]
     assert len(load(tmp_path, "main", "test_a", HERE).runs) == 2
 
 
-def test_a_file_of_a_later_version_is_said_and_left_alone(profile: Make, tmp_path: Path) -> None:
+def test_a_file_of_a_later_version_is_said_and_left_alone(make_sketch: Make, tmp_path: Path) -> None:
     path = path_of(tmp_path, "main", "test_a")
     path.parent.mkdir()
     path.write_text('{"schema_version": 2}')
@@ -151,7 +151,7 @@ def test_a_file_of_a_later_version_is_said_and_left_alone(profile: Make, tmp_pat
     with pytest.raises(
         SettingError, match=r"^save_baseline='main': test_a\.json has schema_version 2, .* delete it"
     ):
-        keep(tmp_path, profile(size=60))
+        keep(tmp_path, make_sketch(size=60))
     assert path.read_text() == '{"schema_version": 2}'
 
 
@@ -168,16 +168,16 @@ def test_a_huge_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     assert "is damaged (more than 1 MiB)" in why_not(tmp_path)
 
 
-def test_a_baseline_that_cannot_be_written_is_one_line(profile: Make, tmp_path: Path) -> None:
+def test_a_baseline_that_cannot_be_written_is_one_line(make_sketch: Make, tmp_path: Path) -> None:
     (tmp_path / "main").write_text("a file where the directory is to be")
     with pytest.raises(SettingError, match=r"^save_baseline='main': '.*test_a\.json' cannot be written"):
-        keep(tmp_path, profile(size=60))
+        keep(tmp_path, make_sketch(size=60))
 
 
 def test_a_save_that_fails_leaves_the_file_as_it_was(
-    profile: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    make_sketch: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = keep(tmp_path, profile(size=60))
+    path = keep(tmp_path, make_sketch(size=60))
     before = path.read_bytes()
 
     def fail(*_: Any) -> None:
@@ -185,13 +185,13 @@ def test_a_save_that_fails_leaves_the_file_as_it_was(
 
     monkeypatch.setattr("pytest_nos_stress._internal.atomic_write.write_all", fail)
     with pytest.raises(SettingError, match=r"cannot be written \(No space left on device\)"):
-        keep(tmp_path, profile(size=60))
+        keep(tmp_path, make_sketch(size=60))
     assert path.read_bytes() == before
     assert os.listdir(path.parent) == ["test_a.json"]
 
 
-def test_a_file_that_many_write_at_once_is_whole_whenever_it_is_read(profile: Make, tmp_path: Path) -> None:
-    runs = [profile(seed, size=60) for seed in range(4)]
+def test_a_file_that_many_write_at_once_is_whole_whenever_it_is_read(make_sketch: Make, tmp_path: Path) -> None:
+    runs = [make_sketch(seed, size=60) for seed in range(4)]
     keep(tmp_path, runs[0])
     failures: list[BaseException] = []
 
@@ -255,19 +255,19 @@ def test_a_label_that_would_lead_elsewhere_is_refused(tmp_path: Path, label: str
     assert "\x1b" not in str(refused.value)
 
 
-def test_a_link_that_leads_elsewhere_is_refused(profile: Make, tmp_path: Path) -> None:
+def test_a_link_that_leads_elsewhere_is_refused(make_sketch: Make, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     inside = tmp_path / "baselines"
     inside.mkdir()
     (inside / "main").symlink_to(outside)
     with pytest.raises(SettingError, match="would be kept outside of it"):
-        keep(inside, profile(size=60))
+        keep(inside, make_sketch(size=60))
     assert not os.listdir(outside)
 
 
 @pytest.mark.parametrize("label", ["<script>", "a b", "tests-test_a.py--test_b[1]-0a1b2c3d", "ü", "'\""])
-def test_a_label_that_is_a_name_of_a_file_is_kept(profile: Make, tmp_path: Path, label: str) -> None:
-    path = save(tmp_path, "main", label, HERE, profile(size=60), 1)
+def test_a_label_that_is_a_name_of_a_file_is_kept(make_sketch: Make, tmp_path: Path, label: str) -> None:
+    path = save(tmp_path, "main", label, HERE, make_sketch(size=60), 1)
     assert path.parent == tmp_path / "main"
     assert load(tmp_path, "main", label, HERE).runs

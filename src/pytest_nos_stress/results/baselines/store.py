@@ -1,7 +1,7 @@
 """The files of baselines: ``<directory>/<name>/<label>.json``, one for each test, made to be kept in a repository.
 
-A file has an entry for each environment (machine and Python) whose runs were saved, with its latest ten runs. A run
-is one line, so that a save changes one or two lines of the file. Files are written whole or not at all; if two
+A file has an entry for each environment (machine and Python) whose runs were saved, with its latest ten runs. A
+run is one line, so that a save changes one or two lines of the file. Files are written whole or not at all; if two
 processes save the same test at once, one of the two runs may be lost, never the file.
 
 A baseline that cannot be compared with is ``BaselineUnusable``, in words: none saved, one of another scenario or
