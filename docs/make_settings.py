@@ -1,8 +1,8 @@
-"""Writes the settings' tables in README.md and docs/settings.md from the settings table of the package.
+"""Write the options in README.md and the page docs/settings.md from the package's table of settings.
 
     python docs/make_settings.py
 
-A test fails where the pages are not what this writes.
+A test fails if the pages differ from what this writes.
 """
 
 from __future__ import annotations
@@ -12,42 +12,59 @@ from pathlib import Path
 from pytest_nos_stress.config.options import SESSION_SETTINGS, SETTINGS, Setting
 
 ROOT = Path(__file__).resolve().parent.parent
+_FIRST_OPTIONS = (
+    "--stress-agents",
+    "--stress-operations",
+    "--stress-duration",
+    "--missing-data-prob",
+    "--failure-prob",
+    "--stress-seed",
+    "--stress-engine",
+    "--stress-threshold",
+    "--stress-report",
+)
+"""Options that people start with, beside ``--stress``; README links to the others."""
 _START, _END = "<!-- options -->\n", "<!-- /options -->"
 
 
 def readme(text: str) -> str:
-    """README.md with the short table."""
+    """Return README.md with the table of the options that people start with."""
     before, rest = text.split(_START)
     _, after = rest.split(_END)
-    rows = [
-        f"| `{one.flag}` | `{one.ini}` | {keyword} | {_default(one)} |\n"
-        for settings in (SETTINGS, SESSION_SETTINGS)
-        for one in settings
-        if one.flag
-        for keyword in [f"`{one.name}`" if settings is SETTINGS else "(the whole session's)"]
-    ]
+    settings = {setting.flag: setting for setting in SETTINGS}
+    rows = [_readme_row(settings[flag]) for flag in _FIRST_OPTIONS]
     # A comment between a table's head and its rows would end the table, so both stand between the marks.
-    head = "| option | ini key | marker and `run()` | default |\n|---|---|---|---|\n"
-    return f"{before}{_START}{head}{''.join(rows)}{_END}{after}"
+    head = "| option | meaning | ini key | marker and `run()` | default |\n|---|---|---|---|---|\n"
+    return f"{before}{_START}{head}| `--stress` | run stress tests | | | off |\n{''.join(rows)}{_END}{after}"
+
+
+def _readme_row(setting: Setting) -> str:
+    return f"| `{setting.flag}` | {setting.help} | `{setting.ini}` | `{setting.name}` | {_default(setting)} |\n"
 
 
 def reference() -> str:
     """docs/settings.md."""
     parts = [
         "# Settings\n\n",
-        "A setting comes from the first that has it: `run(...)`, command line, marker, ini file, default. ",
-        "Thresholds add up from all.\n`--stress` is the one option without an ini key: it runs stress tests.\n",
+        "Look up an option, its ini key, its keyword and the values it takes. Precedence, highest first:\n",
+        "`run()`, command line, marker, ini file, default. Thresholds from all of them apply.\n\n",
+        "Three options have no ini key: `--stress` runs stress tests, `--stress-shrink` [reduces a\n",
+        "failure](finding-failures.md#shrink-any-failure), and `--stress-verify-determinism` [runs each test\n",
+        "twice](virtual-time.md#is-it-deterministic).\n",
     ]
-    for one in (*SETTINGS, *SESSION_SETTINGS):
-        parts.append(f"\n## {one.name}\n\n{one.help[0].upper()}{one.help[1:]}.\n\n")
-        if one.flag:
-            parts.append(
-                f"- option: `{one.flag}{'=' + one.metavar if one.metavar else ''}`\n- ini key: `{one.ini}`\n"
-            )
-        where = "`run()`" if one.name == "gate" else "marker, `run()` and the library"
-        is_of_session = one in SESSION_SETTINGS
-        parts.append("- of the whole session\n" if is_of_session else f"- keyword of {where}: `{one.name}`\n")
-        parts.append(f"- allowed: {one.type.allowed}\n- default: {_default(one)}\n")
+    for setting in (*SETTINGS, *SESSION_SETTINGS):
+        parts.append(f"\n## {setting.name}\n\n{setting.help[0].upper()}{setting.help[1:]}.\n\n")
+        if setting.flag:
+            value = f"={setting.metavar}" if setting.metavar else ""
+            parts.append(f"- option: `{setting.flag}{value}`\n- ini key: `{setting.ini}`\n")
+        where = "`run()`" if setting.name == "gate" else "marker, `run()` and the library"
+        is_of_session = setting in SESSION_SETTINGS
+        parts.append(
+            "- for the whole session: no marker or keyword\n"
+            if is_of_session
+            else f"- keyword of {where}: `{setting.name}`\n"
+        )
+        parts.append(f"- allowed: {setting.type.allowed}\n- default: {_default(setting)}\n")
     return "".join(parts)
 
 
