@@ -19,12 +19,12 @@ CheckFunction = Callable[..., object]
 
 
 class CheckVerdict(NamedTuple):
-    """What became of one check: ``held``, ``broken`` or ``not judged``, and why."""
+    """The verdict on one check: ``held``, ``broken`` or ``not judged``, and why."""
 
     name: str
     verdict: str
     looks: int
-    """How often it was looked at."""
+    """How often the check was evaluated."""
     finding: str = ""
     error: BaseException | None = None
 
@@ -36,18 +36,18 @@ class CheckVerdict(NamedTuple):
 
 
 class CheckRunner:
-    """A check's function, ready to be asked."""
+    """Evaluates the function of a check."""
 
     def __init__(self, function: CheckFunction, subject: object, name: str | None = None) -> None:
         self.name: str = name or getattr(function, "__name__", "") or type(function).__name__
-        self.looks = 0
+        self.evaluations = 0
         self.error: BaseException | None = None
         self._arguments = (subject,) if _takes_subject(function, self.name) else ()
         self._function = function
 
-    def find(self) -> tuple[str, BaseException | None]:
-        """What is wrong, and the exception that said so; the empty text where nothing is."""
-        self.looks += 1
+    def evaluate(self) -> tuple[str, BaseException | None]:
+        """Return what is wrong, and the exception that says so; an empty text if nothing is wrong."""
+        self.evaluations += 1
         try:
             answer = self._function(*self._arguments)
         except (KeyboardInterrupt, Abandoned):
@@ -58,8 +58,8 @@ class CheckRunner:
         return _finding(answer), None
 
     def is_true(self) -> bool:
-        """Whether a condition holds; one that raises does not, and the exception is kept in ``error``."""
-        self.looks += 1
+        """Return whether a condition is true. If it raises, it is not, and the exception is kept in ``error``."""
+        self.evaluations += 1
         try:
             return bool(self._function(*self._arguments))
         except (KeyboardInterrupt, Abandoned):
@@ -91,10 +91,12 @@ def _takes_subject(function: CheckFunction, name: str) -> bool:
     except (TypeError, ValueError):
         return False
     required = [
-        one for one in parameters if one.default is one.empty and one.kind in (*_POSITIONAL, one.KEYWORD_ONLY)
+        parameter
+        for parameter in parameters
+        if parameter.default is parameter.empty and parameter.kind in (*_POSITIONAL, parameter.KEYWORD_ONLY)
     ]
-    if len(required) > 1 or any(one.kind is one.KEYWORD_ONLY for one in required):
-        wanted = ", ".join(one.name for one in required)
+    if len(required) > 1 or any(parameter.kind is parameter.KEYWORD_ONLY for parameter in required):
+        wanted = ", ".join(parameter.name for parameter in required)
         raise SettingError(f"checks: {name} wants the arguments ({wanted}); a check takes nothing or the target")
     if inspect.iscoroutinefunction(function):
         raise SettingError(f"checks: {name} is async def; a check is a sync function")

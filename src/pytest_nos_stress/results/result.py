@@ -162,7 +162,7 @@ class StressResult:
         returns problems (a list that is not empty, for instance).
         """
         question = CheckRunner(function, self)
-        finding, error = question.find()
+        finding, error = question.evaluate()
         if finding:
             broken = CheckVerdict(question.name, BROKEN, 1, finding, error)
             raise CheckFailed(f"{broken} (seed {self.seed})", self) from error

@@ -89,8 +89,10 @@ def eventually(
     )
 
 
-def _no_function(of: str, given: object) -> SettingError:
-    return SettingError(f"{of}: condition={safe_repr(given)}: must be a function that takes nothing or the target")
+def _no_function(of: str, condition: object) -> SettingError:
+    return SettingError(
+        f"{of}: condition={safe_repr(condition)}: must be a function that takes nothing or the target"
+    )
 
 
 def _name(name: object, of: str) -> str:
@@ -102,32 +104,32 @@ def _name(name: object, of: str) -> str:
 class _LivenessCondition:
     """One condition of the recovery phase, and how long there is for it."""
 
-    def __init__(self, given: Eventually, target: object, agents: int) -> None:
-        self.question = CheckRunner(given.condition, target, given.__name__)
-        self.within_ns = round(given.within * 1e9)
-        self.operations = given.operations
-        self._looks_of_all = given.operations * agents
+    def __init__(self, check: Eventually, target: object, agents: int) -> None:
+        self._runner = CheckRunner(check.condition, target, check.__name__)
+        self.within_ns = round(check.within * 1e9)
+        self.operations = check.operations
+        self._most_evaluations = check.operations * agents
         self.has_come_true = False
 
     def is_open(self, elapsed_ns: int) -> bool:
-        """Look, unless it has come true or cannot in time; whether it may still."""
+        """Evaluate the condition if it may still come true in time. Return whether it still may afterwards."""
         if self.has_come_true or elapsed_ns > self.within_ns:
             return False
-        self.has_come_true = self.question.is_true()
+        self.has_come_true = self._runner.is_true()
         return not self.has_come_true
 
     def verdict(self, *, judged: bool) -> CheckVerdict:
-        name, looks, error = self.question.name, self.question.looks, self.question.error
+        name, evaluations, error = self._runner.name, self._runner.evaluations, self._runner.error
         if self.has_come_true:
-            return CheckVerdict(name, HELD, looks)
+            return CheckVerdict(name, HELD, evaluations)
         if not judged:
-            return CheckVerdict(name, NOT_JUDGED, looks, _ENDED_EARLY)
+            return CheckVerdict(name, NOT_JUDGED, evaluations, _ENDED_EARLY)
         why = f" ({error_name(error)}: {error_message(error)})" if error else ""
         limit = f"{self.within_ns / 1e9:g} s"
-        if looks >= self._looks_of_all:
+        if evaluations >= self._most_evaluations:
             limit = f"{self.operations} operations of an agent"
-        finding = f"not true within {limit} without faults{why}, looked at {looks} times"
-        return CheckVerdict(name, BROKEN, looks, finding, error)
+        finding = f"not true within {limit} without faults{why}, looked at {evaluations} times"
+        return CheckVerdict(name, BROKEN, evaluations, finding, error)
 
 
 class Recovery:
@@ -137,105 +139,110 @@ class Recovery:
     enough, whichever agent saw it.
     """
 
-    def __init__(self, given: list[Eventually], target: object, agents: int) -> None:
+    def __init__(self, checks: list[Eventually], target: object, agents: int) -> None:
         self.deadline_ns = 0
         self._began_ns = 0
-        self._hopes = [_LivenessCondition(one, target, agents) for one in given]
-        self.most_operations = max(one.operations for one in self._hopes)
+        self._conditions = [_LivenessCondition(check, target, agents) for check in checks]
+        self.most_operations = max(condition.operations for condition in self._conditions)
         """How many operations an agent performs at most. Each has as many: real threads may be long in turn."""
 
     def begin(self, now: int) -> None:
         if not self.deadline_ns:
             self._began_ns = now
-            self.deadline_ns = now + max(one.within_ns for one in self._hopes)
+            self.deadline_ns = now + max(condition.within_ns for condition in self._conditions)
 
     @property
     def has_begun(self) -> bool:
         return bool(self.deadline_ns)
 
     def is_over(self, now: int) -> bool:
-        still_open = [one for one in self._hopes if one.is_open(now - self._began_ns)]
+        still_open = [condition for condition in self._conditions if condition.is_open(now - self._began_ns)]
         return not still_open
 
     def verdicts(self, *, judged: bool) -> list[CheckVerdict]:
-        return [one.verdict(judged=judged) for one in self._hopes]
+        return [condition.verdict(judged=judged) for condition in self._conditions]
 
 
 class Checks:
-    """The checks of one run. ``after_the_run``: invariants that are looked at then alone."""
+    """The checks of one run. ``after_the_run``: invariants that are evaluated only when the run has ended."""
 
     def __init__(
         self,
-        given: Iterable[CheckFunction],
+        checks: Iterable[CheckFunction],
         target: object,
         *,
         agents: int,
         every: int | None,
         after_the_run: Iterable[CheckFunction] = (),
     ) -> None:
-        given = list(given)
-        self._last = [CheckRunner(one, target) for one in after_the_run]
-        self._seen = [one for one in given if isinstance(one, Sometimes)]
+        checks = list(checks)
+        self._after_the_run = [CheckRunner(check, target) for check in after_the_run]
+        self._sometimes = [check for check in checks if isinstance(check, Sometimes)]
         self._states = [
-            (one, CheckRunner(one.condition, target, one.__name__))
-            for one in self._seen
-            if one.condition is not None
+            (check, CheckRunner(check.condition, target, check.__name__))
+            for check in self._sometimes
+            if check.condition is not None
         ]
         self._invariants = [
-            CheckRunner(one, target) for one in given if not isinstance(one, (Sometimes, Eventually))
+            CheckRunner(check, target) for check in checks if not isinstance(check, (Sometimes, Eventually))
         ]
-        lively = [one for one in given if isinstance(one, Eventually)]
-        self.recovery = Recovery(lively, target, agents) if lively else None
+        liveness = [check for check in checks if isinstance(check, Eventually)]
+        self.recovery = Recovery(liveness, target, agents) if liveness else None
         self.every = every if self._invariants or self._states else None
-        """Operations from one look to the next during the run; None where there is nothing to look at then."""
+        """Evaluate the checks once in so many operations; None if no check is evaluated during the run."""
         self._broken: dict[CheckRunner, CheckVerdict] = {}
-        for one in self._seen:
-            one.seen = False
+        for check in self._sometimes:
+            check.seen = False
 
-    def hold(self, when: str, *, has_ended: bool = False) -> bool:
-        """Look at every check now; whether all invariants hold. A broken one stays broken.
+    def evaluate_all(self, when: str, *, has_ended: bool = False) -> bool:
+        """Evaluate every check now. Return whether all invariants hold; a broken one stays broken.
 
-        ``has_ended``: whether the run has, so that those are looked at too that wait for that.
+        ``has_ended``: the run has ended, so checks that wait for that are evaluated too.
         """
-        for state, question in self._states:
-            state.seen = state.seen or question.is_true()
-        for question in [*self._invariants, *(self._last if has_ended else ())]:
-            finding, error = question.find()
-            if finding and question not in self._broken:
-                self._broken[question] = CheckVerdict(
-                    question.name,
+        for state, runner in self._states:
+            state.seen = state.seen or runner.is_true()
+        for runner in [*self._invariants, *(self._after_the_run if has_ended else ())]:
+            finding, error = runner.evaluate()
+            if finding and runner not in self._broken:
+                self._broken[runner] = CheckVerdict(
+                    runner.name,
                     BROKEN,
-                    question.looks,
+                    runner.evaluations,
                     escape_controls(f"{when}: {' '.join(finding.split())}"),
                     error,
                 )
         return not self._broken
 
     def verdicts(self, *, judged: bool) -> list[CheckVerdict]:
-        """The verdict on each check, in the kinds' order; ``judged`` is whether the run came to its end."""
-        invariants = [self._of_invariant(one, judged) for one in [*self._invariants, *self._last]]
-        states = [self._of_state(one, judged) for one in self._seen]
+        """Return the verdict on each check: invariants first, then states, then liveness.
+
+        ``judged``: the run came to its end.
+        """
+        invariants = [
+            self._verdict_on_invariant(runner, judged) for runner in [*self._invariants, *self._after_the_run]
+        ]
+        states = [self._verdict_on_state(state, judged) for state in self._sometimes]
         return invariants + states + (self.recovery.verdicts(judged=judged) if self.recovery else [])
 
-    def _of_invariant(self, question: CheckRunner, judged: bool) -> CheckVerdict:
-        if question in self._broken:
-            return self._broken[question]
+    def _verdict_on_invariant(self, runner: CheckRunner, judged: bool) -> CheckVerdict:
+        if runner in self._broken:
+            return self._broken[runner]
         if not judged:
-            return CheckVerdict(question.name, NOT_JUDGED, question.looks, _ENDED_EARLY)
-        return CheckVerdict(question.name, HELD, question.looks)
+            return CheckVerdict(runner.name, NOT_JUDGED, runner.evaluations, _ENDED_EARLY)
+        return CheckVerdict(runner.name, HELD, runner.evaluations)
 
-    def _of_state(self, state: Sometimes, judged: bool) -> CheckVerdict:
-        looks = sum(question.looks for one, question in self._states if one is state)
+    def _verdict_on_state(self, state: Sometimes, judged: bool) -> CheckVerdict:
+        evaluations = sum(runner.evaluations for other, runner in self._states if other is state)
         if state.seen:
-            return CheckVerdict(state.__name__, HELD, looks)
+            return CheckVerdict(state.__name__, HELD, evaluations)
         if not judged:
-            return CheckVerdict(state.__name__, NOT_JUDGED, looks, _ENDED_EARLY)
+            return CheckVerdict(state.__name__, NOT_JUDGED, evaluations, _ENDED_EARLY)
         if state.condition is None:
             how = ": the run did not reach this state"
         elif self.every is not None:
-            how = f" in {looks} looks: the run did not reach this state"
+            how = f" in {evaluations} looks: the run did not reach this state"
         else:
             how = ": looked at after the run only; every=N looks during it too"
-        error = next((question.error for one, question in self._states if one is state), None)
+        error = next((runner.error for other, runner in self._states if other is state), None)
         why = f" (looking raised {error_name(error)}: {error_message(error)})" if error else ""
-        return CheckVerdict(state.__name__, BROKEN, looks, escape_controls(f"{NEVER_SEEN}{how}{why}"), error)
+        return CheckVerdict(state.__name__, BROKEN, evaluations, escape_controls(f"{NEVER_SEEN}{how}{why}"), error)

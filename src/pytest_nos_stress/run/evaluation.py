@@ -42,7 +42,7 @@ def evaluate_run(
     stats = _statistics(performance, evidence, verdicts, checked)
     problems = _problems(performance, measured)
     stats["reason"] = _reason(performance, verdicts, checked)
-    windows = performance.world.windows
+    windows = performance.context.windows
     result = StressResult(
         stats,
         performance.scenario,
@@ -54,7 +54,7 @@ def evaluate_run(
         performance.records,
         () if windows is None else windows.spans_until(measured.elapsed),
     )
-    result.first_faults = performance.first_faults
+    result.first_faults = performance.boundary.first_faults
     writing.write(
         performance,
         result,
@@ -72,8 +72,8 @@ def _reason(
     """Why a run without problems does not pass, on one line; empty where it does."""
     if performance.interrupt is not None:
         return "interrupted"
-    if performance.world.ended_by is not None:
-        return failure_message.describe(performance.world.ended_by)
+    if performance.context.ended_by is not None:
+        return failure_message.describe(performance.context.ended_by)
     broken = next((one for one in checked if one.verdict == check_verdict.BROKEN), None)
     if broken is not None:
         return escape_controls(str(broken))
@@ -119,7 +119,7 @@ def _statistics(
             agents=len(performance.agents),
         ),
         "faults": _faults(performance, measured),
-        "faults_at": performance.faults_at,
+        "faults_at": performance.boundary.faults_at,
         "retries": performance.retries,
         "error_types": _error_types(performance),
         "expected_error_types": dict(collector.expected_counts.most_common()),
@@ -186,7 +186,7 @@ def _problems(performance: RunExecution, measured: Measurements) -> list[str]:
         problems.append("no operation was performed")
     elif performance.status == COMPLETED and not problems:
         problems += _missing_operations(performance) + _closed_windows(performance, measured)
-        problems += filter(None, [performance.unused_boundary()])
+        problems += filter(None, [performance.boundary.unused()])
     return problems
 
 
@@ -214,7 +214,7 @@ def _broken_errors(performance: RunExecution, result: StressResult) -> Threshold
     if not broken:
         return None
     failed = ThresholdsNotMet(failure_message.thresholds_message(broken, result.stats), result)
-    failed.__cause__ = performance.world.ended_by
+    failed.__cause__ = performance.context.ended_by
     return failed
 
 
@@ -223,8 +223,8 @@ def _ending(
 ) -> BaseException | None:
     if performance.interrupt is not None:
         return performance.interrupt
-    if performance.world.ended_by is not None and not problems:
-        return _broken_errors(performance, result) or performance.world.ended_by
+    if performance.context.ended_by is not None and not problems:
+        return _broken_errors(performance, result) or performance.context.ended_by
     if problems:
         kind = Deadlock if performance.status == DEADLOCKED else RunFailed
         failed = kind("\n".join(problems), result)

@@ -1,24 +1,19 @@
-"""A performance: the part of a run in which agents perform, from the start of the engine to its end.
+"""The execution of a run: the part in which agents perform, from the start of the engine to its end.
 
-It puts engine, agents, recorder and log together, watches for agents that hang, and ends the run when one
-does, when Ctrl-C comes, or when a task raises an exception that is to end it.
+It joins engine, agents, recorder and log. It ends the run when an agent hangs, when Ctrl-C comes, when a threshold
+aborts it, when a check fails, or when a task raises an exception that ends the run.
 """
 
 from __future__ import annotations
 
+import functools
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_nos_stress import engines
 from pytest_nos_stress._internal.outcome import FAILED, MISSING
 from pytest_nos_stress.engines.base import CrashedAgent, EngineAgent, EngineOptions
-from pytest_nos_stress.faults.client_faults import connected
-from pytest_nos_stress.faults.clients import interceptor_of
-from pytest_nos_stress.faults.rate_limits import RateLimits
-from pytest_nos_stress.faults.settings import planned_states
 from pytest_nos_stress.faults.suspension import suspended
 from pytest_nos_stress.reporting.files.log import OperationLog
 from pytest_nos_stress.results.hang_report import HangReport
@@ -35,6 +30,8 @@ from .agent import Agent
 from .checks import Checks
 from .collector import Collector
 from .context import RunContext
+from .fault_boundary import FaultBoundary
+from .hang_watch import HangWatch
 from .process_monitor import ProcessMonitor
 from .recorder import Recorder
 
@@ -43,12 +40,12 @@ if TYPE_CHECKING:
 
     from pytest_nos_stress.faults.proxy import Proxy
 
-_LOOKS_IN_VIRTUAL_TIME = 10
-"""Operations from one look at the clock to the next, where a run in virtual time may be aborted."""
+_OPERATIONS_BETWEEN_ABORT_CHECKS = 10
+"""Where agents run one at a time, the clock is compared with the next abort evaluation this often."""
 
 
 class RunExecution:
-    """One performance of a scenario, and afterwards what came of it."""
+    """One execution of a scenario, and afterwards what came of it."""
 
     def __init__(
         self,
@@ -74,17 +71,9 @@ class RunExecution:
         self.clock = self.engine.clock
         self.records = Records(scenario.agent_names, tasks, scenario.fault_mix, self.clock.wall_offset_ns)
         self.process_monitor = ProcessMonitor(self.clock, self.records)
-        one_at_a_time = self.engine.runs_one_at_a_time
-        order = self.engine.completion_order if one_at_a_time else None
-        self._abort = AbortMonitor(thresholds, scenario, self._evidence_so_far)
-        collector = Collector(self.clock, order, scenario.fault_mix)
-        self.recorder = Recorder(collector, log, self.records, backpressure=not one_at_a_time)
-        self._proxies = proxies
-        # A list says which operation meets what, and a proxy sees no operations.
-        self._proxies_fail = bool(proxies) and not clients and scenario.planned is None
-        self._met_by_proxies: Counter[str] = Counter()
-        self._used_proxies = False
-        self.world = RunContext(
+        self.recorder = self._new_recorder()
+        self.boundary = FaultBoundary(scenario, clients, proxies)
+        self.context = RunContext(
             scenario,
             tasks,
             self.clock,
@@ -93,250 +82,121 @@ class RunExecution:
             per_agent=per_agent,
             expected_errors=expected_errors,
             ending_errors=ending_errors,
-            faults_at_calls=not clients and not self._proxies_fail,
-            network_at_calls=not proxies,
+            faults_at_calls=self.boundary.faults_at == "calls",
+            network_at_calls=self.boundary.network_at_calls,
         )
-        self._interceptors = list(dict.fromkeys(map(interceptor_of, clients)))
         self.agents = [
-            Agent(self.world, name, number, self.recorder) for number, name in enumerate(scenario.agent_names)
+            Agent(self.context, name, number, self.recorder) for number, name in enumerate(scenario.agent_names)
         ]
-        self._is_to_be_interrupted = False
         self.status = COMPLETED
         self.interrupt: KeyboardInterrupt | None = None
-        self.hung: dict[str, str] = {}
-        self._late: dict[Agent, int] = {}
-        self._every = checks.every
-        if one_at_a_time and self._abort.watches:
-            self._every = self._every or _LOOKS_IN_VIRTUAL_TIME
+        self.crashed: list[CrashedAgent] = []
         self.has_performed_everything = False
         """Whether the agents came to the end of their plans, so that every check can be judged."""
-        self.crashed: list[CrashedAgent] = []
         self.checked_ns = 0
-        """How long all agents were held for a look at the checks."""
+        """Nanoseconds for which all agents were paused for checks."""
+        self._abort_monitor = AbortMonitor(thresholds, scenario, self._metrics_so_far)
+        self._hang_watch = HangWatch(self.engine, self.agents, scenario.operation_timeout)
+        self._is_to_be_interrupted = False
+
+    def _new_recorder(self) -> Recorder:
+        one_at_a_time = self.engine.runs_one_at_a_time
+        order = self.engine.completion_order if one_at_a_time else None
+        collector = Collector(self.clock, order, self.scenario.fault_mix)
+        return Recorder(collector, self.log, self.records, backpressure=not one_at_a_time)
 
     def run(self, progress: Callable[[Progress], None] | None) -> None:
-        """Let the agents perform until they have ended or are stopped. Ctrl-C is kept in ``interrupt``."""
+        """Let the agents perform until they have ended or are stopped. Ctrl-C is kept in ``interrupt``.
+
+        ``progress`` is called about ten times a second, in this thread.
+        """
 
         def watch() -> None:
             if self._is_to_be_interrupted:
                 raise KeyboardInterrupt
-            self._look_for_hung_agents()
-            if self.recorder.failure is not None:
+            if self._hang_watch.update() or self.recorder.failure is not None:
                 self.engine.stop()
             if progress is not None:
                 progress(self._progress())
 
+        every = self._operations_between_calls()
+        on_operation_end = None if every is None else self._on_operation_end
         self.log.attach(self.records, self.clock.wall_offset_ns)
         try:
             with (
-                self.process_monitor.observed() as look_at_process,
-                self.recorder.recording(self.agents, self._at_each_turn(look_at_process)),
-                connected(self._interceptors, self.world, RateLimits.of(self.scenario.faults)),
-                self._behind_proxies(),
+                self.process_monitor.observed() as sample_process,
+                self.recorder.recording(self.agents, self._on_flush(sample_process)),
+                self.boundary.connected(self.context),
             ):
-                self.engine.run(self.agents, watch, self._between if self._every else None, self._every or 1)
+                self.engine.run(self.agents, watch, on_operation_end, every or 1)
         except KeyboardInterrupt as interrupt:
             self.interrupted_by(interrupt)
         finally:
             if not self.recorder.is_running:
                 self.log.close()
-        self.crashed = [one for one in self.engine.crashed if not self.world.ends_with(one.error)]
-        if self.world.ended_by is not None:
+        self._conclude()
+
+    def _conclude(self) -> None:
+        """Say how the run ended, and run the last checks if the agents performed everything."""
+        self.crashed = [crash for crash in self.engine.crashed if not self.context.ends_with(crash.error)]
+        if self.context.ended_by is not None:
             self.status = STOPPED
         elif self.aborted is not None and self.status == COMPLETED:
             self.status = ABORTED
         if self.engine.deadlock is not None:
             self.status = DEADLOCKED
-        elif self.hung or self.engine.timed_out or self._took_too_long():
+        elif self._hang_watch.has_hung(self.records):
             self.status = HUNG
         elif self.status == COMPLETED and not self.crashed:
             self.has_performed_everything = True
-            self._look_at_checks_after_the_run()
+            self._run_last_checks()
 
     def interrupt_soon(self) -> None:
         """From any thread: end the run as Ctrl-C would."""
         self._is_to_be_interrupted = True
-
-    def fault_counts(self) -> dict[str, int]:
-        """Faults that were planned for no operation: those of limits, of later attempts, of the target's
-        clients.
-        """
-        met: Counter[str] = Counter()
-        met.update(self._met_by_proxies)
-        for counts in (
-            *(agent.fault_counts for agent in self.agents),
-            *(interceptor.fault_counts for interceptor in self._interceptors),
-        ):
-            met.update(counts)
-        return dict(met)
-
-    @property
-    def faults_at(self) -> str:
-        """Where faults of calls were met: at the agents' ``calls``, at flaky ``clients`` or at ``proxies``."""
-        return "clients" if self._interceptors else "proxies" if self._proxies_fail else "calls"
-
-    @property
-    def first_faults(self) -> dict[tuple[str, int], str]:
-        """What the first call of a flaky client met in each operation, by agent and index."""
-        return {
-            place: fault for interceptor in self._interceptors for place, fault in interceptor.first_faults.items()
-        }
-
-    def unused_boundary(self) -> str:
-        """What was to meet the run's faults or its network, and was not used; empty if all is well."""
-        plans_call_faults = self._calls_may_fail()
-        if (
-            self._interceptors
-            and plans_call_faults
-            and not any(interceptor.is_used for interceptor in self._interceptors)
-        ):
-            return "flaky client: was not called in the run, so nothing met its faults"
-        uses_proxies = (self._proxies_fail and plans_call_faults) or self.scenario.network is not None
-        if self._proxies and uses_proxies and not self._used_proxies:
-            return "stress_proxy: nothing was sent through it in the run, so nothing met its faults or network"
-        return ""
-
-    @property
-    def hang_report(self) -> HangReport:
-        """The agents that hang, as far as is known by now."""
-        return HangReport(
-            self.scenario.operation_timeout,
-            self.hung,
-            self.engine.timed_out,
-            self.engine.cancelled,
-            self.engine.still_running,
-        )
-
-    @property
-    def retries(self) -> int:
-        """How often agents sent an operation again."""
-        return sum(agent.retries for agent in self.agents)
-
-    @contextmanager
-    def _behind_proxies(self) -> Iterator[None]:
-        if not self._proxies:
-            yield
-            return
-        from .proxies import in_run
-
-        before = self._sent_through_proxies()
-        with in_run(self._proxies, self.world, faults_at_proxies=self._proxies_fail) as self._met_by_proxies:
-            yield
-        self._used_proxies = self._sent_through_proxies() > before
-
-    def _sent_through_proxies(self) -> int:
-        figures = [proxy.statistics for proxy in self._proxies]
-        return sum(one.bytes_up + one.connections for one in figures)
-
-    def _calls_may_fail(self) -> bool:
-        """Whether the scenario plans any fault of a call."""
-        scenario, kinds = self.scenario, self.scenario.fault_mix
-        if planned_states(scenario.faults):
-            return True
-        if scenario.planned is None:
-            return any(kind.probability for kind in kinds.call_faults)
-        listed = {row.fault for row in scenario.planned}
-        return any(kind.fault in listed for kind in kinds.call_faults)
 
     def interrupted_by(self, interrupt: KeyboardInterrupt) -> None:
         """Note Ctrl-C: it is raised once the files are written."""
         self.interrupt = interrupt
         self.status = INTERRUPTED
 
-    def doing(self, agent: Agent) -> str:
-        """What an agent is at, in words."""
-        if agent.in_session_since is not None:
-            return agent.in_session
-        return f"task {agent.current_task()}"
+    # What came of it.
 
     @property
     def aborted(self) -> Aborted | None:
-        """Which threshold ended the run early, if one did."""
-        return self._abort.aborted
+        """The threshold that aborted the run, if one did."""
+        return self._abort_monitor.aborted
+
+    @property
+    def hang_report(self) -> HangReport:
+        """The agents that hang, as far as is known by now."""
+        return self._hang_watch.report()
+
+    @property
+    def retries(self) -> int:
+        """Number of retries of operations, over all agents."""
+        return sum(agent.retries for agent in self.agents)
+
+    def fault_counts(self) -> dict[str, int]:
+        """Count the faults that were planned for no operation, by name.
+
+        These are faults of rate limits, of later attempts, of the target's clients and of proxies.
+        """
+        counts = self.boundary.fault_counts()
+        for agent in self.agents:
+            counts.update(agent.fault_counts)
+        return dict(counts)
 
     def measured(self, until_ns: int | None = None) -> Measurements:
-        """What the records say so far: until a time on the engine's clock, or until the last operation's end."""
+        """Return the measurements so far.
+
+        They last until a time on the engine's clock, by default until the end of the last operation.
+        """
         modelled_time = self.engine.uses_virtual_time
         return Measurements(self.records, self.clock.started_ns, until_ns, modelled_time=modelled_time)
 
-    def _evidence_so_far(self) -> RunMetrics:
-        """Up to now, and not to the last operation's end: a target that stands still shows in that."""
-        return RunMetrics(self.measured(self.clock.now_ns()), self.scenario, self.process_monitor.samples)
-
-    def _at_each_turn(self, look_at_process: Callable[[float], None]) -> Callable[[float], None]:
-        """What the recorder does after each turn, when its records are up to date."""
-        if self.engine.runs_one_at_a_time or not self._abort.watches:
-            return look_at_process
-
-        def look(late: float) -> None:
-            look_at_process(late)
-            elapsed = self.world.elapsed()
-            if self._abort.is_due(elapsed) and self._abort.evaluate(elapsed, in_real_time=True):
-                self.engine.stop()
-
-        return look
-
-    def _look_whether_to_abort(self) -> None:
-        """In virtual time, where the moment of a look must not depend on the recorder's turns."""
-        elapsed = self.world.elapsed()
-        if not self._abort.is_due(elapsed):
-            return
-        if self.recorder.evaluate_up_to_date(
-            lambda: self._abort.evaluate(elapsed, in_real_time=not self.engine.uses_virtual_time)
-        ):
-            self.engine.stop()
-
-    def _between(self, agent: EngineAgent) -> None:
-        """Called by an agent after an operation, while no other one performs anything."""
-        if self.engine.runs_one_at_a_time:
-            self._look_whether_to_abort()
-        if self.checks.every and self.aborted is None:
-            self._look_at_checks(agent)
-
-    def _look_at_checks(self, agent: EngineAgent) -> None:
-        self.world.is_paused = True
-        began = time.perf_counter_ns()
-        try:
-            with suspended():
-                holds = self.checks.hold(f"after an operation of {agent.name}")
-        finally:
-            self.world.is_paused = False
-            self.checked_ns += time.perf_counter_ns() - began
-        if not holds:
-            self.status = STOPPED
-            self.engine.stop()
-
-    def _look_at_checks_after_the_run(self) -> None:
-        try:
-            if self.checks.recovery is not None:
-                self.checks.recovery.is_over(self.clock.now_ns())
-            if not self.checks.hold("after the run", has_ended=True):
-                self.status = STOPPED
-        except KeyboardInterrupt as interrupt:
-            self.interrupted_by(interrupt)
-
-    def _look_for_hung_agents(self) -> None:
-        """An agent hangs that is seen twice at the same late operation: one look may meet the recorder at
-        work.
-        """
-        late = self.engine.overdue(self.agents, self._timeout_ns())
-        for agent, since in late.items():
-            if self._late.get(agent) == since:
-                self.hung[agent.name] = self.doing(agent)
-        self._late = late
-        if self.hung:
-            self.engine.stop()
-
-    def _timeout_ns(self) -> int:
-        return round(self.scenario.operation_timeout * 1e9)
-
-    def _took_too_long(self) -> bool:
-        """Whether an operation ended after its timeout, unseen by the watch."""
-        limit = self._timeout_ns()
-        return any(bool((latency > limit).any()) for (latency,) in self.records.chunks("latency"))
-
     def _progress(self) -> Progress:
-        elapsed = max(0.0, (self.clock.now_ns() - self.clock.started_ns) / 1e9)
+        elapsed = max(0.0, self.context.elapsed())
         scenario, total = self.scenario, self.records.total
         if scenario.duration is not None:
             done = elapsed / float(scenario.duration)
@@ -344,3 +204,70 @@ class RunExecution:
             done = total / (scenario.number_of_operations or 1)
         outcomes = self.records.outcome_totals
         return Progress(total, outcomes[FAILED], outcomes[MISSING], elapsed, min(1.0, done))
+
+    # Aborting.
+
+    def _metrics_so_far(self) -> RunMetrics:
+        """Return metrics until now and not until the end of the last operation: they show a stalled target."""
+        return RunMetrics(self.measured(self.clock.now_ns()), self.scenario, self.process_monitor.samples)
+
+    def _on_flush(self, sample_process: Callable[[float], None]) -> Callable[[float], None]:
+        """Return what the recorder calls after each flush, when its records are up to date."""
+        if self.engine.runs_one_at_a_time or not self._abort_monitor.watches:
+            return sample_process
+
+        def sample_and_abort(late: float) -> None:
+            sample_process(late)
+            elapsed = self.context.elapsed()
+            if self._abort_monitor.is_due(elapsed) and self._abort_monitor.evaluate(elapsed, in_real_time=True):
+                self.engine.stop()
+
+        return sample_and_abort
+
+    def _abort_if_due(self) -> None:
+        """Where agents run one at a time, the moment of an evaluation must not depend on the recorder."""
+        elapsed = self.context.elapsed()
+        if not self._abort_monitor.is_due(elapsed):
+            return
+        in_real_time = not self.engine.uses_virtual_time
+        evaluate = functools.partial(self._abort_monitor.evaluate, elapsed, in_real_time=in_real_time)
+        if self.recorder.evaluate_up_to_date(evaluate):
+            self.engine.stop()
+
+    # Between operations.
+
+    def _operations_between_calls(self) -> int | None:
+        """Return once in how many operations ``_on_operation_end`` has something to do; None if never."""
+        if self.checks.every is not None:
+            return self.checks.every
+        aborts = self.engine.runs_one_at_a_time and self._abort_monitor.watches
+        return _OPERATIONS_BETWEEN_ABORT_CHECKS if aborts else None
+
+    def _on_operation_end(self, agent: EngineAgent) -> None:
+        """Called by an agent after an operation, while no other one performs anything."""
+        if self.engine.runs_one_at_a_time:
+            self._abort_if_due()
+        if self.checks.every and self.aborted is None:
+            self._run_checks(agent)
+
+    def _run_checks(self, agent: EngineAgent) -> None:
+        self.context.is_paused = True
+        began = time.perf_counter_ns()
+        try:
+            with suspended():
+                all_pass = self.checks.evaluate_all(f"after an operation of {agent.name}")
+        finally:
+            self.context.is_paused = False
+            self.checked_ns += time.perf_counter_ns() - began
+        if not all_pass:
+            self.status = STOPPED
+            self.engine.stop()
+
+    def _run_last_checks(self) -> None:
+        try:
+            if self.checks.recovery is not None:
+                self.checks.recovery.is_over(self.clock.now_ns())
+            if not self.checks.evaluate_all("after the run", has_ended=True):
+                self.status = STOPPED
+        except KeyboardInterrupt as interrupt:
+            self.interrupted_by(interrupt)

@@ -236,7 +236,7 @@ class MultiAgentSimulator:
     def announce(self, event: str) -> None:
         """Say that an event has taken place: fault windows that wait for it begin. From any thread."""
         if self._execution is not None:
-            self._execution.world.announce(event)
+            self._execution.context.announce(event)
 
     def interrupt(self) -> None:
         """End the run that goes on, or that is about to, as Ctrl-C would. From any thread."""

@@ -104,11 +104,11 @@ def _takes_operation(name: str, function: TaskFunction) -> bool:
         parameters = list(inspect.signature(function).parameters.values())
     except (TypeError, ValueError):
         return True
-    required = [one for one in parameters if one.default is one.empty]
-    positional = [one for one in required if one.kind in _POSITIONAL]
-    keywords = [one.name for one in required if one.kind is one.KEYWORD_ONLY]
+    required = [parameter for parameter in parameters if parameter.default is parameter.empty]
+    positional = [parameter for parameter in required if parameter.kind in _POSITIONAL]
+    keywords = [parameter.name for parameter in required if parameter.kind is parameter.KEYWORD_ONLY]
     if len(positional) > 1 or keywords:
-        wanted = ", ".join([one.name for one in positional] + keywords)
+        wanted = ", ".join([parameter.name for parameter in positional] + keywords)
         raise SettingError(
             f"target: task {name!r} wants the arguments ({wanted}); a task takes the Operation or nothing"
         )
