@@ -29,7 +29,7 @@ NOT_ENOUGH_DATA: Final = "not enough data"
 NOT_APPLICABLE: Final = "not applicable"
 
 _MOST_WINDOWS: Final = 100_000
-_SHORTEST_TOLD: Final = 0.01
+_SHORTEST_TAIL: Final = 0.01
 """Of a window: a run by duration ends with a last operation or two, of which a rate says nothing."""
 
 
@@ -187,15 +187,10 @@ def _judge_windows(threshold: Threshold, measured: Measurements, run_metrics: Ru
         for (begin, end), verdict in zip(spans, verdicts, strict=True)
     )
     worst = max(range(len(verdicts)), key=lambda index: _badness(threshold, verdicts[index]))
-    broken = sum(window.verdict == BROKEN for window in windows)
-    of_all = f"in {broken} of {len(windows)} windows, " if broken > 1 else ""
-    begin, end = spans[worst]
-    note = f"{of_all}{'worst' if of_all else 'at'} {begin:.4g}s-{end:.4g}s"
-    if verdicts[worst].note:
-        note = f"{verdicts[worst].note}, {note}"
+    note = _note_on_windows(verdicts[worst].note, windows, windows[worst])
     warning = ""
-    if start + measured.elapsed - spans[-1][1] >= _SHORTEST_TOLD * length:
-        tail = measured.ended_after(spans[-1][1] - start)
+    if start + measured.elapsed - windows[-1].end >= _SHORTEST_TAIL * length:
+        tail = measured.ended_after(windows[-1].end - start)
         left_out = f"the last {tail.elapsed:.3g} s are in no window"
         verdict = _judge_part(threshold, tail, run_metrics, is_window=True)
         if verdict.verdict == BROKEN and verdict.measured is not None:
@@ -203,6 +198,13 @@ def _judge_windows(threshold: Threshold, measured: Measurements, run_metrics: Ru
         else:
             note += f"; {left_out}"
     return verdicts[worst]._replace(note=note, windows=windows, warning=warning)
+
+
+def _note_on_windows(note: str, windows: Sequence[Window], worst: Window) -> str:
+    """Add to a window's note when it was, and the number of broken windows if there are several."""
+    broken = sum(window.verdict == BROKEN for window in windows)
+    of_all = f"in {broken} of {len(windows)} windows, worst" if broken > 1 else "at"
+    return ", ".join(filter(None, [note, f"{of_all} {worst.start:.4g}s-{worst.end:.4g}s"]))
 
 
 def _judged_operations(verdict: Verdict, measured: Measurements) -> Selection:
