@@ -6,6 +6,8 @@ from pathlib import Path
 
 import pytest
 
+import pytest_nos_stress.plugin.simulator_fixture  # noqa: F401 - imported here, so that pytester's runs share one copy
+
 NOT_DETERMINISTIC = {
     "an unseeded random": "if random.random() < 0.05: raise KeyError(random.random())",
     "the wall clock": "operation.sleep(time.time() % 0.001)",

@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+import pytest_nos_stress.plugin.simulator_fixture  # noqa: F401 - imported here, so that pytester's runs share one copy
+
 SERVICE = """
 from hypothesis import Phase, example, given, settings
 from pytest_nos_stress import Scenario
@@ -48,9 +50,9 @@ def search(pytester: pytest.Pytester) -> pytest.Pytester:
 
 def pasted(output: str) -> str:
     """The example as a user would copy it from a report."""
-    found = re.search(r"@example\(.*\)$", output, re.M)
-    assert found, output
-    return found[0]
+    match = re.search(r"@example\(.*\)$", output, re.M)
+    assert match, output
+    return match[0]
 
 
 @pytest.mark.parametrize("workers", [[], ["-n", "1"]], ids=["one process", "xdist"])
@@ -94,16 +96,16 @@ def test_the_example_database_brings_the_failure_back_first(search: pytest.Pytes
     search.makepyfile(
         test_search=SERVICE + "from hypothesis.database import DirectoryBasedExampleDatabase\n" + counted
     )
-    found = pasted(search.runpytest_subprocess("--stress").stdout.str())
+    example = pasted(search.runpytest_subprocess("--stress").stdout.str())
     again = search.runpytest_subprocess("--stress").stdout.str()
     performed = re.findall(r"^performed (.*)$", again, re.M)
-    assert found == f"@example(scenario={performed[0]})"
+    assert example == f"@example(scenario={performed[0]})"
 
 
 def test_files_and_figures_are_those_of_the_last_example(search: pytest.Pytester) -> None:
     result = search.runpytest("--stress", "--hypothesis-seed=1", "--junitxml=report.xml")
     directory = next(path for path in Path(search.path, "stress_test_output").iterdir() if path.is_dir())
-    assert sorted(one.name for one in directory.iterdir()) == [
+    assert sorted(path.name for path in directory.iterdir()) == [
         "agent_memory_snapshot.json",
         "scenario.json",
         "simulation_statistics.json",
@@ -125,7 +127,7 @@ def test_an_example_may_run_the_simulator_several_times(search: pytest.Pytester)
     search.makepyfile(test_search=SERVICE + twice)
     search.runpytest("--stress").assert_outcomes(failed=1)
     directory = next(path for path in Path(search.path, "stress_test_output").iterdir() if path.is_dir())
-    assert sorted(one.name for one in directory.glob("run-*")) == ["run-2"]
+    assert sorted(path.name for path in directory.glob("run-*")) == ["run-2"]
 
 
 def test_a_search_without_the_fixture_needs_no_stress_option(pytester: pytest.Pytester) -> None:

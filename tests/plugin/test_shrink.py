@@ -7,6 +7,8 @@ import textwrap
 
 import pytest
 
+import pytest_nos_stress.plugin.simulator_fixture  # noqa: F401 - imported here, so that pytester's runs share one copy
+
 BUGGY = """
 import threading
 import pytest
@@ -53,9 +55,9 @@ def test_orders(stress_simulator, orders):
 
 def smallest_test(output: str) -> str:
     """What the report offers to be pasted."""
-    found = re.search(r"as a test to paste:\n\n(.*?)\n\nor repeat it with:", output, re.S)
-    assert found, output
-    return found[1]
+    match = re.search(r"as a test to paste:\n\n(.*?)\n\nor repeat it with:", output, re.S)
+    assert match, output
+    return match[1]
 
 
 @pytest.mark.parametrize("workers", [[], ["-n", "1"]], ids=["one process", "xdist"])

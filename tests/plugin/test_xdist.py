@@ -52,7 +52,7 @@ def run_session(pytester: pytest.Pytester, *options: str) -> Session:
     runs = {}
     for file in pytester.path.rglob("simulation_statistics.json"):
         stats = json.loads(file.read_text())
-        verdicts = [(one["threshold"], one["verdict"]) for one in stats["thresholds"]]
+        verdicts = [(threshold["threshold"], threshold["verdict"]) for threshold in stats["thresholds"]]
         run = (stats["seed"], stats["agent_stats"], verdicts, stats["verdict"])
         runs[str(file.relative_to(pytester.path))] = run
     rows = re.findall(r"^.*\d+/\d+/\d+.*$", result.stdout.str().partition(" stress tests =")[2], re.M)

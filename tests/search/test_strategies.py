@@ -74,8 +74,8 @@ def test_bounds_are_kept(data: st.DataObject) -> None:
     assert agents[0] <= len(scenario.agent_names) <= agents[1]
     assert operations[0] <= len(planned(scenario)) <= operations[1]
     assert set(scenario.task_names) <= set(tasks)
-    assert {one.fault for one in planned(scenario)} <= {None, *faults}
-    assert min(one.delay for one in planned(scenario)) >= min(delays, default=0.0)
+    assert {operation.fault for operation in planned(scenario)} <= {None, *faults}
+    assert min(operation.delay for operation in planned(scenario)) >= min(delays, default=0.0)
     assert (scenario.engine, scenario.own_threads) == ("virtual", False)
 
 
@@ -87,36 +87,36 @@ def test_one_number_is_exactly_so_many() -> None:
 
 
 def test_without_faults_there_are_none() -> None:
-    for_all(scenarios(faults=[]), lambda scenario: not any(one.fault for one in planned(scenario)))
+    for_all(scenarios(faults=[]), lambda scenario: not any(operation.fault for operation in planned(scenario)))
 
 
 def test_without_delays_nothing_takes_time() -> None:
-    for_all(scenarios(delays=[]), lambda scenario: not any(one.delay for one in planned(scenario)))
+    for_all(scenarios(delays=[]), lambda scenario: not any(operation.delay for operation in planned(scenario)))
 
 
 def test_delays_may_be_text_with_a_unit() -> None:
     for_all(
         scenarios(delays=["50ms", "1m"]),
-        lambda scenario: all(one.delay == 0.05 or one.delay >= 60 for one in planned(scenario)),
+        lambda scenario: all(operation.delay == 0.05 or operation.delay >= 60 for operation in planned(scenario)),
     )
 
 
 @pytest.mark.parametrize(
-    "wanted",
+    "allowed",
     [
-        *(lambda one, fault=fault: one.fault == fault for fault in [None, *FAULTS]),
-        *(lambda one, task=task: one.task == task for task in ("buy", "sell", "hedge", "rebalance")),
-        lambda one: one.delay >= 60,
-        lambda one: one.agent == "Agent_8",
+        *(lambda operation, fault=fault: operation.fault == fault for fault in [None, *FAULTS]),
+        *(lambda operation, task=task: operation.task == task for task in ("buy", "sell", "hedge", "rebalance")),
+        lambda operation: operation.delay >= 60,
+        lambda operation: operation.agent == "Agent_8",
     ],
     ids=["no fault", *FAULTS, "buy", "sell", "hedge", "rebalance", "long delay", "eighth agent"],
 )
-def test_everything_that_is_allowed_is_drawn(wanted: Callable[[PlannedOperation], bool]) -> None:
-    smallest(scenarios(), lambda scenario: any(map(wanted, planned(scenario))), shrink=False)
+def test_everything_that_is_allowed_is_drawn(allowed: Callable[[PlannedOperation], bool]) -> None:
+    smallest(scenarios(), lambda scenario: any(map(allowed, planned(scenario))), shrink=False)
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("arguments", "words"),
     [
         ({"agents": 0}, "agents=0: must be a whole number from 1 up"),
         ({"agents": (0, 3)}, "agents=(0, 3): must be"),
@@ -141,11 +141,11 @@ def test_everything_that_is_allowed_is_drawn(wanted: Callable[[PlannedOperation]
         ({"engine": "warp"}, "scenarios: engine='warp'"),
         ({"agents": 5, "operations": 2, "own_threads": "no"}, "own_threads='no'"),
     ],
-    ids=lambda one: str(one)[:50] if isinstance(one, dict) else "",
+    ids=lambda value: str(value)[:50] if isinstance(value, dict) else "",
 )
-def test_bounds_that_are_impossible_are_one_line(given: dict[str, Any], words: str) -> None:
+def test_bounds_that_are_impossible_are_one_line(arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(SettingError) as caught:
-        scenarios(**given)
+        scenarios(**arguments)
     assert words in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
 
@@ -154,24 +154,24 @@ def test_bounds_that_are_impossible_are_one_line(given: dict[str, Any], words: s
 
 
 def test_the_simplest_scenario_is_one_operation_without_fault_and_delay() -> None:
-    found = smallest(scenarios(["buy", "sell"]), lambda _: True)
-    assert found == Scenario(operations=[("Agent_1", "buy")], engine="virtual")
-    assert found.seed == 0
+    simplest = smallest(scenarios(["buy", "sell"]), lambda _: True)
+    assert simplest == Scenario(operations=[("Agent_1", "buy")], engine="virtual")
+    assert simplest.seed == 0
 
 
 @pytest.mark.parametrize(
     ("condition", "expected"),
     [
         (
-            lambda rows: any(one.fault == "lost_reply" for one in rows),
+            lambda operations: any(operation.fault == "lost_reply" for operation in operations),
             [("Agent_1", "buy", "lost_reply")],
         ),
         (
-            lambda rows: any(one.task == "sell" and one.delay > 1 for one in rows),
+            lambda operations: any(operation.task == "sell" and operation.delay > 1 for operation in operations),
             [("Agent_1", "sell", None, 60.0)],
         ),
         (
-            lambda rows: len({one.agent for one in rows if one.task == "sell"}) >= 2,
+            lambda operations: len({operation.agent for operation in operations if operation.task == "sell"}) >= 2,
             [("Agent_1", "sell"), ("Agent_2", "sell")],
         ),
     ],
@@ -180,8 +180,8 @@ def test_the_simplest_scenario_is_one_operation_without_fault_and_delay() -> Non
 def test_what_breaks_is_reduced_to_its_smallest_scenario(
     condition: Callable[[tuple[PlannedOperation, ...]], bool], expected: list[Any]
 ) -> None:
-    found = planned(smallest(scenarios(["buy", "sell"]), lambda scenario: condition(planned(scenario))))
-    assert sorted(map(str, found)) == sorted(map(str, [PlannedOperation(*one) for one in expected]))
+    operations = planned(smallest(scenarios(["buy", "sell"]), lambda scenario: condition(planned(scenario))))
+    assert sorted(map(str, operations)) == sorted(map(str, [PlannedOperation(*row) for row in expected]))
 
 
 # The failure.
@@ -232,7 +232,7 @@ def test_the_failure_shows_an_example_to_paste_which_fails_the_same_way() -> Non
     pasted = re.fullmatch(r"@example\((?:\w+=)?(Scenario\(.*\))\)", examples[0])
     assert pasted is not None
     scenario = eval(pasted[1], {"Scenario": Scenario})
-    assert [tuple(one)[1:3] for one in planned(scenario)] == [("sell", "lost_reply")]
+    assert [tuple(operation)[1:3] for operation in planned(scenario)] == [("sell", "lost_reply")]
     with pytest.raises(CheckFailed, match="never_oversold") as again:
         perform(scenario)
     first_line = str(caught.value).splitlines()[0]

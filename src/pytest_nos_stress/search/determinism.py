@@ -1,4 +1,4 @@
-"""The trace of a run: what two runs of one scenario have in common in virtual time, to the nanosecond."""
+"""Compare runs of one scenario: in virtual time they must agree to the nanosecond."""
 
 from __future__ import annotations
 
@@ -20,16 +20,20 @@ CAUSES: Final = (
 
 
 class RunFingerprint(NamedTuple):
-    """A run's records, and its log, which has the texts of errors."""
+    """Everything about a run that a repetition must reproduce: its records, and its log with the texts of errors.
+
+    ``log_lines``: a line for each record, in the same order.
+    """
 
     records: Column
-    log: tuple[str, ...]
-    agents: tuple[str, ...]
-    tasks: tuple[str, ...]
+    log_lines: tuple[str, ...]
+    agent_names: tuple[str, ...]
+    task_names: tuple[str, ...]
     status: str
 
     @classmethod
     def of(cls, result: StressResult) -> RunFingerprint:
+        """Read the log that the run has written."""
         log = (result.output_dir / LOG_NAME).read_text(encoding="utf-8", errors="replace")
         scenario = result.scenario
         return cls(
@@ -38,53 +42,59 @@ class RunFingerprint(NamedTuple):
 
     @property
     def hash(self) -> str:
+        """The fingerprint as 32 hexadecimal digits."""
         digest = blake2b(self.records.tobytes(), digest_size=16)
-        digest.update("\n".join((self.status, *self.log)).encode())
+        digest.update("\n".join((self.status, *self.log_lines)).encode())
         return digest.hexdigest()
 
-    def row(self, number: int) -> tuple[object, ...]:
-        return (*self.records[number].tolist(), self.log[number] if number < len(self.log) else "")
+    def operation(self, row: int) -> tuple[object, ...]:
+        """The values of an operation, to compare with those of another run."""
+        return (*self.records[row].tolist(), self._log_line(row))
 
-    def place_of(self, other: RunFingerprint, number: int) -> int:
-        """Where the operation that is another trace's row of that number stands here; that number if nowhere."""
-        if number >= other.records.size:
-            return number
-        wanted = other.records[number]
-        same = (self.records["agent"] == wanted["agent"]) & (self.records["index"] == wanted["index"])
-        return int(same.argmax()) if same.any() else number
+    def row_of(self, other: RunFingerprint, row: int) -> int:
+        """Return the row of the operation that is in ``row`` of another run; ``row`` if it is in no row here."""
+        if row >= other.records.size:
+            return row
+        operation = other.records[row]
+        same = (self.records["agent"] == operation["agent"]) & (self.records["index"] == operation["index"])
+        return int(same.argmax()) if same.any() else row
 
-    def describe(self, number: int) -> str:
-        """An operation in words."""
-        if number >= self.records.size:
+    def describe(self, row: int) -> str:
+        """Describe the operation of a row in one line."""
+        if row >= self.records.size:
             return f"no more operations ({self.status} after {self.records.size})"
-        row = self.records[number]
-        end = datetime.fromtimestamp(int(row["end"]) / 1e9, UTC).strftime("%H:%M:%S.%f")
-        text = self.log[number].partition(" task.: ")[2] if number < len(self.log) else ""
-        outcome = f"{OUTCOME_NAMES[row['outcome']].replace('_', ' ')}{': ' + text if text else ''}"
-        who = f"{self.agents[row['agent']]} operation {row['index']} ({self.tasks[row['task']]})"
-        return escape_controls(f"{who} {outcome}, ended {end}, took {row['latency'] / 1e9:g} s")
+        operation = self.records[row]
+        end = datetime.fromtimestamp(int(operation["end"]) / 1e9, UTC).strftime("%H:%M:%S.%f")
+        text = self._log_line(row).partition(" task.: ")[2]
+        outcome = f"{OUTCOME_NAMES[operation['outcome']].replace('_', ' ')}{': ' + text if text else ''}"
+        agent, task = self.agent_names[operation["agent"]], self.task_names[operation["task"]]
+        name = f"{agent} operation {operation['index']} ({task})"
+        return escape_controls(f"{name} {outcome}, ended {end}, took {operation['latency'] / 1e9:g} s")
+
+    def _log_line(self, row: int) -> str:
+        return self.log_lines[row] if row < len(self.log_lines) else ""
 
 
 def first_difference(first: Sequence[RunFingerprint], second: Sequence[RunFingerprint]) -> str:
-    """Where two performances of a test differ, and how; the empty text where they do not."""
+    """Describe the first difference between the runs of a test and of its repetition; "" if there is none."""
     if len(first) != len(second):
         return f"not deterministic: {len(first)} runs the first time, {len(second)} the second\n{CAUSES}"
-    for number, (one, other) in enumerate(zip(first, second, strict=True), 1):
-        if one.hash == other.hash:
+    for number, (run, repetition) in enumerate(zip(first, second, strict=True), 1):
+        if run.hash == repetition.hash:
             continue
-        row = _first_different_row(one, other)
+        row = _first_different_row(run, repetition)
         of_run = f" of run {number}" if len(first) > 1 else ""
         return "\n".join(
             (
                 f"not deterministic: operation {row + 1}{of_run}, by the order of ends, is the first that differs",
-                f"  first time:  {one.describe(row)}",
-                f"  second time: {other.describe(other.place_of(one, row))}",
+                f"  first time:  {run.describe(row)}",
+                f"  second time: {repetition.describe(repetition.row_of(run, row))}",
                 CAUSES,
             )
         )
     return ""
 
 
-def _first_different_row(one: RunFingerprint, other: RunFingerprint) -> int:
-    both = min(one.records.size, other.records.size)
-    return next((row for row in range(both) if one.row(row) != other.row(row)), both)
+def _first_different_row(run: RunFingerprint, repetition: RunFingerprint) -> int:
+    rows = min(run.records.size, repetition.records.size)
+    return next((row for row in range(rows) if run.operation(row) != repetition.operation(row)), rows)

@@ -1,4 +1,4 @@
-"""The smallest scenario that fails in the same way, found by trying smaller ones.
+"""Find the smallest scenario that fails in the same way, by trying smaller ones.
 
 Source: delta debugging (Zeller and Hildebrandt 2002, "Simplifying and isolating failure-inducing input"): leave
 out halves, then quarters, and so on down to single operations. After the operations come faults, delays and
@@ -23,11 +23,11 @@ from pytest_nos_stress.scenario.schedule import AgentSchedule
 MOST_OPERATIONS: Final = 100_000
 _MOST_SECONDS: Final = 60.0
 
-Rows = tuple[PlannedOperation, ...]
+Operations = tuple[PlannedOperation, ...]
 
 
 class Shrunk(NamedTuple):
-    """The smallest failing scenario, and how many were tried; None where the failure did not come again."""
+    """The smallest failing scenario, and how many were tried; None if the failure did not repeat."""
 
     scenario: Scenario | None
     attempts: int
@@ -35,53 +35,57 @@ class Shrunk(NamedTuple):
 
 
 def performed_scenario(result: StressResult) -> Scenario:
-    """What a run performed, as an explicit list in the order in which it began, for the virtual engine."""
+    """Return the operations of a run, in the order in which they began, as a scenario for the virtual engine."""
     scenario = result.scenario
     most = scenario.operations_per_agent or MOST_OPERATIONS
-    counts = [min(most, int(one["total_operations"])) for one in result.stats["agent_stats"].values()]
-    plans = [AgentSchedule(scenario, name) for name in scenario.agent_names]
-    blocks = [plan.block(0, count) for plan, count in zip(plans, counts, strict=True)]
+    counts = [min(most, int(agent["total_operations"])) for agent in result.stats["agent_stats"].values()]
+    schedules = [AgentSchedule(scenario, name) for name in scenario.agent_names]
+    blocks = [schedule.block(0, count) for schedule, count in zip(schedules, counts, strict=True)]
     tie_breakers = [
-        list(itertools.islice(plan.tie_breakers(), count)) for plan, count in zip(plans, counts, strict=True)
+        list(itertools.islice(schedule.tie_breakers(), count))
+        for schedule, count in zip(schedules, counts, strict=True)
     ]
     records = result.records
-    began = records["end"] - records["latency"].astype("int64")
+    starts = records["end"] - records["latency"].astype("int64")
     performed = []
     for start, agent, index, kind in zip(
-        began.tolist(), records["agent"].tolist(), records["index"].tolist(), records["kind"].tolist(), strict=True
+        starts.tolist(),
+        records["agent"].tolist(),
+        records["index"].tolist(),
+        records["kind"].tolist(),
+        strict=True,
     ):
         block = blocks[agent]
         if index >= block.operation_codes.size:  # after the plan, while the target recovered
             continue
         task = int(block.operation_codes[index]) // scenario.fault_mix.count
-        pause = 0.0 if block.think_times is None else float(block.think_times[index])
+        delay = 0.0 if block.think_times is None else float(block.think_times[index])
         names = scenario.agent_names[agent], scenario.task_names[task]
         fault = scenario.fault_mix.variants[kind].fault or result.first_faults.get((names[0], index))
-        row = PlannedOperation(*names, fault, pause)
-        performed.append((start, tie_breakers[agent][index], agent, row))
+        operation = PlannedOperation(*names, fault, delay)
+        performed.append((start, tie_breakers[agent][index], agent, operation))
     performed.sort(key=operator.itemgetter(0, 1, 2))
     recovers = result.stats["recovery_operations"] is not None
-    return with_operations(scenario, tuple(row for *_, row in performed), draws_too=recovers)
+    return with_operations(scenario, tuple(operation for *_, operation in performed), draws_too=recovers)
 
 
-_WORLD: Final = ("missing_data", "faults", "retries", "network", "market")
-"""What is around the target, and decides what the faults of a list do."""
+_ENVIRONMENT: Final = ("missing_data", "faults", "retries", "network", "market")
+"""Settings of the target's surroundings, which decide the effect of the faults in a list."""
 
 
-def with_operations(scenario: Scenario, rows: Rows, *, draws_too: bool = False) -> Scenario:
-    """The scenario with these operations in place of its own, in virtual time.
+def with_operations(scenario: Scenario, operations: Operations, *, draws_too: bool = False) -> Scenario:
+    """Return the scenario with these operations in place of its own, in virtual time.
 
-    ``draws_too`` is whether more are drawn after the list, so that it keeps what decides those.
+    ``draws_too``: whether more operations are drawn after the list, so that the settings that decide them stay.
     """
-    drawn = ("tasks", "weights", "min_delay", "max_delay") if draws_too else ()
-    kept = (*_WORLD, *drawn)
+    drawing = ("tasks", "weights", "min_delay", "max_delay") if draws_too else ()
     return Scenario(
-        operations=rows,
+        operations=operations,
         seed=scenario.seed,
         engine="virtual",
         own_threads=scenario.own_threads,
         operation_timeout=scenario.operation_timeout,
-        **{name: getattr(scenario, name) for name in kept},
+        **{name: getattr(scenario, name) for name in (*_ENVIRONMENT, *drawing)},
     )
 
 
@@ -92,105 +96,113 @@ def shrink(
     *,
     draws_too: bool = False,
 ) -> Shrunk:
-    """The smallest scenario found for which ``still_fails`` is true, beginning with ``start``.
+    """Return the smallest scenario found for which ``still_fails`` is true, beginning with ``start``.
 
-    Where ``start`` does not fail, the same operations all at once are tried. Gives up after so many seconds.
+    If ``start`` does not fail, the same operations are tried without delays. Gives up after so many seconds.
     """
-    made_of = functools.partial(with_operations, start, draws_too=draws_too)
-    search = _Search(made_of, still_fails, time.monotonic() + seconds)
-    rows: Rows | None = next((one for one in _beginnings(start.planned or ()) if search.fails(one)), None)
-    if rows is None:
+    scenario_of = functools.partial(with_operations, start, draws_too=draws_too)
+    search = _Search(scenario_of, still_fails, time.monotonic() + seconds)
+    operations = next(filter(search.fails, _starting_points(start.planned or ())), None)
+    if operations is None:
         return Shrunk(None, search.attempts, search.out_of_time)
-    smaller = _simplify(rows, search)
-    while smaller != rows:
-        rows, smaller = smaller, _simplify(smaller, search)
-    return Shrunk(made_of(rows), search.attempts, search.out_of_time)
+    smaller = _simplify(operations, search)
+    while smaller != operations:
+        operations, smaller = smaller, _simplify(smaller, search)
+    return Shrunk(scenario_of(operations), search.attempts, search.out_of_time)
 
 
 class _Search:
-    """Tries scenarios, each once, until the time is over; after that nothing fails any more."""
+    """Tries scenarios, each once, until the deadline; after that no scenario counts as failing."""
 
     def __init__(
-        self, made_of: Callable[[Rows], Scenario], still_fails: Callable[[Scenario], bool], deadline: float
+        self,
+        scenario_of: Callable[[Operations], Scenario],
+        still_fails: Callable[[Scenario], bool],
+        deadline: float,
     ) -> None:
         self.attempts = 0
         self.out_of_time = False
-        self._made_of = made_of
+        self._scenario_of = scenario_of
         self._still_fails = still_fails
         self._deadline = deadline
-        self._known: dict[Rows, bool] = {}
+        self._tried: dict[Operations, bool] = {}
 
-    def fails(self, rows: Rows) -> bool:
-        if not rows:
+    def fails(self, operations: Operations) -> bool:
+        if not operations:
             return False
-        if rows not in self._known:
+        if operations not in self._tried:
             if self.attempts and time.monotonic() > self._deadline:
                 self.out_of_time = True
                 return False
             self.attempts += 1
-            self._known[rows] = self._still_fails(self._made_of(rows))
-        return self._known[rows]
+            self._tried[operations] = self._still_fails(self._scenario_of(operations))
+        return self._tried[operations]
 
 
-def _beginnings(rows: Rows) -> Iterator[Rows]:
-    yield rows
-    yield tuple(one._replace(delay=0.0) for one in rows)
+def _starting_points(operations: Operations) -> Iterator[Operations]:
+    yield operations
+    yield tuple(operation._replace(delay=0.0) for operation in operations)
 
 
-def _simplify(rows: Rows, search: _Search) -> Rows:
-    rows = _without_agents(rows, search)
-    rows = _without_operations(rows, search)
-    rows = _replaced(rows, search, lambda one: one._replace(fault=None))
-    rows = _replaced(rows, search, lambda one: one._replace(delay=0.0))
-    return _with_fewer_agents(rows, search)
+def _simplify(operations: Operations, search: _Search) -> Operations:
+    operations = _without_agents(operations, search)
+    operations = _without_operations(operations, search)
+    operations = _replaced(operations, search, lambda operation: operation._replace(fault=None))
+    operations = _replaced(operations, search, lambda operation: operation._replace(delay=0.0))
+    return _with_fewer_agents(operations, search)
 
 
-def _without_agents(rows: Rows, search: _Search) -> Rows:
+def _without_agents(operations: Operations, search: _Search) -> Operations:
     """Leave out all operations of an agent, one agent after another."""
-    for agent in dict.fromkeys(one.agent for one in rows):
-        others = tuple(one for one in rows if one.agent != agent)
+    for agent in dict.fromkeys(operation.agent for operation in operations):
+        others = tuple(operation for operation in operations if operation.agent != agent)
         if search.fails(others):
-            rows = others
-    return rows
+            operations = others
+    return operations
 
 
-def _without_operations(rows: Rows, search: _Search) -> Rows:
-    """Leave out runs of operations, of half the list at first and of one at last; later ones first."""
-    size = max(1, len(rows) // 2)
+def _without_operations(operations: Operations, search: _Search) -> Operations:
+    """Leave out stretches of operations, first of half the list and at last of one operation; later ones first."""
+    size = max(1, len(operations) // 2)
     while True:
-        at = len(rows)
-        while at > 0:
-            first = max(0, at - size)
-            fewer = rows[:first] + rows[at:]
+        end = len(operations)
+        while end > 0:
+            start = max(0, end - size)
+            fewer = operations[:start] + operations[end:]
             if search.fails(fewer):
-                rows = fewer
-            at = min(first, len(rows))
+                operations = fewer
+            end = min(start, len(operations))
         if size == 1:
-            return rows
-        size = max(1, min(size, len(rows)) // 2)
+            return operations
+        size = max(1, min(size, len(operations)) // 2)
 
 
-def _replaced(rows: Rows, search: _Search, simpler: Callable[[PlannedOperation], PlannedOperation]) -> Rows:
+def _replaced(
+    operations: Operations, search: _Search, simplified: Callable[[PlannedOperation], PlannedOperation]
+) -> Operations:
     """Make operations simpler: all, then halves, down to single ones."""
-    size = len(rows)
+    size = len(operations)
     while True:
-        for first in range(0, len(rows), size):
-            part = tuple(map(simpler, rows[first : first + size]))
-            tried = rows[:first] + part + rows[first + size :]
-            if tried != rows and search.fails(tried):
-                rows = tried
+        for start in range(0, len(operations), size):
+            part = tuple(map(simplified, operations[start : start + size]))
+            simpler = operations[:start] + part + operations[start + size :]
+            if simpler != operations and search.fails(simpler):
+                operations = simpler
         if size == 1:
-            return rows
+            return operations
         size = max(1, size // 2)
 
 
-def _with_fewer_agents(rows: Rows, search: _Search) -> Rows:
+def _with_fewer_agents(operations: Operations, search: _Search) -> Operations:
     """Give an agent's operations to an earlier agent."""
-    agents: Sequence[str] = list(dict.fromkeys(one.agent for one in rows))
+    agents: Sequence[str] = list(dict.fromkeys(operation.agent for operation in operations))
     for later in reversed(agents):
         for earlier in agents[: agents.index(later)]:
-            merged = tuple(one._replace(agent=earlier) if one.agent == later else one for one in rows)
+            merged = tuple(
+                operation._replace(agent=earlier) if operation.agent == later else operation
+                for operation in operations
+            )
             if search.fails(merged):
-                rows = merged
+                operations = merged
                 break
-    return rows
+    return operations

@@ -84,17 +84,17 @@ def scenarios(
     task_names: Sequence[str] = tuple(BY_NAME["tasks"].check(tasks, "scenarios: tasks"))
     fewest_agents, most_agents = _bounds("agents", agents, most=_MOST_AGENTS)
     fewest, most = _bounds("operations", operations)
-    meaning = _Meaning(task_names, _faults(faults), _pauses(delays), fewest, most)
+    decoder = _RowDecoder(task_names, _faults(faults), _pauses(delays), fewest, most)
     BY_NAME["engine"].check(engine, "scenarios: engine")
     BY_NAME["own_threads"].check(own_threads, "scenarios: own_threads")
-    row = st.tuples(_places(most_agents), _places(meaning.task_numbers), _places(meaning.fault_numbers))
+    row = st.tuples(_indices(most_agents), _indices(decoder.task_count), _indices(decoder.fault_count))
     # A list of Hypothesis' has five or six elements, and long scenarios find more bugs. A list of lists shrinks as
-    # well: any row can go, and which list it was in has no meaning.
-    some = st.lists(row, min_size=1, max_size=_MOST_ROWS_IN_LIST)
-    rows = st.lists(some, min_size=max(1, fewest // _FEWEST_ROWS_IN_LIST), max_size=most)
+    # well: any row can go, and which list it was in has no decoder.
+    batch = st.lists(row, min_size=1, max_size=_MOST_ROWS_IN_LIST)
+    rows = st.lists(batch, min_size=max(1, fewest // _FEWEST_ROWS_IN_LIST), max_size=most)
 
     def scenario(drawn: list[list[_Row]], seed: int, absent: int) -> Scenario:
-        operations = meaning.operations([*itertools.chain(*drawn)], most_agents - absent)
+        operations = decoder.operations([*itertools.chain(*drawn)], most_agents - absent)
         return Scenario(
             agents=max(fewest_agents, len({operation.agent for operation in operations})),
             operations=operations,
@@ -109,8 +109,8 @@ def scenarios(
     return st.builds(scenario, rows, st.integers(0, _LARGEST_SEED), absent).map(_noted)
 
 
-class _Meaning:
-    """What the numbers of rows stand for."""
+class _RowDecoder:
+    """Turns the numbers of rows into operations."""
 
     def __init__(
         self, tasks: Sequence[str], faults: Sequence[str], pauses: Sequence[float], fewest: int, most: int
@@ -120,9 +120,9 @@ class _Meaning:
         self._think_time = min(pauses)
         self._pauses = [pause for pause in pauses if pause > self._think_time]
         self._fewest, self._most = fewest, most
-        self.task_numbers = len(tasks) + (max(1, len(tasks) // 3) if self._pauses else 0)
+        self.task_count = len(tasks) + (max(1, len(tasks) // 3) if self._pauses else 0)
         # Less than half of the operations have a fault: where all go wrong, little is reached.
-        self.fault_numbers = max(2 * len(self._faults) if faults else 1, len(self._pauses))
+        self.fault_count = max(2 * len(self._faults) if faults else 1, len(self._pauses))
 
     def operations(self, rows: Sequence[_Row], agents: int) -> list[PlannedOperation]:
         """The operations of these rows, and simplest ones where they are too few; pauses count in the delays."""
@@ -152,7 +152,7 @@ class _Meaning:
         return operations
 
 
-def _places(count: int) -> st.SearchStrategy[int]:
+def _indices(count: int) -> st.SearchStrategy[int]:
     return st.integers(0, count - 1)
 
 
@@ -163,33 +163,34 @@ def _noted(scenario: Scenario) -> Scenario:
     return scenario
 
 
-def _bounds(name: str, given: Any, most: int | None = None) -> tuple[int, int]:
-    label = f"scenarios: {name}={safe_repr(given)}"
+def _bounds(name: str, value: Any, most: int | None = None) -> tuple[int, int]:
+    label = f"scenarios: {name}={safe_repr(value)}"
     allowed = "a whole number from 1 up, or the least and the most" + (f" (at most {most})" if most else "")
     try:
-        pair = tuple(given) if isinstance(given, (tuple, list)) else (given, given)
-        least, largest = (operator.index(one) for one in pair)
+        pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
+        least, largest = map(operator.index, pair)
     except (TypeError, ValueError):
         raise SettingError(f"{label}: must be {allowed}") from None
-    if isinstance(given, bool) or least < 1 or (most is not None and largest > most):
+    if isinstance(value, bool) or least < 1 or (most is not None and largest > most):
         raise SettingError(f"{label}: must be {allowed}")
     if least > largest:
         raise SettingError(f"{label}: the least is above the most")
     return least, largest
 
 
-def _listed(name: str, given: Any) -> list[Any]:
-    if isinstance(given, (str, bytes)) or not isinstance(given, Iterable):
-        raise SettingError(f"scenarios: {name}={safe_repr(given)}: must be a list")
-    return list(given)
+def _checked_list(name: str, value: Any) -> list[Any]:
+    if isinstance(value, (str, bytes)) or not isinstance(value, Iterable):
+        raise SettingError(f"scenarios: {name}={safe_repr(value)}: must be a list")
+    return list(value)
 
 
-def _pauses(given: Any) -> list[float]:
-    return [BY_NAME["min_delay"].check(one, "scenarios: delays") for one in _listed("delays", given)] or [0.0]
+def _pauses(delays: Any) -> list[float]:
+    checked = [BY_NAME["min_delay"].check(delay, "scenarios: delays") for delay in _checked_list("delays", delays)]
+    return checked or [0.0]
 
 
-def _faults(given: Any) -> list[str]:
-    faults = list(dict.fromkeys(_listed("faults", given)))
+def _faults(names: Any) -> list[str]:
+    faults = list(dict.fromkeys(_checked_list("faults", names)))
     allowed = plannable_faults()
     for fault in faults:
         if fault not in allowed:
