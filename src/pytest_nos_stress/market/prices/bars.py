@@ -22,14 +22,14 @@ class OhlcvColumns(NamedTuple):
     volume: Integers
 
     @classmethod
-    def joined(cls, parts: list[OhlcvColumns]) -> OhlcvColumns:
+    def concatenated(cls, parts: list[OhlcvColumns]) -> OhlcvColumns:
         return cls(*map(np.concatenate, zip(*parts, strict=True)))
 
-    def part(self, first: int, last: int) -> OhlcvColumns:
+    def rows(self, first: int, last: int) -> OhlcvColumns:
         return OhlcvColumns(*(column[first:last] for column in self))
 
-    def merged(self, size: int) -> OhlcvColumns:
-        """Every ``size`` intervals as one. Without trades, all its prices are the one before it."""
+    def aggregated(self, size: int) -> OhlcvColumns:
+        """Aggregate every ``size`` intervals. Without trades, all four prices are the one before."""
         volume = self.volume.reshape(-1, size).sum(axis=1)
         first, traded = self.open[::size], volume > 0
         return OhlcvColumns(

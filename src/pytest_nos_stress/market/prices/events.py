@@ -23,15 +23,15 @@ import numpy.typing as npt
 from pytest_nos_stress._internal.seeding import stream_key
 from pytest_nos_stress.errors import SettingError
 
-from .intraday import MARK, STEP
+from .intraday import POINT_INTERVAL, QUOTE_INTERVAL
 from .rng import Floats, Integers, SymbolDraws
-from .sessions import SESSION
+from .sessions import SESSION_SECONDS
 
-_AFTERMATH = 2 * SESSION
-_CALMING = SESSION / 2
-_NERVOUSNESS = 2.0
-_EXTRA_TRADES = 2.0
-_ORDINARY = 0.0115
+_AFTERMATH_SECONDS = 2 * SESSION_SECONDS
+_CALMING_SECONDS = SESSION_SECONDS / 2
+_VOLATILITY_MULTIPLIER = 2.0
+_EXTRA_TRADES_RATE = 2.0
+_BASE_VOLATILITY = 0.0115
 
 
 class Event(NamedTuple):
@@ -57,7 +57,7 @@ EVENTS: Final = {
 _RANGES: Final = {
     "at": (0.0, 1e9, "0 to 1e9 seconds"),
     "depth": (0.0, 0.95, "0 to 0.95"),
-    "lasts": (MARK, SESSION, "5 to 23400 seconds"),
+    "lasts": (POINT_INTERVAL, SESSION_SECONDS, "5 to 23400 seconds"),
     "recovers": (0.0, 1.0, "0 to 1"),
 }
 
@@ -66,18 +66,18 @@ def events_of(described: Iterable[str | Mapping[str, Any]]) -> tuple[Event, ...]
     """Events from their names, or from mappings of ``event`` and what is to differ from the usual."""
     if isinstance(described, (str, Mapping)):
         raise SettingError(f"events={described!r}: a list of events, not one")
-    return tuple(_event(one) for one in described)
+    return tuple(map(_event, described))
 
 
 def _event(described: str | Mapping[str, Any]) -> Event:
-    given = {"event": described} if isinstance(described, str) else described
-    if not isinstance(given, Mapping) or "event" not in given:
+    parameters = {"event": described} if isinstance(described, str) else described
+    if not isinstance(parameters, Mapping) or "event" not in parameters:
         raise SettingError(f"events={described!r}: a name, or a mapping with the key 'event'")
-    usual = EVENTS.get(given["event"]) if isinstance(given["event"], str) else None
-    if usual is None:
-        raise SettingError(f"event={given['event']!r}: no such event; there are {', '.join(EVENTS)}")
-    changes = {key: _number(key, value) for key, value in given.items() if key != "event"}
-    return Event(**{**usual._asdict(), **changes})
+    default = EVENTS.get(parameters["event"]) if isinstance(parameters["event"], str) else None
+    if default is None:
+        raise SettingError(f"event={parameters['event']!r}: no such event; there are {', '.join(EVENTS)}")
+    changes = {key: _number(key, value) for key, value in parameters.items() if key != "event"}
+    return Event(**{**default._asdict(), **changes})
 
 
 def _number(key: Any, value: Any) -> float:
@@ -101,44 +101,44 @@ class Shock:
         self._event = event
         self._draws = draws
         self._number = number
-        self.begin = math.ceil((start + event.at) / MARK) * MARK
-        self.end = self.begin + 5 * event.lasts + _AFTERMATH
+        self.begin = math.ceil((start + event.at) / POINT_INTERVAL) * POINT_INTERVAL
+        self.end = self.begin + 5 * event.lasts + _AFTERMATH_SECONDS
         draw = Random(stream_key(seed, symbol, f"market/event/{number}"))
         self._strength = draw.uniform(0.85, 1.15)
-        self._rate = draw.uniform(0.7, 1.5) * _EXTRA_TRADES
+        self._trade_rate = draw.uniform(0.7, 1.5) * _EXTRA_TRADES_RATE
 
-    def added(self, marks: Integers) -> Floats:
-        """What is added to the logarithm of the price at these marks, each five seconds of the source."""
-        since = marks - round(self.begin / MARK)
+    def log_price_change(self, points: Integers) -> Floats:
+        """The change of the logarithm of the price at these points, counted in five seconds of the source."""
+        since = points - round(self.begin / POINT_INTERVAL)
         fall = -math.log1p(-self._event.depth) * self._strength
-        seconds = since * MARK
+        seconds = since * POINT_INTERVAL
         falling = np.clip(seconds / self._event.lasts, 0.0, 1.0) ** 2
-        back = np.clip((seconds - self._event.lasts) / (4 * self._event.lasts), 0.0, 1.0)
+        recovery = np.clip((seconds - self._event.lasts) / (4 * self._event.lasts), 0.0, 1.0)
         noise = self._noise[np.clip(since, 0, len(self._noise) - 1)]
-        return np.asarray(noise - fall * (falling - self._event.recovers * np.sqrt(back)), np.float64)
+        return np.asarray(noise - fall * (falling - self._event.recovers * np.sqrt(recovery)), np.float64)
 
-    def nervousness(self, marks: Integers) -> Floats:
-        """At each mark: 0 before the event, 1 during the fall, less and less after it."""
-        since = marks * MARK - self.begin
-        return np.where(since < 0, 0.0, self._nervous(since))
+    def intensity(self, points: Integers) -> Floats:
+        """The event's intensity at each point: 0 before it, 1 during the fall, less and less after it."""
+        since = points * POINT_INTERVAL - self.begin
+        return np.where(since < 0, 0.0, self._intensity(since))
 
     @cached_property
     def _noise(self) -> Floats:
-        count = round((self.end - self.begin) / MARK)
+        count = round((self.end - self.begin) / POINT_INTERVAL)
         drawn = self._draws.normals("event", self._number, (count,))
-        ordinary = _ORDINARY * math.sqrt(MARK / SESSION)
-        changes = ordinary * _NERVOUSNESS * self._nervous(np.arange(count) * MARK) * drawn
+        base = _BASE_VOLATILITY * math.sqrt(POINT_INTERVAL / SESSION_SECONDS)
+        changes = base * _VOLATILITY_MULTIPLIER * self._intensity(np.arange(count) * POINT_INTERVAL) * drawn
         return np.concatenate(([0.0], np.cumsum(changes)))
 
-    def _nervous(self, since: npt.NDArray[Any]) -> Floats:
+    def _intensity(self, since: npt.NDArray[Any]) -> Floats:
         calm = np.maximum(0.0, since - self._event.lasts)
-        return np.asarray(np.exp(-calm / _CALMING), np.float64)
+        return np.asarray(np.exp(-calm / _CALMING_SECONDS), np.float64)
 
     @cached_property
     def trades(self) -> Floats:
-        """When there are trades that would not have been, in seconds of the source."""
-        count = int((self.end - self.begin) / STEP)
-        chances = self._rate * STEP * self._nervous(np.arange(count) * STEP)
+        """The times of the additional trades, in seconds of the source."""
+        count = int((self.end - self.begin) / QUOTE_INTERVAL)
+        chances = self._trade_rate * QUOTE_INTERVAL * self._intensity(np.arange(count) * QUOTE_INTERVAL)
         drawn = self._draws.uniforms("event trades", self._number, count)
-        places = np.flatnonzero(drawn < chances)
-        return self.begin + STEP * (places + drawn[places] / chances[places])
+        hits = np.flatnonzero(drawn < chances)
+        return self.begin + QUOTE_INTERVAL * (hits + drawn[hits] / chances[hits])

@@ -13,39 +13,39 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from .intraday import MARK, MARKS
+from .intraday import POINT_INTERVAL, POINTS_PER_SESSION
 from .rng import Floats
 
-BAND: Final = 0.05
-PAUSE: Final = 300.0
+PRICE_BAND: Final = 0.05
+HALT_SECONDS: Final = 300.0
 
-_MARKS_OF_REFERENCE: Final = 60
-_MARKS_IN_LIMIT_STATE: Final = 4
-_MARKS_OF_PAUSE: Final = round(PAUSE / MARK)
+_REFERENCE_POINTS: Final = 60
+_LIMIT_STATE_POINTS: Final = 4
+_HALT_POINTS: Final = round(HALT_SECONDS / POINT_INTERVAL)
 
 
 class Halt(NamedTuple):
-    """A halt, from mark to mark of its session."""
+    """A halt, from one point of its session to another."""
 
     first: int
     last: int
 
 
-def halted(marks: Floats, first: int) -> tuple[Floats, tuple[Halt, ...]]:
-    """A session's path as far as it can be seen, and its halts, looked for from the mark ``first`` on."""
-    path, halts = marks.tolist(), []
-    since, outside, mark = 0, 0, max(1, first)
-    while mark <= MARKS:
-        recent = path[max(since, mark - _MARKS_OF_REFERENCE) : mark]
+def apply_halts(log_prices: Floats, first: int) -> tuple[Floats, tuple[Halt, ...]]:
+    """Return a session's path with halts, and the halts. Halts are possible from the point ``first`` on."""
+    path, halts = log_prices.tolist(), []
+    since, outside, point = 0, 0, max(1, first)
+    while point <= POINTS_PER_SESSION:
+        recent = path[max(since, point - _REFERENCE_POINTS) : point]
         reference = sum(recent) / len(recent)
-        inside = min(max(path[mark], reference - BAND), reference + BAND)
-        outside = outside + 1 if inside != path[mark] else 0
-        path[mark] = inside
-        if outside == _MARKS_IN_LIMIT_STATE:
-            halt = Halt(mark, min(mark + _MARKS_OF_PAUSE, MARKS))
+        inside = min(max(path[point], reference - PRICE_BAND), reference + PRICE_BAND)
+        outside = outside + 1 if inside != path[point] else 0
+        path[point] = inside
+        if outside == _LIMIT_STATE_POINTS:
+            halt = Halt(point, min(point + _HALT_POINTS, POINTS_PER_SESSION))
             halts.append(halt)
             path[halt.first : halt.last + 1] = [inside] * (halt.last + 1 - halt.first)
             # The first price after a halt is free: it makes a band of its own.
-            since, outside, mark = halt.last + 1, 0, halt.last + 1
-        mark += 1
+            since, outside, point = halt.last + 1, 0, halt.last + 1
+        point += 1
     return np.array(path), tuple(halts)

@@ -19,16 +19,16 @@ from pytest_nos_stress.errors import SettingError
 from pytest_nos_stress.market.source import Prices, SourceBar, SourceTrade
 
 from .events import events_of
-from .intraday import MARK, STEP, STEPS_A_MINUTE
+from .intraday import POINT_INTERVAL, QUOTE_INTERVAL, QUOTES_PER_MINUTE
 from .rng import CommonFactor
-from .series import STEPS_A_SECOND, Series
-from .sessions import LAST_SESSION, SESSION
+from .series import QUOTES_PER_SECOND, Series
+from .sessions import LAST_SESSION, SESSION_SECONDS
 from .volatility import MODELS, Model
 
-HISTORY: Final = 30 * SESSION + 3600.0
+HISTORY: Final = 30 * SESSION_SECONDS + 3600.0
 """Seconds of prices before the market's start: thirty sessions and the first hour of the next."""
 
-END: Final = (LAST_SESSION + 1) * SESSION
+END: Final = (LAST_SESSION + 1) * SESSION_SECONDS
 """Later times have the last prices."""
 
 
@@ -58,13 +58,13 @@ class ModelSource:
         if not 0.0 <= seconds < END:
             seconds = _within(seconds)
         series = self._series[symbol]
-        minute, step = divmod(int(seconds * STEPS_A_SECOND), STEPS_A_MINUTE)
+        minute, step = divmod(int(seconds * QUOTES_PER_SECOND), QUOTES_PER_MINUTE)
         quotes = series.recent_quotes.get(minute)
         return (quotes or series.quotes(minute))[step]
 
     def updated(self, symbol: str, seconds: float) -> float:  # noqa: ARG002
         """When these prices came to be: a quote stands for 0.25 s."""
-        return seconds - seconds % STEP
+        return seconds - seconds % QUOTE_INTERVAL
 
     def trades(self, symbol: str, after: float, until: float) -> list[SourceTrade]:
         """The trades with ``after < seconds <= until``, in order."""
@@ -72,8 +72,10 @@ class ModelSource:
 
     def bars(self, symbol: str, start: float, interval: float, count: int) -> list[SourceBar]:
         """``count`` bars in order. Raises ``SettingError`` unless they begin and last a multiple of 0.25 s."""
-        if not interval > 0 or interval % STEP or start % STEP:
-            raise SettingError(f"interval={interval!r}: bars of a model last a multiple of {STEP} seconds")
+        if not interval > 0 or interval % QUOTE_INTERVAL or start % QUOTE_INTERVAL:
+            raise SettingError(
+                f"interval={interval!r}: bars of a model last a multiple of {QUOTE_INTERVAL} seconds"
+            )
         if not 0.0 <= start <= start + interval * count <= END:
             raise SettingError(f"start={start!r}: bars of a model lie between 0 and {END:.0f} seconds")
         if count < 1:
@@ -83,14 +85,14 @@ class ModelSource:
         return list(map(SourceBar, starts.tolist(), *(column.tolist() for column in columns)))
 
     def is_halted(self, symbol: str, seconds: float) -> bool:
-        """Whether trading is halted: limit up or limit down."""
-        session, within = divmod(_within(seconds), SESSION)
+        """Whether trading is apply_halts: limit up or limit down."""
+        session, within = divmod(_within(seconds), SESSION_SECONDS)
         halts = self._series[symbol].session(int(session)).halts
-        return any(halt.first * MARK <= within < halt.last * MARK for halt in halts)
+        return any(halt.first * POINT_INTERVAL <= within < halt.last * POINT_INTERVAL for halt in halts)
 
 
 def _within(seconds: float) -> float:
-    return min(max(seconds, 0.0), END - STEP)
+    return min(max(seconds, 0.0), END - QUOTE_INTERVAL)
 
 
 def _model_of(model: str | Model) -> Model:

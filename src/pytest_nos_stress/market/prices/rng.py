@@ -30,23 +30,23 @@ _COUNTER_BITS_OF_INDEX: Final = 64
 
 
 class BoundedCache(Generic[Key, Value]):
-    """The values made last. Reading takes no lock: two threads may make one value twice, both the same."""
+    """A cache of the values made last. Reading takes no lock: two threads may make the same value twice."""
 
-    __slots__ = ("_most", "made")
+    __slots__ = ("_max_size", "values")
 
-    def __init__(self, most: int) -> None:
-        self.made: dict[Key, Value] = {}
-        self._most = most
+    def __init__(self, max_size: int) -> None:
+        self.values: dict[Key, Value] = {}
+        self._max_size = max_size
 
     def get(self, key: Key, make: Callable[[Key], Value]) -> Value:
-        value = self.made.get(key)
-        return self._keep(key, make(key)) if value is None else value
+        value = self.values.get(key)
+        return self._store(key, make(key)) if value is None else value
 
-    def _keep(self, key: Key, value: Value) -> Value:
-        self.made[key] = value
-        if len(self.made) > self._most:
-            for old in list(self.made)[: -self._most]:
-                self.made.pop(old, None)
+    def _store(self, key: Key, value: Value) -> Value:
+        self.values[key] = value
+        if len(self.values) > self._max_size:
+            for old in list(self.values)[: -self._max_size]:
+                self.values.pop(old, None)
         return value
 
 
@@ -76,8 +76,8 @@ class CommonFactor:
     def normals(self, purpose: str, index: int, shape: tuple[int, ...]) -> Floats:
         return self._recent.get((purpose, index, shape), self._draw)
 
-    def _draw(self, place: tuple[str, int, tuple[int, ...]]) -> Floats:
-        purpose, index, shape = place
+    def _draw(self, stream: tuple[str, int, tuple[int, ...]]) -> Floats:
+        purpose, index, shape = stream
         return normals(stream_key(self.seed, _NOT_A_SYMBOL, f"market/{purpose}"), index, shape)
 
 
@@ -93,11 +93,11 @@ class SymbolDraws:
     def normals(self, purpose: str, index: int, shape: tuple[int, ...]) -> Floats:
         """Standard normal numbers, correlated with those of other symbols at the same place."""
         common = self._common.normals(purpose, index, shape)
-        own = self.own_normals(purpose, index, shape)
+        own = self.independent_normals(purpose, index, shape)
         mixed: Any = self._loading * common + math.sqrt(1.0 - self._loading**2) * own
         return np.asarray(mixed, np.float64)
 
-    def own_normals(self, purpose: str, index: int, shape: tuple[int, ...]) -> Floats:
+    def independent_normals(self, purpose: str, index: int, shape: tuple[int, ...]) -> Floats:
         """Standard normal numbers of this symbol alone."""
         return normals(self._key(purpose), index, shape)
 

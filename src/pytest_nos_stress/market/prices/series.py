@@ -15,34 +15,34 @@ from pytest_nos_stress.market.source import Prices, SourceTrade
 
 from .bars import OhlcvColumns
 from .events import Event, Shock
-from .halts import Halt, halted
+from .halts import Halt, apply_halts
 from .intraday import (
-    MARK,
-    MARKS,
-    MARKS_A_HALF_HOUR,
-    MARKS_A_MINUTE,
-    MINUTES,
-    STEP,
-    STEPS_A_MINUTE,
+    MINUTES_PER_SESSION,
+    POINT_INTERVAL,
+    POINTS_PER_HALF_HOUR,
+    POINTS_PER_MINUTE,
+    POINTS_PER_SESSION,
+    QUOTE_INTERVAL,
+    QUOTES_PER_MINUTE,
     path_of,
     quotes_of,
     ticks,
 )
 from .orderflow import Flow, flow_of
 from .rng import Bools, BoundedCache, CommonFactor, Floats, Integers
-from .sessions import HALF_HOURS, LAST_SESSION, SESSION, Sessions, u_shape
+from .sessions import HALF_HOURS_PER_SESSION, LAST_SESSION, SESSION_SECONDS, Sessions, u_shape
 from .volatility import Model
 
-STEPS_A_SECOND: Final = round(1 / STEP)
+QUOTES_PER_SECOND: Final = round(1 / QUOTE_INTERVAL)
 
-_WIDENING = 8.0
+_SPREAD_WIDENING = 8.0
 _MINUTE = 60.0
 
 
 class SessionPath(NamedTuple):
-    """A session as it can be seen: five-second marks, each minute's volatility, halts."""
+    """A session with events and halts: log prices every five seconds, each minute's volatility, halts."""
 
-    marks: Floats
+    log_prices: Floats
     volatility: Floats
     halts: tuple[Halt, ...]
 
@@ -62,7 +62,7 @@ class Series:
         self._paths: BoundedCache[int, SessionPath] = BoundedCache(8)
         self._flows: BoundedCache[int, Flow] = BoundedCache(4)
         self._quotes: BoundedCache[int, list[Prices]] = BoundedCache(4)
-        self.recent_quotes = self._quotes.made
+        self.recent_quotes = self._quotes.values
 
     def quotes(self, minute: int) -> list[Prices]:
         """The quotes of a minute of the source, four a second."""
@@ -74,52 +74,60 @@ class Series:
 
     def bars(self, start: float, interval: float, count: int) -> OhlcvColumns:
         """Bars, made of the longest intervals that they are multiples of."""
-        unit = next(unit for unit in (SESSION, MARK, STEP) if start % unit == 0 and interval % unit == 0)
+        unit = next(
+            unit
+            for unit in (SESSION_SECONDS, POINT_INTERVAL, QUOTE_INTERVAL)
+            if start % unit == 0 and interval % unit == 0
+        )
         size, first = round(interval / unit), round(start / unit)
         last = first + size * count
-        if unit == SESSION:
-            return self._whole_sessions(first, last).merged(size)
-        a_part = MARKS if unit == MARK else STEPS_A_MINUTE
-        part_of = self._steps_of_session if unit == MARK else self._steps_of_minute
-        numbers = range(first // a_part, -(-last // a_part))
-        begin = first - numbers.start * a_part
+        if unit == SESSION_SECONDS:
+            return self._whole_sessions(first, last).aggregated(size)
+        part_size = POINTS_PER_SESSION if unit == POINT_INTERVAL else QUOTES_PER_MINUTE
+        bars_of = self._bars_of_session if unit == POINT_INTERVAL else self._bars_of_minute
+        numbers = range(first // part_size, -(-last // part_size))
+        begin = first - numbers.start * part_size
         return (
-            OhlcvColumns.joined([part_of(number) for number in numbers])
-            .part(begin, begin + size * count)
-            .merged(size)
+            OhlcvColumns.concatenated([bars_of(number) for number in numbers])
+            .rows(begin, begin + size * count)
+            .aggregated(size)
         )
 
     def trades(self, after: float, until: float) -> list[SourceTrade]:
         """The trades in that time."""
-        found = []
-        for session in range(max(0, int(after // SESSION)), min(int(until // SESSION), LAST_SESSION) + 1):
+        trades = []
+        for session in range(
+            max(0, int(after // SESSION_SECONDS)), min(int(until // SESSION_SECONDS), LAST_SESSION) + 1
+        ):
             flow = self._flow(session)
-            seconds = session * SESSION + flow.seconds
+            seconds = session * SESSION_SECONDS + flow.seconds
             first, last = np.searchsorted(seconds, (after, until), side="right").tolist()
             number = self._trades_before(session) + first
             for moment, quantity in zip(
                 seconds[first:last].tolist(), flow.quantities[first:last].tolist(), strict=True
             ):
                 number += 1
-                minute, step = divmod(int(moment * STEPS_A_SECOND), STEPS_A_MINUTE)
-                found.append(SourceTrade(number, moment, self.quotes(minute)[step].last, quantity))
-        return found
+                minute, step = divmod(int(moment * QUOTES_PER_SECOND), QUOTES_PER_MINUTE)
+                trades.append(SourceTrade(number, moment, self.quotes(minute)[step].last, quantity))
+        return trades
 
     def _whole_sessions(self, first: int, last: int) -> OhlcvColumns:
         parts = []
         while first < last:
             block = self._sessions.block_of(first)
-            next_first = min(last, block.first + len(block.marks))
+            next_first = min(last, block.first + len(block.log_prices))
             parts.append(self._sessions_by_half_hours(first, next_first))
             first = next_first
-        return OhlcvColumns.joined(parts)
+        return OhlcvColumns.concatenated(parts)
 
     def _sessions_by_half_hours(self, first: int, last: int) -> OhlcvColumns:
         block = self._sessions.block_of(first)
         rows = slice(first - block.first, last - block.first)
-        marks = MARKS * np.arange(first, last)[:, None] + MARKS_A_HALF_HOUR * np.arange(HALF_HOURS + 1)
-        prices = ticks(block.marks[rows] + self._added(marks))
-        steps = OhlcvColumns(
+        points = POINTS_PER_SESSION * np.arange(first, last)[:, None] + POINTS_PER_HALF_HOUR * np.arange(
+            HALF_HOURS_PER_SESSION + 1
+        )
+        prices = ticks(block.log_prices[rows] + self._log_price_change(points))
+        bars = OhlcvColumns(
             prices[:, 0].copy(),
             prices.max(axis=1),
             prices.min(axis=1),
@@ -127,73 +135,83 @@ class Series:
             block.volume[rows].copy(),
         )
         # Half hours do not show what a halt hides, nor how deep an event went between them.
-        for session in (first + np.flatnonzero(block.sudden[rows] | self._eventful(first, last))).tolist():
-            seen = ticks(self.session(session).marks)
+        for session in (first + np.flatnonzero(block.sudden[rows] | self._has_event(first, last))).tolist():
+            path = ticks(self.session(session).log_prices)
             volume = block.volume[session - block.first] + self._extra_volume(session)
-            whole = (seen[0], seen.max(), seen.min(), seen[-1], volume)
-            for column, value in zip(steps, whole, strict=True):
+            whole = (path[0], path.max(), path.min(), path[-1], volume)
+            for column, value in zip(bars, whole, strict=True):
                 column[session - first] = value
-        return steps
+        return bars
 
-    def _eventful(self, first: int, last: int) -> Bools:
-        begins = SESSION * np.arange(first, last)
+    def _has_event(self, first: int, last: int) -> Bools:
+        begins = SESSION_SECONDS * np.arange(first, last)
         eventful = np.zeros(last - first, np.bool_)
         for shock in self._shocks:
-            eventful |= (begins < shock.end) & (begins + SESSION > shock.begin)
+            eventful |= (begins < shock.end) & (begins + SESSION_SECONDS > shock.begin)
         return eventful
 
-    def _steps_of_session(self, session: int) -> OhlcvColumns:
-        prices, flow = ticks(self.session(session).marks), self._flow(session)
+    def _bars_of_session(self, session: int) -> OhlcvColumns:
+        prices, flow = ticks(self.session(session).log_prices), self._flow(session)
         before, after = prices[:-1], prices[1:]
-        volume = np.bincount((flow.seconds / MARK).astype(np.int64), flow.quantities, MARKS).astype(np.int64)
+        volume = np.bincount(
+            (flow.seconds / POINT_INTERVAL).astype(np.int64), flow.quantities, POINTS_PER_SESSION
+        ).astype(np.int64)
         return OhlcvColumns(before, np.maximum(before, after), np.minimum(before, after), after, volume)
 
-    def _steps_of_minute(self, minute: int) -> OhlcvColumns:
-        session, place = divmod(minute, MINUTES)
+    def _bars_of_minute(self, minute: int) -> OhlcvColumns:
+        session, minute_of_session = divmod(minute, MINUTES_PER_SESSION)
         after = np.array([prices.last for prices in self.quotes(minute)])
-        opening = ticks(self.session(session).marks[place * MARKS_A_MINUTE])
+        opening = ticks(self.session(session).log_prices[minute_of_session * POINTS_PER_MINUTE])
         before = np.concatenate(([opening], after[:-1]))
         flow = self._flow(session)
-        first, last = np.searchsorted(flow.seconds, (place * _MINUTE, (place + 1) * _MINUTE))
-        steps = ((flow.seconds[first:last] - place * _MINUTE) / STEP).astype(np.int64)
-        volume = np.bincount(steps, flow.quantities[first:last], STEPS_A_MINUTE).astype(np.int64)
+        begin = minute_of_session * _MINUTE
+        first, last = np.searchsorted(flow.seconds, (begin, begin + _MINUTE))
+        steps = ((flow.seconds[first:last] - begin) / QUOTE_INTERVAL).astype(np.int64)
+        volume = np.bincount(steps, flow.quantities[first:last], QUOTES_PER_MINUTE).astype(np.int64)
         return OhlcvColumns(before, np.maximum(before, after), np.minimum(before, after), after, volume)
 
     def _make_path(self, session: int) -> SessionPath:
         block = self._sessions.block_of(session)
         row = session - block.first
-        path = path_of(self._draws, self._model, session, block.marks[row], float(block.volatility[row]))
-        marks = path.marks + self._added(session * MARKS + np.arange(MARKS + 1))
+        path = path_of(self._draws, self._model, session, block.log_prices[row], float(block.volatility[row]))
+        log_prices = path.log_prices + self._log_price_change(
+            session * POINTS_PER_SESSION + np.arange(POINTS_PER_SESSION + 1)
+        )
         halts: tuple[Halt, ...] = ()
-        begin = self._halts_possible_from(session, bool(block.sudden[row]))
+        begin = self._first_point_with_halts(session, bool(block.sudden[row]))
         if begin is not None:
-            marks, halts = halted(marks, begin)
-        return SessionPath(marks, path.volatility, halts)
+            log_prices, halts = apply_halts(log_prices, begin)
+        return SessionPath(log_prices, path.volatility, halts)
 
-    def _halts_possible_from(self, session: int, sudden: bool) -> int | None:
-        """The mark of the session from which on there may be halts: from its open, or from an event on."""
+    def _first_point_with_halts(self, session: int, sudden: bool) -> int | None:
+        """The first point of the session with halts: its open, or the begin of an event; None without either."""
         if sudden:
             return 0
         begins = [
-            max(0, round((shock.begin - session * SESSION) / MARK))
+            max(0, round((shock.begin - session * SESSION_SECONDS) / POINT_INTERVAL))
             for shock in self._shocks
-            if shock.begin < (session + 1) * SESSION and shock.end > session * SESSION
+            if shock.begin < (session + 1) * SESSION_SECONDS and shock.end > session * SESSION_SECONDS
         ]
         return min(begins, default=None)
 
     def _make_quotes(self, minute: int) -> list[Prices]:
-        session, place = divmod(minute, MINUTES)
-        path, first = self.session(session), place * MARKS_A_MINUTE
-        volatility = float(path.volatility[place])
-        marks = session * MARKS + first + np.arange(MARKS_A_MINUTE)
-        nervous = sum((shock.nervousness(marks) for shock in self._shocks), np.zeros(MARKS_A_MINUTE))
-        character = self._sessions.character
-        ordinary = character.volatility * self._model.daily.level * u_shape(MINUTES)[place] / math.sqrt(MINUTES)
-        spread = character.spread * math.sqrt(volatility / ordinary) * (1.0 + _WIDENING * nervous)
+        session, minute_of_session = divmod(minute, MINUTES_PER_SESSION)
+        path, first = self.session(session), minute_of_session * POINTS_PER_MINUTE
+        volatility = float(path.volatility[minute_of_session])
+        points = session * POINTS_PER_SESSION + first + np.arange(POINTS_PER_MINUTE)
+        intensity = sum((shock.intensity(points) for shock in self._shocks), np.zeros(POINTS_PER_MINUTE))
+        parameters = self._sessions.parameters
+        ordinary = (
+            parameters.volatility
+            * self._model.daily.level
+            * u_shape(MINUTES_PER_SESSION)[minute_of_session]
+            / math.sqrt(MINUTES_PER_SESSION)
+        )
+        spread = parameters.spread * math.sqrt(volatility / ordinary) * (1.0 + _SPREAD_WIDENING * intensity)
         return quotes_of(
             self._draws,
             minute,
-            path.marks[first : first + MARKS_A_MINUTE + 1],
+            path.log_prices[first : first + POINTS_PER_MINUTE + 1],
             volatility,
             spread,
         )
@@ -208,13 +226,13 @@ class Series:
         return flow_of(self._draws, session, trades, volume, path.volatility, extra, path.halts)
 
     def _extra_trades(self, session: int) -> Floats:
-        """When events add trades, in seconds of the session."""
-        begin = session * SESSION
-        found = [
-            shock.trades[slice(*np.searchsorted(shock.trades, (begin, begin + SESSION)))] - begin
+        """The times of the trades that events add, in seconds of the session."""
+        begin = session * SESSION_SECONDS
+        times = [
+            shock.trades[slice(*np.searchsorted(shock.trades, (begin, begin + SESSION_SECONDS)))] - begin
             for shock in self._shocks
         ]
-        return np.concatenate((*found, np.empty(0)))
+        return np.concatenate((*times, np.empty(0)))
 
     def _extra_volume(self, session: int) -> int:
         block = self._sessions.block_of(session)
@@ -223,8 +241,8 @@ class Series:
 
     def _trades_before(self, session: int) -> int:
         block = self._sessions.block_of(session)
-        extra = sum(int(np.searchsorted(shock.trades, session * SESSION)) for shock in self._shocks)
+        extra = sum(int(np.searchsorted(shock.trades, session * SESSION_SECONDS)) for shock in self._shocks)
         return int(block.trades_before[session - block.first]) + extra
 
-    def _added(self, marks: Integers) -> Floats:
-        return sum((shock.added(marks) for shock in self._shocks), np.zeros(marks.shape))
+    def _log_price_change(self, points: Integers) -> Floats:
+        return sum((shock.log_price_change(points) for shock in self._shocks), np.zeros(points.shape))

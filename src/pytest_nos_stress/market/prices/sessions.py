@@ -24,28 +24,28 @@ import numpy as np
 from pytest_nos_stress._internal.seeding import stream_key
 
 from .rng import Bools, BoundedCache, CommonFactor, Floats, Integers, SymbolDraws
-from .volatility import INNOVATIONS, SESSIONS_A_YEAR, Model, Shocks, State, decaying, student_scale
+from .volatility import INNOVATIONS, SESSIONS_PER_YEAR, Model, Shocks, State, ar1_path, student_scale
 
-SESSION: Final = 23_400.0
-HALF_HOURS: Final = 13
+SESSION_SECONDS: Final = 23_400.0
+HALF_HOURS_PER_SESSION: Final = 13
 LAST_SESSION: Final = 99_999
 """Nearly 400 years: later times have its last prices."""
 
-NIGHT_SHARE: Final = 0.2
+OVERNIGHT_SHARE: Final = 0.2
 """Of a session's variance, the part that is the jump at the open."""
 
-SUDDEN: Final = 0.04
+SUDDEN_MOVE: Final = 0.04
 """Sessions in which no half hour moves the price by so much have no halts of their own."""
 
 _FIRST_BLOCK, _LATER_BLOCKS = 64, 1024
-_MOST_TAILS = 8
-_COLUMNS = 4 + INNOVATIONS + _MOST_TAILS + HALF_HOURS
-_REVERSION = 1.0 / (20 * SESSIONS_A_YEAR)
+_MAX_TAILS = 8
+_DRAWS_PER_SESSION = 4 + INNOVATIONS + _MAX_TAILS + HALF_HOURS_PER_SESSION
+_REVERSION = 1.0 / (20 * SESSIONS_PER_YEAR)
 _VOLUME_MEMORY, _VOLUME_SIZE = 0.8, 0.30
 
 
 class SymbolParameters(NamedTuple):
-    """What is a symbol's own for good."""
+    """Parameters that a symbol has for good."""
 
     base: float
     volatility: float
@@ -62,32 +62,32 @@ class SymbolParameters(NamedTuple):
             volatility=draw(0.8, 1.4),
             loading=draw(0.55, 0.8),
             spread=draw(0.5e-4, 2e-4),
-            trades=draw(0.7, 1.5) * SESSION,
+            trades=draw(0.7, 1.5) * SESSION_SECONDS,
             trade_size=draw(80.0, 200.0),
         )
 
 
 class Block(NamedTuple):
-    """Successive sessions. ``marks`` are logarithms of prices at the open and after each half hour.
+    """Successive sessions. ``log_prices`` are logarithms of prices at the open and after each half hour.
 
-    ``sudden`` are those in which a half hour moved the price so much that trading may have been halted.
+    ``sudden`` are those in which a half hour moved the price so much that trading may have been apply_halts.
     """
 
     first: int
-    marks: Floats
+    log_prices: Floats
     volatility: Floats
     sudden: Bools
     volume: Integers
     trades: Integers
     trades_before: Integers
-    after: SessionState
+    end_state: SessionState
 
 
 class SessionState(NamedTuple):
-    """What the next block goes on from."""
+    """The state at the end of a block, from which the next one continues."""
 
     volatility: State
-    busyness: float
+    activity: float
     price: float
     trades: int
 
@@ -97,9 +97,9 @@ class Sessions:
 
     def __init__(self, model: Model, symbol: str, common: CommonFactor) -> None:
         self.model = model
-        self.character = SymbolParameters.of(common.seed, symbol)
-        self.draws = SymbolDraws(common, symbol, self.character.loading)
-        self._after = {-1: SessionState(model.daily.at_the_beginning(), 0.0, self.character.base, 0)}
+        self.parameters = SymbolParameters.of(common.seed, symbol)
+        self.draws = SymbolDraws(common, symbol, self.parameters.loading)
+        self._end_states = {-1: SessionState(model.daily.initial_state(), 0.0, self.parameters.base, 0)}
         self._blocks: BoundedCache[int, Block] = BoundedCache(8)
 
     def block_of(self, session: int) -> Block:
@@ -109,53 +109,57 @@ class Sessions:
 
     def _make(self, number: int) -> Block:
         known = number - 1
-        while known not in self._after:
+        while known not in self._end_states:
             known -= 1
         for missing in range(known + 1, number):
-            self._after[missing] = self._continued(missing, self._after[missing - 1]).after
-        block = self._continued(number, self._after[number - 1])
-        self._after[number] = block.after
+            self._end_states[missing] = self._next_block(missing, self._end_states[missing - 1]).end_state
+        block = self._next_block(number, self._end_states[number - 1])
+        self._end_states[number] = block.end_state
         return block
 
-    def _continued(self, number: int, before: SessionState) -> Block:
-        first, count = (0, _FIRST_BLOCK) if number == 0 else (_first_of(number), _LATER_BLOCKS)
-        drawn = self.draws.normals("sessions", number, (count, _COLUMNS))
+    def _next_block(self, number: int, before: SessionState) -> Block:
+        first, count = (0, _FIRST_BLOCK) if number == 0 else (_first_session_of(number), _LATER_BLOCKS)
+        drawn = self.draws.normals("sessions", number, (count, _DRAWS_PER_SESSION))
         night, day, busy, jump = drawn[:, :4].T
-        fresh = drawn[:, 4 : 4 + INNOVATIONS]
-        squares = drawn[:, 4 + INNOVATIONS : 4 + INNOVATIONS + _MOST_TAILS]
-        half_hours = drawn[:, -HALF_HOURS:]
-        normal = math.sqrt(NIGHT_SHARE) * night + math.sqrt(1 - NIGHT_SHARE) * day
+        innovations = drawn[:, 4 : 4 + INNOVATIONS]
+        squares = drawn[:, 4 + INNOVATIONS : 4 + INNOVATIONS + _MAX_TAILS]
+        half_hours = drawn[:, -HALF_HOURS_PER_SESSION:]
+        normal = math.sqrt(OVERNIGHT_SHARE) * night + math.sqrt(1 - OVERNIGHT_SHARE) * day
         scale = student_scale(squares, self.model.tails)
-        news = Shocks(normal, scale * normal, fresh)
-        usual, volatility_after = self.model.daily.over_sessions(before.volatility, news)
-        usual = self.character.volatility * usual
-        volatility = scale * usual
-        gaps = math.sqrt(NIGHT_SHARE) * volatility * night + self._jumps(jump, night)
-        changes = math.sqrt(1 - NIGHT_SHARE) * volatility * day
-        closes = _returning_to(self.character.base, before.price, gaps + changes)
-        within = _bridges(half_hours, math.sqrt(1 - NIGHT_SHARE) * volatility, changes)
-        busyness = decaying(
-            before.busyness, _VOLUME_MEMORY, _VOLUME_SIZE * math.sqrt(1 - _VOLUME_MEMORY**2) * busy
+        shocks = Shocks(normal, scale * normal, innovations)
+        level, volatility_state = self.model.daily.evolve(before.volatility, shocks)
+        base_volatility = self.parameters.volatility * level
+        volatility = scale * base_volatility
+        gaps = math.sqrt(OVERNIGHT_SHARE) * volatility * night + self._jumps(jump, night)
+        changes = math.sqrt(1 - OVERNIGHT_SHARE) * volatility * day
+        closes = _mean_reverting(self.parameters.base, before.price, gaps + changes)
+        within = _brownian_bridges(half_hours, math.sqrt(1 - OVERNIGHT_SHARE) * volatility, changes)
+        activity = ar1_path(
+            before.activity, _VOLUME_MEMORY, _VOLUME_SIZE * math.sqrt(1 - _VOLUME_MEMORY**2) * busy
         )
-        trades, volume = self._activity(busyness[1:], usual, np.abs(scale * normal))
+        trades, volume = self._trades_and_volume(activity[1:], base_volatility, np.abs(scale * normal))
         numbers = before.trades + np.concatenate(([0], np.cumsum(trades)))
-        after = SessionState(volatility_after, float(busyness[-1]), float(closes[-1]), int(numbers[-1]))
-        marks = (closes - changes)[:, None] + within
-        sudden = np.abs(np.diff(marks, axis=1)).max(axis=1) >= SUDDEN
-        return Block(first, marks, volatility, sudden, volume, trades, numbers[:-1], after)
+        end_state = SessionState(volatility_state, float(activity[-1]), float(closes[-1]), int(numbers[-1]))
+        log_prices = (closes - changes)[:, None] + within
+        sudden = np.abs(np.diff(log_prices, axis=1)).max(axis=1) >= SUDDEN_MOVE
+        return Block(first, log_prices, volatility, sudden, volume, trades, numbers[:-1], end_state)
 
     def _jumps(self, drawn: Floats, sizes: Floats) -> Floats | float:
         jumps = self.model.jumps
         if jumps is None:
             return 0.0
-        rare = NormalDist().inv_cdf(1.0 - jumps.rate / SESSIONS_A_YEAR)
+        rare = NormalDist().inv_cdf(1.0 - jumps.rate / SESSIONS_PER_YEAR)
         return np.where(drawn > rare, jumps.mean + jumps.size * sizes, 0.0)
 
-    def _activity(self, busyness: Floats, usual: Floats, moves: Floats) -> tuple[Integers, Integers]:
-        ordinary = self.character.volatility * self.model.daily.level
-        factor = np.exp(busyness + 0.8 * np.log(np.maximum(usual / ordinary, 0.1)) + 0.2 * np.minimum(moves, 5.0))
-        trades = (self.character.trades * factor).astype(np.int64) + 1
-        return trades, (trades * self.character.trade_size).astype(np.int64)
+    def _trades_and_volume(
+        self, activity: Floats, base_volatility: Floats, moves: Floats
+    ) -> tuple[Integers, Integers]:
+        ordinary = self.parameters.volatility * self.model.daily.level
+        factor = np.exp(
+            activity + 0.8 * np.log(np.maximum(base_volatility / ordinary, 0.1)) + 0.2 * np.minimum(moves, 5.0)
+        )
+        trades = (self.parameters.trades * factor).astype(np.int64) + 1
+        return trades, (trades * self.parameters.trade_size).astype(np.int64)
 
 
 @lru_cache(maxsize=8)
@@ -164,20 +168,20 @@ def u_shape(parts: int) -> Floats:
     return 1.0 + 1.5 * (2.0 * (np.arange(parts) + 0.5) / parts - 1.0) ** 2
 
 
-def _first_of(number: int) -> int:
+def _first_session_of(number: int) -> int:
     return _FIRST_BLOCK + (number - 1) * _LATER_BLOCKS
 
 
-def _returning_to(base: float, before: float, changes: Floats) -> Floats:
+def _mean_reverting(base: float, before: float, changes: Floats) -> Floats:
     def after(price: float, change: float) -> float:
         return price + change - _REVERSION * (price - base)
 
     return np.array(list(accumulate(changes.tolist(), after, initial=before)))[1:]
 
 
-def _bridges(drawn: Floats, volatility: Floats, changes: Floats) -> Floats:
+def _brownian_bridges(drawn: Floats, volatility: Floats, changes: Floats) -> Floats:
     """Paths that begin at 0 and end at the changes, the open and the close being the most volatile."""
-    variances = u_shape(HALF_HOURS) ** 2
+    variances = u_shape(HALF_HOURS_PER_SESSION) ** 2
     shares = variances / variances.sum()
     path = np.cumsum(np.sqrt(shares) * drawn, axis=1) * volatility[:, None]
     path += np.cumsum(shares) * (changes - path[:, -1])[:, None]

@@ -21,7 +21,7 @@ import numpy as np
 
 from .rng import Floats
 
-SESSIONS_A_YEAR: Final = 252
+SESSIONS_PER_YEAR: Final = 252
 INNOVATIONS: Final = 3
 """Normal numbers that a process may use for one session."""
 
@@ -29,15 +29,15 @@ State = tuple[float, ...]
 
 
 class Shocks(NamedTuple):
-    """What happens in successive sessions.
+    """Random shocks of successive sessions.
 
-    ``normal``: the normal part of each session's return; ``shocks``: the return in units of volatility; ``fresh``:
-    ``INNOVATIONS`` more normal numbers for each session.
+    ``normal``: the normal part of each session's return; ``standardized``: the return in units of volatility;
+    ``innovations``: ``INNOVATIONS`` more normal numbers for each session.
     """
 
     normal: Floats
-    shocks: Floats
-    fresh: Floats
+    standardized: Floats
+    innovations: Floats
 
 
 class Volatility(Protocol):
@@ -47,10 +47,10 @@ class Volatility(Protocol):
     def level(self) -> float:
         """The volatility of an ordinary session, as a fraction: 0.0115 is 1.15 %."""
 
-    def at_the_beginning(self) -> State:
+    def initial_state(self) -> State:
         """The state before the first session: ordinary times."""
 
-    def over_sessions(self, state: State, news: Shocks) -> tuple[Floats, State]:
+    def evolve(self, state: State, shocks: Shocks) -> tuple[Floats, State]:
         """The volatility in each session, and the state after the last."""
 
 
@@ -67,18 +67,23 @@ class LogVolatility:
     sizes: tuple[float, ...] = (0.22, 0.26, 0.34)
     leverage: float = -0.30
 
-    def at_the_beginning(self) -> State:
+    def initial_state(self) -> State:
         return (0.0,) * len(self.memories)
 
-    def over_sessions(self, state: State, news: Shocks) -> tuple[Floats, State]:
-        log, after = np.full(len(news.normal), math.log(self.level) - sum(size**2 for size in self.sizes)), []
+    def evolve(self, state: State, shocks: Shocks) -> tuple[Floats, State]:
+        log, end_state = (
+            np.full(len(shocks.normal), math.log(self.level) - sum(size**2 for size in self.sizes)),
+            [],
+        )
         for number, (memory, size, before) in enumerate(zip(self.memories, self.sizes, state, strict=True)):
-            kept = math.exp(-1.0 / memory)
-            changes = self.leverage * news.normal + math.sqrt(1.0 - self.leverage**2) * news.fresh[:, number]
-            component = decaying(before, kept, math.sqrt(1.0 - kept**2) * changes)
+            persistence = math.exp(-1.0 / memory)
+            changes = (
+                self.leverage * shocks.normal + math.sqrt(1.0 - self.leverage**2) * shocks.innovations[:, number]
+            )
+            component = ar1_path(before, persistence, math.sqrt(1.0 - persistence**2) * changes)
             log += size * component[:-1]
-            after.append(float(component[-1]))
-        return np.exp(log), tuple(after)
+            end_state.append(float(component[-1]))
+        return np.exp(log), tuple(end_state)
 
 
 @dataclass(frozen=True)
@@ -90,12 +95,12 @@ class Gjr:
     beta: float = 0.90
     gamma: float = 0.10
 
-    def at_the_beginning(self) -> State:
+    def initial_state(self) -> State:
         return (self.level**2,)
 
-    def over_sessions(self, state: State, news: Shocks) -> tuple[Floats, State]:
+    def evolve(self, state: State, shocks: Shocks) -> tuple[Floats, State]:
         constant = self.level**2 * (1.0 - self.alpha - self.beta - self.gamma / 2.0)
-        factors = self.beta + (self.alpha + self.gamma * (news.shocks < 0)) * news.shocks**2
+        factors = self.beta + (self.alpha + self.gamma * (shocks.standardized < 0)) * shocks.standardized**2
         variances = list(accumulate(factors.tolist(), lambda v, factor: constant + v * factor, initial=state[0]))
         return np.sqrt(variances[:-1]), (variances[-1],)
 
@@ -116,22 +121,22 @@ class Heston:
 
     @property
     def level(self) -> float:
-        return math.sqrt(self.mean / SESSIONS_A_YEAR)
+        return math.sqrt(self.mean / SESSIONS_PER_YEAR)
 
-    def at_the_beginning(self) -> State:
+    def initial_state(self) -> State:
         return (self.mean,)
 
-    def over_sessions(self, state: State, news: Shocks) -> tuple[Floats, State]:
-        changes = self.leverage * news.normal + math.sqrt(1.0 - self.leverage**2) * news.fresh[:, 0]
-        scaled = (self.size / math.sqrt(SESSIONS_A_YEAR) * changes).tolist()
-        pull = self.speed / SESSIONS_A_YEAR
+    def evolve(self, state: State, shocks: Shocks) -> tuple[Floats, State]:
+        changes = self.leverage * shocks.normal + math.sqrt(1.0 - self.leverage**2) * shocks.innovations[:, 0]
+        scaled = (self.size / math.sqrt(SESSIONS_PER_YEAR) * changes).tolist()
+        pull = self.speed / SESSIONS_PER_YEAR
         lowest = self.mean / 100.0
 
-        def after(variance: float, change: float) -> float:
+        def next_variance(variance: float, change: float) -> float:
             return max(lowest, variance + pull * (self.mean - variance) + math.sqrt(variance) * change)
 
-        variances = list(accumulate(scaled, after, initial=state[0]))
-        return np.sqrt(np.array(variances[:-1]) / SESSIONS_A_YEAR), (variances[-1],)
+        variances = list(accumulate(scaled, next_variance, initial=state[0]))
+        return np.sqrt(np.array(variances[:-1]) / SESSIONS_PER_YEAR), (variances[-1],)
 
 
 @dataclass(frozen=True)
@@ -177,9 +182,11 @@ MODELS: Final[Mapping[str, Model]] = MappingProxyType(
 )
 
 
-def decaying(before: float, kept: float, news: Floats) -> Floats:
-    """An AR(1) process: its value before each of the news, and after the last."""
-    return np.array(list(accumulate(news.tolist(), lambda value, new: kept * value + new, initial=before)))
+def ar1_path(initial: float, persistence: float, innovations: Floats) -> Floats:
+    """Return an AR(1) process: its value before each innovation, and after the last."""
+    return np.array(
+        list(accumulate(innovations.tolist(), lambda value, new: persistence * value + new, initial=initial))
+    )
 
 
 def student_scale(drawn: Floats, tails: int | None) -> Floats:
