@@ -18,15 +18,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_nos_stress.faults.network import PROFILES, Network
-from pytest_nos_stress.faults.network_sampling import OneWayDelays
+from pytest_nos_stress.faults.network_sampling import NetworkSampler, OneWayDelays
 
 ROUGH = Network(latency=0.08, p99=0.4, correlation=0.9, loss=0.1, burst=4)
 SPREAD = ("uniform", "normal", "pareto", "paretonormal")
 
 
 def round_trips(network: Network, count: int = 200_000, agent: str = "A") -> npt.NDArray[np.float64]:
-    legs = network.draws(7, agent).block(count)
-    return legs.request + legs.reply
+    delays = NetworkSampler(network, 7, agent).block(count)
+    return delays.request + delays.reply
 
 
 def runs_of_loss(lost: npt.NDArray[np.bool_]) -> list[int]:
@@ -45,15 +45,15 @@ def joined(blocks: list[OneWayDelays]) -> list[list[float]]:
     ),
 )
 def test_draws_do_not_depend_on_how_many_are_made_at_a_time(sizes: list[int], network: Network) -> None:
-    draws = network.draws(7, "A")
+    draws = NetworkSampler(network, 7, "A")
     in_pieces = joined([draws.block(size) for size in sizes])
-    at_once = joined([network.draws(7, "A").block(sum(sizes))])
+    at_once = joined([NetworkSampler(network, 7, "A").block(sum(sizes))])
     assert in_pieces == at_once
 
 
 def test_seed_and_agent_decide_the_draws() -> None:
     def first(seed: int, agent: str) -> list[list[float]]:
-        return joined([ROUGH.draws(seed, agent).block(20)])
+        return joined([NetworkSampler(ROUGH, seed, agent).block(20)])
 
     assert first(1, "A") == first(1, "A")
     assert first(1, "A") != first(2, "A")
@@ -63,8 +63,9 @@ def test_seed_and_agent_decide_the_draws() -> None:
 def test_draws_are_the_same_in_every_process_and_stay_so() -> None:
     code = (
         "from pytest_nos_stress.faults.network import Network\n"
-        "legs = Network.of({'profile': 'retail', 'loss': 0.3}).draws(1, 'A').block(6)\n"
-        "print(*(round(1e9 * one) for one in legs.request), *legs.lost)"
+        "from pytest_nos_stress.faults.network_sampling import NetworkSampler\n"
+        "delays = NetworkSampler(Network.of({'profile': 'retail', 'loss': 0.3}), 1, 'A').block(6)\n"
+        "print(*(round(1e9 * one) for one in delays.request), *delays.lost)"
     )
     outputs = {
         subprocess.run(
@@ -122,9 +123,9 @@ def test_a_constant_delay_and_one_without_spread_take_the_median() -> None:
         assert np.abs(round_trips(network, 1000) - network.latency).max() < 1e-12
 
 
-def test_both_legs_take_part_of_a_round_trip() -> None:
-    legs = PROFILES["retail"].draws(7, "A").block(20_000)
-    parts = legs.request / (legs.request + legs.reply)
+def test_both_delays_take_part_of_a_round_trip() -> None:
+    delays = NetworkSampler(PROFILES["retail"], 7, "A").block(20_000)
+    parts = delays.request / (delays.request + delays.reply)
     assert 0.25 <= parts.min() < 0.26
     assert 0.74 < parts.max() <= 0.75
     assert parts.mean() == pytest.approx(0.5, abs=0.005)
@@ -144,7 +145,7 @@ def test_successive_delays_correlate_as_asked_from_the_first_on(correlation: flo
 def test_each_direction_loses_the_share_asked_for_in_runs_of_the_length_asked_for(
     loss: float, burst: float
 ) -> None:
-    lost = Network(loss=loss, burst=burst).draws(7, "A").block(400_000).lost
+    lost = NetworkSampler(Network(loss=loss, burst=burst), 7, "A").block(400_000).lost
     requests = lost == 1
     assert requests.mean() == pytest.approx(loss, rel=0.12)
     # A reply is only sent where the request arrived.
@@ -154,8 +155,8 @@ def test_each_direction_loses_the_share_asked_for_in_runs_of_the_length_asked_fo
 
 
 def test_nothing_or_everything_can_be_lost() -> None:
-    assert set(Network(loss=0).draws(7, "A").block(1000).lost) == {0}
-    assert set(Network(loss=1, burst=5).draws(7, "A").block(1000).lost) == {1}
+    assert set(NetworkSampler(Network(loss=0), 7, "A").block(1000).lost) == {0}
+    assert set(NetworkSampler(Network(loss=1, burst=5), 7, "A").block(1000).lost) == {1}
 
 
 def test_another_loss_changes_no_delay() -> None:

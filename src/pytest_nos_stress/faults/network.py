@@ -17,14 +17,11 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from pytest_nos_stress._internal.text import safe_repr
 from pytest_nos_stress._internal.validation import COUNT, DELAY, SPAN, OptionType, optional
 from pytest_nos_stress.errors import SettingError
-
-if TYPE_CHECKING:
-    from .network_sampling import NetworkSampler
 
 DISTRIBUTIONS: Final = ("lognormal", "uniform", "normal", "pareto", "paretonormal", "constant")
 STRONGEST_CORRELATION: Final = 0.99
@@ -216,12 +213,6 @@ class Network:
         if self.partitions:
             parameters["partitions"] = [one.to_builtin() for one in self.partitions]
         return parameters
-
-    def draws(self, seed: int, agent: str) -> NetworkSampler:
-        """What the network does to the agent's operations, from the first one on."""
-        from .network_sampling import NetworkSampler
-
-        return NetworkSampler(self, seed, agent)
 
     def __repr__(self) -> str:
         return f"Network({', '.join(f'{name}={value!r}' for name, value in self.to_dict().items())})"

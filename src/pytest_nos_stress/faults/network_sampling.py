@@ -23,15 +23,14 @@ from __future__ import annotations
 import functools
 import math
 from statistics import NormalDist
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
 from pytest_nos_stress._internal.seeding import stream_key
 
-if TYPE_CHECKING:
-    from .network import Network
+from .network import Network
 
 ARRIVES, REQUEST_LOST, REPLY_LOST = range(3)
 

@@ -18,7 +18,7 @@ from pytest_nos_stress._internal.seeding import derived_rng
 from pytest_nos_stress.faults.call_faults import CallEffect
 from pytest_nos_stress.faults.catalogue import LOST_REPLY, LOST_REQUEST
 from pytest_nos_stress.faults.network import Network
-from pytest_nos_stress.faults.network_sampling import ARRIVES, REPLY_LOST, REQUEST_LOST
+from pytest_nos_stress.faults.network_sampling import ARRIVES, REPLY_LOST, REQUEST_LOST, NetworkSampler
 from pytest_nos_stress.faults.proxy.network_stage import NextLegs, drawn
 from pytest_nos_stress.faults.proxy.proxy import Proxy
 from pytest_nos_stress.faults.rate_limits import RateLimits
@@ -46,7 +46,7 @@ class PlannedExchanges:
         return functools.partial(self._of, network)
 
     def _of(self, network: Network | None, connection: str) -> NextLegs:
-        legs = None if network is None else drawn(network.draws(self._world.scenario.seed, connection))
+        legs = None if network is None else drawn(NetworkSampler(network, self._world.scenario.seed, connection))
         return functools.partial(self._next, connection, itertools.count(), legs)
 
     def _next(self, connection: str, numbers: Iterator[int], network: NextLegs | None) -> tuple[float, float, int]:

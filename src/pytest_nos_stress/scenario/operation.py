@@ -6,13 +6,11 @@ One is made for each operation whose target wants it, so it holds three referenc
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable
-from hashlib import blake2b
 from random import Random
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Protocol
 
-from pytest_nos_stress._internal.seeding import derived_rng
+from pytest_nos_stress._internal.seeding import derived_rng, derived_uuid
 
 if TYPE_CHECKING:
     from pytest_nos_stress.market import Market
@@ -68,8 +66,7 @@ class Operation:
     @property
     def id(self) -> str:
         """A UUID that is this operation's alone, and the same in every run of the seed: an idempotency key."""
-        key = f"{self._agent.seed}\0{self.agent}\0{self.index}".encode("utf-8", "surrogatepass")
-        return str(uuid.UUID(bytes=blake2b(key, digest_size=16).digest(), version=5))
+        return derived_uuid(self._agent.seed, self.agent, self.index)
 
     @property
     def random(self) -> Random:

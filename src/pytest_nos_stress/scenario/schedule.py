@@ -17,19 +17,17 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from random import Random
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from pytest_nos_stress._internal.seeding import stream_key
+from pytest_nos_stress._internal.seeding import phase_of, stream_key
 from pytest_nos_stress.faults.catalogue import LOST_REPLY, LOST_REQUEST
 from pytest_nos_stress.faults.mix import CALL, PlannedFault
+from pytest_nos_stress.faults.network_sampling import NetworkSampler
 
 from .scenario import Scenario
-
-if TYPE_CHECKING:
-    from pytest_nos_stress.faults.network_sampling import NetworkSampler
 
 _DRAWS: Final = 4
 _DRAW_VALUES: Final = 1 << 53
@@ -96,7 +94,7 @@ class AgentSchedule:
         self._later_calls = _Draw(calls)
         self._network: NetworkSampler | None = None
         if scenario.network is not None and network_at_calls:
-            self._network = scenario.network.draws(scenario.seed, agent)
+            self._network = NetworkSampler(scenario.network, scenario.seed, agent)
         self._explicit = None if scenario.planned is None else self._listed()
 
     def blocks(self) -> Iterator[PlanBlock]:
@@ -117,7 +115,8 @@ class AgentSchedule:
         """What is performed after the plan, while a system recovers: drawn operations from ``first`` on."""
         if self._scenario.network is not None and self._network is not None:
             # Not what is left of the plan's: how much of that was drawn ahead depends on the number of agents.
-            self._network = self._scenario.network.draws(self._scenario.seed, f"{self._agent}\0recovering")
+            recovering = phase_of(self._agent, "recovering")
+            self._network = NetworkSampler(self._scenario.network, self._scenario.seed, recovering)
         for start in itertools.count(first, _SMALLEST_BLOCK):
             drawn = self._drawn(start, _SMALLEST_BLOCK)
             width = np.uint16(self._kinds.count)
@@ -128,7 +127,7 @@ class AgentSchedule:
         """The kind of a later attempt at an operation: from the same probabilities, with a draw of its own."""
         if self._explicit is not None or not self._faults_at_calls:
             return CALL
-        key = stream_key(self._scenario.seed, self._agent, f"attempt {number}")
+        key = stream_key(self._scenario.seed, self._agent, "attempt", number)
         call, *lost = np.random.Philox(key=key, counter=index).random_raw(_DRAWS) >> np.uint64(11)
         kind = int(self._later_calls.of(np.array([call]))[0])
         network = self._scenario.network
@@ -200,7 +199,7 @@ class AgentSchedule:
         as long as they must be.
         """
         begin = first - first % _BURSTS_BEGIN_ANEW
-        key = stream_key(self._scenario.seed, self._agent, f"burst {kind.fault}")
+        key = stream_key(self._scenario.seed, self._agent, "burst", kind.fault)
         raw = np.random.Philox(key=key, counter=begin).random_raw((first - begin + count) * _DRAWS)[::_DRAWS]
         draw = (raw >> np.uint64(11)) / _DRAW_VALUES
         share = kind.probability

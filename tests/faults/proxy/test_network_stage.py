@@ -19,6 +19,7 @@ import numpy.typing as npt
 import pytest
 
 from pytest_nos_stress.faults.network import Network
+from pytest_nos_stress.faults.network_sampling import NetworkSampler
 from pytest_nos_stress.proxy import Proxy, ProxyServer
 
 Connect = Callable[[object], socket.socket]
@@ -34,8 +35,8 @@ SIZE = 500
 def latencies_in_process(network: Network, calls: int) -> Floats:
     trips = []
     for number in range(CONNECTIONS):
-        legs = network.draws(SEED, f"{NAME} {number}").block(1 + calls)
-        trips.append((legs.request + legs.reply)[1:])
+        delays = NetworkSampler(network, SEED, f"{NAME} {number}").block(1 + calls)
+        trips.append((delays.request + delays.reply)[1:])
     return np.array(trips)
 
 
@@ -133,8 +134,8 @@ def test_the_nth_call_of_a_connection_meets_the_nth_draw_in_however_many_pieces(
     proxies: ProxyServer, echo: tuple[str, int], connect: Connect
 ) -> None:
     network = Network(latency=0.1, jitter=0.1, distribution="uniform")
-    legs = network.draws(SEED, f"{NAME} 0").block(6)
-    drawn = legs.request + legs.reply
+    delays = NetworkSampler(network, SEED, f"{NAME} 0").block(6)
+    drawn = delays.request + delays.reply
     shortest = np.full_like(drawn, np.inf)
 
     def seconds(connection: socket.socket) -> float:
@@ -160,7 +161,9 @@ def test_a_message_that_nobody_asked_for_has_a_draw_of_its_own(
     proxies: ProxyServer, serve: Serve, connect: Connect
 ) -> None:
     network = Network(loss=0.3, timeout=0.02)
-    seed = next(seed for seed in range(100) if network.draws(seed, f"{NAME} 0").block(2).lost.tolist() == [0, 2])
+    seed = next(
+        seed for seed in range(100) if NetworkSampler(network, seed, f"{NAME} 0").block(2).lost.tolist() == [0, 2]
+    )
 
     def greet_twice(connection: socket.socket) -> None:
         connection.sendall(b"1")
@@ -199,7 +202,7 @@ def test_calls_are_lost_as_drawn_and_a_server_sees_those_whose_reply_is_lost(
             connection.sendall(b"done")
 
     network = Network(loss=0.3, timeout=0.02)
-    lost = [network.draws(SEED, f"{NAME} {number}").block(1).lost[0] for number in range(40)]
+    lost = [NetworkSampler(network, SEED, f"{NAME} {number}").block(1).lost[0] for number in range(40)]
     proxy = proxies.proxy(serve(answer), network=network, seed=SEED, name=NAME)
     assert outcomes(proxy, connect, 40) == ["reset" if direction else "answered" for direction in lost]
     assert sorted(seen) == [number for number, direction in enumerate(lost) if direction != 1]

@@ -19,6 +19,7 @@ from pytest_nos_stress._internal.text import safe_repr
 from pytest_nos_stress.errors import SettingError
 from pytest_nos_stress.faults.link import Link
 from pytest_nos_stress.faults.network import Network
+from pytest_nos_stress.faults.network_sampling import NetworkSampler
 
 from .addresses import BACKLOG, Upstream, joined, listening
 from .network_stage import Messages, NextLegs, RequestReply, drawn
@@ -256,7 +257,7 @@ class Proxy:
     def _load_generators(self) -> None:
         # NumPy loads its generators when the first is made: not while a message waits.
         if self.network is not None:
-            self.network.draws(self._seed, self.name)
+            NetworkSampler(self.network, self._seed, self.name)
 
     async def _count(self) -> Statistics:
         return Statistics(
@@ -303,7 +304,7 @@ class Proxy:
 
     def _legs_of(self, link: Link, connection: str) -> NextLegs:
         return (
-            drawn(link.network.draws(self._seed, connection))
+            drawn(NetworkSampler(link.network, self._seed, connection))
             if self._planned is None
             else self._planned(connection)
         )
@@ -324,7 +325,7 @@ class Proxy:
         return exchange
 
     def _apply(self, toxic: Toxic, connection: Connection) -> None:
-        random = Random(stream_key(self._seed, self._name_of(connection), f"toxic {toxic.name}"))
+        random = Random(stream_key(self._seed, self._name_of(connection), "toxic", toxic.name))
         if random.random() >= toxic.toxicity:
             return
         stream = connection.stream(toxic.stream)
