@@ -21,6 +21,7 @@ from pytest_nos_stress._internal.validation import (
     distinct_names,
     finite_number,
     one_of,
+    optional,
 )
 from pytest_nos_stress.errors import SettingError
 
@@ -164,18 +165,18 @@ def parse_retries(text: Any) -> Any:
 AGENTS = OptionType("a count from 1 to 1000000, or a list of names that differ", _agents, parse_agents)
 TASKS = OptionType("a list of names that differ, or names with weights above 0", _tasks, parse_tasks)
 MISSING_DATA = OptionType(
-    "names of kinds with weights, such as {'stale': 3, 'gap': 1}", _missing_data, parse_options
+    "names of kinds with weights, such as {'stale': 3, 'gap': 1}", optional(_missing_data), parse_options
 )
 FAULTS = OptionType(
-    "a broker's name, or names of faults with weights, such as {'lost_reply': 1}", _faults, parse_options
+    "a broker's name, or names of faults with weights, such as {'lost_reply': 1}", optional(_faults), parse_options
 )
 FAULT_WINDOWS = OptionType(
     "a list of (from, to) in seconds or {'after': event, 'lasts': seconds}",
-    _fault_windows,
+    optional(_fault_windows),
     parse_fault_windows,
 )
 RETRIES = OptionType("a number from 0 up, or {'times': 3, 'backoff': 0.1, 'factor': 2}", _retries, parse_retries)
-NETWORK = OptionType("a profile's name or a mapping of parameters", _network, parse_network)
-MARKET = OptionType("the name of a model or event, or a mapping of parameters", _market, parse_options)
+NETWORK = OptionType("a profile's name or a mapping of parameters", optional(_network), parse_network)
+MARKET = OptionType("the name of a model or event, or a mapping of parameters", optional(_market), parse_options)
 ENGINE = OptionType(engines.names_as_text(), lambda value: one_of((*engines.ENGINES, *engines.RESERVED))(value))
 FAILURE_MODE = OptionType(" or ".join(FAILURE_MODES), one_of(FAILURE_MODES))
