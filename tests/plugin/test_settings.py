@@ -424,3 +424,79 @@ def test_a_target_that_is_a_mapping_gives_the_tasks_where_no_level_does(pytester
 def test_a_plugin_that_is_not_there_is_not_missed(pytester: pytest.Pytester, plugin: str) -> None:
     write_test(pytester, run=f"operations_per_agent=1, {NO_DELAY}")
     pytester.runpytest_inprocess("--stress", "-p", plugin).assert_outcomes(passed=1)
+
+
+COUNTED = """
+    import pytest
+
+    class Counted:
+        def __init__(self, value):
+            self.value = value
+            self.conversions = 0
+
+    class Number(Counted):
+        def __float__(self):
+            self.conversions += 1
+            return float(self.value)
+
+    class Names(Counted):
+        def __iter__(self):
+            self.conversions += 1
+            return iter(self.value)
+
+    of_marker = Number(0.25)
+    of_run = Names(["Ann", "Bob"])
+"""
+
+
+def test_a_value_is_read_once_for_each_source(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        COUNTED
+        + """
+    @pytest.mark.stress(failure_prob=of_marker, operations_per_agent=2, min_delay=0, max_delay=0)
+    @pytest.mark.parametrize("number", range(2))
+    def test_it(stress_simulator, number):
+        of_run.conversions = 0
+        result = stress_simulator.run(lambda: None, agents=of_run)
+        assert of_run.conversions == 1
+        stress_simulator.run(lambda: None)
+        assert result.scenario.failure_prob == 0.25
+        assert of_marker.conversions == 1
+    """
+    )
+    pytester.runpytest_inprocess("--stress").assert_outcomes(passed=2)
+
+
+def test_a_marker_may_be_given_what_can_be_read_once_only(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+
+        @pytest.mark.stress(agents=iter(["Ann", "Bob"]), operations_per_agent=1, min_delay=0, max_delay=0)
+        def test_it(stress_simulator):
+            assert stress_simulator.run(lambda: None).scenario.agent_names == ("Ann", "Bob")
+        """
+    )
+    pytester.runpytest_inprocess("--stress").assert_outcomes(passed=1)
+
+
+def test_a_run_under_pytest_makes_its_scenario_once(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import pytest
+        from pytest_nos_stress import Scenario
+
+        @pytest.mark.stress(operations_per_agent=1, min_delay=0, max_delay=0, failure_prob=0.5)
+        def test_it(stress_simulator, monkeypatch):
+            made = []
+
+            def make(cls, *args, **settings):
+                made.append(object.__new__(cls))
+                return made[-1]
+
+            monkeypatch.setattr(Scenario, "__new__", make, raising=False)
+            result = stress_simulator.run(lambda: None, agents=2)
+            assert [scenario is result.scenario for scenario in made] == [True]
+        """
+    )
+    pytester.runpytest_inprocess("--stress").assert_outcomes(passed=1)
