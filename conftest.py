@@ -5,23 +5,33 @@ from __future__ import annotations
 import gc
 import json
 import os
+import pkgutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from importlib import import_module
+from importlib.util import cache_from_source
 from pathlib import Path
 from typing import Any, NamedTuple
 
-# Before pytester, which forgets what is imported in its own runs: NumPy cannot be imported a second time in one
-# process, the plugin's exceptions must stay the classes that tests have imported, and Hypothesis takes long.
 import hypothesis
+import numpy  # noqa: F401
 import pytest
 
-import pytest_nos_stress.plugin.integrations
-import pytest_nos_stress.plugin.simulator_fixture  # noqa: F401
+import pytest_nos_stress
 
 pytest_plugins = ["pytester"]
+
+# A session in process forgets what it was the first to import. NumPy cannot be imported twice, the plugin's
+# exceptions must stay the classes that tests have imported, and Hypothesis and the plugin take long.
+for module in pkgutil.walk_packages(pytest_nos_stress.__path__, "pytest_nos_stress."):
+    if "demo" not in module.name:
+        with suppress(ImportError):  # of an extra that is not installed
+            import_module(module.name)
 
 HANG = 60.0  # Far above what anything takes on a busy machine: what reaches it hangs.
 
@@ -34,6 +44,19 @@ hypothesis.settings.load_profile("stress")
 # A shell starts its background jobs with SIGINT ignored, and their processes inherit that. Tests press Ctrl-C.
 if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
     signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Give processes that tests start a directory for bytecode, if Python may not write any and none is there.
+
+    Tests start hundreds of processes. Each of them would compile all that it imports.
+    """
+    if "PYTHONDONTWRITEBYTECODE" not in os.environ or Path(cache_from_source(hypothesis.__file__)).exists():
+        return
+    directory = tempfile.TemporaryDirectory(prefix="bytecode-")
+    config.add_cleanup(directory.cleanup)
+    del os.environ["PYTHONDONTWRITEBYTECODE"]
+    os.environ["PYTHONPYCACHEPREFIX"] = directory.name
 
 
 def pytest_collection_finish() -> None:

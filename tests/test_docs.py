@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 import os
 import re
 import shlex
+import signal
 import subprocess
 import sys
 from pathlib import Path
 from types import ModuleType
+from typing import Final
 
 import pytest
 
@@ -72,28 +75,46 @@ def test_the_readmes_search_finds_what_the_readme_says(pytester: pytest.Pytester
     assert promised[1] in result.stdout.str()
 
 
+RUN_ALL: Final = """
+import json, os, pathlib, sys
+import pytest_nos_stress.market
+from pytest_nos_stress import MultiAgentSimulator
+
+processes = {}
+for name in sys.argv[1:]:
+    processes[name] = os.fork()
+    if not processes[name]:
+        os.chdir(name)
+        for file, output in ((1, "output"), (2, "errors")):
+            os.dup2(os.open(output, os.O_WRONLY | os.O_CREAT), file)
+        exec(compile(pathlib.Path("script.py").read_text(), "script.py", "exec"), {"__name__": "__main__"})
+        break
+else:
+    statuses = {name: os.waitpid(process, 0)[1] for name, process in processes.items()}
+    pathlib.Path("statuses.json").write_text(json.dumps(statuses))
+"""
+"""Run the scripts in directories, in processes that share the imports."""
+
+
 def test_the_scripts_in_the_docs_run(tmp_path: Path) -> None:
     """At the same time: most of them take seconds in which they wait."""
-    processes = {}
-    for name, code in snippets("python"):
-        if not is_test(code):
-            (tmp_path / name).mkdir()
-            processes[name] = subprocess.Popen(
-                [sys.executable, "-W", "error", "-c", code],
-                cwd=tmp_path / name,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.PIPE,
-                text=True,
-            )
-    try:
-        outputs = {name: process.communicate(timeout=60) for name, process in processes.items()}
-    finally:
-        for process in processes.values():
-            process.kill()
-    failed = {name: outputs[name][1] for name, process in processes.items() if process.returncode != 0}
-    assert failed == {}
-    assert processes
-    assert [name for name, (shown, _) in outputs.items() if not shown] == []
+    scripts = {name: code for name, code in snippets("python") if not is_test(code)}
+    for name, code in scripts.items():
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "script.py").write_text(code)
+    # OpenBLAS would start threads, beside which Python warns of a fork.
+    environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    command = [sys.executable, "-W", "error", "-c", RUN_ALL, *scripts]
+    with subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True) as process:
+        try:
+            assert process.wait(120) == 0
+        except BaseException:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+    statuses = json.loads((tmp_path / "statuses.json").read_text())
+    assert {name: (tmp_path / name / "errors").read_text() for name, status in statuses.items() if status} == {}
+    assert statuses.keys() == scripts.keys() != set()
+    assert [name for name in scripts if not (tmp_path / name / "output").read_text()] == []
 
 
 @pytest.mark.parametrize("code", [pytest.param(code, id=name) for name, code in snippets("(?:ini|toml)")])
