@@ -25,7 +25,7 @@ from .source import PriceSource
 
 DEFAULT_SYMBOLS = ("AAPL", "AMZN", "GOOG", "MSFT", "TSLA")
 
-_FIRST_LOOK_BACK = 60.0
+_FIRST_SPAN = 60.0
 
 
 class Quote(NamedTuple):
@@ -118,14 +118,14 @@ class Market:
 
         Fewer where there are no more. Raises `UnknownSymbol`, and `SettingError` for a negative count.
         """
-        end, back = self._end(symbol, count, until), _FIRST_LOOK_BACK
-        found = self._source.trades(symbol, end - back, end)
-        while len(found) < count and end - back >= 0.0:
-            found = self._source.trades(symbol, end - 4.0 * back, end - back) + found
-            back *= 4.0
+        end, span = self._end(symbol, count, until), _FIRST_SPAN
+        trades = self._source.trades(symbol, end - span, end)
+        while len(trades) < count and end - span >= 0.0:
+            trades = self._source.trades(symbol, end - 4.0 * span, end - span) + trades
+            span *= 4.0
         return [
             MarketTrade(number, symbol, price / TICKS_PER_UNIT, quantity, self._time_of(seconds))
-            for number, seconds, price, quantity in found[max(0, len(found) - count) :]
+            for number, seconds, price, quantity in trades[max(0, len(trades) - count) :]
         ]
 
     def bars(
@@ -194,7 +194,7 @@ def _source_of(
         return model
     from pytest_nos_stress.market.prices.model import ModelSource
 
-    return ModelSource(_checked(symbols), cast(str, model), seed, events)
+    return ModelSource(_checked_symbols(symbols), cast(str, model), seed, events)
 
 
 def _checked_speed(speed: float) -> float:
@@ -203,7 +203,7 @@ def _checked_speed(speed: float) -> float:
     return speed
 
 
-def _checked(symbols: Iterable[str]) -> tuple[str, ...]:
+def _checked_symbols(symbols: Iterable[str]) -> tuple[str, ...]:
     if isinstance(symbols, str):
         raise SettingError(f"symbols must be a collection of names, not the text {symbols!r}")
     names = tuple(symbols)

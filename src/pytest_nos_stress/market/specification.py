@@ -22,12 +22,12 @@ if TYPE_CHECKING:
 
 _MODELS: Final = ("equity", "gjr", "bates", "calm")
 _EVENTS: Final = ("crash", "flash_crash")
-_OF_MARKET: Final = ("symbols", "model", "events", "speed")
-_OF_REPLAY: Final = ("timezone", "symbol", "format", "interval", "spread")
+_MARKET_OPTIONS: Final = ("symbols", "model", "events", "speed")
+_REPLAY_OPTIONS: Final = ("timezone", "symbol", "format", "interval", "spread")
 
 
 def check_market(value: Any) -> str | FrozenDict | None:
-    """The value, frozen. Raises ``Refused`` or ``ValueError`` for one that opens no market."""
+    """The value, frozen. Raises ``InvalidValue`` or ``ValueError`` for one that opens no market."""
     if value is None:
         return None
     if isinstance(value, str):
@@ -36,8 +36,8 @@ def check_market(value: Any) -> str | FrozenDict | None:
         return value
     if not isinstance(value, Mapping):
         raise InvalidValue("recorded prices are {'replay': path}, a model {'model': name}")
-    options = FrozenDict(_builtin(value))
-    _check(options)
+    options = FrozenDict(_in_json_types(value))
+    _check_options(options)
     return options
 
 
@@ -47,8 +47,7 @@ def open_market(
     """The market that a setting's checked value stands for."""
     from .quotes import Market
 
-    given = _parameters(value)
-    return Market(**given, seed=seed, clock=clock, start=start)
+    return Market(**_parameters(value), seed=seed, clock=clock, start=start)
 
 
 def _parameters(value: str | FrozenDict | None) -> dict[str, Any]:
@@ -56,30 +55,32 @@ def _parameters(value: str | FrozenDict | None) -> dict[str, Any]:
         return {}
     if isinstance(value, str):
         return {"model": value} if value in _MODELS else {"events": (value,)}
-    given = {name: to_json_types(one) for name, one in value.items() if name in _OF_MARKET}
+    parameters = {name: to_json_types(option) for name, option in value.items() if name in _MARKET_OPTIONS}
     if "replay" in value:
-        recorded = FrozenDict({name: one for name, one in value.items() if name not in _OF_MARKET})
-        given["model"] = _recorded(recorded, _state_of(value["replay"]))
-    return given
+        replay_options = FrozenDict(
+            {name: option for name, option in value.items() if name not in _MARKET_OPTIONS}
+        )
+        parameters["model"] = _open_replay(replay_options, _file_versions(value["replay"]))
+    return parameters
 
 
-def _state_of(paths: Any) -> Any:
-    """Which files these are, and as of when."""
+def _file_versions(paths: Any) -> Any:
+    """Return path, modification time and size of each file."""
     if isinstance(paths, Mapping):
-        return tuple(_state_of(path) for path in paths.values())
+        return tuple(_file_versions(path) for path in paths.values())
     try:
-        found = os.stat(paths)
+        status = os.stat(paths)
     except (OSError, TypeError, ValueError):
         return None
-    return os.path.abspath(paths), found.st_mtime_ns, found.st_size
+    return os.path.abspath(paths), status.st_mtime_ns, status.st_size
 
 
-def _builtin(value: Any) -> Any:
-    """What JSON knows: paths as text, and nothing that has no text."""
+def _in_json_types(value: Any) -> Any:
+    """Return the value in JSON's types. A path becomes text."""
     if isinstance(value, Mapping):
-        return {name: _builtin(one) for name, one in value.items()}
+        return {name: _in_json_types(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
-        return tuple(map(_builtin, value))
+        return tuple(map(_in_json_types, value))
     if isinstance(value, os.PathLike):
         return os.fspath(value)
     if value is None or isinstance(value, (bool, int, float, str)):
@@ -88,16 +89,16 @@ def _builtin(value: Any) -> Any:
 
 
 @functools.lru_cache(maxsize=8)
-def _recorded(options: FrozenDict, _state: Any) -> PriceSource:
+def _open_replay(options: FrozenDict, _versions: Any) -> PriceSource:
     """Recorded prices, read once for all runs of a session."""
     from pytest_nos_stress.market.recorded.replay import replay
 
-    given = {name: to_json_types(one) for name, one in options.items()}
-    return replay(given.pop("replay"), **given)
+    parameters = {name: to_json_types(option) for name, option in options.items()}
+    return replay(parameters.pop("replay"), **parameters)
 
 
-def _check(options: FrozenDict) -> None:
-    allowed = (*_OF_MARKET, "replay", *(_OF_REPLAY if "replay" in options else ()))
+def _check_options(options: FrozenDict) -> None:
+    allowed = (*_MARKET_OPTIONS, "replay", *(_REPLAY_OPTIONS if "replay" in options else ()))
     unknown = [name for name in options if name not in allowed]
     if unknown:
         raise InvalidValue(f"there is no {unknown[0]!r}; there are {', '.join(allowed)}")

@@ -25,10 +25,10 @@ import numpy.typing as npt
 
 from pytest_nos_stress.market.source import TICKS_PER_UNIT
 
-from .csv_reader import Array, fault, numbers, read_columns, read_header, whole_numbers
-from .timestamps import SECOND, Nanoseconds, Timestamps, shown
+from .csv_reader import Array, file_error, numbers, read_columns, read_header, whole_numbers
+from .timestamps import SECOND, Nanoseconds, Timestamps, format_moment
 
-Whole = npt.NDArray[np.int64]
+Integers = npt.NDArray[np.int64]
 _Rule = tuple[npt.NDArray[np.bool_], Callable[[int], str]]
 """Which messages break it, and what to say of one that does."""
 
@@ -47,14 +47,14 @@ class Messages(NamedTuple):
     """A symbol's book over time: ``times`` in ns since 1970, prices in ticks, sizes in units."""
 
     times: Nanoseconds
-    bids: Whole
-    asks: Whole
-    lasts: Whole
+    bids: Integers
+    asks: Integers
+    lasts: Integers
     trade_times: Nanoseconds
-    trade_prices: Whole
-    quantities: Whole
+    trade_prices: Integers
+    quantities: Integers
     halt_times: Nanoseconds
-    halts: Whole
+    halts: Integers
 
 
 def read(path: str, zone: tzinfo, spread: int) -> Messages:
@@ -63,9 +63,9 @@ def read(path: str, zone: tzinfo, spread: int) -> Messages:
     ``zone``: of the exchange. ``spread``: ticks between bid and ask while one side of the book is empty.
     Raises ``SettingError`` for any fault.
     """
-    columns = _messages(path)
-    times = _times(path, columns["time"], zone)
-    _check(path, columns, times)
+    columns = _read_messages(path)
+    times = _timestamps(path, columns["time"], zone)
+    _check_messages(path, columns, times)
     kinds = columns["type"]
     prices = _in_ticks(columns["price"])
     trade = (kinds == _EXECUTION) | (kinds == _HIDDEN_EXECUTION)
@@ -91,19 +91,19 @@ def symbol_in(path: str) -> str | None:
     return match and match["symbol"]
 
 
-def _messages(path: str) -> dict[str, Array]:
+def _read_messages(path: str) -> dict[str, Array]:
     width = len(read_header(path))
     if width not in (len(_FIELDS), len(_FIELDS) + 1):
-        raise fault(path, f"has {width} fields where a LOBSTER message has {len(_FIELDS)}", 1)
-    fields = {name: (place, numbers if name == "time" else whole_numbers) for place, name in enumerate(_FIELDS)}
+        raise file_error(path, f"has {width} fields where a LOBSTER message has {len(_FIELDS)}", 1)
+    fields = {name: (index, numbers if name == "time" else whole_numbers) for index, name in enumerate(_FIELDS)}
     return read_columns(path, fields, width, header=False)
 
 
-def _times(path: str, seconds: Array, zone: tzinfo) -> Nanoseconds:
+def _timestamps(path: str, seconds: Array, zone: tzinfo) -> Nanoseconds:
     within = (seconds >= 0) & (seconds < _TWO_DAYS)
     if not within.all():
         row = int(np.argmin(within))
-        raise fault(path, f"time {seconds[row]:g} is no time of a day", row + 1)
+        raise file_error(path, f"time {seconds[row]:g} is no time of a day", row + 1)
     since_midnight: Nanoseconds = np.rint(seconds * SECOND).astype(np.int64)
     return _midnight(path, zone) + since_midnight
 
@@ -114,26 +114,26 @@ def _midnight(path: str, zone: tzinfo) -> int:
     try:
         local = np.array([datetime.fromisoformat(day)], "datetime64[ns]").astype(np.int64)
     except ValueError:
-        raise fault(path, f"{day!r} in the file's name is no date") from None
+        raise file_error(path, f"{day!r} in the file's name is no date") from None
     return int(Timestamps(zone).of_local_times(local)[0])
 
 
-def _check(path: str, columns: dict[str, Array], times: Nanoseconds) -> None:
+def _check_messages(path: str, columns: dict[str, Array], times: Nanoseconds) -> None:
     """Raise for the first message that cannot be."""
     kinds = columns["type"]
     order = (kinds >= _SUBMISSION) & (kinds <= _HIDDEN_EXECUTION)
     rules = [*_message_rules(kinds, columns["price"], times), *_order_rules(columns, order)]
     broken = [(int(np.argmax(breaks)), text) for breaks, text in rules if breaks.any()]
     if broken:
-        row, text = min(broken, key=lambda each: each[0])
-        raise fault(path, text(row), row + 1)
+        row, text = min(broken, key=lambda rule: rule[0])
+        raise file_error(path, text(row), row + 1)
     if not order.any():
-        raise fault(path, "holds no message with a price")
+        raise file_error(path, "holds no message with a price")
 
 
 def _message_rules(kinds: Array, prices: Array, times: Nanoseconds) -> Iterator[_Rule]:
     def unsorted(row: int) -> str:
-        before, after = shown(int(times[row - 1])), shown(int(times[row]))
+        before, after = format_moment(int(times[row - 1])), format_moment(int(times[row]))
         return f"not sorted: {after} comes after {before} (UTC)"
 
     yield np.concatenate([[False], np.diff(times) < 0]), unsorted
@@ -155,31 +155,31 @@ def _order_rules(columns: dict[str, Array], order: npt.NDArray[np.bool_]) -> Ite
 
 
 def _best_prices(
-    path: str, columns: dict[str, Array], prices: Whole, trade: npt.NDArray[np.bool_], spread: int
-) -> tuple[Whole, Whole]:
+    path: str, columns: dict[str, Array], prices: Integers, trade: npt.NDArray[np.bool_], spread: int
+) -> tuple[Integers, Integers]:
     beside = _orderbook_beside(path)
-    bids, asks = _rebuilt(columns) if beside is None else _recorded(beside, path, len(prices))
+    bids, asks = _rebuild(columns) if beside is None else _read_orderbook(beside, path, len(prices))
     bids, asks = _in_ticks(bids), _in_ticks(asks)
     known = (bids > 0) | (asks > 0)
     if not known.any():
         # Nothing but hidden orders and orders from before: what they traded at is all there is.
         bids, known = np.where(trade, prices - spread // 2, 0), trade
     if not known.any():
-        raise fault(path, "holds neither an order that was submitted nor an execution")
+        raise file_error(path, "holds neither an order that was submitted nor an execution")
     bids = np.where(bids > 0, bids, asks - spread)
     asks = np.where(asks > 0, asks, bids + spread)
-    place = np.maximum.accumulate(np.where(known, np.arange(len(known)), int(np.argmax(known))))
-    bids = np.maximum(bids[place], 1)
-    return bids, np.maximum(asks[place], bids + 1)
+    latest = np.maximum.accumulate(np.where(known, np.arange(len(known)), int(np.argmax(known))))
+    bids = np.maximum(bids[latest], 1)
+    return bids, np.maximum(asks[latest], bids + 1)
 
 
-def _last_prices(prices: Whole, trade: npt.NDArray[np.bool_], before: Whole) -> Whole:
+def _last_prices(prices: Integers, trade: npt.NDArray[np.bool_], before: Integers) -> Integers:
     """The price of the last execution; before the first one, the middle of bid and ask."""
-    place = np.maximum.accumulate(np.where(trade, np.arange(len(trade)), -1))
-    return np.where(place >= 0, prices[place], before)
+    latest = np.maximum.accumulate(np.where(trade, np.arange(len(trade)), -1))
+    return np.where(latest >= 0, prices[latest], before)
 
 
-def _in_ticks(prices: Whole) -> Whole:
+def _in_ticks(prices: Integers) -> Integers:
     return np.rint(prices / _PRICES_PER_TICK).astype(np.int64)
 
 
@@ -189,24 +189,24 @@ def _orderbook_beside(path: str) -> str | None:
     return str(beside) if beside != file and beside.is_file() else None
 
 
-def _recorded(path: str, messages: str, count: int) -> tuple[Whole, Whole]:
+def _read_orderbook(path: str, messages: str, count: int) -> tuple[Integers, Integers]:
     """Bids and asks of an orderbook file, in its prices; 0 where that side is empty."""
     width = len(read_header(path))
     if width % len(_BOOK_FIELDS):
-        raise fault(path, f"has {width} fields, which is not four for each level of the book", 1)
-    fields = {name: (place, whole_numbers) for place, name in enumerate(_BOOK_FIELDS)}
+        raise file_error(path, f"has {width} fields, which is not four for each level of the book", 1)
+    fields = {name: (index, whole_numbers) for index, name in enumerate(_BOOK_FIELDS)}
     columns = read_columns(path, fields, width, header=False)
     if len(columns["bid"]) != count:
-        raise fault(path, f"has {len(columns['bid'])} lines, but {Path(messages).name} has {count}")
+        raise file_error(path, f"has {len(columns['bid'])} lines, but {Path(messages).name} has {count}")
     bids, asks = (np.where(np.abs(columns[side]) < _EMPTY_LEVEL, columns[side], 0) for side in ("bid", "ask"))
     crossed = (bids > asks) & (bids > 0) & (asks > 0)
     if crossed.any():
         row = int(np.argmax(crossed))
-        raise fault(path, f"bid {bids[row]} is above ask {asks[row]}", row + 1)
+        raise file_error(path, f"bid {bids[row]} is above ask {asks[row]}", row + 1)
     return bids, asks
 
 
-def _rebuilt(columns: dict[str, Array]) -> tuple[Whole, Whole]:
+def _rebuild(columns: dict[str, Array]) -> tuple[Integers, Integers]:
     """Bids and asks as far as the messages tell, in their prices; 0 where no order of that side is known."""
     bids, asks = _Side(sign=1), _Side(sign=-1)
     best_bids, best_asks = [], []
@@ -234,39 +234,39 @@ class _Side:
     def __init__(self, sign: int) -> None:
         self._sign = sign
         self._orders: dict[int, tuple[int, int]] = {}
-        self._at: dict[int, set[int]] = {}
-        self._ranking: list[int] = []
+        self._orders_at: dict[int, set[int]] = {}
+        self._heap: list[int] = []
 
     def add(self, order: int, price: int, size: int) -> None:
         self.remove(order)
         self._orders[order] = (price, size)
-        if price not in self._at:
-            self._at[price] = set()
-            heappush(self._ranking, -self._sign * price)
-        self._at[price].add(order)
+        if price not in self._orders_at:
+            self._orders_at[price] = set()
+            heappush(self._heap, -self._sign * price)
+        self._orders_at[price].add(order)
 
     def reduce(self, order: int, size: int) -> None:
         if order not in self._orders:
             return
-        price, left = self._orders[order]
-        if left <= size:
+        price, remaining = self._orders[order]
+        if remaining <= size:
             self.remove(order)
         else:
-            self._orders[order] = (price, left - size)
+            self._orders[order] = (price, remaining - size)
 
     def remove(self, order: int) -> None:
         if order in self._orders:
             price, _ = self._orders.pop(order)
-            self._at[price].discard(order)
+            self._orders_at[price].discard(order)
 
     def best(self) -> int:
         """The best price; 0 where there is none."""
-        while self._ranking:
-            price = -self._sign * self._ranking[0]
-            if self._at[price]:
+        while self._heap:
+            price = -self._sign * self._heap[0]
+            if self._orders_at[price]:
                 return price
-            heappop(self._ranking)
-            del self._at[price]
+            heappop(self._heap)
+            del self._orders_at[price]
         return 0
 
     def forget_better_than(self, price: int) -> None:
@@ -280,5 +280,5 @@ class _Side:
             self._forget(best)
 
     def _forget(self, price: int) -> None:
-        for order in tuple(self._at[price]):
+        for order in tuple(self._orders_at[price]):
             self.remove(order)

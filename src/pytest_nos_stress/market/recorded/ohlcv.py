@@ -19,8 +19,8 @@ import numpy.typing as npt
 from pytest_nos_stress.market.errors import name_list
 from pytest_nos_stress.market.source import TICKS_PER_UNIT
 
-from .csv_reader import BadValue, Column, fault, numbers, read_columns, read_header
-from .timestamps import SECOND, Nanoseconds, Timestamps, shown
+from .csv_reader import BadValue, Column, file_error, numbers, read_columns, read_header
+from .timestamps import SECOND, Nanoseconds, Timestamps, format_moment
 
 Ticks = npt.NDArray[np.int64]
 _Rule = tuple[npt.NDArray[np.bool_], Callable[[int], str]]
@@ -32,8 +32,8 @@ _NAMES: Final = {
     **{name: (name,) for name in (*_PRICES, "volume")},
     "symbol": ("symbol", "ticker"),
 }
-_HIGHEST: Final = 1e12
-_MOST: Final = 1e15
+_MAX_PRICE: Final = 1e12
+_MAX_VOLUME: Final = 1e15
 
 
 class Bars(NamedTuple):
@@ -60,58 +60,60 @@ class _Table(NamedTuple):
     volumes: npt.NDArray[np.float64]
     symbols: Sequence[str] | None
 
-    def fault(self, row: int, text: str) -> Exception:
-        return fault(self.path, text, self.first + row, self.unit)
+    def error(self, row: int, text: str) -> Exception:
+        return file_error(self.path, text, self.first + row, self.unit)
 
 
-def read_csv(path: str, name: str, wanted: str | None, zone: tzinfo | None, length: int | None) -> dict[str, Bars]:
-    """The bars of each symbol of a CSV file; of only the ``wanted`` one where it is given.
+def read_csv(path: str, name: str, symbol: str | None, zone: tzinfo | None, length: int | None) -> dict[str, Bars]:
+    """The bars of each symbol of a CSV file; of only ``symbol`` if it is given.
 
     ``name``: of the symbol where the file has no column of symbols. ``length`` of a bar in ns; None: the shortest
     distance between two bars of a symbol. Raises ``SettingError`` for any fault.
     """
     header = read_header(path)
-    place_of = _places(path, header, 1)
-    column: dict[str, Column] = {"timestamp": Timestamps(zone), "symbol": _texts}
-    fields = {name: (place, column.get(name, numbers)) for name, place in place_of.items()}
+    column_indices = _column_indices(path, header, 1)
+    readers: dict[str, Column] = {"timestamp": Timestamps(zone), "symbol": _texts}
+    fields = {name: (index, readers.get(name, numbers)) for name, index in column_indices.items()}
     columns = read_columns(path, fields, len(header), header=True)
-    prices = np.column_stack([columns[each] for each in _PRICES])
+    prices = np.column_stack([columns[price] for price in _PRICES])
     symbols = columns["symbol"].tolist() if "symbol" in columns else None
     table = _Table(path, "line", 2, columns["timestamp"], prices, columns["volume"], symbols)
-    return _bars(table, name, wanted, length)
+    return _bars(table, name, symbol, length)
 
 
 def read_parquet(
-    path: str, name: str, wanted: str | None, zone: tzinfo | None, length: int | None
+    path: str, name: str, symbol: str | None, zone: tzinfo | None, length: int | None
 ) -> dict[str, Bars]:
     """As ``read_csv``, of a Parquet file. It needs pyarrow, the extra ``parquet``."""
     columns = _parquet_columns(path)
     if len(columns["timestamp"]) == 0:
-        raise fault(path, "holds no records")
+        raise file_error(path, "holds no records")
     try:
         times = _parquet_times(columns["timestamp"], Timestamps(zone))
     except BadValue as reason:
-        raise fault(path, f"timestamp {reason}") from None
-    prices = np.column_stack([_parquet_numbers(path, each, columns[each]) for each in _PRICES])
+        raise file_error(path, f"timestamp {reason}") from None
+    prices = np.column_stack([_parquet_numbers(path, price, columns[price]) for price in _PRICES])
     volumes = _parquet_numbers(path, "volume", columns["volume"])
-    symbols = [str(each or "") for each in columns["symbol"].to_pylist()] if "symbol" in columns else None
-    return _bars(_Table(path, "row", 1, times, prices, volumes, symbols), name, wanted, length)
+    symbols = [str(name or "") for name in columns["symbol"].to_pylist()] if "symbol" in columns else None
+    return _bars(_Table(path, "row", 1, times, prices, volumes, symbols), name, symbol, length)
 
 
-def _places(path: str, header: Sequence[str], line: int | None) -> dict[str, int]:
-    """Where each column is. ``symbol`` may be absent."""
-    found = [field.strip().lower() for field in header]
-    places: dict[str, int] = {}
+def _column_indices(path: str, header: Sequence[str], line: int | None) -> dict[str, int]:
+    """Find the index of each column. ``symbol`` may be absent."""
+    fields = [field.strip().lower() for field in header]
+    indices: dict[str, int] = {}
     for name, spellings in _NAMES.items():
-        here = [place for place, field in enumerate(found) if field in spellings]
-        if len(here) > 1:
-            both = " and ".join(repr(header[place]) for place in here)
-            raise fault(path, f"the columns {both} both give the {name}; there must be one", line)
-        if here:
-            places[name] = here[0]
+        matches = [index for index, field in enumerate(fields) if field in spellings]
+        if len(matches) > 1:
+            both = " and ".join(repr(header[index]) for index in matches)
+            raise file_error(path, f"the columns {both} both give the {name}; there must be one", line)
+        if matches:
+            indices[name] = matches[0]
         elif name != "symbol":
-            raise fault(path, f"no column {'|'.join(spellings)}; found: {name_list(header, len(header))}", line)
-    return places
+            raise file_error(
+                path, f"no column {'|'.join(spellings)}; found: {name_list(header, len(header))}", line
+            )
+    return indices
 
 
 def _texts(values: Sequence[str]) -> npt.NDArray[np.object_]:
@@ -122,18 +124,18 @@ def _parquet_columns(path: str) -> dict[str, Any]:
     try:
         arrow, parquet = import_module("pyarrow"), import_module("pyarrow.parquet")
     except ImportError:
-        raise fault(path, 'reading Parquet needs pyarrow: pip install "pytest-nos-stress[parquet]"') from None
+        raise file_error(path, 'reading Parquet needs pyarrow: pip install "pytest-nos-stress[parquet]"') from None
     try:
         with parquet.ParquetFile(path) as file:
             header = file.schema_arrow.names
-            places = _places(path, header, None)
-            table = file.read(columns=[header[place] for place in places.values()])
+            indices = _column_indices(path, header, None)
+            table = file.read(columns=[header[index] for index in indices.values()])
     except FileNotFoundError:
-        raise fault(path, "no such file") from None
+        raise file_error(path, "no such file") from None
     except (OSError, arrow.ArrowException) as error:
         reason = " ".join(str(error).split())
-        raise fault(path, f"is no Parquet file, or is cut off ({reason[:80]})") from None
-    return {name: table.column(header[place]) for name, place in places.items()}
+        raise file_error(path, f"is no Parquet file, or is cut off ({reason[:80]})") from None
+    return {name: table.column(header[index]) for name, index in indices.items()}
 
 
 def _parquet_times(column: Any, timestamps: Timestamps) -> Nanoseconds:
@@ -159,21 +161,21 @@ def _parquet_numbers(path: str, name: str, column: Any) -> npt.NDArray[np.float6
     try:
         return np.array(column.cast(arrow.float64()).to_numpy(zero_copy_only=False), np.float64)
     except arrow.ArrowException:
-        raise fault(path, f"column {name} is of type {column.type}, which is no number") from None
+        raise file_error(path, f"column {name} is of type {column.type}, which is no number") from None
 
 
-def _bars(table: _Table, name: str, wanted: str | None, length: int | None) -> dict[str, Bars]:
+def _bars(table: _Table, name: str, only: str | None, length: int | None) -> dict[str, Bars]:
     _check_values(table)
     ticks = np.rint(table.prices * TICKS_PER_UNIT).astype(np.int64)
     volumes = np.rint(table.volumes).astype(np.int64)
     volumes[(table.volumes > 0) & (volumes == 0)] = 1
     path = _paths(ticks)
     rows_of = _rows_of(table, name)
-    if wanted is not None and table.symbols is not None and wanted not in rows_of:
-        raise fault(table.path, f"holds no symbol {wanted!r}; found: {name_list(rows_of, len(rows_of))}")
+    if only is not None and table.symbols is not None and only not in rows_of:
+        raise file_error(table.path, f"holds no symbol {only!r}; found: {name_list(rows_of, len(rows_of))}")
     for symbol, rows in rows_of.items():
         _check_order(table, symbol, rows)
-    chosen = rows_of if wanted is None else {wanted: rows_of[wanted]}
+    chosen = rows_of if only is None else {only: rows_of[only]}
     return {
         symbol: Bars(
             times := table.times[rows], path[rows], volumes[rows], _length(table.path, symbol, times, length)
@@ -190,7 +192,7 @@ def _rows_of(table: _Table, name: str) -> dict[str, npt.NDArray[np.intp]]:
     for row, symbol in enumerate(table.symbols):
         if symbol not in number_of:
             if not symbol:
-                raise table.fault(row, "the symbol is empty")
+                raise table.error(row, "the symbol is empty")
             number_of[symbol] = len(number_of)
     numbers_of_rows = np.array([number_of[symbol] for symbol in table.symbols])
     ends = np.cumsum(np.bincount(numbers_of_rows))
@@ -203,18 +205,18 @@ def _check_values(table: _Table) -> None:
     rules = [*_price_rules(table.prices), *_range_rules(table.prices), *_volume_rules(table.volumes)]
     broken = [(int(np.argmax(breaks)), text) for breaks, text in rules if breaks.any()]
     if broken:
-        row, text = min(broken, key=lambda each: each[0])
-        raise table.fault(row, text(row))
+        row, text = min(broken, key=lambda rule: rule[0])
+        raise table.error(row, text(row))
 
 
 def _price_rules(prices: npt.NDArray[np.float64]) -> Iterator[_Rule]:
     for name, values in zip(_PRICES, prices.T, strict=True):
-        say = partial(_say, name, values)
+        say = partial(_format_value, name, values)
         ticks = np.rint(values * TICKS_PER_UNIT)
         yield ~np.isfinite(values), partial(say, "{name} is {value:g}, which is no price")
         yield values <= 0, partial(say, "{name}={value:.12g} is not above 0")
         yield ticks == 0, partial(say, "{name}={value:.12g} rounds to 0 ticks of 0.01; scale the prices")
-        yield values > _HIGHEST, partial(say, "{name}={value:.12g} is above 1e12")
+        yield values > _MAX_PRICE, partial(say, "{name}={value:.12g} is above 1e12")
 
 
 def _range_rules(prices: npt.NDArray[np.float64]) -> Iterator[_Rule]:
@@ -222,17 +224,17 @@ def _range_rules(prices: npt.NDArray[np.float64]) -> Iterator[_Rule]:
     yield high < low, lambda row: f"high={high[row]:.12g} is below low={low[row]:.12g}"
     for name, values in (("open", opening), ("close", close)):
         outside = "{name}={value:.12g} is outside of the bar's low and high"
-        yield (values < low) | (values > high), partial(_say, name, values, outside)
+        yield (values < low) | (values > high), partial(_format_value, name, values, outside)
 
 
 def _volume_rules(volumes: npt.NDArray[np.float64]) -> Iterator[_Rule]:
-    say = partial(_say, "volume", volumes)
+    say = partial(_format_value, "volume", volumes)
     yield ~np.isfinite(volumes), partial(say, "{name} is {value:g}, which is no number of units")
     yield volumes < 0, partial(say, "{name}={value:.12g} is negative")
-    yield volumes > _MOST, partial(say, "{name}={value:.12g} is above 1e15")
+    yield volumes > _MAX_VOLUME, partial(say, "{name}={value:.12g} is above 1e15")
 
 
-def _say(name: str, values: npt.NDArray[np.float64], text: str, row: int) -> str:
+def _format_value(name: str, values: npt.NDArray[np.float64], text: str, row: int) -> str:
     return text.format(name=name, value=values[row])
 
 
@@ -241,26 +243,28 @@ def _check_order(table: _Table, symbol: str, rows: npt.NDArray[np.intp]) -> None
     rising = np.diff(times) > 0
     if rising.all():
         return
-    place = int(np.argmin(rising))
-    before, after = int(times[place]), int(times[place + 1])
+    row = int(np.argmin(rising))
+    before, after = int(times[row]), int(times[row + 1])
     of_symbol = "" if table.symbols is None else f" of {symbol}"
     text = (
-        f"a second bar{of_symbol} at {shown(after)} (UTC)"
+        f"a second bar{of_symbol} at {format_moment(after)} (UTC)"
         if after == before
-        else f"not sorted: {shown(after)}{of_symbol} comes after {shown(before)} (UTC)"
+        else f"not sorted: {format_moment(after)}{of_symbol} comes after {format_moment(before)} (UTC)"
     )
-    raise table.fault(int(rows[place + 1]), text)
+    raise table.error(int(rows[row + 1]), text)
 
 
-def _length(path: str, symbol: str, times: Nanoseconds, given: int | None) -> int:
+def _length(path: str, symbol: str, times: Nanoseconds, interval: int | None) -> int:
     shortest = int(np.diff(times).min()) if len(times) > 1 else None
-    if given is None and shortest is None:
-        raise fault(path, f"holds a single bar of {symbol}, which does not tell its length; give interval=60")
-    if given is None or shortest is None:
-        return given or shortest or SECOND
-    if given > shortest:
-        raise fault(path, f"interval={given / SECOND:g}: bars of {symbol} are only {shortest / SECOND:g} s apart")
-    return given
+    if interval is None and shortest is None:
+        raise file_error(path, f"holds a single bar of {symbol}, which does not tell its length; give interval=60")
+    if interval is None or shortest is None:
+        return interval or shortest or SECOND
+    if interval > shortest:
+        raise file_error(
+            path, f"interval={interval / SECOND:g}: bars of {symbol} are only {shortest / SECOND:g} s apart"
+        )
+    return interval
 
 
 def _paths(ticks: Ticks) -> Ticks:

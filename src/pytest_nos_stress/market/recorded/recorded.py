@@ -20,7 +20,7 @@ from typing import Final, Protocol
 
 from pytest_nos_stress.market.source import Prices, SourceBar, SourceTrade
 
-_PRINTS: Final = 4
+_PRINTS_PER_BAR: Final = 4
 _DECIMALS: Final = 9
 
 
@@ -48,11 +48,13 @@ class RecordedBars:
         self._path = path
         self._volumes = volumes
         self._length = length
-        self._quarter = length / _PRINTS
+        self._quarter = length / _PRINTS_PER_BAR
         self._spread = spread
         self._below = spread // 2
         # A bar has at most four trades, and fewer where its volume is smaller than that.
-        self._trades_before = array("q", accumulate((min(each, _PRINTS) for each in volumes), initial=0))
+        self._trades_before = array(
+            "q", accumulate((min(volume, _PRINTS_PER_BAR) for volume in volumes), initial=0)
+        )
         self._volume_before = array("q", accumulate(volumes, initial=0))
 
     def prices(self, seconds: float) -> Prices:
@@ -68,12 +70,12 @@ class RecordedBars:
         if bar < 0:
             return path[0]
         quarters = (seconds - self._starts[bar]) / self._quarter
-        place = bar * _PRINTS
-        if quarters >= _PRINTS - 1:
-            return path[place + _PRINTS - 1]
+        first = bar * _PRINTS_PER_BAR
+        if quarters >= _PRINTS_PER_BAR - 1:
+            return path[first + _PRINTS_PER_BAR - 1]
         passed = int(quarters)
-        here = path[place + passed]
-        return here + round((path[place + passed + 1] - here) * (quarters - passed))
+        price = path[first + passed]
+        return price + round((path[first + passed + 1] - price) * (quarters - passed))
 
     def updated(self, seconds: float) -> float:
         bar = bisect_right(self._starts, seconds) - 1
@@ -81,20 +83,20 @@ class RecordedBars:
 
     def trades(self, after: float, until: float) -> list[SourceTrade]:
         first, end = self._prints_until(after), self._prints_until(until)
-        found: list[SourceTrade] = []
+        trades: list[SourceTrade] = []
         sequence = self._trades_until(first)
-        for place in range(first, end):
-            quantity = self._quantity(place)
+        for index in range(first, end):
+            quantity = self._quantity(index)
             if quantity:
                 sequence += 1
-                found.append(SourceTrade(sequence, self._time(place), self._path[place], quantity))
-        return found
+                trades.append(SourceTrade(sequence, self._time(index), self._path[index], quantity))
+        return trades
 
     def bars(self, start: float, interval: float, count: int) -> list[SourceBar]:
         edges = _edges(start, interval, count)
-        places = [self._prints_before(edge) for edge in edges]
+        indices = [self._prints_before(edge) for edge in edges]
         bars = []
-        for edge, (first, end) in zip(edges, pairwise(places), strict=False):
+        for edge, (first, end) in zip(edges, pairwise(indices), strict=False):
             volume = self._volume_until(end) - self._volume_until(first)
             bars.append(_bar(edge, self._path[first:end], volume, self._path[max(first - 1, 0)]))
         return bars
@@ -102,31 +104,31 @@ class RecordedBars:
     def is_halted(self, seconds: float) -> bool:  # noqa: ARG002
         return False
 
-    def _time(self, place: int) -> float:
-        bar, part = divmod(place, _PRINTS)
+    def _time(self, index: int) -> float:
+        bar, part = divmod(index, _PRINTS_PER_BAR)
         return round(self._starts[bar] + part * self._quarter, _DECIMALS)
 
     def _prints_until(self, seconds: float) -> int:
-        first = max(bisect_right(self._starts, seconds) - 1, 0) * _PRINTS
-        return first + sum(self._time(first + part) <= seconds for part in range(_PRINTS))
+        first = max(bisect_right(self._starts, seconds) - 1, 0) * _PRINTS_PER_BAR
+        return first + sum(self._time(first + part) <= seconds for part in range(_PRINTS_PER_BAR))
 
     def _prints_before(self, seconds: float) -> int:
-        first = max(bisect_left(self._starts, seconds) - 1, 0) * _PRINTS
-        return first + sum(self._time(first + part) < seconds for part in range(_PRINTS))
+        first = max(bisect_left(self._starts, seconds) - 1, 0) * _PRINTS_PER_BAR
+        return first + sum(self._time(first + part) < seconds for part in range(_PRINTS_PER_BAR))
 
-    def _quantity(self, place: int) -> int:
-        return self._volume_until(place + 1) - self._volume_until(place)
+    def _quantity(self, index: int) -> int:
+        return self._volume_until(index + 1) - self._volume_until(index)
 
-    def _volume_until(self, place: int) -> int:
-        bar, part = divmod(place, _PRINTS)
+    def _volume_until(self, index: int) -> int:
+        bar, part = divmod(index, _PRINTS_PER_BAR)
         if not part:
             return self._volume_before[bar]
-        return self._volume_before[bar] + self._volumes[bar] * part // _PRINTS
+        return self._volume_before[bar] + self._volumes[bar] * part // _PRINTS_PER_BAR
 
-    def _trades_until(self, place: int) -> int:
-        bar, part = divmod(place, _PRINTS)
-        whole = bar * _PRINTS
-        return self._trades_before[bar] + sum(self._quantity(whole + each) > 0 for each in range(part))
+    def _trades_until(self, index: int) -> int:
+        bar, part = divmod(index, _PRINTS_PER_BAR)
+        first = bar * _PRINTS_PER_BAR
+        return self._trades_before[bar] + sum(self._quantity(first + number) > 0 for number in range(part))
 
 
 class RecordedBook:
@@ -160,34 +162,34 @@ class RecordedBook:
         self._halts = halts
 
     def prices(self, seconds: float) -> Prices:
-        place = bisect_right(self._times, seconds) - 1
-        if place < 0:
-            place = 0
-        return Prices(self._bids[place], self._asks[place], self._lasts[place])
+        index = bisect_right(self._times, seconds) - 1
+        if index < 0:
+            index = 0
+        return Prices(self._bids[index], self._asks[index], self._lasts[index])
 
     def updated(self, seconds: float) -> float:
-        place = bisect_right(self._times, seconds) - 1
-        return seconds if place < 0 else self._times[place]
+        index = bisect_right(self._times, seconds) - 1
+        return seconds if index < 0 else self._times[index]
 
     def trades(self, after: float, until: float) -> list[SourceTrade]:
         first, end = bisect_right(self._trade_times, after), bisect_right(self._trade_times, until)
         return [
-            SourceTrade(place + 1, self._trade_times[place], self._trade_prices[place], self._quantities[place])
-            for place in range(first, end)
+            SourceTrade(index + 1, self._trade_times[index], self._trade_prices[index], self._quantities[index])
+            for index in range(first, end)
         ]
 
     def bars(self, start: float, interval: float, count: int) -> list[SourceBar]:
         edges = _edges(start, interval, count)
-        places = [bisect_left(self._trade_times, edge) for edge in edges]
+        indices = [bisect_left(self._trade_times, edge) for edge in edges]
         bars = []
-        for edge, (first, end) in zip(edges, pairwise(places), strict=False):
+        for edge, (first, end) in zip(edges, pairwise(indices), strict=False):
             before = self._trade_prices[first - 1] if first else self._lasts[0]
             bars.append(_bar(edge, self._trade_prices[first:end], sum(self._quantities[first:end]), before))
         return bars
 
     def is_halted(self, seconds: float) -> bool:
-        place = bisect_right(self._halt_times, seconds) - 1
-        return place >= 0 and self._halts[place] == 1
+        index = bisect_right(self._halt_times, seconds) - 1
+        return index >= 0 and self._halts[index] == 1
 
 
 def _edges(start: float, interval: float, count: int) -> list[float]:

@@ -33,7 +33,7 @@ File = str | os.PathLike[str]
 
 _FORMATS: Final = {".csv": "csv", ".txt": "csv", ".parquet": "parquet", ".pq": "parquet"}
 _ALLOWED_FORMATS: Final = ("csv", "parquet", "lobster")
-_LARGEST_SPREAD: Final = 10_000
+_MAX_SPREAD: Final = 10_000
 
 
 def replay(
@@ -59,13 +59,15 @@ def replay(
     Raises ``SettingError``, a ``ValueError``, for a file or a setting that is not allowed.
     """
     _check_settings(format, interval, spread)
-    wanted = _wanted(path, symbol)
+    named_files = _files_by_symbol(path, symbol)
     reader = _Reader(timezone, format, interval, spread)
-    files = [reader.read(file, name) for name, file in wanted]
+    files = [reader.read(file, name) for name, file in named_files]
     _check_overlap(files)
     origin = min(file.first for file in files)
-    recorded = {name: each for file in files for name, each in file.recorded(origin, spread).items()}
-    return Replay(recorded, ", ".join(file.path for file in files))
+    recorded_prices = {
+        name: recorded for file in files for name, recorded in file.recorded(origin, spread).items()
+    }
+    return Replay(recorded_prices, ", ".join(file.path for file in files))
 
 
 class Replay:
@@ -81,33 +83,33 @@ class Replay:
 
     def prices(self, symbol: str, seconds: float) -> Prices:
         """The symbol's prices at this moment; before its first record the first ones, after its last the last."""
-        return self._of(symbol).prices(seconds)
+        return self._recording_of(symbol).prices(seconds)
 
     def updated(self, symbol: str, seconds: float) -> float:
         """When these prices came to be: now within a bar; after one, its end; in a book, its last change."""
-        return self._of(symbol).updated(seconds)
+        return self._recording_of(symbol).updated(seconds)
 
     def trades(self, symbol: str, after: float, until: float) -> list[SourceTrade]:
         """The executions recorded in that time; of bars, the four prints of each that have a quantity."""
-        return self._of(symbol).trades(after, until)
+        return self._recording_of(symbol).trades(after, until)
 
     def bars(self, symbol: str, start: float, interval: float, count: int) -> list[SourceBar]:
         """What was recorded, in bars of any length in seconds."""
-        return self._of(symbol).bars(start, interval, count)
+        return self._recording_of(symbol).bars(start, interval, count)
 
     def is_halted(self, symbol: str, seconds: float) -> bool:
         """Whether a recorded halt lasts at this moment; bars know of none."""
-        return self._of(symbol).is_halted(seconds)
+        return self._recording_of(symbol).is_halted(seconds)
 
     def __repr__(self) -> str:
         return f"<Replay of {', '.join(self.symbols)} from {self._origin}>"
 
-    def _of(self, symbol: str) -> Recorded:
+    def _recording_of(self, symbol: str) -> Recorded:
         try:
             return self._recorded[symbol]
         except KeyError:
-            there_is = name_list(self.symbols, len(self.symbols))
-            raise UnknownSymbol(f"no symbol {symbol!r}; there are {there_is}") from None
+            known = name_list(self.symbols, len(self.symbols))
+            raise UnknownSymbol(f"no symbol {symbol!r}; there are {known}") from None
 
 
 class _ReadFile(NamedTuple):
@@ -119,7 +121,7 @@ class _ReadFile(NamedTuple):
     content: Mapping[str, Bars | Messages]
 
     def recorded(self, origin: int, spread: int) -> dict[str, Recorded]:
-        return {name: _recorded(each, origin, spread) for name, each in self.content.items()}
+        return {name: _recorded(content, origin, spread) for name, content in self.content.items()}
 
 
 class _Reader:
@@ -130,14 +132,14 @@ class _Reader:
 
         self._zone = zone_named(timezone)
         self._format = format
-        self._length = None if interval is None else round(interval * SECOND)
+        self._bar_length = None if interval is None else round(interval * SECOND)
         self._spread = spread
 
     def read(self, path: str, symbol: str | None) -> _ReadFile:
         format = self._format or _format_of(path)
         content = self._messages(path, symbol) if format == "lobster" else self._bars(path, symbol, format)
-        first = min(int(each.times[0]) for each in content.values())
-        last = max(int(each.times[-1]) for each in content.values())
+        first = min(int(records.times[0]) for records in content.values())
+        last = max(int(records.times[-1]) for records in content.values())
         return _ReadFile(path, first, last, content)
 
     def _messages(self, path: str, symbol: str | None) -> Mapping[str, Messages]:
@@ -151,7 +153,7 @@ class _Reader:
         from . import ohlcv
 
         read = ohlcv.read_parquet if format == "parquet" else ohlcv.read_csv
-        return read(path, symbol or _name_of(path), symbol, self._zone, self._length)
+        return read(path, symbol or _name_of(path), symbol, self._zone, self._bar_length)
 
 
 def _check_settings(format: str | None, interval: float | None, spread: int) -> None:
@@ -159,14 +161,14 @@ def _check_settings(format: str | None, interval: float | None, spread: int) -> 
         raise SettingError(f"format={format!r}: allowed: {', '.join(_ALLOWED_FORMATS)}")
     if interval is not None and not (isinstance(interval, int | float) and 1e-6 <= interval <= 1e9):
         raise SettingError(f"interval={interval!r}: a bar's length in seconds, 1e-6 to 1e9")
-    if isinstance(spread, bool) or not isinstance(spread, int) or not 1 <= spread <= _LARGEST_SPREAD:
-        raise SettingError(f"spread={spread!r}: a whole number of ticks, 1 to {_LARGEST_SPREAD}")
+    if isinstance(spread, bool) or not isinstance(spread, int) or not 1 <= spread <= _MAX_SPREAD:
+        raise SettingError(f"spread={spread!r}: a whole number of ticks, 1 to {_MAX_SPREAD}")
 
 
-def _wanted(path: File | Mapping[str, File], symbol: str | None) -> list[tuple[str | None, str]]:
-    """The files to read, each with its symbol where one is given."""
+def _files_by_symbol(path: File | Mapping[str, File], symbol: str | None) -> list[tuple[str | None, str]]:
+    """Return the files to read, each with its symbol if one is given."""
     if not isinstance(path, Mapping):
-        return [(symbol, _text(path))]
+        return [(symbol, _path_text(path))]
     if symbol is not None:
         raise SettingError(f"symbol={symbol!r}: the mapping of files names the symbols; give one or the other")
     if not path:
@@ -174,10 +176,10 @@ def _wanted(path: File | Mapping[str, File], symbol: str | None) -> list[tuple[s
     wrong = next((name for name in path if not isinstance(name, str) or not name), None)
     if wrong is not None:
         raise SettingError(f"replay={{{wrong!r}: ...}}: a symbol must be a name")
-    return [(name, _text(file)) for name, file in path.items()]
+    return [(name, _path_text(file)) for name, file in path.items()]
 
 
-def _text(path: File) -> str:
+def _path_text(path: File) -> str:
     text = os.fspath(path) if isinstance(path, os.PathLike) else path
     if isinstance(text, str):
         return text
@@ -202,13 +204,13 @@ def _name_of(path: str) -> str:
 
 
 def _check_overlap(files: list[_ReadFile]) -> None:
-    from .timestamps import shown as moment
+    from .timestamps import format_moment
 
     latest, earliest = max(files, key=lambda file: file.first), min(files, key=lambda file: file.last)
     if latest.first > earliest.last:
         raise SettingError(
-            f"replay={latest.path!r}: begins at {moment(latest.first)}, after {earliest.path!r} has ended at "
-            f"{moment(earliest.last)} (UTC); the files must overlap in time"
+            f"replay={latest.path!r}: begins at {format_moment(latest.first)}, after {earliest.path!r} has ended "
+            f"at {format_moment(earliest.last)} (UTC); the files must overlap in time"
         )
 
 
@@ -218,28 +220,28 @@ def _recorded(content: Bars | Messages, origin: int, spread: int) -> Recorded:
 
     if isinstance(content, Bars):
         return RecordedBars(
-            _seconds(content.times, origin),
-            _whole(content.path),
-            _whole(content.volumes),
+            _to_seconds(content.times, origin),
+            _to_integers(content.path),
+            _to_integers(content.volumes),
             content.length / SECOND,
             spread,
         )
     return RecordedBook(
-        _seconds(content.times, origin),
-        _whole(content.bids),
-        _whole(content.asks),
-        _whole(content.lasts),
-        _seconds(content.trade_times, origin),
-        _whole(content.trade_prices),
-        _whole(content.quantities),
-        _seconds(content.halt_times, origin),
-        _whole(content.halts),
+        _to_seconds(content.times, origin),
+        _to_integers(content.bids),
+        _to_integers(content.asks),
+        _to_integers(content.lasts),
+        _to_seconds(content.trade_times, origin),
+        _to_integers(content.trade_prices),
+        _to_integers(content.quantities),
+        _to_seconds(content.halt_times, origin),
+        _to_integers(content.halts),
     )
 
 
-def _seconds(times: Nanoseconds, origin: int) -> array[float]:
+def _to_seconds(times: Nanoseconds, origin: int) -> array[float]:
     return array("d", ((times - origin) / 1e9).tobytes())
 
 
-def _whole(values: Nanoseconds) -> array[int]:
+def _to_integers(values: Nanoseconds) -> array[int]:
     return array("q", values.tobytes())

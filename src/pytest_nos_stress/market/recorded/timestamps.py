@@ -62,8 +62,8 @@ def zone_of(name: str) -> tzinfo:
     return zone_named(name) or UTC
 
 
-def shown(moment: int) -> str:
-    """A moment as people read it."""
+def format_moment(moment: int) -> str:
+    """Format a moment (ns since 1970) for people."""
     text = str(np.datetime64(moment, "ns")).replace("T", " ")
     return text.rstrip("0").rstrip(".") if "." in text else text
 
@@ -109,10 +109,10 @@ class Timestamps:
         """Raise ``BadValue`` where the offset (ns) is not the one the time zone that was asked for has then."""
         if self._zone is None:
             return
-        wanted = _offsets(self._zone, utc, local=False)
-        if (wanted != offset).any():
+        expected = _offsets(self._zone, utc, local=False)
+        if (expected != offset).any():
             raise BadValue(
-                f"has the offset {_shown_offset(offset)}, which is not that of timezone={str(self._zone)!r}"
+                f"has the offset {_format_offset(offset)}, which is not that of timezone={str(self._zone)!r}"
             )
 
     def _begin(self, first: str) -> None:
@@ -149,7 +149,7 @@ class Timestamps:
             raise BadValue(f"has another offset than the file's first timestamp ({self._offset})")
         utc = local - np.array([length[offset] for offset in offsets], np.int64)
         for offset, nanoseconds in length.items():
-            of_this = np.array([each == offset for each in offsets]) if len(length) > 1 else slice(None)
+            of_this = np.array([other == offset for other in offsets]) if len(length) > 1 else slice(None)
             self.check_offset(utc[of_this], nanoseconds)
         return utc
 
@@ -193,16 +193,16 @@ def _offset_length(offset: str) -> int:
     return -length if offset[0] == "-" else length
 
 
-def _shown_offset(offset: int) -> str:
+def _format_offset(offset: int) -> str:
     minutes = abs(offset) // _MINUTE
     return f"{'-' if offset < 0 else '+'}{minutes // 60:02}:{minutes % 60:02}"
 
 
 def _offsets(zone: tzinfo, moments: Nanoseconds, local: bool) -> Nanoseconds:
     """What the zone's clocks are ahead of UTC, at moments in local time or in UTC."""
-    hours, place = np.unique(moments // _HOUR, return_inverse=True)
-    known = [_offset_at(zone, int(hour), local) for hour in hours]
-    return np.array(known, np.int64)[place]
+    hours, inverse = np.unique(moments // _HOUR, return_inverse=True)
+    offsets = [_offset_at(zone, int(hour), local) for hour in hours]
+    return np.array(offsets, np.int64)[inverse]
 
 
 def _offset_at(zone: tzinfo, hour: int, local: bool) -> int:
