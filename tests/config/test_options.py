@@ -118,7 +118,7 @@ def test_text_that_is_not_allowed_is_one_line_with_flag_value_and_what_is_allowe
 
 
 @pytest.mark.parametrize(
-    "setting", [one for one in SETTINGS if one.name != "tasks"], ids=lambda one: str(one.name)
+    "setting", [setting for setting in SETTINGS if setting.name != "tasks"], ids=lambda setting: str(setting.name)
 )
 def test_every_default_is_allowed(setting: Any) -> None:
     assert setting.check(setting.default) == setting.default
@@ -126,8 +126,7 @@ def test_every_default_is_allowed(setting: Any) -> None:
 
 def test_the_simulators_keywords_and_defaults_are_those_of_the_table() -> None:
     parameters = inspect.signature(MultiAgentSimulator).parameters
-    given_by_keyword = {name for name, one in parameters.items() if one.kind is not one.VAR_KEYWORD}
-    assert given_by_keyword - {"target"} == set(BY_NAME)
+    assert set(parameters) - {"target"} == set(BY_NAME)
     for setting in SETTINGS:
         if setting.name not in ("agents", "tasks"):
             assert parameters[setting.name].default == setting.default, setting.name
@@ -151,16 +150,16 @@ def test_the_simulators_keywords_and_defaults_are_those_of_the_table() -> None:
     ],
 )
 def test_every_promised_flag_is_there_with_its_ini_key(flag: str, ini: str) -> None:
-    assert [one.ini for one in SETTINGS if one.flag == flag] == [ini]
+    assert [setting.ini for setting in SETTINGS if setting.flag == flag] == [ini]
 
 
 def test_no_two_settings_share_a_flag_or_an_ini_key() -> None:
-    for names in ([one.flag for one in FROM_TEXT], [one.ini for one in FROM_TEXT]):
+    for names in ([setting.flag for setting in FROM_TEXT], [setting.ini for setting in FROM_TEXT]):
         assert len(set(names)) == len(names)
 
 
 def test_every_setting_says_what_it_is_for() -> None:
-    assert all(len(one.help) > 15 for one in SETTINGS)
+    assert all(len(setting.help) > 15 for setting in SETTINGS)
 
 
 def test_an_unknown_setting_is_refused_with_the_nearest_name() -> None:
@@ -236,7 +235,7 @@ def test_a_probability_is_a_number_from_0_to_1_and_nothing_else(value: float) ->
 
 @settings(deadline=None)
 @given(
-    st.sampled_from([one for one in SETTINGS if one.name not in ("gate", "per_agent")]),
+    st.sampled_from([setting for setting in SETTINGS if setting.name not in ("gate", "per_agent")]),
     st.one_of(
         st.text(),
         st.binary(),

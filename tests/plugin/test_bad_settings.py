@@ -538,21 +538,21 @@ def has_caret_under(lines: list[str], text: str, mistake: str) -> bool:
     return False
 
 
-@pytest.mark.parametrize("place", ["flag", "ini", "toml"])
+@pytest.mark.parametrize("source", ["flag", "ini", "toml"])
 @pytest.mark.parametrize(("text", "mistake"), BAD_THRESHOLDS)
 def test_a_bad_threshold_at_the_start_is_shown_with_a_caret_under_the_mistake(
-    project: pytest.Pytester, text: str, mistake: str, place: str
+    project: pytest.Pytester, text: str, mistake: str, source: str
 ) -> None:
-    flags = [f"--stress-threshold={text}"] if place == "flag" else []
-    if place == "ini":
+    flags = [f"--stress-threshold={text}"] if source == "flag" else []
+    if source == "ini":
         project.makeini(f"[pytest]\nstress_thresholds =\n    operations > 0\n    {text}\n")
-    if place == "toml":
+    if source == "toml":
         (project.path / "pytest.toml").write_text(f'[pytest]\nstress_thresholds = ["{text}"]\n')
     result = project.runpytest_inprocess("--stress", *flags)
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()
     assert "Traceback" not in result.stderr.str()
-    assert ("--stress-threshold" if place == "flag" else "stress_thresholds") in result.errlines[0]
+    assert ("--stress-threshold" if source == "flag" else "stress_thresholds") in result.errlines[0]
     assert has_caret_under(result.errlines, text, mistake)
 
 

@@ -33,11 +33,11 @@ def test_a_scenario_file_repeats_exactly_that_run(pytester: pytest.Pytester, wor
     pytester.makepyfile(TRADES)
     pytester.runpytest("--stress", "--stress-seed=5", "--failure-prob=0.7").assert_outcomes(passed=1)
     log = (files_of(pytester) / "stress_test_results.log").read_bytes()
-    kept = pytester.path / "kept.json"
-    kept.write_bytes((files_of(pytester) / "scenario.json").read_bytes())
+    scenario_file = pytester.path / "kept.json"
+    scenario_file.write_bytes((files_of(pytester) / "scenario.json").read_bytes())
     pytester.runpytest("--stress").assert_outcomes(passed=1)
     assert (files_of(pytester) / "stress_test_results.log").read_bytes() != log
-    pytester.runpytest("--stress", f"--stress-scenario={kept}", *workers).assert_outcomes(passed=1)
+    pytester.runpytest("--stress", f"--stress-scenario={scenario_file}", *workers).assert_outcomes(passed=1)
     assert (files_of(pytester) / "stress_test_results.log").read_bytes() == log
 
 
@@ -161,8 +161,8 @@ def test_a_marked_body_performs_a_scenario_too(pytester: pytest.Pytester) -> Non
 
 @pytest.mark.parametrize("where", ["run", "marker"])
 def test_a_setting_beside_a_scenario_that_decides_it_is_refused(pytester: pytest.Pytester, where: str) -> None:
-    given = "scenario=Scenario(), agents=3"
-    marker, run = (given, "") if where == "marker" else ("", given)
+    settings = "scenario=Scenario(), agents=3"
+    marker, run = (settings, "") if where == "marker" else ("", settings)
     pytester.makepyfile(f"""
         import pytest
         from pytest_nos_stress import Scenario

@@ -69,13 +69,13 @@ def write_test(pytester: pytest.Pytester, marker: str = "", run: str = "", targe
 
 @pytest.mark.parametrize("first", range(4), ids=LEVELS)
 def test_the_first_level_that_has_a_setting_decides_it(pytester: pytest.Pytester, first: int) -> None:
-    given = ["", "", "", ""]
+    levels = ["", "", "", ""]
     for name, flag, key, run, command_line, marker, ini in SETTINGS:
-        given[0] += f"{name}={run}, "
-        given[1] += f"{flag}={command_line} "
-        given[2] += f"{name}={marker}, "
-        given[3] += f"{key} = {ini}\n"
-    run, command_line, marker, ini = (text if level >= first else "" for level, text in enumerate(given))
+        levels[0] += f"{name}={run}, "
+        levels[1] += f"{flag}={command_line} "
+        levels[2] += f"{name}={marker}, "
+        levels[3] += f"{key} = {ini}\n"
+    run, command_line, marker, ini = (text if level >= first else "" for level, text in enumerate(levels))
     write_test(pytester, marker, run)
     pytester.makeini(f"[pytest]\n{ini}")
     pytester.runpytest_inprocess("--stress", *command_line.split()).assert_outcomes(passed=1)
@@ -200,7 +200,7 @@ def test_thresholds_of_all_levels_add_up(pytester: pytest.Pytester) -> None:
     pytester.runpytest_inprocess(
         "--stress", "--stress-threshold", "operations == 5", "--stress-threshold=operations==6"
     ).assert_outcomes(passed=1)
-    judged = {one["threshold"]: one["verdict"] for one in statistics(pytester)["thresholds"]}
+    judged = {threshold["threshold"]: threshold["verdict"] for threshold in statistics(pytester)["thresholds"]}
     assert set(judged) == {*(f"operations == {n}" for n in (1, 2, 3, 4, 5, 7)), "operations==6", "errors == 0"}
     assert [text for text, verdict in judged.items() if verdict == "held"] == ["operations == 4", "errors == 0"]
 
@@ -228,8 +228,8 @@ def test_the_session_draws_one_seed_for_all_its_runs_and_says_it(pytester: pytes
         assert header is not None
         seed = int(header[1])
         result.stdout.fnmatch_lines([f"*seeds {seed} {seed}"])
-        stored = [json.loads(one.read_text()) for one in pytester.path.rglob("simulation_statistics.json")]
-        assert [one["seed"] for one in stored] == [seed] * 3
+        stored = [json.loads(file.read_text()) for file in pytester.path.rglob("simulation_statistics.json")]
+        assert [stats["seed"] for stats in stored] == [seed] * 3
         seeds.add(seed)
     assert len(seeds) == 2, "two sessions drew one seed"
 
@@ -363,7 +363,7 @@ def test_every_kind_of_ini_file_is_read(pytester: pytest.Pytester, file: str, co
         "own_threads": True,
         "operation_timeout": 30.0,
     }
-    judged = [one["threshold"] for one in statistics(pytester)["thresholds"]]
+    judged = [threshold["threshold"] for threshold in statistics(pytester)["thresholds"]]
     assert judged == ["operations == 8", "failure_rate < 100%", "errors == 0"]
 
 

@@ -20,7 +20,7 @@ def _nothing_called_yet() -> None:
 
 
 BAD: list[tuple[dict[str, Any], list[str]]] = [
-    # What is given, and what the message must have: setting, value, what is allowed.
+    # The settings, and what the message must have: setting, value, what is allowed.
     ({"missing_data_prob": 1.5}, ["missing_data_prob", "1.5", "0 to 1"]),
     ({"missing_data_prob": -0.1}, ["missing_data_prob", "-0.1", "0 to 1"]),
     ({"missing_data_prob": "20%"}, ["missing_data_prob", "'20%'", "0 to 1"]),
@@ -100,14 +100,16 @@ BAD: list[tuple[dict[str, Any], list[str]]] = [
 ]
 
 
-@pytest.mark.parametrize(("given", "words"), BAD, ids=lambda one: str(one)[:60] if isinstance(one, dict) else "")
+@pytest.mark.parametrize(
+    ("settings", "words"), BAD, ids=lambda value: str(value)[:60] if isinstance(value, dict) else ""
+)
 @pytest.mark.parametrize("function", [MultiAgentSimulator, run_stress_test], ids=["class", "function"])
 def test_a_bad_setting_is_one_line_with_its_name_its_value_and_what_is_allowed(
-    function: Callable[..., Any], given: dict[str, Any], words: list[str], tmp_path: Path, monkeypatch: Any
+    function: Callable[..., Any], settings: dict[str, Any], words: list[str], tmp_path: Path, monkeypatch: Any
 ) -> None:
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError) as caught:
-        function(**{"target": called.append, **given})
+        function(**{"target": called.append, **settings})
     message = str(caught.value)
     assert isinstance(caught.value, SettingError)
     assert len(message.splitlines()) == 1
@@ -117,16 +119,16 @@ def test_a_bad_setting_is_one_line_with_its_name_its_value_and_what_is_allowed(
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
-    [one for one in BAD if "target" not in one[0] and set(one[0]) <= set(Scenario.__dataclass_fields__)],
-    ids=lambda one: str(one)[:60] if isinstance(one, dict) else "",
+    ("settings", "words"),
+    [row for row in BAD if "target" not in row[0] and set(row[0]) <= set(Scenario.__dataclass_fields__)],
+    ids=lambda value: str(value)[:60] if isinstance(value, dict) else "",
 )
-def test_a_scenario_refuses_the_same(given: dict[str, Any], words: list[str]) -> None:
-    if given in ({"engine": "explore"}, {"operations_per_agent": None}):
-        assert Scenario(**given)  # A plan for an engine to come; as many operations as by default.
+def test_a_scenario_refuses_the_same(settings: dict[str, Any], words: list[str]) -> None:
+    if settings in ({"engine": "explore"}, {"operations_per_agent": None}):
+        assert Scenario(**settings)  # A plan for an engine to come; as many operations as by default.
         return
     with pytest.raises(SettingError) as caught:
-        Scenario(**given)
+        Scenario(**settings)
     assert len(str(caught.value).splitlines()) == 1
     assert all(word in str(caught.value) for word in words)
 

@@ -31,12 +31,12 @@ def nothing() -> None:
     """A target that does nothing."""
 
 
-def simulator(directory: Path, target: Any = nothing, **given: Any) -> MultiAgentSimulator:
-    return MultiAgentSimulator(target=target, output_dir=directory, **{**NO_WAIT, **given})
+def simulator(directory: Path, target: Any = nothing, **settings: Any) -> MultiAgentSimulator:
+    return MultiAgentSimulator(target=target, output_dir=directory, **{**NO_WAIT, **settings})
 
 
-def run(directory: Path, target: Any = nothing, **given: Any) -> StressResult:
-    return simulator(directory, target, **given).run()
+def run(directory: Path, target: Any = nothing, **settings: Any) -> StressResult:
+    return simulator(directory, target, **settings).run()
 
 
 def rows(result: StressResult) -> dict[tuple[int, int], tuple[int, int]]:
@@ -65,7 +65,7 @@ def test_every_agent_performs_its_operations_exactly_once_with_64_threads(tmp_pa
     result = run(tmp_path, note, agents=64, operations_per_agent=250, missing_data_prob=0, failure_prob=0)
     assert len(performed) == len(set(performed)) == 64 * 250
     assert result.operations == result.successes == 64 * 250
-    assert {one["total_operations"] for one in result.stats["agent_stats"].values()} == {250}
+    assert {agent["total_operations"] for agent in result.stats["agent_stats"].values()} == {250}
 
 
 def test_the_four_counts_are_those_of_the_log_and_the_snapshot_with_64_threads(tmp_path: Path) -> None:
@@ -122,8 +122,8 @@ def test_a_run_can_be_repeated_from_its_printed_scenario(tmp_path: Path) -> None
 
 
 def test_each_run_of_a_simulator_starts_from_zero(tmp_path: Path) -> None:
-    one = simulator(tmp_path, agents=3, operations_per_agent=50, seed=2)
-    first, second = one.run_simulation(), one.run_simulation()
+    repeated = simulator(tmp_path, agents=3, operations_per_agent=50, seed=2)
+    first, second = repeated.run_simulation(), repeated.run_simulation()
     assert first["total_operations"] == second["total_operations"] == 150
     assert first["agent_stats"] == second["agent_stats"]
     assert len((tmp_path / "stress_test_results.log").read_text().splitlines()) == 150

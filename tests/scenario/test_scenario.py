@@ -192,7 +192,7 @@ def test_a_scenario_without_a_list_survives_json(scenario: Scenario) -> None:
 
 
 @pytest.mark.parametrize(
-    "given",
+    "fields",
     [
         {"operations": [("StockAgent_A", "x")], "agents": list(Scenario().agent_names)},
         {"operations": [("Ann", "buy")], "tasks": ["buy", "sell", "hedge", "rebalance"]},
@@ -202,8 +202,8 @@ def test_a_scenario_without_a_list_survives_json(scenario: Scenario) -> None:
     ],
     ids=["default agents", "default tasks", "another order", "weights", "a count"],
 )
-def test_agents_and_tasks_that_are_in_no_operation_survive_the_repr(given: dict[str, Any]) -> None:
-    scenario = Scenario(**given)
+def test_agents_and_tasks_that_are_in_no_operation_survive_the_repr(fields: dict[str, Any]) -> None:
+    scenario = Scenario(**fields)
     assert eval(repr(scenario), {"Scenario": Scenario}) == scenario
 
 
@@ -253,15 +253,15 @@ def test_one_field_of_a_list_can_be_replaced() -> None:
 
 
 def test_equal_scenarios_are_equal_however_they_are_written() -> None:
-    one = Scenario(agents=2, tasks=["buy"], seed=1)
+    scenario = Scenario(agents=2, tasks=["buy"], seed=1)
     other = Scenario(agents=["Agent_1", "Agent_2"], tasks=("buy",), operations_per_agent=100, seed=1)
-    assert one == other
-    assert hash(one) == hash(other)
-    assert one != Scenario(agents=2, tasks=["buy"], seed=2)
+    assert scenario == other
+    assert hash(scenario) == hash(other)
+    assert scenario != Scenario(agents=2, tasks=["buy"], seed=2)
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("fields", "words"),
     [
         ({"operations": []}, "operations=[]: must have at least one"),
         ({"operations": "buy"}, "operations='buy': must be a list"),
@@ -287,11 +287,11 @@ def test_equal_scenarios_are_equal_however_they_are_written() -> None:
         ({"operations": [("Ann", "buy")], "duration": 5}, "duration=5 and operations: give one or the other"),
         ({"own_threads": "yes"}, "own_threads='yes': must be True or False"),
     ],
-    ids=lambda one: str(one)[:60] if isinstance(one, dict) else "",
+    ids=lambda value: str(value)[:60] if isinstance(value, dict) else "",
 )
-def test_a_list_that_is_not_allowed_is_one_line(given: dict[str, Any], words: str) -> None:
+def test_a_list_that_is_not_allowed_is_one_line(fields: dict[str, Any], words: str) -> None:
     with pytest.raises(SettingError) as caught:
-        Scenario(**given)
+        Scenario(**fields)
     assert words in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
 

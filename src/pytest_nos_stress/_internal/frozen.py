@@ -1,4 +1,4 @@
-"""Options: a setting of several named values, as a value: frozen, hashable, printed as the dict that makes it."""
+"""FrozenDict: a setting of several named values, frozen, hashable, and printed as the dict that makes it."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class FrozenDict(Mapping[str, Any]):
-    """A mapping that never changes. Mappings in it are options too, lists are tuples."""
+    """A mapping that never changes. Mappings in it are frozen too, lists become tuples."""
 
     __slots__ = ("_hash", "_values")
 
@@ -35,11 +35,11 @@ class FrozenDict(Mapping[str, Any]):
 
 
 def to_json_types(value: Any) -> Any:
-    """Options as JSON types."""
+    """Return a value with mappings as dicts and sequences as lists, as JSON has them."""
     if isinstance(value, Mapping):
-        return {name: to_json_types(one) for name, one in value.items()}
+        return {name: to_json_types(item) for name, item in value.items()}
     if isinstance(value, (tuple, list)):
-        return [to_json_types(one) for one in value]
+        return [to_json_types(item) for item in value]
     return value
 
 
@@ -47,6 +47,6 @@ def _frozen(value: Any) -> Any:
     if isinstance(value, Mapping):
         return FrozenDict(value)
     if isinstance(value, (tuple, list)):
-        return tuple(_frozen(one) for one in value)
+        return tuple(_frozen(item) for item in value)
     hash(value)
     return value

@@ -1,6 +1,6 @@
-"""Text to values: what stands on the command line or in an ini file.
+"""Parse text from the command line or an ini file into values.
 
-What is no text (a native TOML value) is given back as it is, for the value's type to check.
+A value that is not text, as native TOML gives, is returned as it is, for the value's type to check.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from typing import Any
 def split_names(text: Any) -> list[str]:
     """Names of comma-separated text, or of a list of such texts."""
     texts = [text] if isinstance(text, str) else list(text)
-    if not all(isinstance(one, str) for one in texts):
+    if not all(isinstance(part, str) for part in texts):
         raise ValueError(text)
     return [name.strip() for part in texts for name in part.split(",") if name.strip()]
 

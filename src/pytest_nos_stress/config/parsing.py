@@ -1,7 +1,4 @@
-"""How text becomes a setting's value: what stands on the command line or in an ini file.
-
-What is no text (a native TOML value) is given back as it is, for the value's kind to check.
-"""
+"""Parse text from the command line or an ini file into the value of a setting that is not of the scenario."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ from typing import Any
 
 
 def parse_scenario(path: Any) -> Any:
-    """The scenario in a file that a run has written."""
+    """Return the scenario in a file that a run has written. Raises ``SettingError``."""
     from pytest_nos_stress._internal.text import safe_repr
     from pytest_nos_stress.errors import SettingError
     from pytest_nos_stress.scenario.scenario import Scenario

@@ -40,14 +40,14 @@ def _expressions(value: Any) -> tuple[Any, ...]:
     if isinstance(value, (str, bytes, Mapping)):
         raise InvalidValue("this is one value")
     expressions = tuple(value)
-    if not all(isinstance(one, str) or hasattr(one, "metric") for one in expressions):
+    if not all(isinstance(expression, str) or hasattr(expression, "metric") for expression in expressions):
         raise ValueError(value)
     return expressions
 
 
 def _exception_types(value: Any) -> tuple[type[BaseException], ...]:
     types = (value,) if isinstance(value, type) else tuple(value)
-    if not all(isinstance(one, type) and issubclass(one, BaseException) for one in types):
+    if not all(isinstance(error, type) and issubclass(error, BaseException) for error in types):
         raise ValueError(value)
     return types
 
@@ -112,7 +112,7 @@ def _clients(value: Any) -> tuple[Any, ...]:
     from pytest_nos_stress.faults.clients import interceptor_of
 
     try:
-        [interceptor_of(one) for one in clients]
+        [interceptor_of(client) for client in clients]
     except AttributeError:
         raise ValueError(value) from None
     return clients
@@ -124,7 +124,7 @@ def _proxies(value: Any) -> tuple[Any, ...]:
         return ()
     from pytest_nos_stress.faults.proxy import Proxy
 
-    if not all(isinstance(one, Proxy) for one in proxies):
+    if not all(isinstance(proxy, Proxy) for proxy in proxies):
         raise ValueError(value)
     return proxies
 

@@ -80,7 +80,7 @@ class StressSimulator:
         """Whether there are results that no report has."""
         return len(self.results) > self._told
 
-    def run(self, target: object = None, **given: Any) -> StressResult:
+    def run(self, target: object = None, **settings: Any) -> StressResult:
         """Run agents on a target.
 
         ``target``: an object with a method for each task, a mapping of tasks to functions, a function for every
@@ -90,15 +90,15 @@ class StressSimulator:
         hung or could not write its files, and ``SettingError``, a ``ValueError``.
         """
         __tracebackhide__ = True
-        return self._run(target, given, {})
+        return self._run(target, settings, {})
 
-    async def run_async(self, target: object = None, **given: Any) -> StressResult:
+    async def run_async(self, target: object = None, **settings: Any) -> StressResult:
         """As ``run``, awaited, with the agents on the event loop of the test: that of its fixtures."""
         __tracebackhide__ = True
         simulator = None
         live = self._session.live()
         try:
-            simulator = self._simulator(target, given, {})
+            simulator = self._simulator(target, settings, {})
             return await simulator.run_async(progress=live, ending_errors=_ENDING_ERRORS)
         except (SettingError, RunFailed) as error:
             self._problem = problem = self._with_source(error)
@@ -172,7 +172,7 @@ class StressSimulator:
         if self._problem is not None and (error is self._problem or isinstance(error, BodyFailed)):
             types = self._problem.result.error_types if isinstance(self._problem, RunFailed) else []
             return FailureSignature(
-                self._problem, signature_of(self._problem), frozenset(one["type"] for one in types)
+                self._problem, signature_of(self._problem), frozenset(error_type["type"] for error_type in types)
             )
         crash = excinfo.traceback[-1]
         return FailureSignature(error, (error_name(error), f"{crash.path}:{crash.lineno}"))
@@ -184,12 +184,12 @@ class StressSimulator:
             raise RuntimeError("stress_simulator: allowed only while a test runs")
         return item
 
-    def _run(self, target: object, given: dict[str, Any], fixed: dict[str, Any]) -> StressResult:
+    def _run(self, target: object, settings: dict[str, Any], fixed: dict[str, Any]) -> StressResult:
         __tracebackhide__ = True
         simulator = None
         live = self._session.live()
         try:
-            simulator = self._simulator(target, given, fixed)
+            simulator = self._simulator(target, settings, fixed)
             return run_on_current_loop(simulator, progress=live, ending_errors=_ENDING_ERRORS)
         except (SettingError, RunFailed) as error:
             self._problem = problem = self._with_source(error)
@@ -197,10 +197,10 @@ class StressSimulator:
             self._end_run(simulator, live)
         raise problem.with_traceback(None)
 
-    def _simulator(self, target: object, given: dict[str, Any], fixed: dict[str, Any]) -> MultiAgentSimulator:
+    def _simulator(self, target: object, settings: dict[str, Any], fixed: dict[str, Any]) -> MultiAgentSimulator:
         self._forget_earlier_examples()
         self._runs += 1
-        values = self._session.merged_settings(self._item, given, self._runs)
+        values = self._session.merged_settings(self._item, settings, self._runs)
         if values.get("scenario") is None:
             values |= options.check_all(fixed)
         values["output_dir"] = self.directory_of_last_run = self._directory(values.pop("output_dir", None))
@@ -217,14 +217,14 @@ class StressSimulator:
     def _of_baselines(self, values: dict[str, Any]) -> dict[str, Any]:
         """Where the run's baseline is, and under which name; examples are of another scenario each."""
         root, run = self._item.config.rootpath, "" if self._runs == 1 else f" run {self._runs}"
-        found = {
+        baseline = {
             "baseline_dir": root / values.get("baseline_dir", options.BY_NAME["baseline_dir"].default),
             "label": values.get("label", f"{self._item.nodeid}{run}"),
         }
         if self._example is None:
-            return found
+            return baseline
         self._refused = [name for name in ("compare", "save_baseline") if values.get(name) is not None]
-        return found | {"save_baseline": None, "compare": None}
+        return baseline | {"save_baseline": None, "compare": None}
 
     def _about(self) -> RunInfo:
         file, line, _ = self._item.location
@@ -275,8 +275,8 @@ class StressSimulator:
         self._runs = 0
         self.results.clear()
 
-    def _directory(self, given: str | None) -> Path:
-        base = options.BY_NAME["output_dir"].default if given is None else given
+    def _directory(self, output_dir: str | None) -> Path:
+        base = options.BY_NAME["output_dir"].default if output_dir is None else output_dir
         directory = self._session.directory / base / safe_name(self._item.nodeid)
         if self._session.rerun is not None:
             directory /= self._session.rerun.directory
@@ -320,11 +320,11 @@ class StressSimulator:
             decided = (*SCENARIO_OPTIONS, "scenario")
         for setting in SETTINGS:
             raw = config.getoption(setting.dest) if setting.flag and setting.name not in decided else None
-            for one in raw if isinstance(raw, list) else [raw]:
+            for value in raw if isinstance(raw, list) else [raw]:
                 if setting.is_switch:
-                    parts += [str(setting.flag)] if one else []
-                elif setting.name != "save_baseline" and one is not None:
-                    parts.append(f"{setting.flag}={one}")
+                    parts += [str(setting.flag)] if value else []
+                elif setting.name != "save_baseline" and value is not None:
+                    parts.append(f"{setting.flag}={value}")
         for override in config.getoption("override_ini", None) or []:
             parts += ["-o", override]
         if config.getoption("inifilename", None):
