@@ -23,6 +23,7 @@ import numpy  # noqa: F401
 import pytest
 
 import pytest_nos_stress
+from pytest_nos_stress.engines import ENGINES
 
 pytest_plugins = ["pytester"]
 
@@ -68,8 +69,9 @@ def pytest_collection_finish() -> None:
 @pytest.fixture
 def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     """What hangs is given up after a moment, and not after the seconds that agents on a busy machine are given."""
-    for engine in ("asyncio_engine", "threads", "virtual.engine"):
-        monkeypatch.setattr(f"pytest_nos_stress.engines.{engine}._GRACE", 0.3)
+    for row in ENGINES.values():
+        module, _, _ = row.where.partition(":")
+        monkeypatch.setattr(f"{module}._GRACE", 0.3)
 
 
 class Interrupted(NamedTuple):

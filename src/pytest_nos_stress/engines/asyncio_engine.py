@@ -37,7 +37,7 @@ from .base import (
 _WATCH_INTERVAL: Final = 0.1
 _GRACE: Final = 1.3
 _GRACE_OF_CANCELLED: Final = 0.3
-_PATIENCE: Final = 0.5
+_LONGEST_PAUSE: Final = 0.5
 _MOST_IN_A_ROW: Final = 8
 """Operations of an agent without think time, before others have their turn where none of these waits."""
 _ENDED: Final = object()
@@ -103,10 +103,10 @@ class AsyncioEngine:
         self._is_cancelling = False
         self._ended = threading.Event()
         self._tasks: dict[asyncio.Task[None], AsyncAgent] = {}
-        self._awaited = 0
+        self._missing_at_barrier = 0
         self._running = 0
         self._gate: asyncio.Event
-        self._rest: _Rest
+        self._safepoint: _Safepoint
 
     def run(
         self,
@@ -115,10 +115,10 @@ class AsyncioEngine:
         on_operation_end: OnOperationEnd | None = None,
         every: int = 1,
     ) -> None:
-        own = None if self._loop is not None else _OwnLoop()
-        loop = self._loop = self._loop or own.loop  # type: ignore[union-attr]
+        own_loop = None if self._loop is not None else _OwnLoop()
+        loop = self._loop = self._loop or own_loop.loop  # type: ignore[union-attr]
         try:
-            loop.call_soon_threadsafe(self._begin, agents, on_operation_end, every)
+            loop.call_soon_threadsafe(self._start_tasks, agents, on_operation_end, every)
             while not self._ended.wait(_WATCH_INTERVAL) and not self._stopping:
                 watch()
         except BaseException:
@@ -126,8 +126,8 @@ class AsyncioEngine:
             raise
         finally:
             self._join()
-            if own is not None:
-                own.close(is_held=not self._ended.is_set())
+            if own_loop is not None:
+                own_loop.close(is_held=not self._ended.is_set())
 
     def stop(self) -> None:
         if not self._stopping and self._loop is not None:
@@ -140,23 +140,25 @@ class AsyncioEngine:
 
     # On the loop.
 
-    def _begin(self, agents: Sequence[AsyncAgent], on_operation_end: OnOperationEnd | None, every: int) -> None:
+    def _start_tasks(
+        self, agents: Sequence[AsyncAgent], on_operation_end: OnOperationEnd | None, every: int
+    ) -> None:
         self._loop_thread = threading.get_ident()
-        self._awaited = self._running = len(agents)
+        self._missing_at_barrier = self._running = len(agents)
         self._gate = asyncio.Event()
-        self._rest = _Rest(on_operation_end, every)
+        self._safepoint = _Safepoint(on_operation_end, every)
         loop = asyncio.get_running_loop()
         for agent in agents:
-            task = loop.create_task(self._live(agent))
+            task = loop.create_task(self._run_agent(agent))
             self._tasks[task] = agent
         for task in list(self._tasks):
             task.add_done_callback(self._leave)
 
-    async def _live(self, agent: AsyncAgent) -> None:
-        """One agent's whole life."""
+    async def _run_agent(self, agent: AsyncAgent) -> None:
+        """Run one agent from its session's begin to its end."""
         try:
             async with agent.async_session():
-                await self._meet()
+                await self._wait_at_barrier()
                 await self._perform(agent)
         except asyncio.CancelledError as error:
             if not self._is_cancelling:
@@ -167,39 +169,39 @@ class AsyncioEngine:
             self.stop()
 
     async def _perform(self, agent: AsyncAgent) -> None:
-        operations, rest = agent.operations(), self._rest
+        operations, safepoint = agent.operations(), self._safepoint
         sleep = self.clock.sleep
         in_a_row = 0
         item: Any = None if self._stopping else next(operations, _ENDED)
         while item is not _ENDED and not self._stopping:
             if item is None:
-                await self._meet()
+                await self._wait_at_barrier()
                 item = next(operations, _ENDED)
                 continue
             if hasattr(type(item), "__await__"):
-                item = await self._awaited_by(operations, item)
+                item = await self._send_awaited(operations, item)
                 continue
             in_a_row = 0 if item else in_a_row + 1
             if item:
                 await sleep(item)
             elif in_a_row % _MOST_IN_A_ROW == 0:
                 await asyncio.sleep(0)
-            if rest.is_due:
-                await rest.wait()
+            if safepoint.is_due:
+                await safepoint.wait()
             if self._stopping:
                 return
-            rest.performing += 1
+            safepoint.performing += 1
             try:
                 item = next(operations, _ENDED)
                 while hasattr(type(item), "__await__"):
-                    item = await self._awaited_by(operations, item)
+                    item = await self._send_awaited(operations, item)
             finally:
-                rest.performed(agent)
+                safepoint.performed(agent)
         if inspect.iscoroutine(item):
             item.close()
 
-    async def _awaited_by(self, operations: Any, answer: Any) -> Any:
-        """Await what an operation has given, hand it what came of that, and take what it gives next."""
+    async def _send_awaited(self, operations: Any, answer: Any) -> Any:
+        """Await what an operation has yielded, send the answer back, and return what it yields next."""
         try:
             value = await answer
         except BaseException as error:
@@ -208,17 +210,17 @@ class AsyncioEngine:
             return _next(operations.throw, error)
         return _next(operations.send, value)
 
-    async def _meet(self) -> None:
+    async def _wait_at_barrier(self) -> None:
         """Wait until every agent that has not ended has come as far."""
         gate = self._gate
-        self._awaited -= 1
-        if not self._awaited:
-            self._let_go()
+        self._missing_at_barrier -= 1
+        if not self._missing_at_barrier:
+            self._open_barrier()
         await gate.wait()
 
-    def _let_go(self) -> None:
+    def _open_barrier(self) -> None:
         gate, self._gate = self._gate, asyncio.Event()
-        self._awaited = self._running
+        self._missing_at_barrier = self._running
         if self._stopping:
             self._gate.set()
         if not self._has_begun:
@@ -229,15 +231,15 @@ class AsyncioEngine:
     def _leave(self, task: asyncio.Task[None]) -> None:
         self._tasks.pop(task, None)
         self._running -= 1
-        self._awaited -= 1
+        self._missing_at_barrier -= 1
         if not self._running:
             self._ended.set()
-        elif not self._awaited:
-            self._let_go()
+        elif not self._missing_at_barrier:
+            self._open_barrier()
 
     def _wake_all(self) -> None:
         self.clock.end_sleeps()
-        self._rest.release()
+        self._safepoint.release()
         self._gate.set()
 
     def _cancel_all(self) -> None:
@@ -250,8 +252,8 @@ class AsyncioEngine:
     def _name_still_running(self, named: threading.Event) -> None:
         for task, agent in list(self._tasks.items()):
             self.still_running.append(StuckAgent(agent.name, stack_of_awaiting(task.get_coro())))
-        names = {one.agent for one in self.still_running}
-        self.cancelled = [one for one in self.cancelled if one.agent not in names]
+        names = {stuck.agent for stuck in self.still_running}
+        self.cancelled = [stuck for stuck in self.cancelled if stuck.agent not in names]
         named.set()
 
     # In the thread of the run.
@@ -272,21 +274,21 @@ class AsyncioEngine:
         return next((agent.name for agent in self._tasks.values() if agent.busy_since() is not None), "no agent")
 
 
-class _Rest:
-    """Once in so many operations all agents rest between two of theirs, and a function is called."""
+class _Safepoint:
+    """Calls a function once in so many operations, while all agents are between two operations."""
 
     def __init__(self, on_operation_end: OnOperationEnd | None, every: int) -> None:
         self._on_operation_end = on_operation_end
         self._every = every
         self._count = 0
-        self._over = asyncio.Event()
-        self._given_up: asyncio.TimerHandle | None = None
+        self._released = asyncio.Event()
+        self._timeout: asyncio.TimerHandle | None = None
         self.performing = 0
         self.is_due = False
 
     async def wait(self) -> None:
         while self.is_due:
-            await self._over.wait()
+            await self._released.wait()
 
     def performed(self, agent: EngineAgent) -> None:
         self.performing -= 1
@@ -295,7 +297,7 @@ class _Rest:
         self._count += 1
         if self._count % self._every == 0 and not self.is_due:
             self.is_due = True
-            self._given_up = asyncio.get_running_loop().call_later(_PATIENCE, self.release)
+            self._timeout = asyncio.get_running_loop().call_later(_LONGEST_PAUSE, self.release)
         if self.is_due and not self.performing:
             try:
                 self._on_operation_end(agent)
@@ -303,12 +305,12 @@ class _Rest:
                 self.release()
 
     def release(self) -> None:
-        """Let all go on: those that wait for each other's next operations cannot all rest."""
-        if self._given_up is not None:
-            self._given_up.cancel()
+        """Let all agents continue. Agents that wait for each other's next operations cannot all be paused."""
+        if self._timeout is not None:
+            self._timeout.cancel()
         self.is_due = False
-        over, self._over = self._over, asyncio.Event()
-        over.set()
+        released, self._released = self._released, asyncio.Event()
+        released.set()
 
 
 class _OwnLoop:

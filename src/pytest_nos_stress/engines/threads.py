@@ -21,12 +21,12 @@ from .safepoint import Safepoint
 
 _WATCH_INTERVAL: Final = 0.1
 _GRACE: Final = 1.5
-_LET_GO_AT_ONCE: Final = 8
+_WOKEN_AT_ONCE: Final = 8
 _ENDED: Final = -1.0
 
 
 class RealClock:
-    """The machine's monotonic clock, and sleeps that the end of a run cuts short."""
+    """The machine's monotonic clock, with sleeps that the end of a run cuts short."""
 
     def __init__(self, stopped: threading.Event) -> None:
         self._stopped = stopped
@@ -39,9 +39,9 @@ class RealClock:
 
 
 class _Gate:
-    """Where agents wait until all have come.
+    """Holds agents until all have arrived.
 
-    Who passes wakes the next: the processor is never flooded by all agents at once.
+    Each agent that passes wakes the next one, so that the processor is never flooded by all agents at once.
     """
 
     def __init__(self) -> None:
@@ -51,7 +51,7 @@ class _Gate:
     def open(self) -> None:
         with self._changed:
             self._is_open = True
-            self._changed.notify(_LET_GO_AT_ONCE)
+            self._changed.notify(_WOKEN_AT_ONCE)
 
     def pass_through(self) -> None:
         with self._changed:
@@ -76,7 +76,7 @@ class ThreadsEngine:
         self._gate = _Gate()
         self._all_ended = threading.Event()
         self._lock = threading.Lock()
-        self._awaited = 0
+        self._missing_at_barrier = 0
         self._running = 0
         self._threads: dict[threading.Thread, EngineAgent] = {}
         self._on_operation_end: OnOperationEnd | None = None
@@ -96,10 +96,10 @@ class ThreadsEngine:
         on_operation_end: OnOperationEnd | None = None,
         every: int = 1,
     ) -> None:
-        self._awaited = self._running = len(agents)
+        self._missing_at_barrier = self._running = len(agents)
         self._on_operation_end, self._safepoint = on_operation_end, Safepoint(every)
         try:
-            self._begin(agents)
+            self._start_threads(agents)
             while not self._all_ended.wait(_WATCH_INTERVAL) and not self._stopping:
                 watch()
         except BaseException:
@@ -117,9 +117,11 @@ class ThreadsEngine:
         latest = self.clock.now_ns() - timeout_ns
         return {agent: since for agent in agents if (since := agent.busy_since()) is not None and since < latest}
 
-    def _begin(self, agents: Sequence[EngineAgent]) -> None:
+    def _start_threads(self, agents: Sequence[EngineAgent]) -> None:
         for agent in agents:
-            thread = threading.Thread(target=self._live, args=(agent,), name=f"agent {agent.name}", daemon=True)
+            thread = threading.Thread(
+                target=self._run_agent, args=(agent,), name=f"agent {agent.name}", daemon=True
+            )
             self._threads[thread] = agent
             try:
                 thread.start()
@@ -129,15 +131,15 @@ class ThreadsEngine:
                     "must be fewer"
                 ) from None
 
-    def _live(self, agent: EngineAgent) -> None:
-        """One agent's whole life, in its own thread."""
+    def _run_agent(self, agent: EngineAgent) -> None:
+        """Run one agent from its session's begin to its end, in its own thread."""
         try:
             with agent.session():
-                self._meet()
+                self._wait_at_barrier()
                 if self._on_operation_end is None:
                     self._perform(agent)
                 else:
-                    self._perform_between_rests(agent, functools.partial(self._on_operation_end, agent))
+                    self._perform_with_safepoints(agent, functools.partial(self._on_operation_end, agent))
         except BaseException as error:
             self.crashed.append(CrashedAgent(agent.name, error))
             self.stop()
@@ -152,40 +154,40 @@ class ThreadsEngine:
             if pause:
                 wait(pause)
             elif pause is None:
-                self._meet()
+                self._wait_at_barrier()
             if self._stopping:
                 return
 
-    def _perform_between_rests(self, agent: EngineAgent, at_rest: Callable[[], None]) -> None:
-        """The same, with ``at_rest`` called once in so many operations of all agents."""
+    def _perform_with_safepoints(self, agent: EngineAgent, paused: Callable[[], None]) -> None:
+        """Perform as above, with ``paused`` called once in so many operations of all agents."""
         operations = agent.operations()
         pause = None if self._stopping else next(operations, _ENDED)
         while pause is not _ENDED and not self._stopping:
             if pause is None:
-                self._meet()
+                self._wait_at_barrier()
                 pause = next(operations, _ENDED)
                 continue
             if pause:
                 self._stopped.wait(pause)
             if self._stopping:
                 return
-            with self._safepoint.operation(at_rest, self._stopped.is_set):
+            with self._safepoint.operation(paused, self._stopped.is_set):
                 pause = next(operations, _ENDED)
 
-    def _meet(self) -> None:
-        """Wait until every agent that has not ended has come as far; the last one lets all of them go."""
+    def _wait_at_barrier(self) -> None:
+        """Wait until every agent that has not ended has come as far. The last agent opens the barrier."""
         with self._lock:
             gate = self._gate
-            self._awaited -= 1
-            is_last = not self._awaited
+            self._missing_at_barrier -= 1
+            is_last = not self._missing_at_barrier
         if is_last:
-            self._let_go()
+            self._open_barrier()
         gate.pass_through()
 
-    def _let_go(self) -> None:
+    def _open_barrier(self) -> None:
         gate = self._gate
         with self._lock:
-            self._awaited = self._running
+            self._missing_at_barrier = self._running
             self._gate = _Gate()
             if self._stopping:
                 self._gate.open()
@@ -197,12 +199,12 @@ class ThreadsEngine:
     def _leave(self) -> None:
         with self._lock:
             self._running -= 1
-            self._awaited -= 1
-            is_last, all_have_come = not self._running, not self._awaited
+            self._missing_at_barrier -= 1
+            is_last, all_have_arrived = not self._running, not self._missing_at_barrier
         if is_last:
             self._all_ended.set()
-        elif all_have_come:
-            self._let_go()
+        elif all_have_arrived:
+            self._open_barrier()
 
     def _join(self) -> None:
         deadline = time.monotonic() + _GRACE
