@@ -95,10 +95,12 @@ def _checked(client: Any, methods: Any) -> frozenset[str]:
     for name in names:
         value = getattr(client, name, None) if isinstance(name, str) else None
         if value is None:
-            able = [one for one in dir(client) if not one.startswith("_") and callable(getattr(client, one, None))]
+            methods = [
+                each for each in dir(client) if not each.startswith("_") and callable(getattr(client, each, None))
+            ]
             raise SettingError(
                 f"flaky: methods={safe_repr(names)}: {type(client).__name__} has no method {safe_repr(name)}; "
-                f"there are {', '.join(able[:10]) or 'none'}"
+                f"there are {', '.join(methods[:10]) or 'none'}"
             )
         if not callable(value):
             raise SettingError(
@@ -166,8 +168,7 @@ def _flaky_answer(answer: Any, interceptor: ClientInterceptor) -> Any:
         return _items(answer, interceptor)
     if isinstance(answer, AsyncGeneratorType):
         return _items_async(answer, interceptor)
-    kind = type(answer)
-    if any(hasattr(kind, name) for name in ("__next__", "__anext__", "__enter__", "__aenter__")):
+    if any(hasattr(type(answer), name) for name in ("__next__", "__anext__", "__enter__", "__aenter__")):
         return _in_front_of(answer, interceptor, _FlakyAnswer)
     return answer
 

@@ -45,22 +45,22 @@ class FaultyFeed:
         return self._market.symbols
 
     def quote(self, symbol: str) -> Quote:
-        return self._market.quote_at(symbol, self._seen())
+        return self._market.quote_at(symbol, self._shown_at())
 
     def trades(self, symbol: str, count: int = 20) -> list[MarketTrade]:
-        return self._market.trades(symbol, count, until=self._seen())
+        return self._market.trades(symbol, count, until=self._shown_at())
 
     def bars(self, symbol: str, count: int = 20, interval: float = 60.0) -> list[Bar]:
-        return self._market.bars(symbol, count, interval, until=self._seen())
+        return self._market.bars(symbol, count, interval, until=self._shown_at())
 
     def is_halted(self, symbol: str) -> bool:
-        return self._market.is_halted(symbol, at=self._seen())
+        return self._market.is_halted(symbol, at=self._shown_at())
 
-    def _seen(self) -> float:
+    def _shown_at(self) -> float:
         """The moment whose data the feed shows."""
         return self._now()
 
-    def _between(self, name: str) -> float:
+    def _uniform(self, name: str) -> float:
         return self._random.uniform(*self._parameters[name])
 
 
@@ -72,9 +72,9 @@ class Stale(FaultyFeed):
         self._stopped = self._began - self._age()
 
     def _age(self) -> float:
-        return self._between("age")
+        return self._uniform("age")
 
-    def _seen(self) -> float:
+    def _shown_at(self) -> float:
         return self._stopped
 
 
@@ -91,7 +91,7 @@ class Halt(Stale):
     """Trading was halted, so long ago as ``lasts`` says: prices stand still since, and the feed says so."""
 
     def _age(self) -> float:
-        return self._between("lasts")
+        return self._uniform("lasts")
 
     def is_halted(self, symbol: str) -> bool:  # noqa: ARG002
         return True
@@ -102,7 +102,7 @@ class Gap(FaultyFeed):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._lost = max(1, round(self._between("length")))
+        self._lost = max(1, round(self._uniform("length")))
         self._after = self._random.randint(1, 5)
 
     def quote(self, symbol: str) -> Quote:
@@ -121,9 +121,9 @@ class Disconnect(FaultyFeed):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._back = self._began + self._between("lasts")
+        self._back = self._began + self._uniform("lasts")
 
-    def _seen(self) -> float:
+    def _shown_at(self) -> float:
         now = self._now()
         if now < self._back:
             raise MissingDataError("the feed is disconnected: no market data")
@@ -167,7 +167,9 @@ class BadTimestamp(FaultyFeed):
         return quote._replace(timestamp=quote.timestamp + self._skew)
 
     def trades(self, symbol: str, count: int = 20) -> list[MarketTrade]:
-        trades = [one._replace(timestamp=one.timestamp + self._skew) for one in super().trades(symbol, count)]
+        trades = [
+            trade._replace(timestamp=trade.timestamp + self._skew) for trade in super().trades(symbol, count)
+        ]
         trades[-2:] = reversed(trades[-2:])
         return trades
 
@@ -177,7 +179,7 @@ class Duplicate(FaultyFeed):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._length = max(1, round(self._between("length")))
+        self._length = max(1, round(self._uniform("length")))
 
     def quote(self, symbol: str) -> Quote:
         newest = super().quote(symbol)
@@ -193,7 +195,7 @@ class Crossed(FaultyFeed):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._ticks = max(1, round(self._between("ticks")))
+        self._ticks = max(1, round(self._uniform("ticks")))
 
     def quote(self, symbol: str) -> Quote:
         quote = super().quote(symbol)
@@ -205,7 +207,7 @@ class Outlier(FaultyFeed):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._factor = 1 + self._random.choice((-1, 1)) * self._between("size")
+        self._factor = 1 + self._random.choice((-1, 1)) * self._uniform("size")
 
     def quote(self, symbol: str) -> Quote:
         quote = super().quote(symbol)
@@ -214,7 +216,7 @@ class Outlier(FaultyFeed):
 
     def trades(self, symbol: str, count: int = 20) -> list[MarketTrade]:
         trades = super().trades(symbol, count)
-        trades[-1:] = [one._replace(price=round(one.price * self._factor, 2)) for one in trades[-1:]]
+        trades[-1:] = [trade._replace(price=round(trade.price * self._factor, 2)) for trade in trades[-1:]]
         return trades
 
 
@@ -223,10 +225,10 @@ class MissingBar(FaultyFeed):
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
-        self._place = self._random.random()
+        self._position = self._random.random()
 
     def bars(self, symbol: str, count: int = 20, interval: float = 60.0) -> list[Bar]:
         bars = super().bars(symbol, count, interval)
         lost = min(len(bars), max(1, round(len(bars) * float(self._parameters["share"]))))
-        first = int(self._place * (len(bars) - lost + 1))
+        first = int(self._position * (len(bars) - lost + 1))
         return [*bars[:first], *bars[first + lost :]]

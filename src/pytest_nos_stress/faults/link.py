@@ -36,6 +36,7 @@ class Link:
     def is_partitioned(self, elapsed_s: float, agent: str) -> bool:
         """Whether the agent is cut off, so many seconds after the run's start."""
         return any(
-            one.start <= elapsed_s < one.end and (one.agents is None or agent in one.agents)
-            for one in self._partitions
+            partition.start <= elapsed_s < partition.end
+            and (partition.agents is None or agent in partition.agents)
+            for partition in self._partitions
         )

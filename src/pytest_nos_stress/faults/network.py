@@ -4,8 +4,8 @@ Guarantees: a ``Network`` that exists holds together; equal parameters are equal
 ``repr`` can be pasted, and ``to_dict`` gives builtin types from which ``Network.of`` makes an equal one. The same
 value drives calls in process and the real proxy.
 
-Times are those of a whole round trip; each trip is split into a request leg and a reply leg. Loss is meant for
-each leg. The median and p99 of the profiles are round trips as published (see ``PROFILES``); nobody publishes
+Times are those of a whole round trip, which is divided between the request and the reply. Loss is that of each
+message. The median and p99 of the profiles are round trips as published (see ``PROFILES``); nobody publishes
 rates of loss or bandwidths for them, so those are settings to stress with.
 
 Sources: tc-netem(8) for the distributions and their parameters; Gilbert 1960 and Elliott 1963 for bursts of
@@ -101,7 +101,7 @@ class Partition(NamedTuple):
 def _partitions(value: Any) -> tuple[Partition, ...]:
     if isinstance(value, (str, Mapping)):
         raise ValueError(value)
-    return tuple(_partition(one) for one in value)
+    return tuple(_partition(partition) for partition in value)
 
 
 def _partition(value: Any) -> Partition:
@@ -198,20 +198,22 @@ class Network:
             value = _read(value)
         if not isinstance(value, Mapping):
             raise SettingError(f"network={safe_repr(value)}: must be a profile's name, parameters or a Network")
-        given = {str(name): one for name, one in value.items()}
-        profile = given.pop("profile", None)
-        for name in given:
+        parameters = {str(name): parameter for name, parameter in value.items()}
+        profile = parameters.pop("profile", None)
+        for name in parameters:
             _check_name(name)
         start = {} if profile is None else _profile(profile).to_dict()
-        return cls(**_started_from(start, given))
+        return cls(**_started_from(start, parameters))
 
     def to_dict(self) -> dict[str, Any]:
         """The parameters that are not at their defaults, in builtin types that JSON knows."""
         parameters = {
-            one.name: getattr(self, one.name) for one in fields(self) if getattr(self, one.name) != one.default
+            field.name: getattr(self, field.name)
+            for field in fields(self)
+            if getattr(self, field.name) != field.default
         }
         if self.partitions:
-            parameters["partitions"] = [one.to_builtin() for one in self.partitions]
+            parameters["partitions"] = [partition.to_builtin() for partition in self.partitions]
         return parameters
 
     def __repr__(self) -> str:
@@ -268,20 +270,20 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(["profile", *names])
 
 
-def _started_from(profile: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The profile's parameters with the given ones in their place.
+def _started_from(profile: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
+    """The profile's parameters with the changes in their place.
 
     A profile's spread keeps its proportion to another latency, and gives way to another kind of spread.
     """
     spread: dict[str, Any] = {}
-    if given.get("jitter") is not None:
+    if changes.get("jitter") is not None:
         spread = {"p99": None, "distribution": "normal"}
-    elif given.get("distribution") == "constant":
+    elif changes.get("distribution") == "constant":
         spread = {"p99": None}
-    elif profile.get("p99") and given.get("latency") is not None:
-        latency = DELAY.check(given["latency"], "network: latency")
+    elif profile.get("p99") and changes.get("latency") is not None:
+        latency = DELAY.check(changes["latency"], "network: latency")
         spread = {"p99": latency * (profile["p99"] / profile["latency"]) or None}
-    return {**profile, **spread, **given}
+    return {**profile, **spread, **changes}
 
 
 PROFILES: Final[Mapping[str, Network]] = {

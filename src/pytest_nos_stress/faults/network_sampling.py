@@ -1,4 +1,4 @@
-"""What a network does to one agent's operations: the delay of each leg, and which message is lost.
+"""What a network does to one agent's operations: the delay of each message, and which message is lost.
 
 Guarantees: what an operation meets is a function of (network, seed, agent name, operation index), and does not
 depend on how many operations are drawn at a time. Delays are whole nanoseconds, so that the last bits of a
@@ -129,7 +129,7 @@ def _round_trips(network: Network, normal: Floats) -> Floats:
 def _shape(distribution: str) -> tuple[Floats, Floats]:
     """The delay beyond the median, in units of the jitter, at normal draws a small step apart."""
     normal = np.arange(-_TABLE_REACH, _TABLE_REACH + _TABLE_STEP, _TABLE_STEP)
-    above = np.array([math.erfc(one / math.sqrt(2)) / 2 for one in normal.tolist()])
+    above = np.array([math.erfc(z / math.sqrt(2)) / 2 for z in normal.tolist()])
     # The variance of a Pareto distribution with a least value of 1.
     variance = _PARETO_SHAPE / ((_PARETO_SHAPE - 1) ** 2 * (_PARETO_SHAPE - 2))
     pareto = (above ** (-1 / _PARETO_SHAPE) - 0.5 ** (-1 / _PARETO_SHAPE)) / math.sqrt(variance)

@@ -61,21 +61,21 @@ class RateLimits:
             return self._at_the_limit(now, self._limit or {}, is_counted=is_counted)
 
     def _in_maintenance(self, elapsed: float) -> ExchangeNotAvailable | None:
-        given = self._maintenance or {}
-        begin = float(given["at"])
-        end = begin + float(given["lasts"])
+        parameters = self._maintenance or {}
+        begin = float(parameters["at"])
+        end = begin + float(parameters["lasts"])
         if not begin <= elapsed < end:
             return None
-        status = given["status"] or 503
+        status = parameters["status"] or 503
         message = f"the exchange is under maintenance (HTTP {status})"
         return ExchangeNotAvailable(
-            message, "maintenance", status=status, code=given["code"], retry_after=end - elapsed
+            message, "maintenance", status=status, code=parameters["code"], retry_after=end - elapsed
         )
 
-    def _at_the_limit(self, now: int, given: Mapping[str, Any], *, is_counted: bool) -> RateLimited | None:
+    def _at_the_limit(self, now: int, parameters: Mapping[str, Any], *, is_counted: bool) -> RateLimited | None:
         """A request that came when the window had ended, or one too many for it."""
         if now < self._banned_until:
-            return self._banned(now, given)
+            return self._banned(now, parameters)
         if now >= self._window_ends:
             self._request, self._ignored = itertools.count(1), 0
             self._window_ends = (now // self._window + 1) * self._window
@@ -83,24 +83,24 @@ class RateLimits:
         if not is_counted and next(self._request) < self._most:
             return None
         self._ignored += 1
-        if given["tolerated"] is not None and self._ignored > given["tolerated"]:
-            lasts = min(float(given["ban"]) * 2 ** min(self._bans, _MOST_DOUBLINGS), _LONGEST_BAN)
+        if parameters["tolerated"] is not None and self._ignored > parameters["tolerated"]:
+            lasts = min(float(parameters["ban"]) * 2 ** min(self._bans, _MOST_DOUBLINGS), _LONGEST_BAN)
             self._bans += 1
             self._banned_until = now + round(lasts * 1e9)
             self._window_ends = 0
-            return self._banned(now, given)
-        status = given["status"] or 429
-        message = f"{self._most} requests in {given['per']:g} s are allowed (HTTP {status})"
+            return self._banned(now, parameters)
+        status = parameters["status"] or 429
+        message = f"{self._most} requests in {parameters['per']:g} s are allowed (HTTP {status})"
         rest = _seconds(self._window_ends - now)
-        return RateLimited(message, "rate_limit", status=status, code=given["code"], retry_after=rest)
+        return RateLimited(message, "rate_limit", status=status, code=parameters["code"], retry_after=rest)
 
-    def _banned(self, now: int, given: Mapping[str, Any]) -> Banned:
+    def _banned(self, now: int, parameters: Mapping[str, Any]) -> Banned:
         rest = _seconds(self._banned_until - now)
         return Banned(
             f"banned for {rest:g} s after ignored limits (HTTP 418)",
             "ip_ban",
             status=418,
-            code=given["code"],
+            code=parameters["code"],
             retry_after=rest,
         )
 

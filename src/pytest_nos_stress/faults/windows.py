@@ -32,8 +32,8 @@ class FaultWindow(NamedTuple):
         if self.after is None:
             return [self.begin, self.end]
         lasts = None if self.end is None else self.end - self.begin
-        given = {"after": self.after, "from": self.begin or None, "lasts": lasts}
-        return {name: value for name, value in given.items() if value is not None}
+        fields = {"after": self.after, "from": self.begin or None, "lasts": lasts}
+        return {name: value for name, value in fields.items() if value is not None}
 
     def __repr__(self) -> str:
         plain = self.to_plain()
@@ -52,7 +52,7 @@ def windows_of(value: Any) -> tuple[FaultWindow, ...] | None:
 
 def read_windows(text: Any) -> Any:
     """Windows of text: ``5s-10s``, ``60s-`` or ``failover+10s``, comma-separated."""
-    if not isinstance(text, str) and not (isinstance(text, list) and all(isinstance(one, str) for one in text)):
+    if not isinstance(text, str) and not (isinstance(text, list) and all(isinstance(line, str) for line in text)):
         return text
     parts = [part.strip() for line in ([text] if isinstance(text, str) else text) for part in line.split(",")]
     return [_read(part) for part in parts if part]
@@ -112,14 +112,14 @@ class OpenWindows:
         self._elapsed = elapsed
         self._awaited = [window for window in windows if window.after is not None]
         self._lock = _thread.allocate_lock()
-        self._spans = [(one.begin, _end(one.end)) for one in windows if one.after is None]
+        self._spans = [(window.begin, _end(window.end)) for window in windows if window.after is None]
 
     def announce(self, event: str) -> None:
         """An event has taken place: the windows that begin with it begin, each with its first announcement."""
         now = self._elapsed()
         with self._lock:
-            begun = [one for one in self._awaited if one.after == event]
-            self._awaited = [one for one in self._awaited if one.after != event]
+            begun = [window for window in self._awaited if window.after == event]
+            self._awaited = [window for window in self._awaited if window.after != event]
         for window in begun:
             self._spans.append((now + window.begin, now + _end(window.end)))
 
@@ -130,7 +130,7 @@ class OpenWindows:
 
     def spans_until(self, end: float) -> tuple[tuple[float, float], ...]:
         """When faults took place, up to the run's end: from and to, in seconds since its start."""
-        return tuple((begin, min(past, end)) for begin, past in sorted(self._spans) if begin < end)
+        return tuple((begin, min(closes, end)) for begin, closes in sorted(self._spans) if begin < end)
 
 
 def _end(seconds: float | None) -> float:

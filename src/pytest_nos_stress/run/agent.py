@@ -74,7 +74,7 @@ class Backpressure(Protocol):
 class Agent:
     """One agent of a run."""
 
-    def __init__(self, world: RunContext, name: str, number: int, backpressure: Backpressure) -> None:
+    def __init__(self, run: RunContext, name: str, number: int, backpressure: Backpressure) -> None:
         self.name = name
         self.number = number
         self.context: Any = None
@@ -84,7 +84,7 @@ class Agent:
         self.ends: list[int] = []
         self.blocks: deque[PlanBlock] = deque()
         self.unplanned_outcomes: deque[UnplannedOutcome] = deque()
-        self.switches: deque[tuple[int, bool]] = deque()
+        self.fault_switches: deque[tuple[int, bool]] = deque()
         """From which operation on planned faults take place, or do not; until the first one they do."""
         self.fault_counts: Counter[str] = Counter()
         """Faults that were planned for no operation: those of limits, and of later attempts."""
@@ -95,32 +95,32 @@ class Agent:
         self.recovered_from: tuple[int, int] | None = None
         """The first operation after the plan, and when agents went on to those."""
         self._performed = 0
-        self._world = world
+        self._run = run
         self._backpressure = backpressure
         self._block: PlanBlock | None = None
-        self._faults_take_place = True
-        self._agent_plan = AgentSchedule(
-            world.scenario, name, faults_at_calls=world.faults_at_calls, network_at_calls=world.network_at_calls
+        self._faults_allowed = True
+        self._schedule = AgentSchedule(
+            run.scenario, name, faults_at_calls=run.faults_at_calls, network_at_calls=run.network_at_calls
         )
-        self.tie_breakers = self._agent_plan.tie_breakers()
+        self.tie_breakers = self._schedule.tie_breakers()
         # The first block is planned here, before the start: hundreds of threads that all begin to plan at once
         # would keep each other from performing.
-        blocks = self._agent_plan.blocks()
+        blocks = self._schedule.blocks()
         self._plan = itertools.chain(list(itertools.islice(blocks, 1)), blocks)
 
     @property
     def seed(self) -> int:
-        return self._world.scenario.seed
+        return self._run.scenario.seed
 
     @property
     def market(self) -> Market:
-        return self._world.market
+        return self._run.market
 
     def now(self) -> float:
-        return self._world.now()
+        return self._run.now()
 
     def sleep(self, seconds: float) -> Any:
-        return self._world.clock.sleep(seconds)
+        return self._run.clock.sleep(seconds)
 
     def busy_since(self) -> int | None:
         """When the task now being performed (or the session now being entered) began; None between them."""
@@ -137,31 +137,31 @@ class Agent:
     def current_task(self) -> str:
         """The task of the operation being performed, or of the next one."""
         index = self.taken + len(self.ends)
-        code = self._agent_plan.block(index, 1).operation_codes[0]
-        return self._world.tasks[int(code) // self._world.fault_mix.count].name
+        code = self._schedule.block(index, 1).operation_codes[0]
+        return self._run.tasks[int(code) // self._run.fault_mix.count].name
 
     def announce(self, event: str) -> None:
-        self._world.announce(event)
+        self._run.announce(event)
 
     def one_way_delays(self, index: int) -> tuple[float, float] | None:
         """Seconds the messages of an operation are on their way; None without a network."""
         block = self._block
         if block is None or block.request_delays is None or block.reply_delays is None:
             return None
-        place = index - block.first
-        return block.request_delays.item(place), block.reply_delays.item(place)
+        row = index - block.first
+        return block.request_delays.item(row), block.reply_delays.item(row)
 
     @property
     def faults_are_active(self) -> bool:
         """Whether planned faults take place in the operation it performs."""
-        return self._faults_take_place and self.recovered_from is None
+        return self._faults_allowed and self.recovered_from is None
 
     def fault_of_attempt(self, index: int, number: int) -> PlannedFault:
         """What is planned for a later attempt at an operation."""
-        kinds = self._world.fault_mix
+        mix = self._run.fault_mix
         if not self.faults_are_active:
-            return kinds.variants[kinds.faults_disabled]
-        return kinds.variants[self._agent_plan.attempt(index, number)]
+            return mix.variants[mix.faults_disabled]
+        return mix.variants[self._schedule.attempt(index, number)]
 
     def on_fault(self, fault: InjectedFault) -> None:
         if not fault.is_counted:
@@ -170,81 +170,81 @@ class Agent:
     def on_retry(self) -> None:
         self.retries += 1
 
-    def on_success(self, index: int, kind: PlannedFault) -> None:
+    def on_success(self, index: int, planned: PlannedFault) -> None:
         """The last attempt at an operation has ended well, whatever was planned for the first."""
-        if kind.outcome == FAILED:
+        if planned.outcome == FAILED:
             self.unplanned_outcomes.append(UnplannedOutcome(index, SUCCESS))
 
     @contextmanager
     def session(self) -> Iterator[None]:
         """The agent's own context manager, if the run has one, around its operations."""
-        if self._world.per_agent is None:
+        if self._run.per_agent is None:
             yield
             return
-        self.in_session_since = self._world.clock.now_ns()
-        with without_faults(self._world.per_agent(self.name)) as self.context:
+        self.in_session_since = self._run.clock.now_ns()
+        with without_faults(self._run.per_agent(self.name)) as self.context:
             self.in_session_since = None
             try:
                 yield
             finally:
                 self.in_session = "leaving per_agent"
-                self.in_session_since = self._world.clock.now_ns()
+                self.in_session_since = self._run.clock.now_ns()
         self.in_session_since = None
 
     @asynccontextmanager
     async def async_session(self) -> AsyncIterator[None]:
         """The same on an event loop; the agent's context manager may be an async one."""
-        if self._world.per_agent is None:
+        if self._run.per_agent is None:
             yield
             return
-        self.in_session_since = self._world.clock.now_ns()
-        async with without_faults_async(self._world.per_agent(self.name)) as self.context:
+        self.in_session_since = self._run.clock.now_ns()
+        async with without_faults_async(self._run.per_agent(self.name)) as self.context:
             self.in_session_since = None
             try:
                 yield
             finally:
                 self.in_session = "leaving per_agent"
-                self.in_session_since = self._world.clock.now_ns()
+                self.in_session_since = self._run.clock.now_ns()
         self.in_session_since = None
 
     def operations(self) -> Operations:
-        """Performs the plan: each value is the pause before an operation, which the next step performs.
+        """Performs the plan: each value is the think time before an operation, which the next step performs.
 
         Where tasks are awaited, what a task has given to await comes between: its answer is sent back, or its
         exception thrown in.
         """
-        self._world.begin()
-        operations = self._perform(self._pieces(self._plan), lambda: self._world.deadline_ns)
-        if self._world.recovery is not None:
-            operations = self._recover_after(operations, self._world.recovery)
-        has_an_end = self._world.on_end or self._world.on_start
+        self._run.begin()
+        operations = self._perform(self._pieces(self._plan), lambda: self._run.deadline_ns)
+        if self._run.recovery is not None:
+            operations = self._recover_after(operations, self._run.recovery)
+        has_an_end = self._run.on_end or self._run.on_start
         return self._end_after(operations) if has_an_end else operations
 
     def _end_after(self, operations: Operations) -> Operations:
         """The last agent to end sees to what is left; on an event loop, it is awaited."""
         yield from operations
-        if self._world.is_last():
-            for settle in self._world.on_end:
+        if self._run.is_last():
+            for settle in self._run.on_end:
                 yield settle()
 
     def _perform(
         self, pieces: Iterator[tuple[int, list[int], Iterable[float]]], deadline_ns: Callable[[], int]
     ) -> Operations:
-        world, backpressure, clock = self._world, self._backpressure, self._world.clock.now_ns
-        calls, operation_types, deadline = world.calls, world.operation_types, deadline_ns()
-        width, off, windows = world.fault_mix.count, world.fault_mix.faults_disabled, world.windows
+        run, backpressure, clock = self._run, self._backpressure, self._run.clock.now_ns
+        calls, operation_types, deadline = run.calls, run.operation_types, deadline_ns()
+        width, faults_disabled, windows = run.fault_mix.count, run.fault_mix.faults_disabled, run.windows
         next_stop = min(backpressure.flush_deadline, deadline)
-        task_of_code = [task.name for task in world.tasks for _ in range(width)]
+        task_of_code = [task.name for task in run.tasks for _ in range(width)]
         started, ended = self.starts.append, self.ends.append
         end = clock()
-        for first, codes, pauses in pieces:
-            for index, code, pause in zip(itertools.count(first), codes, pauses):
-                if pause and end + pause * 1e9 >= deadline:
+        for first, codes, think_times in pieces:
+            for index, code, think_time in zip(itertools.count(first), codes, think_times):
+                if think_time and end + think_time * 1e9 >= deadline:
                     self._performed = index
                     return
-                yield pause
-                if windows is not None and not self._may_fail(index, windows):
-                    code += off - code % width
+                yield think_time
+                if windows is not None and not self._faults_allowed_at(index, windows):
+                    code += faults_disabled - code % width
                 call = calls[code]
                 if call is None:
                     end = clock()
@@ -258,7 +258,7 @@ class Agent:
                         else:
                             result = call(operation_type(self, task_of_code[code], index))
                         if result is not None and hasattr(type(result), "__await__"):
-                            if not world.awaits:
+                            if not run.awaits:
                                 refuse_awaitable(result)
                             yield result
                     except BaseException as error:
@@ -272,64 +272,64 @@ class Agent:
                     next_stop = min(backpressure.wait_for_flush(end), deadline)
             self._performed = first + len(codes)
 
-    def _may_fail(self, index: int, windows: OpenWindows) -> bool:
+    def _faults_allowed_at(self, index: int, windows: OpenWindows) -> bool:
         """Whether planned faults take place now; where that changes, it is noted for the recorder."""
-        may_fail = windows.are_open() and self.recovered_from is None
-        if may_fail != self._faults_take_place:
-            self._faults_take_place = may_fail
-            self.switches.append((index, may_fail))
-        return may_fail
+        allowed = windows.are_open() and self.recovered_from is None
+        if allowed != self._faults_allowed:
+            self._faults_allowed = allowed
+            self.fault_switches.append((index, allowed))
+        return allowed
 
     def _recover_after(self, planned: Operations, recovery: Recovery) -> Operations:
         """After the plan, and when all agents have ended theirs: operations without faults."""
         yield from planned
         yield None
-        self._forget_the_rest_of_the_plan()
-        now = self._world.clock.now_ns()
+        self._drop_unperformed_plan()
+        now = self._run.clock.now_ns()
         self.recovered_from = self._performed, now
         recovery.begin(now)
-        blocks = self._agent_plan.blocks_without_faults(self._performed)
-        clock = self._world.clock.now_ns
+        blocks = self._schedule.blocks_without_faults(self._performed)
+        clock = self._run.clock.now_ns
         most = itertools.islice(self._pieces(blocks, 1), recovery.most_operations)
         pieces = itertools.takewhile(lambda _: not recovery.is_over(clock()), most)
         yield from self._perform(pieces, lambda: recovery.deadline_ns)
-        self._forget_the_rest_of_the_plan()
+        self._drop_unperformed_plan()
 
-    def _forget_the_rest_of_the_plan(self) -> None:
+    def _drop_unperformed_plan(self) -> None:
         """The recorder takes plan and operations together: what was planned but not performed must go."""
         block = self._block
-        if block is not None and (kept := self._performed - block.first) < block.operation_codes.size:
-            self.blocks[-1] = block.head(kept)
+        if block is not None and (performed := self._performed - block.first) < block.operation_codes.size:
+            self.blocks[-1] = block.head(performed)
 
     def _pieces(
         self, plan: Iterator[PlanBlock], size: int = _PIECE
     ) -> Iterator[tuple[int, list[int], Iterable[float]]]:
-        """The plan as lists: index of the first operation, codes, pauses. Lists are kept short for the memory."""
+        """Yield the plan in lists: index of the first operation, codes, think times. Short lists save memory."""
         for block in plan:
             self._block = block
             self.blocks.append(block)
-            for at in range(0, block.operation_codes.size, size):
-                codes: list[int] = block.operation_codes[at : at + size].tolist()
-                pauses = block.think_times
+            for start in range(0, block.operation_codes.size, size):
+                codes: list[int] = block.operation_codes[start : start + size].tolist()
+                think_times = block.think_times
                 yield (
-                    block.first + at,
+                    block.first + start,
                     codes,
-                    itertools.repeat(0.0) if pauses is None else pauses[at : at + size].tolist(),
+                    itertools.repeat(0.0) if think_times is None else think_times[start : start + size].tolist(),
                 )
 
     def _raised(self, error: BaseException, index: int, code: int, task: str) -> None:
-        kind = self._world.fault_mix.variants[code % self._world.fault_mix.count]
-        if kind.outcome == MISSING and issubclass(type(error), MissingDataError):
+        planned = self._run.fault_mix.variants[code % self._run.fault_mix.count]
+        if planned.outcome == MISSING and issubclass(type(error), MissingDataError):
             return
         if is_injected(error):
-            if kind.outcome != FAILED:
+            if planned.outcome != FAILED:
                 self.unplanned_outcomes.append(
                     UnplannedOutcome(index, FAILED, error_name(error), error_message(error))
                 )
             return
         name = error_name(error)
-        ends = self._world.ends_with(error)
-        is_error = not ends and not issubclass(type(error), (Abandoned, *self._world.expected_errors))
+        ends = self._run.ends_with(error)
+        is_error = not ends and not issubclass(type(error), (Abandoned, *self._run.expected_errors))
         if is_error and name not in self.samples:
             self.samples[name] = ErrorSample(name, error_message(error), self.name, task, error_traceback(error))
         self.unplanned_outcomes.append(UnplannedOutcome(index, FAILED, name, error_message(error), is_error))

@@ -51,7 +51,7 @@ class _AgentCursor:
 
         A span is the first operation and the one after the last.
         """
-        first, switches = self.agent.taken, self.agent.switches
+        first, switches = self.agent.taken, self.agent.fault_switches
         spans, begin = [], 0
         while switches and switches[0][0] < first + count:
             operation, take_place = switches.popleft()

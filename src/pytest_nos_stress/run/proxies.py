@@ -19,7 +19,7 @@ from pytest_nos_stress.faults.call_faults import CallEffect
 from pytest_nos_stress.faults.catalogue import LOST_REPLY, LOST_REQUEST
 from pytest_nos_stress.faults.network import Network
 from pytest_nos_stress.faults.network_sampling import ARRIVES, REPLY_LOST, REQUEST_LOST, NetworkSampler
-from pytest_nos_stress.faults.proxy.network_stage import NextLegs, drawn
+from pytest_nos_stress.faults.proxy.network_stage import NextDelays, drawn
 from pytest_nos_stress.faults.proxy.proxy import Proxy
 from pytest_nos_stress.faults.rate_limits import RateLimits
 
@@ -33,60 +33,62 @@ _NO_NETWORK: Final = Network(timeout=0.05)
 class PlannedExchanges:
     """The faults of every exchange at a proxy of one run. ``faults_at_proxies=True`` adds the faults of calls."""
 
-    def __init__(self, world: RunContext, *, faults_at_proxies: bool) -> None:
+    def __init__(self, run: RunContext, *, faults_at_proxies: bool) -> None:
         self.fault_counts: Counter[str] = Counter()
         """The faults that exchanges have met, by name."""
-        self._world = world
-        self._fault_mix = world.scenario.fault_mix
+        self._run = run
+        self._fault_mix = run.scenario.fault_mix
         self._faults_at_proxies = faults_at_proxies
-        self._limits = RateLimits.of(world.scenario.faults) if faults_at_proxies else None
+        self._limits = RateLimits.of(run.scenario.faults) if faults_at_proxies else None
 
-    def over(self, network: Network | None) -> Callable[[str], NextLegs]:
+    def over(self, network: Network | None) -> Callable[[str], NextDelays]:
         """For connections over a network: gives what the exchanges of one meet, by its name."""
         return functools.partial(self._of, network)
 
-    def _of(self, network: Network | None, connection: str) -> NextLegs:
-        legs = None if network is None else drawn(NetworkSampler(network, self._world.scenario.seed, connection))
-        return functools.partial(self._next, connection, itertools.count(), legs)
+    def _of(self, network: Network | None, connection: str) -> NextDelays:
+        delays = None if network is None else drawn(NetworkSampler(network, self._run.scenario.seed, connection))
+        return functools.partial(self._next, connection, itertools.count(), delays)
 
-    def _next(self, connection: str, numbers: Iterator[int], network: NextLegs | None) -> tuple[float, float, int]:
+    def _next(
+        self, connection: str, numbers: Iterator[int], network: NextDelays | None
+    ) -> tuple[float, float, int]:
         request, reply, lost = (0.0, 0.0, ARRIVES) if network is None else network()
-        random = derived_rng("proxy", self._world.scenario.seed, connection, next(numbers))
+        random = derived_rng("proxy", self._run.scenario.seed, connection, next(numbers))
         if lost != ARRIVES:
             self.fault_counts[LOST_REQUEST if lost == REQUEST_LOST else LOST_REPLY] += 1
             return request, reply, lost
-        refusal = None if self._limits is None else self._limits.check(self._world.elapsed())
+        refusal = None if self._limits is None else self._limits.check(self._run.elapsed())
         if refusal is not None:
             self.fault_counts[refusal.kind] += 1
             return request, reply, REQUEST_LOST
-        kind = self._fault_mix.drawn_call_fault(random.random()) if self._faults_at_proxies else None
-        if kind is None or not kind.row.at_proxies:
+        planned = self._fault_mix.drawn_call_fault(random.random()) if self._faults_at_proxies else None
+        if planned is None or not planned.row.at_proxies:
             return request, reply, ARRIVES
-        self.fault_counts[str(kind.reported_as)] += 1
-        course = kind.effect(lambda: random)
-        if course.late is not None:
-            return request + course.before + course.late, reply, REPLY_LOST
-        return request + course.before, reply + course.after, _lost(course)
+        self.fault_counts[str(planned.reported_as)] += 1
+        effect = planned.effect(lambda: random)
+        if effect.late is not None:
+            return request + effect.before + effect.late, reply, REPLY_LOST
+        return request + effect.before, reply + effect.after, _lost(effect)
 
 
 @contextmanager
-def in_run(proxies: Sequence[Proxy], world: RunContext, *, faults_at_proxies: bool) -> Iterator[Counter[str]]:
+def in_run(proxies: Sequence[Proxy], run: RunContext, *, faults_at_proxies: bool) -> Iterator[Counter[str]]:
     """In the block, proxies meet the scenario's network, where they have none of their own, and its faults.
 
     They rest while faults do not take place. ``faults_at_proxies``: whether proxies apply the faults of calls.
     Gives the faults that are met, by name.
     """
-    exchanges = PlannedExchanges(world, faults_at_proxies=faults_at_proxies)
+    exchanges = PlannedExchanges(run, faults_at_proxies=faults_at_proxies)
     with ExitStack() as stack:
-        for place, proxy in enumerate(proxies):
+        for number, proxy in enumerate(proxies):
             stack.callback(_restore, proxy, proxy.network, proxy.predicate)
-            proxy.reseed(world.scenario.seed, f"proxy {place}")
-            network = proxy.network or world.scenario.network
+            proxy.reseed(run.scenario.seed, f"proxy {number}")
+            network = proxy.network or run.scenario.network
             if network is not None or faults_at_proxies:
                 proxy.use_network(network or _NO_NETWORK, exchanges.over(network))
-            world.on_start.append(proxy.restart_clock)
+            run.on_start.append(proxy.restart_clock)
             if proxy.predicate is None:
-                proxy.active_when(functools.partial(world.faults_are_active, None))
+                proxy.active_when(functools.partial(run.faults_are_active, None))
         yield exchanges.fault_counts
 
 
@@ -96,7 +98,7 @@ def _restore(proxy: Proxy, network: Network | None, predicate: Callable[[], bool
         proxy.use_network(network)
 
 
-def _lost(course: CallEffect) -> int:
-    if course.times == 0:
+def _lost(effect: CallEffect) -> int:
+    if effect.times == 0:
         return REQUEST_LOST
-    return REPLY_LOST if course.error is not None else ARRIVES
+    return REPLY_LOST if effect.error is not None else ARRIVES

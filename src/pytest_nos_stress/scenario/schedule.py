@@ -78,19 +78,19 @@ class AgentSchedule:
         self._scenario = scenario
         self._agent = agent
         self._key = stream_key(scenario.seed, agent)
-        self._kinds = kinds = scenario.fault_mix
+        self._mix = mix = scenario.fault_mix
         self._faults_at_calls = faults_at_calls
         weights = np.array(scenario.weights or ()) / max(scenario.weights or ())
         self._last_draws = np.array(
             [_bound(share) for share in np.cumsum(weights)[:-1] / weights.sum()], np.uint64
         )
-        self._data = _Draw(list(enumerate(kinds.data_faults, 1)))
-        calls = list(enumerate(kinds.call_faults if faults_at_calls else (), kinds.first_call_fault))
-        self._bursts = [(number, kind) for number, kind in calls if kind.row.in_bursts and kind.probability]
-        others = 1 - sum(kind.probability for _, kind in self._bursts)
+        self._data = _Draw(list(enumerate(mix.data_faults, 1)))
+        calls = list(enumerate(mix.call_faults if faults_at_calls else (), mix.first_call_fault))
+        self._bursts = [(number, fault) for number, fault in calls if fault.row.in_bursts and fault.probability]
+        others = 1 - sum(fault.probability for _, fault in self._bursts)
         # What is left of the calls once bursts have taken theirs meets the other faults so often that all of them
         # come as often as they should.
-        self._calls = _Draw([(number, kind) for number, kind in calls if not kind.row.in_bursts], others)
+        self._calls = _Draw([(number, fault) for number, fault in calls if not fault.row.in_bursts], others)
         self._later_calls = _Draw(calls)
         self._network: NetworkSampler | None = None
         if scenario.network is not None and network_at_calls:
@@ -119,22 +119,22 @@ class AgentSchedule:
             self._network = NetworkSampler(self._scenario.network, self._scenario.seed, recovering)
         for start in itertools.count(first, _SMALLEST_BLOCK):
             drawn = self._drawn(start, _SMALLEST_BLOCK)
-            width = np.uint16(self._kinds.count)
-            codes = drawn.operation_codes - drawn.operation_codes % width + np.uint16(self._kinds.faults_disabled)
+            width = np.uint16(self._mix.count)
+            codes = drawn.operation_codes - drawn.operation_codes % width + np.uint16(self._mix.faults_disabled)
             yield self._over_network(drawn._replace(operation_codes=codes), loses=False)
 
     def attempt(self, index: int, number: int) -> int:
-        """The kind of a later attempt at an operation: from the same probabilities, with a draw of its own."""
+        """Return the variant of a later attempt: from the same probabilities, with a draw of its own."""
         if self._explicit is not None or not self._faults_at_calls:
             return CALL
         key = stream_key(self._scenario.seed, self._agent, "attempt", number)
         call, *lost = np.random.Philox(key=key, counter=index).random_raw(_DRAWS) >> np.uint64(11)
-        kind = int(self._later_calls.of(np.array([call]))[0])
+        variant = int(self._later_calls.of(np.array([call]))[0])
         network = self._scenario.network
         loss = 0.0 if network is None or self._network is None else network.loss
         faults = (LOST_REQUEST, LOST_REPLY)
-        met = next((fault for fault, draw in zip(faults, lost, strict=False) if draw < _bound(loss)), None)
-        return kind if kind or met is None else self._kinds.number_of[met]
+        loss_met = next((fault for fault, draw in zip(faults, lost, strict=False) if draw < _bound(loss)), None)
+        return variant if variant or loss_met is None else self._mix.number_of[loss_met]
 
     def tie_breakers(self) -> Iterator[int]:
         """For each operation its place among those due at the same instant: that in the list, or drawn."""
@@ -151,9 +151,11 @@ class AgentSchedule:
             return self._after_the_ramp(self._drawn(first, count))
         if first >= self._explicit.operation_codes.size:
             return self._drawn(first, count)
-        codes, pauses = self._explicit.operation_codes, self._explicit.think_times
+        codes, think_times = self._explicit.operation_codes, self._explicit.think_times
         return PlanBlock(
-            first, codes[first : first + count], None if pauses is None else pauses[first : first + count]
+            first,
+            codes[first : first + count],
+            None if think_times is None else think_times[first : first + count],
         )
 
     def _after_the_ramp(self, block: PlanBlock) -> PlanBlock:
@@ -161,36 +163,38 @@ class AgentSchedule:
         starts = self._scenario.starts_of
         if block.first or not starts:
             return block
-        pauses = np.zeros(block.operation_codes.size) if block.think_times is None else block.think_times.copy()
-        pauses[0] += starts[self._agent]
-        return block._replace(think_times=pauses)
+        think_times = (
+            np.zeros(block.operation_codes.size) if block.think_times is None else block.think_times.copy()
+        )
+        think_times[0] += starts[self._agent]
+        return block._replace(think_times=think_times)
 
     def _listed(self) -> PlanBlock:
         scenario = self._scenario
         number_of = {task: number for number, task in enumerate(scenario.task_names)}
-        rows = [(scenario.planned or ())[place] for place in scenario.positions_of[self._agent]]
-        fault_of = self._kinds.number_of
-        codes = [number_of[row.task] * self._kinds.count + self._planned(fault_of[row.fault]) for row in rows]
-        pauses = np.array([row.delay for row in rows]) if any(row.delay for row in rows) else None
-        return PlanBlock(0, np.array(codes, np.uint16), pauses)
+        rows = [(scenario.planned or ())[position] for position in scenario.positions_of[self._agent]]
+        fault_of = self._mix.number_of
+        codes = [number_of[row.task] * self._mix.count + self._listed_variant(fault_of[row.fault]) for row in rows]
+        think_times = np.array([row.delay for row in rows]) if any(row.delay for row in rows) else None
+        return PlanBlock(0, np.array(codes, np.uint16), think_times)
 
-    def _planned(self, kind: int) -> int:
-        """A listed kind, or an ordinary call where the faults of calls are met elsewhere."""
-        return kind if self._faults_at_calls or kind < self._kinds.first_call_fault else CALL
+    def _listed_variant(self, variant: int) -> int:
+        """The listed variant, or an ordinary call if clients or proxies meet the faults of calls."""
+        return variant if self._faults_at_calls or variant < self._mix.first_call_fault else CALL
 
     def _drawn(self, first: int, count: int) -> PlanBlock:
         # Philox steps its counter before it draws: the counter of operation 0 is 1.
         raw = np.random.Philox(key=self._key, counter=first).random_raw(count * _DRAWS)
         task, think, data, call = (raw >> np.uint64(11)).reshape(count, _DRAWS).T
-        kinds = self._calls.of(call)
-        for number, kind in self._bursts:
-            kinds[self._in_burst(kind, first, count)] = number
+        variants = self._calls.of(call)
+        for number, fault in self._bursts:
+            variants[self._in_burst(fault, first, count)] = number
         missing = self._data.of(data)
-        kinds = np.where(missing, missing, kinds)
-        codes = np.searchsorted(self._last_draws, task, side="right") * self._kinds.count + kinds
+        variants = np.where(missing, missing, variants)
+        codes = np.searchsorted(self._last_draws, task, side="right") * self._mix.count + variants
         return PlanBlock(first, codes.astype(np.uint16), self._think_times(think))
 
-    def _in_burst(self, kind: PlannedFault, first: int, count: int) -> npt.NDArray[np.bool_]:
+    def _in_burst(self, fault: PlannedFault, first: int, count: int) -> npt.NDArray[np.bool_]:
         """Which operations meet a fault that comes in bursts: a Gilbert-Elliott channel.
 
         One number decides each step: below the first bound the bad state follows from either state, above the
@@ -199,18 +203,18 @@ class AgentSchedule:
         as long as they must be.
         """
         begin = first - first % _BURSTS_BEGIN_ANEW
-        key = stream_key(self._scenario.seed, self._agent, "burst", kind.fault)
+        key = stream_key(self._scenario.seed, self._agent, "burst", fault.fault)
         raw = np.random.Philox(key=key, counter=begin).random_raw((first - begin + count) * _DRAWS)[::_DRAWS]
         draw = (raw >> np.uint64(11)) / _DRAW_VALUES
-        share = kind.probability
-        leave = min(1 / float(kind.parameters["burst"]), 1 - share)
+        share = fault.probability
+        leave = min(1 / float(fault.parameters["burst"]), 1 - share)
         enter = share * leave / (1 - share) if share < 1 else 1.0
         begins = np.arange(begin, first + count) % _BURSTS_BEGIN_ANEW == 0
         is_bad = draw < np.where(begins, share, enter)
         decides = begins | is_bad | (draw >= 1 - leave)
         last = np.maximum.accumulate(np.where(decides, np.arange(draw.size), 0))
-        found: npt.NDArray[np.bool_] = is_bad[last][first - begin :]
-        return found
+        in_burst: npt.NDArray[np.bool_] = is_bad[last][first - begin :]
+        return in_burst
 
     def _over_network(self, block: PlanBlock, *, loses: bool) -> PlanBlock:
         """The block with its messages' ways through the network, and what is lost on them."""
@@ -219,10 +223,10 @@ class AgentSchedule:
         delays = self._network.block(block.operation_codes.size)
         codes = block.operation_codes
         if loses:
-            kinds = codes % np.uint16(self._kinds.count)
+            variants = codes % np.uint16(self._mix.count)
             codes = codes.copy()
             for lost, fault in ((1, LOST_REQUEST), (2, LOST_REPLY)):
-                codes[(kinds == CALL) & (delays.lost == lost)] += np.uint16(self._kinds.number_of[fault])
+                codes[(variants == CALL) & (delays.lost == lost)] += np.uint16(self._mix.number_of[fault])
         return block._replace(operation_codes=codes, request_delays=delays.request, reply_delays=delays.reply)
 
     def _think_times(self, draws: npt.NDArray[np.uint64]) -> npt.NDArray[np.float64] | None:
@@ -246,10 +250,10 @@ def _share(operations: int, agents: int) -> int:
 
 
 class _Draw:
-    """What a draw means: the number of a kind, or 0 where it lies beyond all their probabilities."""
+    """Meaning of a draw: the number of a variant, or 0 if the draw lies beyond all their probabilities."""
 
-    def __init__(self, kinds: Sequence[tuple[int, PlannedFault]], of_all: float = 1.0) -> None:
-        drawn = [(number, kind.probability) for number, kind in kinds if kind.probability and of_all > 0]
+    def __init__(self, variants: Sequence[tuple[int, PlannedFault]], of_all: float = 1.0) -> None:
+        drawn = [(number, fault.probability) for number, fault in variants if fault.probability and of_all > 0]
         bounds = itertools.accumulate(probability / of_all for _, probability in drawn)
         self._bounds = np.array([_bound(min(1.0, bound)) for bound in bounds], np.uint64)
         self._numbers = np.array([*(number for number, _ in drawn), 0], np.int64)

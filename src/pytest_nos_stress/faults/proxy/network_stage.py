@@ -1,7 +1,7 @@
 """A ``Network`` on one connection: each message that passes meets the draws that a call in process would meet.
 
 A message is what one side sends until the other side answers, or until it has been silent for ``_SILENCE``. So
-the n-th request on a connection meets the request leg of the n-th draw, and its reply meets the reply leg, in
+the n-th request on a connection meets the request delay of the n-th draw, and its reply meets the reply delay, in
 however many pieces they come.
 
 Guarantees: connection number n of a proxy draws from (seed, proxy name, n) alone; data keeps its order within a
@@ -22,20 +22,20 @@ from pytest_nos_stress.faults.network_sampling import REPLY_LOST, REQUEST_LOST, 
 
 from .pipeline import EOF, Delayed, Flow, Item, slices
 
-NextLegs = Callable[[], tuple[float, float, int]]
+NextDelays = Callable[[], tuple[float, float, int]]
 """Gives the next exchange's seconds of request and reply, and which of them is lost."""
 
 _SILENCE: Final = 0.05
 _BLOCK: Final = 64
 
 
-def drawn(draws: NetworkSampler) -> NextLegs:
+def drawn(draws: NetworkSampler) -> NextDelays:
     """One exchange after another of a network's draws, which come in blocks."""
     blocks = (draws.block(_BLOCK) for _ in itertools.count())
     rows = (
         row
-        for legs in blocks
-        for row in zip(legs.request.tolist(), legs.reply.tolist(), legs.lost.tolist(), strict=True)
+        for delays in blocks
+        for row in zip(delays.request.tolist(), delays.reply.tolist(), delays.lost.tolist(), strict=True)
     )
     return functools.partial(next, rows)
 
@@ -45,7 +45,7 @@ class RequestReply:
 
     def __init__(
         self,
-        next_legs: NextLegs,
+        next_delays: NextDelays,
         link: Link,
         is_partitioned: Callable[[], bool],
         loop: asyncio.AbstractEventLoop,
@@ -55,18 +55,18 @@ class RequestReply:
         self.is_partitioned = is_partitioned
         self.is_lost = False
         self.speaker: Messages | None = None
-        self._next = next_legs
+        self._next = next_delays
         self._loop, self._reset = loop, reset
         self._current: tuple[float, float, int] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
-    def request_leg(self) -> float | None:
+    def request_delay(self) -> float | None:
         """Seconds that the next request takes, None where it is lost."""
         self._current = self._next()
         request, _, lost = self._current
         return None if lost == REQUEST_LOST else request
 
-    def reply_leg(self) -> float | None:
+    def reply_delay(self) -> float | None:
         """The same for the reply; one that no request came before has a draw of its own."""
         _, reply, lost = self._current or self._next()
         self._current = None
@@ -87,11 +87,11 @@ class RequestReply:
 class Messages(Delayed):
     """The network's part of one stream."""
 
-    def __init__(self, flow: Flow, exchange: RequestReply, next_leg: Callable[[], float | None]) -> None:
+    def __init__(self, flow: Flow, exchange: RequestReply, next_delay: Callable[[], float | None]) -> None:
         super().__init__(flow)
         self._exchange = exchange
-        self._next_leg = next_leg
-        self._leg: float | None = 0.0
+        self._next_delay = next_delay
+        self._delay: float | None = 0.0
         self._silent_since = float("-inf")
         self._bandwidth = exchange.link.network.bandwidth
 
@@ -116,11 +116,11 @@ class Messages(Delayed):
     def _send(self, data: bytes) -> None:
         exchange, now = self._exchange, self.flow.loop.time()
         if exchange.speaker is not self or now - self._silent_since > _SILENCE:
-            self._leg = self._next_leg()
+            self._delay = self._next_delay()
         exchange.speaker, self._silent_since = self, now
-        if self._leg is None or exchange.is_partitioned():
+        if self._delay is None or exchange.is_partitioned():
             self.drop(data)
             exchange.lose()
             return
         for piece in slices(data, self._bandwidth) if self._bandwidth else (data,):
-            self.hold(piece, now + exchange.link.queueing(now, len(piece)) + self._leg)
+            self.hold(piece, now + exchange.link.queueing(now, len(piece)) + self._delay)

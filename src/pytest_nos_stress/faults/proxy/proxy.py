@@ -22,13 +22,13 @@ from pytest_nos_stress.faults.network import Network
 from pytest_nos_stress.faults.network_sampling import NetworkSampler
 
 from .addresses import BACKLOG, Upstream, joined, listening
-from .network_stage import Messages, NextLegs, RequestReply, drawn
+from .network_stage import Messages, NextDelays, RequestReply, drawn
 from .relay import Connection, End
 from .toxics import TOXICS, check_stream, check_toxicity, checked
 
 T = TypeVar("T")
 
-Planned = Callable[[str], NextLegs]
+Planned = Callable[[str], NextDelays]
 """Gives what the exchanges of a connection meet, by the connection's name."""
 
 _LONGEST_CUT: Final = 1.0
@@ -233,14 +233,14 @@ class Proxy:
         if self._listener is not None:
             self._listener.close()
             self._listener = None
-        open_ones = list(self._connections)
-        attempts = [one.connecting for one in open_ones if one.connecting is not None]
-        for connection in open_ones:
+        opened = list(self._connections)
+        attempts = [connection.connecting for connection in opened if connection.connecting is not None]
+        for connection in opened:
             connection.abort()
         if attempts:
             await asyncio.wait(attempts)
         latest = self._runner.loop.time() + _LONGEST_CUT
-        while not self._connections.isdisjoint(open_ones) and self._runner.loop.time() < latest:
+        while not self._connections.isdisjoint(opened) and self._runner.loop.time() < latest:
             await asyncio.sleep(0)
 
     async def _change_network(self, network: Network | None, planned: Planned | None) -> None:
@@ -261,25 +261,25 @@ class Proxy:
 
     async def _count(self) -> Statistics:
         return Statistics(
-            self._bytes_up + sum(one.upstream.bytes for one in self._connections),
-            self._bytes_down + sum(one.downstream.bytes for one in self._connections),
+            self._bytes_up + sum(connection.upstream.bytes for connection in self._connections),
+            self._bytes_down + sum(connection.downstream.bytes for connection in self._connections),
             self._made,
             self._resets,
         )
 
     async def _add(self, toxic: Toxic) -> None:
-        if any(one.name == toxic.name for one in self.toxics):
+        if any(other.name == toxic.name for other in self.toxics):
             raise SettingError(f"toxic {toxic.name!r}: is there already; must have another name=")
         self.toxics += (toxic,)
         for connection in self._connections:
             self._apply(toxic, connection)
 
     async def _remove(self, name: str) -> None:
-        if all(one.name != name for one in self.toxics):
-            there_are = ", ".join(one.name for one in self.toxics) or "none"
+        if all(toxic.name != name for toxic in self.toxics):
+            there_are = ", ".join(toxic.name for toxic in self.toxics) or "none"
             raise SettingError(f"toxic {safe_repr(name)}: no toxic of that name; there are {there_are}")
-        toxic = next(one for one in self.toxics if one.name == name)
-        self.toxics = tuple(one for one in self.toxics if one is not toxic)
+        toxic = next(toxic for toxic in self.toxics if toxic.name == name)
+        self.toxics = tuple(other for other in self.toxics if other is not toxic)
         for connection in list(self._connections):
             stage = connection.toxics.pop(name, None)
             if stage is not None:
@@ -302,7 +302,7 @@ class Proxy:
         """What a connection draws under."""
         return f"{self._key} {connection.number - self._numbered_from}"
 
-    def _legs_of(self, link: Link, connection: str) -> NextLegs:
+    def _delays_of(self, link: Link, connection: str) -> NextDelays:
         return (
             drawn(NetworkSampler(link.network, self._seed, connection))
             if self._planned is None
@@ -311,7 +311,7 @@ class Proxy:
 
     def _join_network(self, link: Link, connection: Connection) -> RequestReply:
         exchange = RequestReply(
-            self._legs_of(link, self._name_of(connection)),
+            self._delays_of(link, self._name_of(connection)),
             link,
             self._is_partitioned,
             self._runner.loop,
@@ -319,8 +319,8 @@ class Proxy:
         )
         upstream, downstream = connection.upstream, connection.downstream
         connection.join_network(
-            Messages(upstream, exchange, exchange.request_leg),
-            Messages(downstream, exchange, exchange.reply_leg),
+            Messages(upstream, exchange, exchange.request_delay),
+            Messages(downstream, exchange, exchange.reply_delay),
         )
         return exchange
 

@@ -64,7 +64,7 @@ class ProxyServer:
         except BaseException:
             listener.close()
             raise
-        self._proxies = [one for one in self._proxies if not one.is_closed] + [proxy]
+        self._proxies = [earlier for earlier in self._proxies if not earlier.is_closed] + [proxy]
         return proxy
 
     def close(self) -> None:

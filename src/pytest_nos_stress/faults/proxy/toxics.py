@@ -231,24 +231,24 @@ def check_toxicity(toxicity: Any) -> float:
     return float(toxicity)
 
 
-def checked(kind: Any, given: Mapping[str, Any]) -> Mapping[str, float]:
-    """The parameters of a toxic of that kind, with defaults. Raises ``SettingError``."""
+def checked(kind: Any, parameters: Mapping[str, Any]) -> Mapping[str, float]:
+    """Return all parameters of a toxic of that kind, with defaults. Raises ``SettingError``."""
     if kind not in TOXICS:
         raise SettingError(f"toxic={safe_repr(kind)}: no such toxic; there are {', '.join(TOXICS)}, and down()")
     known = TOXICS[kind].parameters
-    unknown = next((name for name in given if name not in known), None)
+    unknown = next((name for name in parameters if name not in known), None)
     if unknown is not None:
         raise SettingError(f"toxic {kind}: {unknown}: no such parameter; there are {', '.join(known)}")
-    values = {name: _value(kind, name, one, given) for name, one in known.items()}
+    values = {name: _value(kind, name, parameter, parameters) for name, parameter in known.items()}
     if kind == "slicer" and values["size_variation"] >= values["average_size"]:
         raise _refused(kind, "size_variation", values["size_variation"], known["size_variation"])
     return MappingProxyType(values)
 
 
-def _value(kind: str, name: str, parameter: Parameter, given: Mapping[str, Any]) -> float:
-    if name not in given and parameter.default is None:
+def _value(kind: str, name: str, parameter: Parameter, values: Mapping[str, Any]) -> float:
+    if name not in values and parameter.default is None:
         raise SettingError(f"toxic {kind}: {name} is missing; must be {parameter.allowed}")
-    value: Any = given.get(name, parameter.default)
+    value: Any = values.get(name, parameter.default)
     if not _is_number(value) or not parameter.least <= value <= _LARGEST:
         raise _refused(kind, name, value, parameter)
     if parameter.is_whole and value != int(value):
