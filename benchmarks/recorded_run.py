@@ -61,14 +61,14 @@ def traced_run(agents: int, operations: int) -> dict[str, object]:
 def plain_run(agents: int, operations: int) -> dict[str, object]:
     result = run(agents, operations)
     peak = highest_memory()
-    records = result._records
+    records = result.operation_columns
     columns = sum(part.nbytes for column in records._columns.values() for part in column.chunks())
     statistics, snapshots, reports, size = [], [], [], 0
     for _ in range(_REPETITIONS):
         started = time.perf_counter()
         compute(Measurements(records, result.measured.started_ns), 0)
         computed = time.perf_counter()
-        for _part in snapshot.render(records, 0):
+        for _part in snapshot.snapshot_rows(records, 0):
             pass
         written = time.perf_counter()
         size = sum(map(len, page.render(result, result.summary)))

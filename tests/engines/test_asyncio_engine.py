@@ -506,7 +506,7 @@ def test_recovery_is_asked_for_in_operations_without_faults(tmp_path: Path) -> N
         gate=True,
     )
     assert state["repaired"]
-    assert result.stats["recovery_operations"] >= 3
+    assert (result.stats["recovery_operations"] or 0) >= 3
 
 
 # Hanging.

@@ -43,7 +43,8 @@ def test_success_after_retries_is_success(tmp_path: Path) -> None:
     assert without.failure_rate == pytest.approx(0.5, abs=0.125)
     assert result.failure_rate == pytest.approx(0.125, abs=0.083)
     assert result.errors == 0
-    for counts in (result.stats, *result.stats["agent_stats"].values(), *result.stats["tasks"].values()):
+    counted: list[Any] = [result.stats, *result.stats["agent_stats"].values(), *result.stats["tasks"].values()]
+    for counts in counted:
         parts = ("successful_operations", "failed_operations", "missing_data_events")
         assert counts["total_operations"] == sum(counts[part] for part in parts)
     assert result.stats["faults"]["lost_request"] > 400 * 0.5 - 50

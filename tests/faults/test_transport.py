@@ -214,9 +214,10 @@ def test_counts_by_agent_and_task_add_up_whatever_goes_wrong(tmp_path: Path) -> 
         retries=1,
     )
     parts = ("successful_operations", "failed_operations", "missing_data_events")
+    stats: Any = result.stats
     for of in ("agent_stats", "tasks"):
         for part in ("total_operations", *parts):
-            assert result.stats[part] == sum(one[part] for one in result.stats[of].values())
+            assert stats[part] == sum(counts[part] for counts in stats[of].values())
     assert result.operations == 400 == result.successes + result.failures + result.missing_data
 
 

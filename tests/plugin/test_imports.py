@@ -14,7 +14,7 @@ WITH_STRESS = (
     "plugin.session_outputs",
     "reporting.ci",
     "reporting.html",
-    "reporting.outputs",
+    "reporting.writer",
     "reporting.progress",
     "reporting.summary",
     "reporting.terminal",

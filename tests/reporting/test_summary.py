@@ -11,7 +11,8 @@ import pytest
 
 from pytest_nos_stress import MultiAgentSimulator, StressResult
 from pytest_nos_stress.reporting import terminal
-from pytest_nos_stress.reporting.summary import RunInfo, Summary, formatted, properties, summarise
+from pytest_nos_stress.reporting.summary import RunInfo, formatted, properties, summarise
+from pytest_nos_stress.results.summary_types import Summary
 
 HOSTILE = "\x1b[31m<b>\n::error::\ud800|"
 
@@ -64,7 +65,8 @@ def test_a_summary_is_of_built_in_types_and_holds_nothing_that_a_terminal_would_
 
 
 def test_a_summary_has_the_counts_rates_and_percentiles_of_the_statistics(result: StressResult) -> None:
-    summary, stats = result.summary, result.stats
+    summary: Any = result.summary
+    stats: Any = result.stats
     assert (summary["operations"], summary["failures"], summary["errors"]) == (100, 2, 2)
     for name in ("success_rate", "failure_rate", "error_rate", "missing_data_rate", "throughput", "fairness"):
         assert summary[name] == stats[name]
@@ -88,7 +90,7 @@ def test_a_summary_says_what_was_asked_and_why_the_run_did_not_pass(result: Stre
 
 
 def test_the_history_adds_up_to_the_counts(result: StressResult) -> None:
-    history = result.summary["history"]
+    history: Any = result.summary["history"]
     assert sum(history["operations"]) == 100
     assert sum(history["errors"]) == 2
     assert len({len(column) for column in history.values()}) == 1

@@ -13,14 +13,14 @@ import sys
 import termios
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import pytest
 
 from pytest_nos_stress.reporting.progress import ProgressLine, live_text
-from pytest_nos_stress.reporting.summary import Summary
 from pytest_nos_stress.reporting.terminal import summary
 from pytest_nos_stress.results.status import Progress
+from pytest_nos_stress.results.summary_types import Summary
 
 LIVE = re.compile(r"\d+ ops, \d+/s")
 TOKEN = re.compile(r"\x1b7|\x1b8|\x1b\[[0-9;?]*[A-Za-z]|\x1b\][^\x07\x1b]*(?:\x07|\x1b\\)|.", re.S)
@@ -279,7 +279,7 @@ def test_clearing_wipes_the_live_line(live_clock: list[float], terminal: Termina
 
 def row(**changed: Any) -> Summary:
     durations = {"p50": 0.001, "p95": 0.01, "p99": 0.02, "max": 0.3, "mean": 0.002}
-    values: Summary = {
+    values = {
         "verdict": "passed",
         "passed": True,
         "outcome": "passed",
@@ -310,7 +310,7 @@ def row(**changed: Any) -> Summary:
         "directory": "out/test_a.py--test_b",
         "files": {},
     }
-    return {**values, **changed}
+    return cast("Summary", {**values, **changed})
 
 
 def test_the_summary_has_a_heading_aligned_columns_and_the_files_below_each_run() -> None:

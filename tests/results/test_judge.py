@@ -41,8 +41,7 @@ def run(tmp_path: Path, target: Any = None, **settings: Any) -> StressResult:
 def verdict_on(threshold: Any, tmp_path: Path, target: Any = None, **settings: Any) -> dict[str, Any]:
     """What the statistics say of the first threshold."""
     result = run(tmp_path, target, thresholds=[threshold], gate=False, **settings)
-    first: dict[str, Any] = result.stats["thresholds"][0]
-    return first
+    return dict(result.stats["thresholds"][0])
 
 
 def raise_key_error(operation: Operation) -> None:

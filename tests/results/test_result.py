@@ -51,7 +51,7 @@ def test_rates_are_attributes(result: StressResult) -> None:
 
 def test_latency_has_the_figures_of_the_statistics(result: StressResult) -> None:
     for name, durations in (("latency", result.latency), ("response_time", result.response_time)):
-        figures = result.stats[name]
+        figures: Any = dict(result.stats)[name]
         for figure in ("min", "mean", "med", "max", "stddev", "p50", "p90", "p95", "p99"):
             assert getattr(durations, figure) == pytest.approx(figures[figure]), figure
         assert durations.p99_9 == pytest.approx(figures["p99.9"])

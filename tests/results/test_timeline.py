@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -37,7 +38,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> StressResult:
 
 @pytest.mark.parametrize("parts", [1, 2, 7, 60, 500])
 def test_each_part_has_the_operations_that_ended_in_it(result: StressResult, parts: int) -> None:
-    series = time_series(result.measured, parts)
+    series: Any = time_series(result.measured, parts)
     measured, rows = result.measured, result.records
     ends = np.sort(measured.records.column("end")) - measured.started_ns
     length = measured.ended_ns - measured.started_ns
@@ -84,6 +85,6 @@ def test_a_run_that_took_no_time_is_in_one_part(tmp_path: Path) -> None:
         report="none",
         output_dir=tmp_path,
     ).run()
-    series = time_series(run.measured)
+    series: Any = time_series(run.measured)
     assert sum(series["operations"]) == run.operations == max(series["operations"])
     assert series["p99"] == [None] * 60

@@ -52,15 +52,22 @@ def run(directory: Path, *thresholds: str, target: Any = breaks_down, **given: A
     return simulator(directory, target, thresholds=thresholds, gate=False, **given).run()
 
 
+def aborted_at(result: StressResult) -> float:
+    """When a run was aborted, in seconds since its start."""
+    aborted = result.stats["aborted"]
+    assert aborted is not None
+    return aborted["at"]
+
+
 def test_a_hopeless_run_ends_early_and_says_when_and_by_what(tmp_path: Path) -> None:
     with pytest.raises(ThresholdsNotMet) as caught:
         simulator(tmp_path, thresholds=["operations > 100", "error_rate < 50% abort"]).run()
     result, message = caught.value.result, str(caught.value)
     assert result.status == "aborted"
     assert 400 <= result.operations < 500
-    at = result.stats["aborted"]["at"]
+    at = aborted_at(result)
     assert at >= 5
-    assert result.stats["aborted"]["threshold"] == "error_rate < 50% abort"
+    assert result.stats["aborted"] == {"threshold": "error_rate < 50% abort", "at": at}
     assert f"aborted after {at:.4g} s by error_rate < 50% abort" in message
     assert "error_rate < 50% abort is broken: 7" in message.splitlines()[0]
     assert "1 of 2 thresholds not met" in message
@@ -83,14 +90,14 @@ def test_without_a_gate_an_aborted_run_has_not_passed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("abort", "earliest"), [("abort after 0s", 3), ("abort after 8s", 8), ("abort", 5)])
 def test_a_run_is_not_aborted_before_its_grace_time(abort: str, earliest: float, tmp_path: Path) -> None:
     result = run(tmp_path, f"error_rate < 50% {abort}")
-    assert earliest <= result.stats["aborted"]["at"] < earliest + 1
+    assert earliest <= aborted_at(result) < earliest + 1
 
 
 def test_the_grace_time_begins_with_the_phase_that_is_judged(tmp_path: Path) -> None:
     result = run(tmp_path, "error_rate < 50% abort after 1s", warmup=3, ramp=2)
-    assert 6 <= result.stats["aborted"]["at"] < 7
+    assert 6 <= aborted_at(result) < 7
     result = run(tmp_path, "error_rate{phase=warmup} < 10% abort after 1s", warmup=3, ramp=2)
-    assert 3 <= result.stats["aborted"]["at"] < 5
+    assert 3 <= aborted_at(result) < 5
 
 
 def test_a_run_in_which_the_thresholds_hold_goes_on_to_its_end(tmp_path: Path) -> None:
@@ -140,7 +147,7 @@ def test_a_count_that_cannot_come_true_any_more_ends_a_run(tmp_path: Path) -> No
 def test_a_broken_window_ends_a_run(tmp_path: Path) -> None:
     result = run(tmp_path, "error_rate < 50% over 1s abort after 0s", operations_per_agent=2_000)
     assert result.status == "aborted"
-    assert result.stats["aborted"]["at"] < 3.5
+    assert aborted_at(result) < 3.5
     assert result.verdicts[0].verdict == "broken"
 
 
@@ -157,7 +164,7 @@ def test_a_target_that_answers_nobody_any_more_ends_a_run(tmp_path: Path) -> Non
         operations_per_agent=22,
     )
     assert result.status == "aborted"
-    assert result.stats["aborted"]["at"] < 2.5
+    assert aborted_at(result) < 2.5
     assert time.monotonic() - began < 60
 
 
@@ -207,7 +214,7 @@ def test_a_run_in_real_time_is_aborted_too(
         **checked,
     )
     assert result.status == "aborted"
-    assert result.stats["aborted"]["at"] >= 0.2
+    assert aborted_at(result) >= 0.2
     assert result.operations == len(result.records)
     assert result.verdicts[0].verdict == "broken"
 
@@ -237,7 +244,7 @@ def test_a_phase_may_end_a_run(tmp_path: Path) -> None:
     result = run(tmp_path, "errors{phase=warmup} == 0 abort after 0s", warmup=10)
     assert (result.status, [one.name for one in result.phases]) == ("aborted", ["warmup"])
     result = run(tmp_path, "error_rate < 50% abort after 0s", warmup=10)
-    assert result.stats["aborted"]["at"] >= 10
+    assert aborted_at(result) >= 10
 
 
 def test_an_aborted_run_is_repeated_from_its_scenario(tmp_path: Path) -> None:

@@ -79,6 +79,7 @@ def test_a_target_that_keeps_what_it_gets_is_seen(tmp_path: Path) -> None:
     result = run(tmp_path, leaks, thresholds=thresholds)
     assert [one.verdict for one in result.verdicts] == ["broken", "held", "held", "held"]
     memory = result.stats["memory"]
+    assert memory is not None
     assert 40 * MEGABYTE < memory["growth"] == memory["end"] - memory["start"]
     assert memory["peak"] >= memory["end"]
     assert result.vitals.memory.max() == memory["peak"]

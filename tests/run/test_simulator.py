@@ -49,7 +49,7 @@ def rows(result: StressResult) -> dict[tuple[int, int], tuple[int, int]]:
 def counts(result: StressResult) -> Any:
     """The four counts of run, agents and tasks."""
     keys = ("total_operations", "successful_operations", "failed_operations", "missing_data_events")
-    parts = [result.stats, *result.stats["agent_stats"].values(), *result.stats["tasks"].values()]
+    parts: list[Any] = [result.stats, *result.stats["agent_stats"].values(), *result.stats["tasks"].values()]
     return [[part[key] for key in keys] for part in parts]
 
 

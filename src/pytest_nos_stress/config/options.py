@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 from pytest_nos_stress import engines
 from pytest_nos_stress._internal.text import safe_repr
 from pytest_nos_stress.errors import UnknownSetting
+from pytest_nos_stress.reporting.outputs import choices
 
 if TYPE_CHECKING:
     from pytest_nos_stress._internal.validation import OptionType
@@ -280,7 +281,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "report",
-        "what shows a run: html, and as pictures svg or png (extra [pictures]), comma-separated; none for nothing",
+        f"what shows a run: {choices('report')}, comma-separated; none for nothing",
         "--stress-report",
         metavar="KINDS",
         is_list=True,
@@ -289,7 +290,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "records",
-        "files with a row for each operation: csv, jsonl or parquet (extra [parquet]), comma-separated",
+        f"files with a row for each operation: {choices('records')}, comma-separated",
         "--stress-records",
         metavar="FORMATS",
         is_list=True,

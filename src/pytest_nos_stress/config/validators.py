@@ -25,11 +25,10 @@ from pytest_nos_stress._internal.validation import (
 )
 from pytest_nos_stress._internal.validation import COUNT_OR_NONE as COUNT_OR_NONE
 from pytest_nos_stress._internal.validation import SWITCH as SWITCH
+from pytest_nos_stress.reporting import outputs
 
 from .parsing import parse_scenario
 
-REPORTS_THERE_ARE = ("html", "svg", "png")
-RECORD_FORMATS_THERE_ARE = ("csv", "jsonl", "parquet")
 LIVE_VIEWS = ("auto", "plain", "off")
 
 
@@ -67,20 +66,19 @@ def _checks(value: Any) -> tuple[Any, ...]:
     return checks
 
 
-def _record_formats(value: Any) -> tuple[str, ...]:
-    formats = some_of(RECORD_FORMATS_THERE_ARE)(value)
-    if "parquet" in formats:
-        _require("pyarrow", "parquet")
-    return formats
+def _outputs(group: str) -> OptionType:
+    """Names of outputs of a group, each of which has the packages that it needs."""
+    names = [output.name for output in outputs.in_group(group)]
+    names_among = some_of(names)
 
+    def check(value: Any) -> tuple[str, ...]:
+        wanted = names_among(value)
+        for output in outputs.selected(group, wanted):
+            for module in output.modules:
+                _require(module, output.extra)
+        return wanted
 
-def _reports(value: Any) -> tuple[str, ...]:
-    reports = some_of(REPORTS_THERE_ARE)(value)
-    if "svg" in reports or "png" in reports:
-        _require("py_mini_racer", "pictures")
-    if "png" in reports:
-        _require("resvg_py", "pictures")
-    return reports
+    return OptionType(f"{', '.join(names)}, several of them, or none", check, parse_names)
 
 
 def _compared(value: Any) -> str:
@@ -139,8 +137,8 @@ SCENARIO = OptionType("a Scenario", _scenario, parse_scenario)
 CHECKS = OptionType("a list of functions", _checks)
 CLIENTS = OptionType("a list of what flaky(client) gives", _clients)
 PROXIES = OptionType("a list of proxies", _proxies)
-REPORTS = OptionType("html, svg, png, several of them, or none", _reports, parse_names)
-RECORD_FORMATS = OptionType("csv, jsonl, parquet, several of them, or none", _record_formats, parse_names)
+REPORTS = _outputs("report")
+RECORD_FORMATS = _outputs("records")
 BASELINE_NAME = OptionType(ALLOWED_FILE_NAME, optional(file_name))
 COMPARED = OptionType(BASELINE_NAME.allowed, optional(_compared))
 OTEL = OptionType("True or False", _otel, parse_switch)

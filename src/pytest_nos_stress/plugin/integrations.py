@@ -4,19 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
+from pytest_nos_stress.reporting.outputs import of_file
 from pytest_nos_stress.results.result import StressResult
-
-_MIME_TYPES: Final = {
-    ".csv": "text/csv",
-    ".html": "text/html",
-    ".json": "application/json",
-    ".jsonl": "application/jsonl",
-    ".parquet": "application/vnd.apache.parquet",
-    ".png": "image/png",
-    ".svg": "image/svg+xml",
-}
 
 
 def html_extras(results: Sequence[StressResult]) -> list[dict[str, Any]]:
@@ -35,9 +26,9 @@ def attach_to_allure(result: StressResult) -> None:
     import allure
 
     for path in _existing(result):
-        kind = _MIME_TYPES.get(path.suffix, "text/plain")
+        media_type = of_file(path.name).media_type
         allure.attach.file(  # type: ignore[no-untyped-call]
-            str(path), name=path.name, attachment_type=kind, extension=path.suffix[1:]
+            str(path), name=path.name, attachment_type=media_type, extension=path.suffix[1:]
         )
 
 

@@ -16,7 +16,7 @@ from _pytest.runner import runtestprotocol
 from pytest_nos_stress._internal.text import escape_controls
 from pytest_nos_stress.engines import engine_class
 from pytest_nos_stress.reporting.failure_message import describe
-from pytest_nos_stress.reporting.files.paths import SCENARIO_NAME
+from pytest_nos_stress.reporting.outputs import SCENARIO
 from pytest_nos_stress.results.check_verdict import BROKEN
 from pytest_nos_stress.results.result import CheckFailed, RunFailed, StressResult, ThresholdsNotMet
 from pytest_nos_stress.results.units import COUNT
@@ -177,7 +177,7 @@ class _Shrinking:
                 f"It fails {sum(failures)} of {_REPETITIONS} times: the test is not deterministic, or a module or "
                 "a fixture of wider scope keeps state. --stress-verify-determinism says where."
             )
-        path = self._test.simulator.directory_of_last_run / SCENARIO_NAME
+        path = self._test.simulator.directory_of_last_run / SCENARIO.filename
         lines += ["", *self._how_to_repeat(shrunk.scenario, result.seed, path)]
         return _ShrinkReport(_SHRUNK, "\n".join(lines), path)
 

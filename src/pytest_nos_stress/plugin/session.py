@@ -24,6 +24,7 @@ from .session_settings import SessionSettings
 if TYPE_CHECKING:
     from pytest_nos_stress.faults.proxy import Proxy
     from pytest_nos_stress.reporting.progress import Live
+    from pytest_nos_stress.results.summary_types import Summary
 
     from .rerun import Rerun
 
@@ -43,9 +44,9 @@ class StressSession:
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
-        self.interrupted: list[dict[str, Any]] = []
+        self.interrupted: list[Summary] = []
         """The summary's rows of runs that Ctrl-C ended: their tests have no report."""
-        self._runs: dict[str, list[dict[str, Any]]] = {}
+        self._runs: dict[str, list[Summary]] = {}
         self.problems: list[str] = []
         """The session's own files that could not be written, and why."""
         from_controller = getattr(config, "workerinput", {}).get("nos_stress", {})
@@ -95,13 +96,13 @@ class StressSession:
         """Return what shows a run that goes on; None if nothing does."""
         return self._terminal.progress_of("" if self.item is None else self.item.nodeid)
 
-    def add_runs(self, runs: Sequence[dict[str, Any]]) -> None:
+    def add_runs(self, runs: Sequence[Summary]) -> None:
         """Add all runs of a test that has ended. If the test is run again, those of the last time count."""
         for test in {run["test"] for run in runs}:
             self._runs[test] = [run for run in runs if run["test"] == test]
 
     @property
-    def runs(self) -> list[dict[str, Any]]:
+    def runs(self) -> list[Summary]:
         """The summaries of the session's runs, with those of a test that Ctrl-C ended."""
         noted = [run for of_test in self._runs.values() for run in of_test]
         return noted + [run for run in self.interrupted if run["test"] not in self._runs]

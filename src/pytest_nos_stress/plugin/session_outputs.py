@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from pytest_nos_stress._internal.atomic_write import write_atomic
 from pytest_nos_stress.reporting.ci import benchmark, github, openmetrics
-from pytest_nos_stress.reporting.summary import Summary
+from pytest_nos_stress.results.summary_types import Summary
 
 INDEX_NAME: Final = "stress_test_index.html"
 

@@ -17,11 +17,12 @@ from pytest_nos_stress.errors import SettingError
 from pytest_nos_stress.faults.client_faults import a_run_goes_on
 from pytest_nos_stress.faults.clients import flaky
 from pytest_nos_stress.reporting import terminal
-from pytest_nos_stress.reporting.files.paths import SCENARIO_NAME
+from pytest_nos_stress.reporting.outputs import SCENARIO
 from pytest_nos_stress.reporting.progress import Live
-from pytest_nos_stress.reporting.summary import RunInfo, properties
+from pytest_nos_stress.reporting.summary import RunInfo, properties, with_note, with_outcome
 from pytest_nos_stress.results.result import RunFailed, StressResult
 from pytest_nos_stress.results.status import INTERRUPTED
+from pytest_nos_stress.results.summary_types import Summary
 from pytest_nos_stress.run.checks import eventually, sometimes
 from pytest_nos_stress.run.event_loop import run_on_current_loop
 from pytest_nos_stress.run.simulator import MultiAgentSimulator
@@ -67,6 +68,8 @@ class StressSimulator:
         self._noted_before = (0, 0, 0)
         self.results: list[StressResult] = []
         """The results of the test's runs so far, also of those that did not pass."""
+        self._summaries: list[Summary] = []
+        """Summaries of these results, with the notes of this test."""
 
     def __repr__(self) -> str:
         return "<stress_simulator>"
@@ -151,20 +154,26 @@ class StressSimulator:
     def add_to(self, report: pytest.TestReport) -> None:
         """Put the runs on a report as built-in types, for the summary, and as extras for pytest-html."""
         self._has_failed = self._has_failed or report.failed
-        missed = [result for result in self.results if not result.passed]
-        for result in self.results:
-            result.summary["outcome"] = "passed" if self._has_failed else report.outcome
-        if self._has_failed:
-            for result in missed or self.results[-1:]:
-                result.summary["outcome"] = "failed"
-        if self._has_failed and not missed and self.results:
-            _note(self.results[-1], "the test failed of something of its own")
+        all_passed = all(result.passed for result in self.results)
+        if self._has_failed and all_passed and self.results:
+            self._summaries[-1] = with_note(self._summaries[-1], "the test failed of something of its own")
         self._told = len(self.results)
-        report.stress_runs = [result.summary for result in self.results]  # type: ignore[attr-defined]
+        report.stress_runs = [  # type: ignore[attr-defined]
+            with_outcome(summary, outcome)
+            for summary, outcome in zip(self._summaries, self._outcomes(report.outcome), strict=True)
+        ]
         if self._item.config.pluginmanager.hasplugin("html"):
             from .integrations import html_extras
 
             report.extras = [*getattr(report, "extras", []), *html_extras(self.results)]  # type: ignore[attr-defined]
+
+    def _outcomes(self, of_test: str) -> list[str]:
+        """The outcome of each run: a test that failed did so over the runs that did not pass, or the last one."""
+        if not self._has_failed:
+            return [of_test] * len(self.results)
+        if all(result.passed for result in self.results):
+            return ["passed"] * (len(self.results) - 1) + ["failed"] * bool(self.results)
+        return ["passed" if result.passed else "failed" for result in self.results]
 
     def failure_behind(self, excinfo: pytest.ExceptionInfo[BaseException]) -> FailureSignature:
         """What the running test failed of: its last run, or something of its own."""
@@ -239,7 +248,7 @@ class StressSimulator:
         )
 
     def _repeat_command_of(self, result: StressResult) -> str:
-        path = None if result.scenario.planned is None else result.output_dir / SCENARIO_NAME
+        path = None if result.scenario.planned is None else result.output_dir / SCENARIO.filename
         return self.repeat_command(result.seed, path)
 
     def _with_source(self, error: SettingError | RunFailed) -> BaseException:
@@ -274,6 +283,7 @@ class StressSimulator:
         self._examples += 1
         self._runs = 0
         self.results.clear()
+        self._summaries.clear()
 
     def _directory(self, output_dir: str | None) -> Path:
         base = options.BY_NAME["output_dir"].default if output_dir is None else output_dir
@@ -284,14 +294,14 @@ class StressSimulator:
 
     def _report(self, result: StressResult) -> None:
         """Note a run while the test goes on: what is added later misses JUnit XML."""
+        summary = result.summary
+        for name in () if self._session.rerun is not None else self._refused:
+            summary = with_note(summary, f"{name} is left out under @given: each example is another scenario")
         self.results.append(result)
+        self._summaries.append(summary)
         if self._session.rerun is not None:
             return
         prefix = "stress" if self._runs == 1 else f"stress_run_{self._runs}"
-        summary = result.summary
-        summary["notes"] += [
-            f"{name} is left out under @given: each example is another scenario" for name in self._refused
-        ]
         paths = {name: str(self._session.directory / path) for name, path in summary["files"].items()}
         for name, value in (properties(summary) | paths).items():
             self._item.user_properties.append((f"{prefix}_{name}", value))
@@ -332,11 +342,6 @@ class StressSimulator:
         test_file = os.path.relpath(self._item.path, self._session.directory)
         _, separator, rest = self._item.nodeid.partition("::")
         return shell_command([*parts, f"{test_file}{separator}{rest}"])
-
-
-def _note(result: StressResult, note: str) -> None:
-    if note not in result.summary["notes"]:
-        result.summary["notes"].append(note)
 
 
 def _uses_proxy(item: pytest.Item) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 from pytest_nos_stress._internal.text import (
     error_message,
@@ -16,12 +15,13 @@ from pytest_nos_stress.engines.base import DeadlockReport
 from pytest_nos_stress.results.check_verdict import CheckVerdict
 from pytest_nos_stress.results.hang_report import HangReport
 from pytest_nos_stress.results.judge import BROKEN, Verdict
+from pytest_nos_stress.results.statistics_types import ErrorTypeStatistics, PhaseStatistics, Statistics
 from pytest_nos_stress.scenario.phases import STEADY
 
 _MOST_ERROR_TYPES = 5
 
 
-def thresholds_message(verdicts: Sequence[Verdict], stats: dict[str, Any]) -> str:
+def thresholds_message(verdicts: Sequence[Verdict], stats: Statistics) -> str:
     """Wanted and measured side by side, then the errors with a sample each."""
     broken = sum(not verdict.passes for verdict in verdicts)
     rows = [("wanted", "measured", "verdict"), *(verdict.row() for verdict in verdicts)]
@@ -44,7 +44,7 @@ def first_sentence(verdict: Verdict) -> str:
     return f"{wanted} is {what}: {measured}"
 
 
-def _notes(verdicts: Sequence[Verdict], stats: dict[str, Any]) -> list[str]:
+def _notes(verdicts: Sequence[Verdict], stats: Statistics) -> list[str]:
     """What a reader should know beside the figures: an early end, what was left out, a harness in the way."""
     notes = []
     if stats["aborted"]:
@@ -56,7 +56,7 @@ def _notes(verdicts: Sequence[Verdict], stats: dict[str, Any]) -> list[str]:
     return notes
 
 
-def left_out(phase: dict[str, Any]) -> str:
+def left_out(phase: PhaseStatistics) -> str:
     """What a phase that no gate judges had."""
     return (
         f"{phase['name']} until {phase['end']:.4g} s is left out: {phase['total_operations']} operations, "
@@ -64,7 +64,7 @@ def left_out(phase: dict[str, Any]) -> str:
     )
 
 
-def _of_proxies(stats: dict[str, Any]) -> list[str]:
+def _of_proxies(stats: Statistics) -> list[str]:
     """A client's exceptions over faults of a proxy are not known to be planned ones."""
     met = sum(stats["faults"].values())
     if stats["faults_at"] != "proxies" or not met or not stats["errors"]:
@@ -108,7 +108,7 @@ def deadlock_message(deadlock: DeadlockReport) -> str:
     return "\n".join([heading, *(f"  {line}" for line in lines)])
 
 
-def checks_message(broken: Sequence[CheckVerdict], stats: dict[str, Any]) -> str:
+def checks_message(broken: Sequence[CheckVerdict], stats: Statistics) -> str:
     """The checks that do not hold, one a line."""
     first, *others = [str(one) for one in broken]
     return "\n".join([escape_controls(f"{first} (seed {stats['seed']})"), *map(escape_controls, others)])
@@ -119,7 +119,7 @@ def describe(error: BaseException) -> str:
     return escape_controls(f"{error_name(error)}: {error_message(error)}")
 
 
-def _errors(error_types: Sequence[dict[str, Any]]) -> list[str]:
+def _errors(error_types: Sequence[ErrorTypeStatistics]) -> list[str]:
     shown = []
     for one in error_types[:_MOST_ERROR_TYPES]:
         shown.append("")

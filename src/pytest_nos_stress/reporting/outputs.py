@@ -1,160 +1,178 @@
-"""Writing what a run leaves behind: its files, and what is sent elsewhere.
+"""The table of everything that a run can write to its directory: one row for each file.
 
-Guarantee: each file is written whole or not at all, and one that cannot be written is a problem of the run, which
-then does not pass; the statistics come last, so that they say so.
+Allowed words of settings, help texts, file names, keys of the summary and media types are all made from
+``OUTPUTS``. A new output needs a row here and the module that renders it.
+
+Renderers are named by text and imported when they are first used: every pytest session that has the plugin
+installed imports this module, so it imports nothing heavy itself.
 """
 
 from __future__ import annotations
 
-import functools
-import json
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from pathlib import Path
-from typing import Final, NamedTuple
+from collections.abc import Callable, Iterable
+from importlib import import_module
+from typing import TYPE_CHECKING, Final
 
-from pytest_nos_stress._internal.atomic_write import write_atomic
-from pytest_nos_stress.errors import SettingError
-from pytest_nos_stress.reporting.files import paths
-from pytest_nos_stress.results.result import StressResult
-from pytest_nos_stress.results.status import INTERRUPTED
-from pytest_nos_stress.run.execution import RunExecution
+if TYPE_CHECKING:
+    from pytest_nos_stress.results.result import StressResult
 
-from .failure_message import describe
-from .files import snapshot
-from .summary import RunInfo, summarise
+    Renderer = Callable[[StressResult], Iterable[bytes]]
+    """Renders a result as the parts of one file."""
 
-_MOST_DRAWN_AFTER_CTRL_C: Final = 500_000
+ALWAYS: Final = "always"
+"""The group of the files that every run writes."""
+_RENDERERS: Final = __name__.rpartition(".")[0]
 
 
-class Outputs(NamedTuple):
-    """What a run is to leave behind: which reports and records, in which directory, about which run.
+class Output:
+    """One file that a run can write.
 
-    ``exports`` is whether it is also sent by OpenTelemetry.
+    ``group`` is the setting that asks for it by ``name`` (``report`` or ``records``), or ``ALWAYS``. ``key`` is
+    its name in ``summary["files"]``. ``renderer`` is ``module:function``, the module relative to this package or
+    with its full name; it is empty for the log, which is written while agents perform. ``modules`` are the
+    packages that it needs beyond the product's own, all of them in the extra ``extra``.
+    ``skipped_after_interrupt``: a long run that Ctrl-C has ended leaves it out, because nobody waits for it.
     """
 
-    directory: Path
-    about: RunInfo
-    reports: Sequence[str] = ()
-    records: Sequence[str] = ()
-    exports: bool = False
-
-    @property
-    def paths(self) -> list[Path]:
-        """The files, those of the seed document first."""
-        names = [
-            *paths.NAMES,
-            *map(paths.report_name, self.reports),
-            *map(paths.records_name, self.records),
-        ]
-        return [self.directory / name for name in names]
-
-
-def write(
-    performance: RunExecution,
-    result: StressResult,
-    outputs: Outputs,
-    problems: list[str],
-    keep: Callable[[], list[str]],
-) -> None:
-    """Write the files of a result; what goes wrong is added to the problems, and noted in the result.
-
-    ``keep`` keeps the run as a baseline, if it is to be kept, and returns what is to be known of that.
-    """
-    notes: list[str] = []
-    if performance.log.failure is not None:
-        problems.append(_not_written(outputs.directory / paths.LOG_NAME, performance.log.failure))
-    _fail_over(problems, result)
-    try:
-        notes += keep()
-    except SettingError as error:
-        problems.append(str(error))
-    _note(result, outputs, problems, notes)
-    for name, write_to in _files(performance, result, outputs):
-        problem = _try(outputs.directory / name, write_to)
-        if problem:
-            problems.append(problem)
-            _note(result, outputs, problems, notes)
-    if outputs.exports:
-        from . import otel
-
-        result.summary["notes"] += filter(None, [otel.export(result, result.summary)])
-
-
-def _files(
-    performance: RunExecution, result: StressResult, outputs: Outputs
-) -> Iterator[tuple[str, Callable[[Path], None]]]:
-    """Each file's name, and what writes it: each shows the result as it is when its turn comes."""
-    yield (
-        paths.SCENARIO_NAME,
-        lambda path: write_atomic(path, [performance.scenario.to_json().encode()]),
+    __slots__ = (
+        "extra",
+        "filename",
+        "group",
+        "key",
+        "media_type",
+        "modules",
+        "name",
+        "renderer",
+        "skipped_after_interrupt",
     )
-    rows = snapshot.render(performance.records, performance.clock.wall_offset_ns)
-    yield paths.SNAPSHOT_NAME, lambda path: write_atomic(path, rows)
-    for kind in outputs.records:
-        yield paths.records_name(kind), lambda path, kind=kind: _write_records(path, result, kind)  # type: ignore[misc]
-    for kind in outputs.reports if _is_to_be_drawn(result) else ():
-        yield paths.report_name(kind), functools.partial(_write_report, result, kind)
-    yield paths.STATISTICS_NAME, lambda path: _write_statistics(path, result)
+
+    def __init__(
+        self,
+        name: str,
+        group: str,
+        filename: str,
+        media_type: str,
+        key: str,
+        renderer: str = "",
+        *,
+        modules: tuple[str, ...] = (),
+        extra: str = "",
+        skipped_after_interrupt: bool = False,
+    ) -> None:
+        self.name = name
+        self.group = group
+        self.filename = filename
+        self.media_type = media_type
+        self.key = key
+        self.renderer = renderer
+        self.modules = modules
+        self.extra = extra
+        self.skipped_after_interrupt = skipped_after_interrupt
+
+    def render(self, result: StressResult) -> Iterable[bytes]:
+        """Render the file's content in parts. Imports the renderer."""
+        module, _, function = self.renderer.partition(":")
+        home = import_module(f"{_RENDERERS}{module}" if module.startswith(".") else module)
+        render: Renderer = getattr(home, function)
+        return render(result)
 
 
-def _is_to_be_drawn(result: StressResult) -> bool:
-    """After Ctrl-C nobody waits for the picture of a long run."""
-    return result.status != INTERRUPTED or result.operations <= _MOST_DRAWN_AFTER_CTRL_C
+LOG: Final = Output("log", ALWAYS, "stress_test_results.log", "text/plain", "log")
+SNAPSHOT: Final = Output(
+    "snapshot", ALWAYS, "agent_memory_snapshot.json", "application/json", "snapshot", ".files.snapshot:render"
+)
+STATISTICS: Final = Output(
+    "statistics",
+    ALWAYS,
+    "simulation_statistics.json",
+    "application/json",
+    "statistics",
+    ".files.documents:statistics",
+)
+SCENARIO: Final = Output(
+    "scenario", ALWAYS, "scenario.json", "application/json", "scenario", ".files.documents:scenario"
+)
+
+OUTPUTS: tuple[Output, ...] = (
+    LOG,
+    SNAPSHOT,
+    STATISTICS,
+    SCENARIO,
+    Output(
+        "html",
+        "report",
+        "stress_test_report.html",
+        "text/html",
+        "report",
+        ".html.page:render_result",
+        skipped_after_interrupt=True,
+    ),
+    Output(
+        "svg",
+        "report",
+        "stress_test_report.svg",
+        "image/svg+xml",
+        "report_svg",
+        ".html.images:render_svg",
+        modules=("py_mini_racer",),
+        extra="pictures",
+        skipped_after_interrupt=True,
+    ),
+    Output(
+        "png",
+        "report",
+        "stress_test_report.png",
+        "image/png",
+        "report_png",
+        ".html.images:render_png",
+        modules=("py_mini_racer", "resvg_py"),
+        extra="pictures",
+        skipped_after_interrupt=True,
+    ),
+    Output("csv", "records", "stress_test_records.csv", "text/csv", "records_csv", ".files.records:render_csv"),
+    Output(
+        "jsonl",
+        "records",
+        "stress_test_records.jsonl",
+        "application/jsonl",
+        "records_jsonl",
+        ".files.records:render_json_lines",
+    ),
+    Output(
+        "parquet",
+        "records",
+        "stress_test_records.parquet",
+        "application/vnd.apache.parquet",
+        "records_parquet",
+        ".files.parquet:render",
+        modules=("pyarrow",),
+        extra="parquet",
+    ),
+)
 
 
-def _write_records(path: Path, result: StressResult, kind: str) -> None:
-    from .files import records as table
-
-    table.write(path, result.records, kind)
-
-
-def _write_report(result: StressResult, kind: str, path: Path) -> None:
-    write_atomic(path, _report(kind, result))
+def in_group(group: str) -> tuple[Output, ...]:
+    """Return the outputs of a group, in the order in which files are listed."""
+    return tuple(output for output in OUTPUTS if output.group == group)
 
 
-def _report(kind: str, result: StressResult) -> Iterable[bytes]:
-    if kind == "html":
-        from .html import page
-
-        return page.render(result, result.summary)
-    from .html import images
-
-    if kind == "svg":
-        return [images.svg(result, result.summary).encode()]
-    return [images.png(result, result.summary)]
+def selected(group: str, names: Iterable[str]) -> tuple[Output, ...]:
+    """Return the outputs of a group that have one of the names."""
+    wanted = set(names)
+    return tuple(output for output in in_group(group) if output.name in wanted)
 
 
-def _write_statistics(path: Path, result: StressResult) -> None:
-    text = json.dumps(result.stats, indent=2, ensure_ascii=True, allow_nan=False)
-    write_atomic(path, [text.encode(), b"\n"])
+def of_file(filename: str) -> Output:
+    """Return the output that has a file name. Raises ``KeyError``."""
+    for output in OUTPUTS:
+        if output.filename == filename:
+            return output
+    raise KeyError(filename)
 
 
-def _try(path: Path, write_to: Callable[[Path], None]) -> str:
-    """Write a file; returns what went wrong. A report that cannot be made takes no other file with it."""
-    try:
-        write_to(path)
-    except OSError as error:
-        return _not_written(path, error)
-    except SettingError as error:
-        return str(error)
-    except Exception as error:
-        return f"{path.name} could not be made ({describe(error)})"
-    return ""
-
-
-def _note(result: StressResult, outputs: Outputs, problems: Sequence[str], notes: Sequence[str]) -> None:
-    """Let statistics and summary say what went wrong so far, and what else is to be known."""
-    _fail_over(problems, result)
-    result.summary = summarise(result, outputs.about)
-    result.summary["notes"] += notes
-
-
-def _fail_over(problems: Sequence[str], result: StressResult) -> None:
-    """A run that has a problem does not pass, and the first one is why."""
-    if problems:
-        result.stats["verdict"] = "failed"
-        result.stats["reason"] = problems[0].splitlines()[0]
-
-
-def _not_written(path: Path, error: OSError) -> str:
-    return f"output_dir={str(path.parent)!r}: {path.name} could not be written ({error.strerror or error})"
+def choices(group: str) -> str:
+    """Name the outputs of a group for a help text: ``csv, jsonl or parquet (extra [parquet])``."""
+    *others, last = [
+        f"{output.name} (extra [{output.extra}])" if output.extra else output.name for output in in_group(group)
+    ]
+    return f"{', '.join(others)} or {last}" if others else last

@@ -1,8 +1,8 @@
-"""The summary of a run: what people and CI systems are told of it, as builtin types.
+"""Summary of a run: figures and texts for people and CI systems, as builtin types.
 
-Guarantee: terminal, JUnit XML, step summary, metrics, benchmarks and HTML take their figures from here, and those
-that show people a figure take its text from ``shown``; so they agree to the digit. A summary crosses from xdist's
-workers to the controller.
+Guarantee: terminal, JUnit XML, step summary, metrics, benchmarks and HTML take their figures from a summary, and
+outputs for people take a figure's text from ``formatted``. So all outputs agree to the digit. A summary crosses
+from xdist's workers to the controller.
 """
 
 from __future__ import annotations
@@ -10,41 +10,37 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from pytest_nos_stress._internal.text import escape_controls
 from pytest_nos_stress.results.check_verdict import BROKEN
 from pytest_nos_stress.results.format import format_seconds
-from pytest_nos_stress.results.judge import NOT_APPLICABLE
+from pytest_nos_stress.results.judge import NOT_APPLICABLE, Verdict
 from pytest_nos_stress.results.metrics import METRICS, Metric
+from pytest_nos_stress.results.statistics_types import ErrorTypeStatistics, PhaseStatistics, Statistics
 from pytest_nos_stress.results.status import COMPLETED
+from pytest_nos_stress.results.summary_types import ErrorTypeSummary, MetricSummary, Summary, ThresholdSummary
 from pytest_nos_stress.results.units import COUNT, RATIO
 from pytest_nos_stress.scenario.phases import STEADY
 
 from .failure_message import left_out
+from .outputs import of_file
 
 if TYPE_CHECKING:
     from pytest_nos_stress.results.result import StressResult
 
-Summary = dict[str, Any]
-
 _MOST_ERROR_TYPES: Final = 50
 _NO_PROPERTY: Final = "mean"
-_FILE_KEYS: Final = {
-    "stress_test_results.log": "log",
-    "agent_memory_snapshot.json": "snapshot",
-    "simulation_statistics.json": "statistics",
-    "scenario.json": "scenario",
-    "stress_test_report.html": "report",
-    "stress_test_report.svg": "report_svg",
-    "stress_test_report.png": "report_png",
-}
+
+
+def _code_that_repeats(result: StressResult) -> str:
+    return f"MultiAgentSimulator(scenario={result.scenario!r})"
 
 
 class RunInfo(NamedTuple):
-    """Which run it is: of which test, where that stands, what else is to be known, and how it is repeated.
+    """Identify a run: the test's id and location, the run's number within the test, and a note on it.
 
-    ``directory`` is what paths are relative to, ``repeat`` gives the command (or code) that repeats a run.
+    Paths are made relative to ``directory``. ``repeat`` returns the command (or code) that repeats a run.
     """
 
     test: str
@@ -53,27 +49,24 @@ class RunInfo(NamedTuple):
     line: int = 0
     note: str = ""
     directory: Path | None = None
-    repeat: Callable[[StressResult], str] = lambda result: f"MultiAgentSimulator(scenario={result.scenario!r})"
+    repeat: Callable[[StressResult], str] = _code_that_repeats
 
 
-def summarise(result: StressResult, about: RunInfo) -> Summary:
-    """The summary of a run. Every text in it is one line, without control characters.
-
-    ``outcome`` is that of its test, once that has ended: passed, failed or skipped. Where a test failed, it is the
-    runs that did not pass that failed, and if all did, the last one.
-    """
-    return {**{name: _plain(value) for name, value in _summary(result, about).items()}, "history": result.history}
+def summarise(result: StressResult, info: RunInfo) -> Summary:
+    """Summarise a run. Every text in the summary is one line without control characters."""
+    summary: Summary = _escaped(_summary(result, info))
+    return summary
 
 
-def _summary(result: StressResult, about: RunInfo) -> Summary:
+def _summary(result: StressResult, info: RunInfo) -> Summary:
     stats = result.stats
-    directory = about.directory or Path.cwd()
+    directory = info.directory or Path.cwd()
     return {
-        "test": about.test,
-        "note": about.note,
-        "run": about.run,
-        "file": about.file,
-        "line": about.line,
+        "test": info.test,
+        "note": info.note,
+        "run": info.run,
+        "file": info.file,
+        "line": info.line,
         "verdict": _verdict(result),
         "passed": result.passed,
         "outcome": "",
@@ -83,63 +76,88 @@ def _summary(result: StressResult, about: RunInfo) -> Summary:
         "engine": result.scenario.engine,
         "agents": len(result.scenario.agent_names),
         **_figures(stats),
-        "thresholds": [
-            dict(zip(("wanted", "measured", "verdict"), one.row(), strict=True))
-            for one in result.verdicts
-            if one.verdict != NOT_APPLICABLE
+        "thresholds": [_threshold(verdict) for verdict in result.verdicts if verdict.verdict != NOT_APPLICABLE],
+        "not_applicable": [
+            verdict.threshold.text for verdict in result.verdicts if verdict.verdict == NOT_APPLICABLE
         ],
-        "not_applicable": [one.threshold.text for one in result.verdicts if one.verdict == NOT_APPLICABLE],
-        "checks": [{"name": one.name, "verdict": one.verdict, "finding": one.finding} for one in result.checks],
-        "error_types": [
-            {name: one[name] for name in ("type", "count", "message", "agent", "task")}
-            for one in stats["error_types"][:_MOST_ERROR_TYPES]
+        "checks": [
+            {"name": check.name, "verdict": check.verdict, "finding": check.finding} for check in result.checks
         ],
+        "error_types": [_error_type(error_type) for error_type in stats["error_types"][:_MOST_ERROR_TYPES]],
         "harness": stats["harness"]["words"],
         "phases": stats["phases"],
         "aborted": stats["aborted"],
         "notes": [
             *_errors_left_out(stats["phases"]),
             *(
-                f"{one.threshold.text} holds, but {one.warning}"
-                for one in result.verdicts
-                if one.warning and one.passes
+                f"{verdict.threshold.text} holds, but {verdict.warning}"
+                for verdict in result.verdicts
+                if verdict.warning and verdict.passes
             ),
+            *result.notes,
         ],
         "finding": result.finding,
         "directory": _relative(result.output_dir, directory),
-        "files": {_file_key(path): _relative(path, directory) for path in result.files},
-        "repeat": about.repeat(result),
+        "files": {of_file(path.name).key: _relative(path, directory) for path in result.files},
+        "repeat": info.repeat(result),
+        "history": result.history,
     }
 
 
-def _figures(stats: Mapping[str, Any]) -> Summary:
-    """The metrics, and between them how long the run took."""
+def _figures(stats: Statistics) -> MetricSummary:
+    """Return the metrics, and between them how long the run took."""
     names = [metric.name for metric in METRICS.values() if metric.unit in (COUNT, RATIO)]
     values = {metric.name: metric.summary_of(stats) for metric in METRICS.values()}
-    ordered = {name: values[name] for name in names} | {"duration": stats["duration"]}
-    return ordered | {name: value for name, value in values.items() if name not in names}
+    figures = {name: values.pop(name) for name in names} | {"duration": stats["duration"]} | values
+    return cast("MetricSummary", figures)
+
+
+def _threshold(verdict: Verdict) -> ThresholdSummary:
+    wanted, measured, word = verdict.row()
+    return {"wanted": wanted, "measured": measured, "verdict": word}
+
+
+def _error_type(error_type: ErrorTypeStatistics) -> ErrorTypeSummary:
+    return {
+        "type": error_type["type"],
+        "count": error_type["count"],
+        "message": error_type["message"],
+        "agent": error_type["agent"],
+        "task": error_type["task"],
+    }
+
+
+def with_note(summary: Summary, note: str) -> Summary:
+    """Return the summary with one more note, unless it has that note."""
+    return summary if note in summary["notes"] else {**summary, "notes": [*summary["notes"], note]}
+
+
+def with_outcome(summary: Summary, outcome: str) -> Summary:
+    """Return the summary with the outcome of its test: ``passed``, ``failed`` or ``skipped``."""
+    return {**summary, "outcome": outcome}
 
 
 def is_failure(summary: Summary) -> bool:
-    """Whether a run, or its test for a reason of its own, is to be taken for failed.
+    """Whether a run, or its test for a reason outside the run, counts as failed.
 
-    A test may take a run that did not pass as it is (``gate=False``, ``pytest.raises``), and pass.
+    A test may accept a run that did not pass (``gate=False``, ``pytest.raises``), and pass.
     """
     return summary["outcome"] == "failed" or (not summary["passed"] and not summary["outcome"])
 
 
-def verdict_in_words(summary: Summary) -> str:
-    """The run's verdict, with what its test made of it where that is something else."""
+def verdict_text(summary: Summary) -> str:
+    """Return the run's verdict, with the test's outcome if that differs."""
     if is_failure(summary):
-        return "failed (the run passed)" if summary["passed"] else str(summary["verdict"])
-    return str(summary["verdict"]) if summary["passed"] else f"{summary['verdict']} (taken as it was)"
+        return "failed (the run passed)" if summary["passed"] else summary["verdict"]
+    return summary["verdict"] if summary["passed"] else f"{summary['verdict']} (taken as it was)"
 
 
 def formatted(summary: Summary) -> dict[str, str]:
-    """The figures as texts for people."""
+    """Return the figures as texts for people."""
+    figures = by_name(summary)
     texts = {"duration": format_seconds(summary["duration"])}
     for metric in METRICS.values():
-        value = summary[metric.name]
+        value = figures[metric.name]
         if not metric.figures:
             texts[metric.name] = _text_or_dash(metric, value)
         elif value is not None:
@@ -148,52 +166,62 @@ def formatted(summary: Summary) -> dict[str, str]:
 
 
 def properties(summary: Summary) -> dict[str, Any]:
-    """The figures under the names that JUnit XML has them by: numbers in base units, and the verdicts as texts."""
-    plain = [metric for metric in METRICS.values() if not metric.figures]
-    figures: dict[str, Any] = {"seed": summary["seed"]}
-    figures |= {metric.property_name or metric.name: summary[metric.name] for metric in plain}
-    figures["duration"] = summary["duration"]
+    """Return the figures under their names in JUnit XML: numbers in base units, and the verdicts as texts."""
+    figures = by_name(summary)
+    described: dict[str, Any] = {"seed": summary["seed"]}
+    described |= {
+        metric.property_name or metric.name: figures[metric.name]
+        for metric in METRICS.values()
+        if not metric.figures
+    }
+    described["duration"] = summary["duration"]
     for metric in METRICS.values():
-        values = summary[metric.name]
+        values = figures[metric.name]
         if metric.figures and values is not None:
             names = [figure for figure in metric.figures if figure != _NO_PROPERTY]
-            figures |= {f"{metric.name}_{figure}": values[figure] for figure in names}
-    figures = {name: value for name, value in figures.items() if value is not None}
-    figures |= {"verdict": "passed" if summary["passed"] else "failed", "status": summary["status"]}
-    figures |= {name: summary[name] for name in ("failure", "finding", "harness") if summary[name]}
-    for number, one in enumerate(summary["thresholds"], 1):
-        figures[f"threshold_{number}"] = f"{one['wanted']} is {one['verdict']}: {one['measured']}"
-    return figures
+            described |= {f"{metric.name}_{figure}": values[figure] for figure in names}
+    described = {name: value for name, value in described.items() if value is not None}
+    described |= {"verdict": "passed" if summary["passed"] else "failed", "status": summary["status"]}
+    described |= {name: figures[name] for name in ("failure", "finding", "harness") if figures[name]}
+    for number, threshold in enumerate(summary["thresholds"], 1):
+        described[f"threshold_{number}"] = _threshold_text(threshold)
+    return described
 
 
-def _errors_left_out(phases: Sequence[dict[str, Any]]) -> list[str]:
-    """What no gate judges, where there are errors in it: those never pass unseen."""
-    others = [one for one in phases if one["name"] != STEADY]
-    return [left_out(one) for one in others] if any(one["errors"] for one in others) else []
+def _threshold_text(threshold: ThresholdSummary) -> str:
+    return f"{threshold['wanted']} is {threshold['verdict']}: {threshold['measured']}"
 
 
-def _plain(value: Any) -> Any:
+def by_name(summary: Summary) -> Mapping[str, Any]:
+    """Return the summary as a mapping, for metrics that are listed by name."""
+    return cast("Mapping[str, Any]", summary)
+
+
+def _errors_left_out(phases: Sequence[PhaseStatistics]) -> list[str]:
+    """Name the phases that no gate judges if one of them has errors, which never pass unseen."""
+    unjudged = [phase for phase in phases if phase["name"] != STEADY]
+    return [left_out(phase) for phase in unjudged] if any(phase["errors"] for phase in unjudged) else []
+
+
+def _escaped(value: Any) -> Any:
+    """Return a value of JSON types with all texts on one line, without control characters."""
     if isinstance(value, str):
         return escape_controls(value)
     if isinstance(value, dict):
-        return {escape_controls(name): _plain(one) for name, one in value.items()}
+        return {escape_controls(name): _escaped(item) for name, item in value.items()}
     if isinstance(value, list):
-        return [_plain(one) for one in value]
+        return [_escaped(item) for item in value]
     return value
 
 
 def _verdict(result: StressResult) -> str:
-    """Passed or failed where the run was judged as a whole, and what became of it otherwise."""
-    is_judged = result.status == COMPLETED or any(one.verdict == BROKEN for one in result.checks)
-    return str(result.stats["verdict"] if is_judged else result.status)
+    """Return passed or failed if the run was judged as a whole, otherwise its status."""
+    is_judged = result.status == COMPLETED or any(check.verdict == BROKEN for check in result.checks)
+    return result.stats["verdict"] if is_judged else result.status
 
 
 def _text_or_dash(metric: Metric, value: float | None) -> str:
     return "-" if value is None else metric.text(value)
-
-
-def _file_key(path: Path) -> str:
-    return _FILE_KEYS.get(path.name) or f"records_{path.suffix[1:]}"
 
 
 def _relative(path: Path, directory: Path) -> str:

@@ -12,8 +12,9 @@ from typing import Final
 
 from pytest_nos_stress._internal.text import escape_controls, table
 from pytest_nos_stress.results.format import format_seconds
+from pytest_nos_stress.results.summary_types import Summary
 
-from .summary import Summary, formatted, is_failure, verdict_in_words
+from .summary import formatted, is_failure, verdict_text
 
 _BARS: Final = "▁▂▃▄▅▆▇█"
 _PLAIN_BARS: Final = "_.-=+*#@"
@@ -55,7 +56,7 @@ _HEADINGS: Final = (
 def _row(run: Summary) -> tuple[str, ...]:
     texts = formatted(run)
     return (
-        verdict_in_words(run),
+        verdict_text(run),
         texts["operations"],
         "/".join(texts[name] for name in ("successes", "failures", "missing_data")),
         texts["errors"],
@@ -86,15 +87,14 @@ def _below(run: Summary, bars: str) -> list[str]:
 def _over_time(run: Summary, bars: str) -> str:
     """Latency, and errors or else failures, over the run; empty where there is nothing to see."""
     history = run["history"]
-    p99: list[float | None] = history["p99"]
-    worst = max((one for one in p99 if one is not None), default=0.0)
-    told = [f"p99 {sparkline(_coarser(p99), bars)} up to {format_seconds(worst)}"] if worst else []
-    name = "errors" if run["errors"] else "failures"
-    counts: list[int] = history[name]
+    p99 = history["p99"]
+    worst = max((seconds for seconds in p99 if seconds is not None), default=0.0)
+    parts = [f"p99 {sparkline(_coarser(p99), bars)} up to {format_seconds(worst)}"] if worst else []
+    name, counts = ("errors", history["errors"]) if run["errors"] else ("failures", history["failures"])
     if any(counts):
-        begins = format_seconds(history["seconds"][counts.index(max(counts))] or 0.0)
-        told.append(f"{name} {sparkline(_coarser(counts), bars)} most at {begins}")
-    return ", ".join(told)
+        begins = format_seconds(history["seconds"][counts.index(max(counts))])
+        parts.append(f"{name} {sparkline(_coarser(counts), bars)} most at {begins}")
+    return ", ".join(parts)
 
 
 def _coarser(values: Sequence[float | None]) -> list[float | None]:

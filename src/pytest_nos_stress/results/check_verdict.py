@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Collection
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from pytest_nos_stress._internal.text import error_message, error_name, safe_repr, shorten
 from pytest_nos_stress._internal.tracebacks import strip_internal_frames
 from pytest_nos_stress.errors import Abandoned, SettingError
+
+from .statistics_types import CheckStatistics
 
 HELD: Final = "held"
 BROKEN: Final = "broken"
@@ -28,7 +30,7 @@ class CheckVerdict(NamedTuple):
     finding: str = ""
     error: BaseException | None = None
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> CheckStatistics:
         return {"check": self.name, "verdict": self.verdict, "looks": self.looks, "finding": self.finding}
 
     def __str__(self) -> str:

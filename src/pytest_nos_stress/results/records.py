@@ -154,7 +154,8 @@ class Records:
         }
         self._row_bytes = sum(column.itemsize for column in self._columns.values())
         self._called = called_codes(tasks, kinds)
-        self._wall_offset_ns = wall_offset_ns
+        self.wall_offset_ns = wall_offset_ns
+        """What makes the engine's clock the wall clock, in nanoseconds."""
         self.total = 0
         self.outcome_totals = [0] * len(Outcome)
 
@@ -204,7 +205,7 @@ class Records:
         rows["kind"] = self.column("code") % np.uint16(self.kinds.count)
         for name in ("outcome", "is_error", "end", "latency", "response_time"):
             rows[name] = self.column(name)
-        rows["end"] += self._wall_offset_ns
+        rows["end"] += self.wall_offset_ns
         in_order: Column = rows[np.argsort(rows["end"], kind="stable")]
         return in_order
 

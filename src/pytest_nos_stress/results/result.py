@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import copy
+from collections.abc import Callable, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Literal, Self
 
 from pytest_nos_stress.engines import engine_class
 from pytest_nos_stress.scenario.scenario import Scenario
@@ -17,6 +18,8 @@ from .measurements import Measurements
 from .records import Records
 from .resources import ResourceSamples
 from .run_metrics import RunMetrics
+from .statistics_types import ErrorTypeStatistics, Statistics
+from .summary_types import Summary, TimeSeries
 from .timeline import time_series
 
 if TYPE_CHECKING:
@@ -24,6 +27,9 @@ if TYPE_CHECKING:
     import polars
 
     from .record_array import RecordArray
+
+
+RateName = Literal["success_rate", "failure_rate", "error_rate", "missing_data_rate"]
 
 
 class Durations:
@@ -62,38 +68,62 @@ class StressResult:
 
     def __init__(
         self,
-        stats: dict[str, Any],
+        stats: Statistics,
         scenario: Scenario,
         output_dir: Path,
         files: Sequence[Path],
         verdicts: Sequence[Verdict],
         checks: Sequence[CheckVerdict],
-        evidence: RunMetrics,
+        run_metrics: RunMetrics,
         records: Records,
+        *,
+        summarise: Callable[[StressResult], Summary],
+        notes: Sequence[str] = (),
         fault_spans: Sequence[tuple[float, float]] = (),
+        first_faults: Mapping[tuple[str, int], str] | None = None,
     ) -> None:
         self.stats = stats
-        self.scenario: Scenario = scenario
+        self.scenario = scenario
         self.output_dir = output_dir
         self.files = tuple(files)
         self.verdicts = tuple(verdicts)
         self.checks = tuple(checks)
-        """What became of each check: ``name``, ``verdict`` (held, broken, not judged), ``looks``, ``finding``."""
-        self.measured = measured = evidence.measured
-        """What can be asked of the run's operations."""
-        self.phases = evidence.phases
+        """Verdict on each check: ``name``, ``verdict`` (held, broken, not judged), ``looks``, ``finding``."""
+        self.measured = measured = run_metrics.measured
+        """Measurements of the run's operations."""
+        self.phases = run_metrics.phases
         """The parts of the run: ``name`` (ramp, warmup, steady), ``start`` and ``end`` in seconds."""
+        self.notes = tuple(notes)
+        """Notes on the run that no figure shows, such as whether it was saved as a baseline."""
         self.fault_spans = tuple(fault_spans)
         """When fault windows were open, from and to in seconds since the start."""
-        self.vitals = ResourceSamples() if engine_class(scenario.engine).uses_virtual_time else evidence.resources
-        """What was seen of the process while the run went on; nothing in virtual time."""
+        in_virtual_time = engine_class(scenario.engine).uses_virtual_time
+        self.vitals = ResourceSamples() if in_virtual_time else run_metrics.resources
+        """Samples of the process during the run; empty in virtual time."""
         self.latency = Durations(measured, "latency")
         self.response_time = Durations(measured, "response_time")
-        self.summary: dict[str, Any] = {}
-        """What people and CI systems are told of the run, as builtin types."""
-        self._records = records
-        self.first_faults: dict[tuple[str, int], str] = {}
-        """What the first call of a flaky client met in an operation, by agent and index."""
+        self.operation_columns = records
+        """The operations as columns, as the recorder has kept them."""
+        self.first_faults = dict(first_faults or {})
+        """Fault that the first call of a flaky client met in an operation, by agent and index."""
+        self._summarise = summarise
+        self.summary = summarise(self)
+        """The run's figures and texts for people and CI systems, as builtin types."""
+
+    def failed_by(self, problem: str) -> Self:
+        """Return this result as that of a run which does not pass because of a problem."""
+        return self._with(stats={**self.stats, "verdict": "failed", "reason": problem.splitlines()[0]})
+
+    def with_note(self, note: str) -> Self:
+        """Return this result with one more note."""
+        return self._with(notes=(*self.notes, note))
+
+    def _with(self, **changes: object) -> Self:
+        """Return a copy with these attributes, and a summary of them; figures of the records are shared."""
+        changed = copy.copy(self)
+        vars(changed).update(changes)
+        changed.summary = self._summarise(changed)
+        return changed
 
     @property
     def operations(self) -> int:
@@ -117,7 +147,7 @@ class StressResult:
         return int(self.stats["errors"])
 
     @property
-    def error_types(self) -> list[dict[str, Any]]:
+    def error_types(self) -> list[ErrorTypeStatistics]:
         """Each type of error with its count and a sample."""
         return list(self.stats["error_types"])
 
@@ -168,7 +198,7 @@ class StressResult:
             raise CheckFailed(f"{broken} (seed {self.seed})", self) from error
 
     @cached_property
-    def history(self) -> dict[str, list[Any]]:
+    def history(self) -> TimeSeries:
         """What was measured over time, in sixty parts: ``operations``, ``failures``, ``errors``, ``p99``."""
         return time_series(self.measured)
 
@@ -192,7 +222,7 @@ class StressResult:
         """
         from .record_array import RecordArray
 
-        records = self._records
+        records = self.operation_columns
         return RecordArray.of(
             records.to_array(),
             agents=records.agents,
@@ -214,7 +244,7 @@ class StressResult:
             f"{self.missing_data} missing data, {self.errors} errors, seed {self.seed}>"
         )
 
-    def _rate(self, name: str) -> float:
+    def _rate(self, name: RateName) -> float:
         rate = self.stats[name]
         return float("nan") if rate is None else float(rate)
 

@@ -5,7 +5,7 @@ An operation counts in the bucket in which it ended.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 
@@ -13,11 +13,12 @@ from pytest_nos_stress._internal.outcome import FAILED
 
 from .measurements import Measurements
 from .records import Column
+from .summary_types import TimeSeries
 
 BUCKETS: Final = 60
 
 
-def time_series(measured: Measurements, buckets: int = BUCKETS) -> dict[str, list[Any]]:
+def time_series(measured: Measurements, buckets: int = BUCKETS) -> TimeSeries:
     """Return lists with an entry for each bucket of time.
 
     ``seconds`` is when a bucket begins, ``operations``, ``failures`` and ``errors`` are counts, ``p99`` is the

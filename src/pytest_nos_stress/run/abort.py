@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 from pytest_nos_stress.results.judge import BROKEN, Verdict, evaluate_threshold
 from pytest_nos_stress.results.run_metrics import RunMetrics
+from pytest_nos_stress.results.statistics_types import AbortStatistics
 from pytest_nos_stress.results.thresholds import Threshold
 from pytest_nos_stress.scenario.phases import STEADY, WARMUP
 from pytest_nos_stress.scenario.scenario import Scenario
@@ -28,7 +29,7 @@ class Aborted(NamedTuple):
     verdict: Verdict
     at: float
 
-    def as_dict(self) -> dict[str, Any]:
+    def as_dict(self) -> AbortStatistics:
         return {"threshold": self.verdict.threshold.text, "at": self.at}
 
 

@@ -1,23 +1,32 @@
-"""The conclusion of a run: statistics, verdict and files, and an exception where it must not pass."""
+"""Evaluation of a run: statistics, verdict and files, and an exception if the run must not pass."""
 
 from __future__ import annotations
 
 import platform
 from collections.abc import Sequence
-from typing import Any
+from functools import partial
+from typing import cast
 
 from pytest_nos_stress._internal.text import escape_controls
 from pytest_nos_stress._internal.tracebacks import strip_internal_frames
 from pytest_nos_stress.engines import engine_class
-from pytest_nos_stress.reporting import failure_message
-from pytest_nos_stress.reporting import outputs as writing
-from pytest_nos_stress.reporting.outputs import Outputs
-from pytest_nos_stress.results import check_verdict, judge
-from pytest_nos_stress.results import stats as statistics
+from pytest_nos_stress.errors import SettingError
+from pytest_nos_stress.reporting import failure_message, writer
+from pytest_nos_stress.reporting.summary import summarise
+from pytest_nos_stress.reporting.writer import OutputRequest
+from pytest_nos_stress.results import judge, stats
 from pytest_nos_stress.results.baselines.gate import BaselineGate
+from pytest_nos_stress.results.check_verdict import BROKEN, HELD, CheckVerdict
+from pytest_nos_stress.results.judge import Verdict
 from pytest_nos_stress.results.measurements import Measurements
 from pytest_nos_stress.results.result import CheckFailed, Deadlock, RunFailed, StressResult, ThresholdsNotMet
 from pytest_nos_stress.results.run_metrics import RunMetrics
+from pytest_nos_stress.results.statistics_types import (
+    ErrorTypeStatistics,
+    HarnessStatistics,
+    MemoryFigures,
+    Statistics,
+)
 from pytest_nos_stress.results.status import COMPLETED, DEADLOCKED, HUNG
 from pytest_nos_stress.results.thresholds import Threshold
 
@@ -26,219 +35,247 @@ from .execution import RunExecution
 
 
 def evaluate_run(
-    performance: RunExecution,
+    execution: RunExecution,
     thresholds: Sequence[Threshold],
-    outputs: Outputs,
+    request: OutputRequest,
     baselines: BaselineGate,
     *,
     gate: bool,
 ) -> tuple[StressResult, BaseException | None]:
-    """Judge a performance and write its files: the result, and what is to be raised, if anything."""
-    measured = performance.measured()
-    evidence = RunMetrics(measured, performance.scenario, performance.process_monitor.samples)
-    comparison = baselines.comparison(evidence, performance.scenario)
-    verdicts = _with_abort(judge.evaluate_thresholds(thresholds, evidence, comparison), performance)
-    checked = performance.checks.verdicts(judged=performance.has_performed_everything)
-    stats = _statistics(performance, evidence, verdicts, checked)
-    problems = _problems(performance, measured)
-    stats["reason"] = _reason(performance, verdicts, checked)
-    windows = performance.context.windows
+    """Judge a run and write its outputs. Return the result, and the exception to raise, if any."""
+    measured = execution.measured()
+    run_metrics = RunMetrics(measured, execution.scenario, execution.process_monitor.samples)
+    comparison = baselines.comparison(run_metrics, execution.scenario)
+    verdicts = _with_abort(judge.evaluate_thresholds(thresholds, run_metrics, comparison), execution)
+    checks = execution.checks.verdicts(judged=execution.has_performed_everything)
+    problems = _problems(execution, measured)
+    notes: list[str] = []
+    try:
+        passed = _passes(execution, verdicts, checks, problems)
+        notes += baselines.save(run_metrics, execution.scenario, passed=passed)
+    except SettingError as error:
+        problems.append(str(error))
+    windows = execution.context.windows
     result = StressResult(
-        stats,
-        performance.scenario,
-        outputs.directory,
-        outputs.paths,
+        _statistics(execution, run_metrics, verdicts, checks, problems),
+        execution.scenario,
+        request.directory,
+        request.paths,
         verdicts,
-        checked,
-        evidence,
-        performance.records,
-        () if windows is None else windows.spans_until(measured.elapsed),
+        checks,
+        run_metrics,
+        execution.records,
+        summarise=partial(summarise, info=request.info),
+        notes=notes,
+        fault_spans=() if windows is None else windows.spans_until(measured.elapsed),
+        first_faults=execution.boundary.first_faults,
     )
-    result.first_faults = performance.boundary.first_faults
-    writing.write(
-        performance,
-        result,
-        outputs,
-        problems,
-        lambda: baselines.save(evidence, performance.scenario, passed=result.passed),
-    )
+    result, problems = writer.write(result, request, problems)
     measured.forget_samples()
-    return result, _ending(performance, result, problems, gate=gate)
+    return result, _ending(execution, result, problems, gate=gate)
+
+
+def _passes(
+    execution: RunExecution, verdicts: Sequence[Verdict], checks: Sequence[CheckVerdict], problems: Sequence[str]
+) -> bool:
+    has_held = all(verdict.passes for verdict in verdicts) and all(check.verdict == HELD for check in checks)
+    return has_held and execution.status == COMPLETED and not problems
 
 
 def _reason(
-    performance: RunExecution, verdicts: Sequence[judge.Verdict], checked: Sequence[check_verdict.CheckVerdict]
+    execution: RunExecution, verdicts: Sequence[Verdict], checks: Sequence[CheckVerdict], problems: Sequence[str]
 ) -> str:
-    """Why a run without problems does not pass, on one line; empty where it does."""
-    if performance.interrupt is not None:
+    """Return why a run does not pass, on one line; empty if it passes."""
+    if problems:
+        return problems[0].splitlines()[0]
+    if execution.interrupt is not None:
         return "interrupted"
-    if performance.context.ended_by is not None:
-        return failure_message.describe(performance.context.ended_by)
-    broken = next((one for one in checked if one.verdict == check_verdict.BROKEN), None)
+    if execution.context.ended_by is not None:
+        return failure_message.describe(execution.context.ended_by)
+    broken = next((check for check in checks if check.verdict == BROKEN), None)
     if broken is not None:
         return escape_controls(str(broken))
-    missed = next((one for one in verdicts if not one.passes), None)
-    if missed is None:
+    missed = [verdict for verdict in verdicts if not verdict.passes]
+    if not missed:
         return ""
-    aborted = "" if performance.aborted is None else f", aborted after {performance.aborted.at:.4g} s"
-    number = sum(not one.passes for one in verdicts)
-    others = f"; {number} of {len(verdicts)} thresholds not met" if number > 1 else ""
-    return escape_controls(f"{failure_message.first_sentence(missed)}{aborted}{others}")
+    aborted = "" if execution.aborted is None else f", aborted after {execution.aborted.at:.4g} s"
+    others = f"; {len(missed)} of {len(verdicts)} thresholds not met" if len(missed) > 1 else ""
+    return escape_controls(f"{failure_message.first_sentence(missed[0])}{aborted}{others}")
 
 
-def _with_abort(verdicts: list[judge.Verdict], performance: RunExecution) -> list[judge.Verdict]:
-    """The verdicts, with the one that ended the run as it was then: what ended after it does not mend that."""
-    if performance.aborted is None:
+def _with_abort(verdicts: list[Verdict], execution: RunExecution) -> list[Verdict]:
+    """Return the verdicts, with the one that aborted the run as it was then: later operations do not mend it."""
+    if execution.aborted is None:
         return verdicts
-    ended_by, at = performance.aborted
-    note = ", ".join(filter(None, [ended_by.note, f"when the run was aborted at {at:.4g} s"]))
+    aborting, at = execution.aborted
+    note = ", ".join(filter(None, [aborting.note, f"when the run was aborted at {at:.4g} s"]))
     return [
-        ended_by._replace(note=note) if one.threshold == ended_by.threshold and one.passes else one
-        for one in verdicts
+        aborting._replace(note=note) if verdict.threshold == aborting.threshold and verdict.passes else verdict
+        for verdict in verdicts
     ]
 
 
 def _statistics(
-    performance: RunExecution,
-    evidence: RunMetrics,
-    verdicts: Sequence[judge.Verdict],
-    checked: Sequence[check_verdict.CheckVerdict],
-) -> dict[str, Any]:
-    collector, measured = performance.recorder.collector, evidence.measured
-    held = all(one.passes for one in verdicts) and all(one.verdict == check_verdict.HELD for one in checked)
+    execution: RunExecution,
+    run_metrics: RunMetrics,
+    verdicts: Sequence[Verdict],
+    checks: Sequence[CheckVerdict],
+    problems: Sequence[str],
+) -> Statistics:
+    collector, measured = execution.recorder.collector, run_metrics.measured
     return {
-        **statistics.compute(measured, performance.clock.wall_offset_ns),
-        "phases": [statistics.of_phase(one, evidence.of(one)) for one in evidence.phases],
-        "memory": _memory(evidence, performance.scenario.engine),
-        "harness": bottleneck.detect_bottleneck(
-            performance.process_monitor,
-            measured,
-            engine=type(performance.engine),
-            waited_ns=performance.recorder.waited_ns,
-            checked_ns=performance.checked_ns,
-            agents=len(performance.agents),
+        **stats.compute(measured, execution.clock.wall_offset_ns),
+        "phases": [stats.of_phase(phase, run_metrics.of(phase)) for phase in run_metrics.phases],
+        "memory": _memory(run_metrics, execution.scenario.engine),
+        "harness": cast(
+            "HarnessStatistics",
+            bottleneck.detect_bottleneck(
+                execution.process_monitor,
+                measured,
+                engine=type(execution.engine),
+                waited_ns=execution.recorder.waited_ns,
+                checked_ns=execution.checked_ns,
+                agents=len(execution.agents),
+            ),
         ),
-        "faults": _faults(performance, measured),
-        "faults_at": performance.boundary.faults_at,
-        "retries": performance.retries,
-        "error_types": _error_types(performance),
+        "faults": _faults(execution, measured),
+        "faults_at": execution.boundary.faults_at,
+        "retries": execution.retries,
+        "error_types": _error_types(execution),
         "expected_error_types": dict(collector.expected_counts.most_common()),
-        "status": performance.status,
-        "aborted": None if performance.aborted is None else performance.aborted.as_dict(),
-        "interrupted": performance.interrupt is not None,
-        "seed": performance.scenario.seed,
-        "scenario": performance.scenario.to_dict(),
-        "thresholds": [one.as_dict() for one in verdicts],
-        "checks": [one.as_dict() for one in checked],
-        "recovery_operations": _recovery_operations(performance),
-        "verdict": "passed" if held and performance.status == COMPLETED else "failed",
+        "status": execution.status,
+        "aborted": None if execution.aborted is None else execution.aborted.as_dict(),
+        "interrupted": execution.interrupt is not None,
+        "seed": execution.scenario.seed,
+        "scenario": execution.scenario.to_dict(),
+        "thresholds": [verdict.as_dict() for verdict in verdicts],
+        "checks": [check.as_dict() for check in checks],
+        "recovery_operations": _recovery_operations(execution),
+        "verdict": "passed" if _passes(execution, verdicts, checks, problems) else "failed",
         "python": platform.python_version(),
+        "reason": _reason(execution, verdicts, checks, problems),
     }
 
 
-def _memory(evidence: RunMetrics, engine: str) -> dict[str, int] | None:
-    """Bytes at the run's start and end, how much they grew, and the most there were.
+def _memory(run_metrics: RunMetrics, engine: str) -> MemoryFigures | None:
+    """Return bytes at the run's start and end, their growth, and the peak.
 
     None in virtual time, in which the same run always writes the same statistics.
     """
     if engine_class(engine).uses_virtual_time:
         return None
-    memory = evidence.resources.memory
+    memory = run_metrics.resources.memory
     start, end = int(memory[0]), int(memory[-1])
     return {"start": start, "end": end, "growth": end - start, "peak": int(memory.max())}
 
 
-def _faults(performance: RunExecution, measured: Measurements) -> dict[str, int]:
-    """Faults by name: those planned for operations, and those met without a plan of their own."""
+def _faults(execution: RunExecution, measured: Measurements) -> dict[str, int]:
+    """Count faults by name: those planned for operations, and those met without a plan of their own."""
     counts = measured.planned_faults
-    for name, count in performance.fault_counts().items():
+    for name, count in execution.fault_counts().items():
         counts[name] = counts.get(name, 0) + count
     return dict(sorted(counts.items()))
 
 
-def _recovery_operations(performance: RunExecution) -> int | None:
-    """Operations after the plan; None where there was no phase for them."""
-    planned = performance.scenario.number_of_operations
-    if performance.checks.recovery is None or planned is None:
+def _recovery_operations(execution: RunExecution) -> int | None:
+    """Count operations after the plan; None if there was no phase for them."""
+    planned = execution.scenario.number_of_operations
+    if execution.checks.recovery is None or planned is None:
         return None
-    return max(0, performance.records.total - planned)
+    return max(0, execution.records.total - planned)
 
 
-def _error_types(performance: RunExecution) -> list[dict[str, Any]]:
-    collector = performance.recorder.collector
+def _error_types(execution: RunExecution) -> list[ErrorTypeStatistics]:
+    collector = execution.recorder.collector
     samples = collector.samples()
-    return [{"count": count, **samples[name]._asdict()} for name, count in collector.error_counts.most_common()]
-
-
-def _problems(performance: RunExecution, measured: Measurements) -> list[str]:
-    """Why the run must not pass, whatever its thresholds say."""
-    problems = [
-        f"agent {escape_controls(lost.agent)} was lost: {failure_message.describe(lost.error)}"
-        for lost in performance.crashed
+    return [
+        {
+            "count": count,
+            "type": samples[name].type,
+            "message": samples[name].message,
+            "agent": samples[name].agent,
+            "task": samples[name].task,
+            "traceback": samples[name].traceback,
+        }
+        for name, count in collector.error_counts.most_common()
     ]
-    if performance.recorder.failure is not None:
-        problems.append(f"the recorder was lost: {failure_message.describe(performance.recorder.failure)}")
-    if performance.status == HUNG:
-        problems.append(failure_message.hung_message(performance.hang_report))
-    elif performance.status == DEADLOCKED and performance.engine.deadlock is not None:
-        problems.append(failure_message.deadlock_message(performance.engine.deadlock))
-    elif not performance.records.total and not problems:
+
+
+def _problems(execution: RunExecution, measured: Measurements) -> list[str]:
+    """List why the run must not pass, whatever its thresholds say."""
+    problems = [
+        f"agent {escape_controls(crashed.agent)} was lost: {failure_message.describe(crashed.error)}"
+        for crashed in execution.crashed
+    ]
+    if execution.recorder.failure is not None:
+        problems.append(f"the recorder was lost: {failure_message.describe(execution.recorder.failure)}")
+    if execution.status == HUNG:
+        problems.append(failure_message.hung_message(execution.hang_report))
+    elif execution.status == DEADLOCKED and execution.engine.deadlock is not None:
+        problems.append(failure_message.deadlock_message(execution.engine.deadlock))
+    elif not execution.records.total and not problems:
         problems.append("no operation was performed")
-    elif performance.status == COMPLETED and not problems:
-        problems += _missing_operations(performance) + _closed_windows(performance, measured)
-        problems += filter(None, [performance.boundary.unused()])
+    elif execution.status == COMPLETED and not problems:
+        problems += _missing_operations(execution) + _closed_windows(execution, measured)
+        problems += filter(None, [execution.boundary.unused()])
+    if execution.log.failure is not None:
+        problems.append(writer.not_written(execution.log.path, execution.log.failure))
     return problems
 
 
-def _closed_windows(performance: RunExecution, measured: Measurements) -> list[str]:
-    """A run whose fault windows were never open has tested nothing of what it was to test."""
-    windows = performance.scenario.fault_windows
-    if windows is None or not performance.scenario.fault_mix.plans_faults or measured.counts(faults="on").total:
+def _closed_windows(execution: RunExecution, measured: Measurements) -> list[str]:
+    """Refuse a run whose fault windows were never open: it has not tested what it was asked to test."""
+    windows = execution.scenario.fault_windows
+    if windows is None or not execution.scenario.fault_mix.plans_faults or measured.counts(faults="on").total:
         return []
     return [f"fault_windows={windows!r}: no operation began in any of them"]
 
 
-def _missing_operations(performance: RunExecution) -> list[str]:
-    """A run by number has performed its whole plan, or something swallowed an exception of ours."""
-    scenario, total = performance.scenario, performance.records.total
+def _missing_operations(execution: RunExecution) -> list[str]:
+    """Refuse a run by number that has not performed its whole plan: something swallowed an exception of ours."""
+    scenario, total = execution.scenario, execution.records.total
     planned = scenario.number_of_operations
-    if planned is None or total == planned or (total > planned and performance.checks.recovery is not None):
+    if planned is None or total == planned or (total > planned and execution.checks.recovery is not None):
         return []
     return [f"{total} of {planned} operations were performed: an agent ended before its plan did"]
 
 
-def _broken_errors(performance: RunExecution, result: StressResult) -> ThresholdsNotMet | None:
-    """Errors that came before the end of a run that was ended from within count as in any other run."""
+def _broken_errors(execution: RunExecution, result: StressResult) -> ThresholdsNotMet | None:
+    """Return the failure of errors that came before a task ended the run: they count as in any other run."""
     metrics = ("errors", "error_rate")
-    broken = [one for one in result.verdicts if one.threshold.metric in metrics and one.verdict == judge.BROKEN]
+    broken = [
+        verdict
+        for verdict in result.verdicts
+        if verdict.threshold.metric in metrics and verdict.verdict == judge.BROKEN
+    ]
     if not broken:
         return None
     failed = ThresholdsNotMet(failure_message.thresholds_message(broken, result.stats), result)
-    failed.__cause__ = performance.context.ended_by
+    failed.__cause__ = execution.context.ended_by
     return failed
 
 
 def _ending(
-    performance: RunExecution, result: StressResult, problems: Sequence[str], *, gate: bool
+    execution: RunExecution, result: StressResult, problems: Sequence[str], *, gate: bool
 ) -> BaseException | None:
-    if performance.interrupt is not None:
-        return performance.interrupt
-    if performance.context.ended_by is not None and not problems:
-        return _broken_errors(performance, result) or performance.context.ended_by
+    if execution.interrupt is not None:
+        return execution.interrupt
+    if execution.context.ended_by is not None and not problems:
+        return _broken_errors(execution, result) or execution.context.ended_by
     if problems:
-        kind = Deadlock if performance.status == DEADLOCKED else RunFailed
+        kind = Deadlock if execution.status == DEADLOCKED else RunFailed
         failed = kind("\n".join(problems), result)
-        if performance.crashed:
-            error = performance.crashed[0].error
+        if execution.crashed:
+            error = execution.crashed[0].error
             failed.__cause__ = error.with_traceback(strip_internal_frames(error))
         return failed
     if not gate:
         return None
-    broken = [one for one in result.checks if one.verdict == check_verdict.BROKEN]
+    broken = [check for check in result.checks if check.verdict == BROKEN]
     if broken:
         check_failed = CheckFailed(failure_message.checks_message(broken, result.stats), result)
         check_failed.__cause__ = broken[0].error
         return check_failed
-    if not all(one.passes for one in result.verdicts):
+    if not all(verdict.passes for verdict in result.verdicts):
         return ThresholdsNotMet(failure_message.thresholds_message(result.verdicts, result.stats), result)
     return None

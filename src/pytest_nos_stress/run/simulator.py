@@ -15,14 +15,15 @@ import inspect
 import random
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final, ParamSpec
+from typing import TYPE_CHECKING, Any, Final, ParamSpec, cast
 
 from pytest_nos_stress import engines
 from pytest_nos_stress.config import merge, options
 from pytest_nos_stress.reporting.files import paths
 from pytest_nos_stress.reporting.files.log import OperationLog
-from pytest_nos_stress.reporting.outputs import Outputs
+from pytest_nos_stress.reporting.outputs import LOG
 from pytest_nos_stress.reporting.summary import RunInfo
+from pytest_nos_stress.reporting.writer import OutputRequest
 from pytest_nos_stress.results.baselines.gate import BaselineGate
 from pytest_nos_stress.results.result import StressResult
 from pytest_nos_stress.results.status import Progress
@@ -156,7 +157,7 @@ class MultiAgentSimulator:
 
     def run_simulation(self) -> dict[str, Any]:
         """Run once and return the content of ``simulation_statistics.json``. Raises as ``run`` does."""
-        return self.run().stats
+        return cast("dict[str, Any]", self.run().stats)
 
     def run(
         self,
@@ -187,9 +188,9 @@ class MultiAgentSimulator:
         agents = len(scenario.agent_names)
         checks = Checks(self._checks, target, agents=agents, every=every, after_the_run=audits)
         directory = self._output_dir.absolute()
-        outputs = Outputs(directory, self.about, self._reports, self._records, self._exports)
+        request = OutputRequest(directory, self.about, self._reports, self._records, self._exports)
         paths.prepare(directory)
-        log = OperationLog(directory / paths.LOG_NAME)
+        log = OperationLog(directory / LOG.filename)
         execution = RunExecution(
             scenario,
             tasks,
@@ -209,10 +210,10 @@ class MultiAgentSimulator:
         execution.run(progress)
         self._is_to_be_interrupted, self._execution = False, None
         try:
-            self.result, ending = self._conclude(execution, outputs)
+            self.result, ending = self._conclude(execution, request)
         except KeyboardInterrupt as interrupt:
             execution.interrupted_by(interrupt)
-            self.result, ending = self._conclude(execution, outputs)
+            self.result, ending = self._conclude(execution, request)
         if ending is not None:
             raise ending
         return self.result
@@ -244,8 +245,10 @@ class MultiAgentSimulator:
         if self._execution is not None:
             self._execution.interrupt_soon()
 
-    def _conclude(self, execution: RunExecution, outputs: Outputs) -> tuple[StressResult, BaseException | None]:
-        return evaluate_run(execution, self._thresholds, outputs, self._baselines, gate=self._gate)
+    def _conclude(
+        self, execution: RunExecution, request: OutputRequest
+    ) -> tuple[StressResult, BaseException | None]:
+        return evaluate_run(execution, self._thresholds, request, self._baselines, gate=self._gate)
 
     def _next_scenario(self) -> Scenario:
         """Return the scenario of the run that begins: a seed that nobody gave is another one in each run."""

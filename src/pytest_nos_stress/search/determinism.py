@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 
 from pytest_nos_stress._internal.outcome import OUTCOME_NAMES
 from pytest_nos_stress._internal.text import escape_controls
-from pytest_nos_stress.reporting.files.paths import LOG_NAME
+from pytest_nos_stress.reporting.outputs import LOG
 from pytest_nos_stress.results.records import Column
 from pytest_nos_stress.results.result import StressResult
 
@@ -34,7 +34,7 @@ class RunFingerprint(NamedTuple):
     @classmethod
     def of(cls, result: StressResult) -> RunFingerprint:
         """Read the log that the run has written."""
-        log = (result.output_dir / LOG_NAME).read_text(encoding="utf-8", errors="replace")
+        log = (result.output_dir / LOG.filename).read_text(encoding="utf-8", errors="replace")
         scenario = result.scenario
         return cls(
             result.records, tuple(log.splitlines()), scenario.agent_names, scenario.task_names, result.status

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
+
+from pytest_nos_stress.results.summary_types import Summary
 
 HOSTILE = [
     "<script>alert(1)</script>",
@@ -28,9 +30,9 @@ HOSTILE = [
 ]
 
 
-def _summary(**changes: Any) -> dict[str, Any]:
+def _summary(**changes: Any) -> Summary:
     durations = {"p50": 0.00125, "p95": 0.0025, "p99": 0.004, "max": 0.0075, "mean": 0.0015}
-    return {
+    summary = {
         "test": "tests/test_orders.py::test_orders",
         "run": 1,
         "file": "tests/test_orders.py",
@@ -70,9 +72,10 @@ def _summary(**changes: Any) -> dict[str, Any]:
         "history": {},
         **changes,
     }
+    return cast("Summary", summary)
 
 
-def _failed(**changes: Any) -> dict[str, Any]:
+def _failed(**changes: Any) -> Summary:
     error = {"type": "ValueError", "count": 3, "message": "no such order", "agent": "Agent_1", "task": "buy"}
     failure = {
         "verdict": "failed",
@@ -90,7 +93,7 @@ def _failed(**changes: Any) -> dict[str, Any]:
     return _summary(**failure | changes)
 
 
-def _everywhere(text: str) -> dict[str, Any]:
+def _everywhere(text: str) -> Summary:
     """A failed run that says ``text`` wherever text from outside may stand."""
     judged = {"wanted": text, "measured": text, "verdict": "broken"}
     return _failed(
@@ -108,13 +111,13 @@ def _everywhere(text: str) -> dict[str, Any]:
 
 
 @pytest.fixture
-def summary() -> Callable[..., dict[str, Any]]:
+def summary() -> Callable[..., Summary]:
     """A passed run's summary, with changes."""
     return _summary
 
 
 @pytest.fixture
-def failed() -> Callable[..., dict[str, Any]]:
+def failed() -> Callable[..., Summary]:
     """A failed run's summary, with changes."""
     return _failed
 
@@ -126,12 +129,12 @@ def hostile(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def hostile_run(hostile: str) -> dict[str, Any]:
+def hostile_run(hostile: str) -> Summary:
     """A failed run with that text everywhere."""
     return _everywhere(hostile)
 
 
 @pytest.fixture
-def hostile_runs() -> list[dict[str, Any]]:
+def hostile_runs() -> list[Summary]:
     """A failed run for each such text."""
     return [_everywhere(text) for text in HOSTILE]

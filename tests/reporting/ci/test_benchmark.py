@@ -10,8 +10,9 @@ from typing import Any
 import pytest
 
 from pytest_nos_stress.reporting.ci import benchmark
+from pytest_nos_stress.results.summary_types import Summary
 
-Make = Callable[..., dict[str, Any]]
+Make = Callable[..., Summary]
 
 
 def read_by_github_action_benchmark(text: str) -> list[dict[str, Any]]:
@@ -99,7 +100,7 @@ def test_a_latency_without_a_reciprocal_is_left_out(summary: Make, nothing: floa
     assert [name.rpartition(" ")[2] for name in read_by_bencher(text)] == ["p99"]
 
 
-def test_hostile_test_ids_are_names_and_nothing_else(hostile_runs: list[dict[str, Any]]) -> None:
+def test_hostile_test_ids_are_names_and_nothing_else(hostile_runs: list[Summary]) -> None:
     text = benchmark.render(hostile_runs)
     text.encode()
     names = list(read_by_bencher(text))

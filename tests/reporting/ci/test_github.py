@@ -7,14 +7,14 @@ import re
 from collections.abc import Callable
 from html.parser import HTMLParser
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from pytest_nos_stress.reporting.ci import github
 from pytest_nos_stress.reporting.summary import formatted
+from pytest_nos_stress.results.summary_types import Summary
 
-Make = Callable[..., dict[str, Any]]
+Make = Callable[..., Summary]
 MARKUP = {"h3", "h4", "p", "code", "table", "tr", "th", "td", "details", "summary"}
 
 
@@ -134,7 +134,7 @@ def test_passed_runs_are_folded_below_the_failed_ones(summary: Make, failed: Mak
     assert text.index("<h3>❌ failed: <code>bad</code></h3>") < text.index("<details>")
 
 
-def test_names_and_messages_stay_text_in_the_summary(hostile: str, hostile_run: dict[str, Any]) -> None:
+def test_names_and_messages_stay_text_in_the_summary(hostile: str, hostile_run: Summary) -> None:
     html, code, markdown = blocks(
         github.step_summary([hostile_run, {**hostile_run, "passed": True, "outcome": "passed"}])
     )
@@ -149,7 +149,7 @@ def test_names_and_messages_stay_text_in_the_summary(hostile: str, hostile_run: 
         assert foreign == {hostile}
 
 
-def test_the_summary_can_be_written_whatever_the_names_are(hostile_runs: list[dict[str, Any]]) -> None:
+def test_the_summary_can_be_written_whatever_the_names_are(hostile_runs: list[Summary]) -> None:
     text = github.step_summary(hostile_runs)
     text.encode()
     assert not re.search("[\x00-\x09\x0b-\x1f\x7f-\x9f\u2028\u202e]", text)
@@ -261,7 +261,7 @@ def test_a_run_without_a_file_is_an_error_all_the_same(failed: Make) -> None:
     assert message.startswith("the run's verdict is failed\n")
 
 
-def test_names_and_messages_stay_text_in_annotations(hostile: str, hostile_run: dict[str, Any]) -> None:
+def test_names_and_messages_stay_text_in_annotations(hostile: str, hostile_run: Summary) -> None:
     lines = github.annotations([hostile_run])
     assert [command(line)[0] for line in lines] == ["error", "warning"]
     for line in lines:

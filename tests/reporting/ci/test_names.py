@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 from pytest_nos_stress.reporting.ci.names import distinct, run_name
+from pytest_nos_stress.results.summary_types import Summary
 
 
 def test_a_first_run_is_called_as_its_test_and_a_later_one_says_which(
-    summary: Callable[..., dict[str, Any]],
+    summary: Callable[..., Summary],
 ) -> None:
     assert run_name(summary(test="a::b")) == "a::b"
     assert run_name(summary(test="a::b", run=3)) == "a::b run 3"
 
 
-def test_a_name_is_one_printable_line(hostile_run: dict[str, Any]) -> None:
+def test_a_name_is_one_printable_line(hostile_run: Summary) -> None:
     assert run_name(hostile_run).isprintable()
 
 

@@ -12,8 +12,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from pytest_nos_stress._internal.text import escape_controls
 from pytest_nos_stress.reporting.ci import openmetrics
+from pytest_nos_stress.results.summary_types import Summary
 
-Make = Callable[..., dict[str, Any]]
+Make = Callable[..., Summary]
 
 
 def families(text: str) -> list[Any]:
@@ -126,7 +127,7 @@ def test_a_hostile_test_id_is_a_label_and_nothing_else(hostile: str, summary: Ma
     assert read.replace("\\x23", "#") == escape_controls(hostile)
 
 
-def test_gitlab_reads_every_line_whatever_the_tests_are_called(hostile_runs: list[dict[str, Any]]) -> None:
+def test_gitlab_reads_every_line_whatever_the_tests_are_called(hostile_runs: list[Summary]) -> None:
     text = openmetrics.render(hostile_runs)
     read = read_as_gitlab(text)
     assert len(read) == len(samples(text)) == len(re.findall("^stress_", text, re.M))
@@ -141,7 +142,7 @@ def test_tests_whose_names_differ_only_in_what_is_escaped_are_kept_apart(summary
     assert len(read_as_gitlab(text)) == len(samples(text))
 
 
-def test_two_renderings_are_the_same_text(hostile_runs: list[dict[str, Any]]) -> None:
+def test_two_renderings_are_the_same_text(hostile_runs: list[Summary]) -> None:
     assert openmetrics.render(hostile_runs) == openmetrics.render(hostile_runs)
 
 

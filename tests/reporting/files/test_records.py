@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from pytest_nos_stress import MultiAgentSimulator
+from pytest_nos_stress._internal.atomic_write import write_atomic
 from pytest_nos_stress.errors import SettingError
+from pytest_nos_stress.reporting.files import parquet as parquet_module
 from pytest_nos_stress.reporting.files import records as table
-from pytest_nos_stress.reporting.files.paths import records_name
 from pytest_nos_stress.results.record_array import COLUMNS, RecordArray
 from pytest_nos_stress.results.records import record_dtype
 
@@ -41,6 +43,11 @@ ODD_NAMES = (
     " spaced ",
     "x" * 3_000,
 )
+
+
+def write(path: Path, records: RecordArray, format: str) -> None:
+    render = {"csv": table.csv_rows, "jsonl": table.json_lines, "parquet": parquet_module.parquet_parts}[format]
+    write_atomic(path, render(records))
 
 
 def made(rows: list[Any] | None = None, **names: Any) -> RecordArray:
@@ -113,8 +120,8 @@ def from_text(row: dict[str, Any]) -> dict[str, Any]:
 
 
 def test_csv_is_what_people_expect_of_it(tmp_path: Path) -> None:
-    path = tmp_path / records_name("csv")
-    table.write(path, made(), "csv")
+    path = tmp_path / "records.csv"
+    write(path, made(), "csv")
     assert path.read_bytes().decode().split("\r\n") == [
         "agent,task,index,outcome,fault,error,called,time,latency_s,response_time_s",
         "Ann,buy,0,success,,false,true,2026-11-23T05:41:47.123456789+00:00,1.500000001,12345678.000000009",
@@ -127,8 +134,8 @@ def test_csv_is_what_people_expect_of_it(tmp_path: Path) -> None:
 
 
 def test_json_lines_have_an_object_for_each_operation(tmp_path: Path) -> None:
-    path = tmp_path / records_name("jsonl")
-    table.write(path, made(), "jsonl")
+    path = tmp_path / "records.jsonl"
+    write(path, made(), "jsonl")
     rows = json_rows(path)
     assert [list(row) for row in rows] == [list(COLUMNS)] * 4
     assert rows[0] == {
@@ -149,8 +156,8 @@ def test_json_lines_have_an_object_for_each_operation(tmp_path: Path) -> None:
 
 def test_parquet_has_dictionaries_timestamps_and_nulls(tmp_path: Path) -> None:
     parquet = pytest.importorskip("pyarrow.parquet")
-    path = tmp_path / records_name("parquet")
-    table.write(path, made(), "parquet")
+    path = tmp_path / "records.parquet"
+    write(path, made(), "parquet")
     found = parquet.read_table(path)
     assert found.column_names == list(COLUMNS)
     assert str(found.schema.field("time").type) == "timestamp[ns, tz=UTC]"
@@ -166,7 +173,7 @@ def test_all_formats_hold_every_operation(size: int, tmp_path: Path, monkeypatch
     records = many(size)
     wanted = [expected(row, records) for row in records]
     for format, read in (("csv", csv_rows), ("jsonl", json_rows)):
-        table.write(tmp_path / format, records, format)
+        write(tmp_path / format, records, format)
         assert [from_text(row) for row in read(tmp_path / format)] == wanted
 
 
@@ -175,11 +182,11 @@ def test_parquet_is_the_frame_again_over_several_row_groups(
 ) -> None:
     pandas = pytest.importorskip("pandas")
     pytest.importorskip("pyarrow")
-    monkeypatch.setattr(table, "_GROUP_ROWS", 1_000)
+    monkeypatch.setattr(parquet_module, "_GROUP_ROWS", 1_000)
     records = many(3_500)
-    table.write(tmp_path / "a.parquet", records, "parquet")
+    write(tmp_path / "a.parquet", records, "parquet")
     pandas.testing.assert_frame_equal(pandas.read_parquet(tmp_path / "a.parquet"), records.to_pandas())
-    table.write(tmp_path / "a.parquet", records[:0], "parquet")
+    write(tmp_path / "a.parquet", records[:0], "parquet")
     assert pandas.read_parquet(tmp_path / "a.parquet").shape == (0, len(COLUMNS))
 
 
@@ -188,8 +195,8 @@ def test_names_of_any_characters_come_back_as_they_were(format: str, tmp_path: P
     if format == "parquet":
         pytest.importorskip("pyarrow")
     records = many(2_000, agents=ODD_NAMES, tasks=ODD_NAMES[::-1])
-    path = tmp_path / records_name(format)
-    table.write(path, records, format)
+    path = tmp_path / f"records.{format}"
+    write(path, records, format)
     if format == "parquet":
         rows = sys.modules["pyarrow.parquet"].read_table(path).select(["agent", "task"]).to_pylist()
     else:
@@ -200,23 +207,23 @@ def test_names_of_any_characters_come_back_as_they_were(format: str, tmp_path: P
 
 def test_a_lone_surrogate_is_escaped(tmp_path: Path) -> None:
     records = made(agents=("\ud800", "Bob"))
-    table.write(tmp_path / "csv", records, "csv")
-    table.write(tmp_path / "jsonl", records, "jsonl")
+    write(tmp_path / "csv", records, "csv")
+    write(tmp_path / "jsonl", records, "jsonl")
     assert csv_rows(tmp_path / "csv")[0]["agent"] == "\\ud800"
     assert json_rows(tmp_path / "jsonl")[0]["agent"] == "\ud800"
 
 
 def test_rows_that_a_mask_chose_are_written(tmp_path: Path) -> None:
     records = made()[::-1]
-    table.write(tmp_path / "csv", records[records["agent"] == 1], "csv")
+    write(tmp_path / "csv", records[records["agent"] == 1], "csv")
     assert [row["index"] for row in csv_rows(tmp_path / "csv")] == ["1000001", "1000"]
 
 
 def test_a_file_that_cannot_be_finished_leaves_the_earlier_one(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    path = tmp_path / records_name("csv")
-    table.write(path, made(), "csv")
+    path = tmp_path / "records.csv"
+    write(path, made(), "csv")
     before = path.read_bytes()
     rows = table._rows
     blocks: list[int] = []
@@ -230,21 +237,24 @@ def test_a_file_that_cannot_be_finished_leaves_the_earlier_one(
     monkeypatch.setattr(table, "_rows", breaks)
     monkeypatch.setattr(table, "_BLOCK_BYTES", 100_000)
     with pytest.raises(OSError, match="No space left on device"):
-        table.write(path, many(5_000), "csv")
+        write(path, many(5_000), "csv")
     assert path.read_bytes() == before
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_an_unknown_format_is_said(tmp_path: Path) -> None:
-    with pytest.raises(SettingError, match=r"^records='xls': must be csv, jsonl or parquet$"):
-        table.write(tmp_path / "xls", made(), "xls")
+def test_an_unknown_format_is_said() -> None:
+    with pytest.raises(
+        SettingError, match=r"^records='xls': must be csv, jsonl, parquet, several of them, or none$"
+    ):
+        MultiAgentSimulator(records="xls")
 
 
 def test_parquet_without_pyarrow_is_said_before_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
-    table.check_available("csv")
     monkeypatch.setitem(sys.modules, "pyarrow", None)
+    MultiAgentSimulator(records="csv")
     with pytest.raises(SettingError) as caught:
-        table.check_available("parquet")
+        MultiAgentSimulator(records="parquet")
     assert str(caught.value) == (
-        "records='parquet': writing Parquet needs pyarrow: pip install \"pytest-nos-stress[parquet]\""
+        "records='parquet': needs a package that is not installed: pip install 'pytest-nos-stress[parquet]'; "
+        "allowed: csv, jsonl, parquet, several of them, or none"
     )

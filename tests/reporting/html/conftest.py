@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -15,6 +15,7 @@ from pytest_nos_stress._internal.outcome import ERROR, FAILED
 from pytest_nos_stress.results import stats as statistics
 from pytest_nos_stress.results.measurements import Measurements
 from pytest_nos_stress.results.records import Batch, Column, Records
+from pytest_nos_stress.results.summary_types import Summary
 from pytest_nos_stress.results.threshold_parser import parse_threshold
 from pytest_nos_stress.results.timeline import time_series
 from pytest_nos_stress.scenario.operation import Task
@@ -39,11 +40,11 @@ class GivenRun:
         return list(self.stats["error_types"])
 
 
-def given_summary(run: GivenRun, **more: Any) -> dict[str, Any]:
+def given_summary(run: GivenRun, **more: Any) -> Summary:
     """The summary of a run that passed, unless more is said."""
     stats = run.stats
     counts = {"operations": "total", "successes": "successful", "failures": "failed"}
-    return {
+    summary = {
         "test": "tests/test_orders.py::test_orders",
         "run": 1,
         "verdict": "passed",
@@ -73,6 +74,7 @@ def given_summary(run: GivenRun, **more: Any) -> dict[str, Any]:
         "repeat": "pytest --stress --stress-seed=7",
         **more,
     }
+    return cast("Summary", summary)
 
 
 def given_vitals(seconds: Any, memory: Any, lag: Any, cpu: Any) -> Any:
@@ -211,7 +213,7 @@ def hostile_run() -> GivenRun:
     )
 
 
-def hostile_summary() -> dict[str, Any]:
+def hostile_summary() -> Summary:
     return given_summary(
         hostile_run(),
         test=HOSTILE,
@@ -226,7 +228,7 @@ def hostile_summary() -> dict[str, Any]:
     )
 
 
-def failed_summary(run: GivenRun, **more: Any) -> dict[str, Any]:
+def failed_summary(run: GivenRun, **more: Any) -> Summary:
     failure = "latency.p99 < 20ms over 10s is broken: 90 ms"
     return given_summary(run, **{"verdict": "failed", "passed": False, "failure": failure, **more})
 
@@ -242,18 +244,18 @@ def draw_run() -> Callable[..., GivenRun]:
 
 
 @pytest.fixture(scope="session")
-def make_summary() -> Callable[..., dict[str, Any]]:
+def make_summary() -> Callable[..., Summary]:
     return given_summary
 
 
 @pytest.fixture(scope="session")
-def burst() -> tuple[GivenRun, dict[str, Any]]:
+def burst() -> tuple[GivenRun, Summary]:
     """A run with an error burst, and its summary."""
     run = burst_run()
     return run, failed_summary(run)
 
 
 @pytest.fixture(scope="session")
-def hostile() -> tuple[GivenRun, dict[str, Any], str]:
+def hostile() -> tuple[GivenRun, Summary, str]:
     """A run of hostile names, its summary, and the text that all of them hold."""
     return hostile_run(), hostile_summary(), HOSTILE

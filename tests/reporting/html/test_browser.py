@@ -14,6 +14,7 @@ import pytest
 
 from pytest_nos_stress._internal.text import escape_controls
 from pytest_nos_stress.reporting.html import index, page
+from pytest_nos_stress.results.summary_types import Summary
 from pytest_nos_stress.results.threshold_parser import parse_threshold
 
 if TYPE_CHECKING:
@@ -78,7 +79,7 @@ def look(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
     directory = tmp_path_factory.mktemp("report")
     visits: list[Visit] = []
 
-    def visit(run: Any, summary: dict[str, Any], **how: Any) -> Visit:
+    def visit(run: Any, summary: Summary, **how: Any) -> Visit:
         path = directory / f"report-{len(visits)}.html"
         path.write_bytes(b"".join(page.render(run, summary)))
         visits.append(Visit(browser, path, **how))
@@ -90,7 +91,7 @@ def look(browser: Browser, tmp_path_factory: pytest.TempPathFactory) -> Iterator
 
 
 @pytest.fixture(scope="module")
-def visit(look: Look, burst: tuple[Any, dict[str, Any]]) -> Visit:
+def visit(look: Look, burst: tuple[Any, Summary]) -> Visit:
     """The report of the run with a burst of errors, drawn."""
     visit = look(*burst, viewport={"width": 1280, "height": 900})
     visit.drawn()
@@ -166,7 +167,7 @@ def test_what_went_wrong_is_said_beside_each_chart_and_to_those_who_do_not_see_i
     assert "MM_2" in (report.get_attribute("#plot-timeline", "aria-label") or "")
 
 
-def test_filters_by_agent_and_task_change_the_figures(report: Page, burst: tuple[Any, dict[str, Any]]) -> None:
+def test_filters_by_agent_and_task_change_the_figures(report: Page, burst: tuple[Any, Summary]) -> None:
     measured = burst[0].measured
     assert report.inner_text("#selected").startswith("3,000 operations")
     for agent, task in (("MM_2", None), ("MM_2", "buy"), (None, "sell")):
@@ -286,9 +287,7 @@ def test_nothing_hinders_those_who_read_it_in_light_or_dark(report: Page) -> Non
     assert report.evaluate("getComputedStyle(document.body).backgroundColor") == before
 
 
-def test_a_phone_shows_all_of_it_in_the_theme_that_it_prefers(
-    look: Look, burst: tuple[Any, dict[str, Any]]
-) -> None:
+def test_a_phone_shows_all_of_it_in_the_theme_that_it_prefers(look: Look, burst: tuple[Any, Summary]) -> None:
     visit = look(*burst, viewport={"width": 360, "height": 740}, color_scheme="dark")
     report = visit.drawn()
     assert report.evaluate("document.documentElement.scrollWidth") == 360
@@ -297,9 +296,7 @@ def test_a_phone_shows_all_of_it_in_the_theme_that_it_prefers(
     assert visit.complaints == []
 
 
-def test_hostile_names_are_shown_as_text_and_run_nothing(
-    look: Look, hostile: tuple[Any, dict[str, Any], str]
-) -> None:
+def test_hostile_names_are_shown_as_text_and_run_nothing(look: Look, hostile: tuple[Any, Summary, str]) -> None:
     run, summary, name = hostile
     visit = look(run, summary, viewport={"width": 1280, "height": 900})
     report = visit.drawn()
@@ -316,7 +313,7 @@ def test_hostile_names_are_shown_as_text_and_run_nothing(
 
 
 def test_without_scripts_the_verdict_is_there_and_what_charts_need_is_said(
-    look: Look, burst: tuple[Any, dict[str, Any]]
+    look: Look, burst: tuple[Any, Summary]
 ) -> None:
     report = look(*burst, java_script_enabled=False).page
     assert "Failed" in report.inner_text("h1")
@@ -353,7 +350,7 @@ def test_many_agents_can_be_searched(
     assert visit.complaints == []
 
 
-def test_the_index_can_be_read_by_all(browser: Browser, burst: tuple[Any, dict[str, Any]], tmp_path: Path) -> None:
+def test_the_index_can_be_read_by_all(browser: Browser, burst: tuple[Any, Summary], tmp_path: Path) -> None:
     path = tmp_path / "index.html"
     path.write_bytes(index.render([burst[1], {**burst[1], "passed": True, "verdict": "passed", "failure": ""}]))
     for scheme in ("light", "dark"):

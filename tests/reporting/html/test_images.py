@@ -6,15 +6,17 @@ from typing import Any
 
 import pytest
 
+from pytest_nos_stress import MultiAgentSimulator
 from pytest_nos_stress.errors import SettingError
 from pytest_nos_stress.reporting.html import images
+from pytest_nos_stress.results.summary_types import Summary
 
 
 def texts(picture: str) -> str:
     return " ".join(ElementTree.fromstring(picture).itertext())
 
 
-def test_a_picture_has_the_verdict_the_findings_and_the_main_charts(burst: tuple[Any, dict[str, Any]]) -> None:
+def test_a_picture_has_the_verdict_the_findings_and_the_main_charts(burst: tuple[Any, Summary]) -> None:
     pytest.importorskip("py_mini_racer", reason="mini-racer is not installed")
     told = texts(images.svg(*burst))
     for text in (
@@ -31,7 +33,7 @@ def test_a_picture_has_the_verdict_the_findings_and_the_main_charts(burst: tuple
         assert text in told
 
 
-def test_hostile_names_are_text_in_a_picture(hostile: tuple[Any, dict[str, Any], str]) -> None:
+def test_hostile_names_are_text_in_a_picture(hostile: tuple[Any, Summary, str]) -> None:
     pytest.importorskip("py_mini_racer", reason="mini-racer is not installed")
     picture = images.svg(hostile[0], hostile[1])
     tags = {element.tag.rpartition("}")[2] for element in ElementTree.fromstring(picture).iter()}
@@ -39,7 +41,7 @@ def test_hostile_names_are_text_in_a_picture(hostile: tuple[Any, dict[str, Any],
     assert "</script>" in texts(picture)
 
 
-def test_a_png_is_the_same_picture(burst: tuple[Any, dict[str, Any]]) -> None:
+def test_a_png_is_the_same_picture(burst: tuple[Any, Summary]) -> None:
     pytest.importorskip("py_mini_racer", reason="mini-racer is not installed")
     pytest.importorskip("resvg_py", reason="resvg-py is not installed")
     picture = images.png(*burst)
@@ -48,14 +50,18 @@ def test_a_png_is_the_same_picture(burst: tuple[Any, dict[str, Any]]) -> None:
     assert len(picture) > 20_000
 
 
-def test_what_is_missing_for_pictures_is_said_in_one_line(
-    burst: tuple[Any, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(
+    ("report", "missing"), [("svg", "py_mini_racer"), ("png", "py_mini_racer"), ("png", "resvg_py")]
+)
+def test_what_is_missing_for_pictures_is_said_in_one_line_before_the_run(
+    report: str, missing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(importlib.util, "find_spec", {}.get)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else name)
     with pytest.raises(SettingError) as caught:
-        images.svg(*burst)
+        MultiAgentSimulator(report=report)
     assert str(caught.value) == (
-        "report: svg and png need mini-racer, which is not installed; install pytest-nos-stress[pictures]"
+        f"report={report!r}: needs a package that is not installed: pip install 'pytest-nos-stress[pictures]'; "
+        "allowed: html, svg, png, several of them, or none"
     )
 
 

@@ -7,32 +7,33 @@ import pytest
 
 from pytest_nos_stress.reporting.html import index
 from pytest_nos_stress.reporting.summary import formatted
+from pytest_nos_stress.results.summary_types import Summary
 
-MakeSummary = Callable[..., dict[str, Any]]
+MakeSummary = Callable[..., Summary]
 
 
 @pytest.fixture
-def summary(burst: tuple[Any, dict[str, Any]]) -> dict[str, Any]:
+def summary(burst: tuple[Any, Summary]) -> Summary:
     return burst[1]
 
 
-def test_failed_runs_come_first(summary: dict[str, Any]) -> None:
-    passed = {**summary, "test": "test_good", "passed": True, "verdict": "passed", "failure": ""}
+def test_failed_runs_come_first(summary: Summary) -> None:
+    passed: Summary = {**summary, "test": "test_good", "passed": True, "verdict": "passed", "failure": ""}
     written = index.render([passed, {**summary, "test": "test_bad"}]).decode()
     assert "1 of 2 runs failed" in written
     assert written.index("test_bad") < written.index("test_good")
 
 
-def test_what_a_test_made_of_its_run_counts(summary: dict[str, Any]) -> None:
-    taken = {**summary, "test": "test_taken", "outcome": "passed"}
-    broken = {**summary, "test": "test_broken", "passed": True, "verdict": "passed", "outcome": "failed"}
+def test_what_a_test_made_of_its_run_counts(summary: Summary) -> None:
+    taken: Summary = {**summary, "test": "test_taken", "outcome": "passed"}
+    broken: Summary = {**summary, "test": "test_broken", "passed": True, "verdict": "passed", "outcome": "failed"}
     written = index.render([taken, broken]).decode()
     assert "1 of 2 runs failed" in written
     assert written.index("failed (the run passed)") < written.index("failed (taken as it was)")
     assert written.index("✕</span> failed (the") < written.index("✓</span> failed (taken")
 
 
-def test_every_figure_is_the_one_of_the_summary(summary: dict[str, Any]) -> None:
+def test_every_figure_is_the_one_of_the_summary(summary: Summary) -> None:
     written = index.render([summary]).decode()
     figures = formatted(summary)
     for name in ("operations", "failures", "errors", "latency p50", "latency p99"):
@@ -52,17 +53,17 @@ def test_every_figure_is_the_one_of_the_summary(summary: dict[str, Any]) -> None
     ],
 )
 def test_links_lead_from_the_index_to_the_report(
-    summary: dict[str, Any], report: str, directory: str, address: str
+    summary: Summary, report: str, directory: str, address: str
 ) -> None:
     written = index.render([{**summary, "files": {"report": report}}], directory).decode()
     assert f'href="{address}"' in written
 
 
-def test_a_run_without_a_report_has_no_link(summary: dict[str, Any]) -> None:
+def test_a_run_without_a_report_has_no_link(summary: Summary) -> None:
     assert "<a " not in index.render([{**summary, "files": {}}]).decode()
 
 
-def test_hostile_names_are_text(hostile: tuple[Any, dict[str, Any], str]) -> None:
+def test_hostile_names_are_text(hostile: tuple[Any, Summary, str]) -> None:
     written = index.render([hostile[1]]).decode()
     assert "<img" not in written
     assert "<script" not in written

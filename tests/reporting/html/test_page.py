@@ -19,8 +19,9 @@ from pytest_nos_stress.reporting.failure_message import left_out
 from pytest_nos_stress.reporting.html import page
 from pytest_nos_stress.reporting.html.markup import ASSETS
 from pytest_nos_stress.reporting.summary import RunInfo, formatted, summarise
+from pytest_nos_stress.results.summary_types import Summary
 
-Burst = tuple[Any, dict[str, Any]]
+Burst = tuple[Any, Summary]
 
 
 class Reader(HTMLParser):
@@ -49,7 +50,7 @@ class Reader(HTMLParser):
             self.shown += data
 
 
-def rendered(run: Any, summary: dict[str, Any]) -> str:
+def rendered(run: Any, summary: Summary) -> str:
     return b"".join(page.render(run, summary)).decode()
 
 
@@ -92,11 +93,11 @@ def test_broken_thresholds_stand_before_those_that_held(burst_page: str) -> None
 
 
 def test_ramp_and_warm_up_are_both_named_as_left_out(burst: Burst) -> None:
-    phases = [
+    phases: Any = [
         {"name": name, "end": end, "total_operations": 250, "failed_operations": errors, "errors": errors}
         for name, end, errors in (("ramp", 5.0, 1), ("warmup", 10.0, 0), ("steady", 60.0, 0))
     ]
-    summary = {**burst[1], "phases": phases, "notes": [left_out(phases[0])]}
+    summary: Summary = {**burst[1], "phases": phases, "notes": [left_out(phases[0])]}
     text = Reader(rendered(burst[0], summary)).shown
     assert text.count("ramp until 5 s is left out: 250 operations") == 1
     assert text.count("warmup until 10 s is left out: 250 operations") == 1
@@ -122,9 +123,7 @@ def test_the_data_of_the_charts_is_in_the_page(burst_page: str) -> None:
     assert [one["kind"] for one in data["bands"]] == ["warmup", "faults", "faults"]
 
 
-def test_hostile_names_are_text_and_nothing_else(
-    hostile: tuple[Any, dict[str, Any], str], burst_page: str
-) -> None:
+def test_hostile_names_are_text_and_nothing_else(hostile: tuple[Any, Summary, str], burst_page: str) -> None:
     run, summary, name = hostile
     written = rendered(run, summary)
     reader, usual = Reader(written), Reader(burst_page)
@@ -147,7 +146,7 @@ def test_a_name_that_looks_like_a_part_of_the_page_is_a_name(burst: Burst, name:
 
 
 def test_a_page_of_a_million_operations_of_many_agents_stays_small(
-    draw_run: Callable[..., Any], make_summary: Callable[..., dict[str, Any]]
+    draw_run: Callable[..., Any], make_summary: Callable[..., Summary]
 ) -> None:
     run = draw_run(1_000_000, 512, 20)
     assert sum(map(len, page.render(run, make_summary(run)))) < 1_500_000
@@ -166,7 +165,7 @@ def test_the_page_of_a_real_run_agrees_with_its_summary(tmp_path: Path) -> None:
 
 
 def test_a_run_without_operations_has_a_page_too(
-    make_run: Callable[..., Any], make_summary: Callable[..., dict[str, Any]]
+    make_run: Callable[..., Any], make_summary: Callable[..., Summary]
 ) -> None:
     run = make_run([], [], [], [], [], agents=["A"], tasks=["buy"], duration=0.5)
     summary = make_summary(run, verdict="failed", passed=False, failure="no operation was performed")

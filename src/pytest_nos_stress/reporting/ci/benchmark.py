@@ -20,9 +20,10 @@ from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from pytest_nos_stress._internal.text import shorten
-from pytest_nos_stress.reporting.summary import Summary
+from pytest_nos_stress.reporting.summary import by_name
 from pytest_nos_stress.results.aggregation import percent_of, samples_needed
 from pytest_nos_stress.results.status import COMPLETED
+from pytest_nos_stress.results.summary_types import Summary
 
 from .names import distinct, run_name
 
@@ -57,7 +58,7 @@ def _figures(run: Summary) -> Iterator[tuple[str, float]]:
     if run["status"] != COMPLETED:
         return
     for percentile in _PERCENTILES:
-        seconds = run["latency"].get(percentile)
+        seconds = by_name(run)["latency"].get(percentile)
         is_enough = run["operations"] >= samples_needed(percent_of(percentile))
         if seconds and math.isfinite(seconds) and is_enough:
             yield percentile, seconds
@@ -70,7 +71,7 @@ def _benchmark(fullname: str, seconds: float, run: Summary) -> dict[str, Any]:
         "fullname": fullname,
         "params": None,
         "param": None,
-        "extra_info": {name: run[name] for name in _EXTRA},
+        "extra_info": {name: by_name(run)[name] for name in _EXTRA},
         "options": {},
         "stats": _measured_once(seconds),
     }

@@ -16,9 +16,10 @@ from html import escape
 from typing import Any, Final
 
 from pytest_nos_stress._internal.text import escape_controls, shorten
-from pytest_nos_stress.reporting.summary import Summary, formatted, is_failure, verdict_in_words
+from pytest_nos_stress.reporting.summary import formatted, is_failure, verdict_text
 from pytest_nos_stress.results.check_verdict import NOT_JUDGED
 from pytest_nos_stress.results.judge import HELD, NOT_APPLICABLE
+from pytest_nos_stress.results.summary_types import Summary
 
 from .names import run_name
 
@@ -82,9 +83,7 @@ def annotations(runs: Sequence[Summary], directory: str = "") -> list[str]:
             file from there.
     """
     errors = [
-        _command(
-            "error", run, directory, f"Stress test {verdict_in_words(run)}: {run_name(run)}", _failure_lines(run)
-        )
+        _command("error", run, directory, f"Stress test {verdict_text(run)}: {run_name(run)}", _failure_lines(run))
         for run in runs
         if is_failure(run)
     ]
@@ -179,7 +178,7 @@ def _row(cells: Iterable[str]) -> str:
 
 
 def _verdict(run: Summary) -> str:
-    return f"{'❌' if is_failure(run) else '✅'} {escape(escape_controls(verdict_in_words(run)))}"
+    return f"{'❌' if is_failure(run) else '✅'} {escape(escape_controls(verdict_text(run)))}"
 
 
 def _code(text: Any) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from pytest_nos_stress._internal.text import escape_controls
-from pytest_nos_stress.reporting.summary import Summary
+from pytest_nos_stress.results.summary_types import Summary
 
 
 def run_name(run: Summary) -> str:

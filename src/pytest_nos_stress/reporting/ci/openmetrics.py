@@ -17,8 +17,9 @@ from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from pytest_nos_stress._internal.text import escape_controls
-from pytest_nos_stress.reporting.summary import Summary
+from pytest_nos_stress.reporting.summary import by_name
 from pytest_nos_stress.results.metrics import METRICS, Metric
+from pytest_nos_stress.results.summary_types import Summary
 from pytest_nos_stress.results.units import COUNT, RATIO
 
 from .names import distinct
@@ -96,7 +97,7 @@ def _family_lines(family: _Family, runs: Sequence[Summary], labels: Sequence[str
 
 def _values(family: _Family, run: Summary) -> Iterator[tuple[str, float]]:
     """Each figure that the run has, with the label that tells it from the family's others."""
-    figures = run if not family.group else run.get(family.group) or {}
+    figures = by_name(run) if not family.group else by_name(run)[family.group] or {}
     for name in family.figures:
         value = figures.get(name)
         if value is not None and math.isfinite(value):

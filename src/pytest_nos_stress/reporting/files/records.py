@@ -1,14 +1,14 @@
-"""``stress_test_records.csv``, ``.jsonl`` or ``.parquet``: a row for each operation, in order of their ends.
+"""``stress_test_records.csv`` and ``.jsonl``: a row for each operation, in order of their ends.
 
 Columns: ``agent``, ``task``, ``index`` (the operation's number within its agent), ``outcome`` (success, failed,
-missing_data), ``fault`` (what was planned to go wrong; nothing where none was), ``error``, ``called``, ``time``
-(its end, ISO 8601 in UTC), ``latency_s`` and ``response_time_s``: seconds with nine decimals, nothing where the
-target was not called.
+missing_data), ``fault`` (the planned fault; empty without one), ``error``, ``called``, ``time`` (the operation's
+end, ISO 8601 in UTC), ``latency_s`` and ``response_time_s``: seconds with nine decimals, empty if the target was
+not called.
 
-CSV is RFC 4180's, in UTF-8 with a header. Names stand in it as they are: one that begins with ``=``, ``+``, ``-``
-or ``@`` is not altered, since a program that reads the file wants the name, and the names are the test's own. A
-spreadsheet that should not take them for formulas imports the columns as text. JSON Lines is ASCII, so a name of
-any characters is one valid line. Parquet needs pyarrow, the extra ``parquet``.
+CSV follows RFC 4180, in UTF-8 with a header. Names are written unchanged, even if they begin with ``=``, ``+``,
+``-`` or ``@``: a program that reads the file wants the name, and the names are the test's own. A spreadsheet that
+should not take them for formulas imports the columns as text. JSON Lines is ASCII, so a name of any characters is
+one valid line.
 
 Rows of text are rendered without a loop over them: a block of rows is one array of bytes with a column for each
 part, filled up to the part's width with a byte that UTF-8 never has, and then that byte is deleted.
@@ -19,43 +19,37 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Iterator, Sequence
-from importlib import import_module
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from pytest_nos_stress._internal.atomic_write import write_atomic
-from pytest_nos_stress._internal.text import safe_repr
-from pytest_nos_stress.config.validators import RECORD_FORMATS_THERE_ARE as FORMATS
-from pytest_nos_stress.errors import SettingError
 from pytest_nos_stress.results.record_array import COLUMNS, RecordArray, encodable
 from pytest_nos_stress.results.records import Column
+from pytest_nos_stress.results.result import StressResult
 
 _BLOCK_BYTES: Final = 1 << 21
-_GROUP_ROWS: Final = 1 << 17
 _FILL: Final = b"\xff"
 _GROUP: Final = 1000
 
 
-def check_available(format: str) -> None:
-    """Raise ``SettingError`` where the format is unknown, or needs what is not installed."""
-    if format not in FORMATS:
-        raise SettingError(f"records={safe_repr(format)}: must be {', '.join(FORMATS[:-1])} or {FORMATS[-1]}")
-    if format == "parquet":
-        _pyarrow()
+def render_csv(result: StressResult) -> Iterator[bytes]:
+    """Render the records of a result as CSV, in parts."""
+    return csv_rows(result.records)
 
 
-def write(path: Path, records: RecordArray, format: str) -> None:
-    """Write the file, all of it or none.
+def render_json_lines(result: StressResult) -> Iterator[bytes]:
+    """Render the records of a result as JSON Lines, in parts."""
+    return json_lines(result.records)
 
-    Raises ``SettingError`` as ``check_available`` does, and ``OSError`` where it cannot be written.
-    """
-    check_available(format)
-    if format == "parquet":
-        write_atomic(path, _parquet(records))
-    else:
-        write_atomic(path, _text(records, _CSV if format == "csv" else _JSON_LINES))
+
+def csv_rows(records: RecordArray) -> Iterator[bytes]:
+    """Render records as CSV, in parts."""
+    return _text(records, _CSV)
+
+
+def json_lines(records: RecordArray) -> Iterator[bytes]:
+    """Render records as JSON Lines, in parts."""
+    return _text(records, _JSON_LINES)
 
 
 class _Dialect(NamedTuple):
@@ -224,71 +218,3 @@ def _second_texts(second: Column) -> Column:
     firsts = np.flatnonzero(np.diff(second, prepend=second[:1] - 1))
     texts = [time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(one)).encode() for one in second[firsts].tolist()]
     return np.repeat(_table(texts), np.diff(firsts, append=second.size))
-
-
-_ENCODINGS: Final[dict[str, Any]] = {
-    "use_dictionary": ["agent", "task", "outcome", "fault"],
-    "column_encoding": dict.fromkeys(("index", "time"), "DELTA_BINARY_PACKED"),
-}
-"""Numbers are nearly all different: looking for repeated ones doubled time and size where it was measured."""
-
-
-class _Sink:
-    """A file as pyarrow writes one, whose bytes are taken out as they come."""
-
-    closed = False
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-        self._written = 0
-
-    def write(self, data: Any) -> int:
-        part = bytes(data)
-        self._parts.append(part)
-        self._written += len(part)
-        return len(part)
-
-    def tell(self) -> int:
-        return self._written
-
-    def flush(self) -> None:
-        """Nothing is held back."""
-
-    def take(self) -> bytes:
-        data = b"".join(self._parts)
-        self._parts.clear()
-        return data
-
-
-def _parquet(records: RecordArray) -> Iterator[bytes]:
-    arrow, parquet = _pyarrow()
-    sink = _Sink()
-    schema = _arrow_table(arrow, records[:0]).schema
-    with parquet.ParquetWriter(arrow.PythonFile(sink, mode="w"), schema, **_ENCODINGS) as writer:
-        for first in range(0, records.size, _GROUP_ROWS):
-            writer.write_table(_arrow_table(arrow, records[first : first + _GROUP_ROWS]))
-            yield sink.take()
-    yield sink.take()
-
-
-def _arrow_table(arrow: Any, records: RecordArray) -> Any:
-    return arrow.table({name: _arrow_column(arrow, records, name) for name in COLUMNS})
-
-
-def _arrow_column(arrow: Any, records: RecordArray, name: str) -> Any:
-    if name in ("agent", "task", "outcome", "fault"):
-        names = records.names(name)
-        codes = arrow.array(names.codes, mask=names.codes < 0)
-        return arrow.DictionaryArray.from_arrays(codes, arrow.array(names.categories, arrow.string()))
-    if name == "time":
-        return arrow.array(np.ascontiguousarray(records["end"]), arrow.timestamp("ns", "UTC"))
-    return arrow.array(records.plain(name), mask=~records["called"] if name.endswith("_s") else None)
-
-
-def _pyarrow() -> tuple[Any, Any]:
-    try:
-        return import_module("pyarrow"), import_module("pyarrow.parquet")
-    except ImportError:
-        raise SettingError(
-            "records='parquet': writing Parquet needs pyarrow: pip install \"pytest-nos-stress[parquet]\""
-        ) from None

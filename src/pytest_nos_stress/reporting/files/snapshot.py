@@ -15,14 +15,20 @@ import numpy as np
 
 from pytest_nos_stress._internal.outcome import SUCCESS
 from pytest_nos_stress.results.records import Column, Records
+from pytest_nos_stress.results.result import StressResult
 
 _BLOCK_ROWS: Final = 8_192
 _SEPARATOR: Final = b",\n"
 _THREE_DIGITS: Final = np.array([b"%03d" % number for number in range(1000)])
 
 
-def render(records: Records, wall_offset_ns: int) -> Iterator[bytes]:
-    """The file's content, in parts."""
+def render(result: StressResult) -> Iterator[bytes]:
+    """Render the successful operations of a result, in parts."""
+    return snapshot_rows(result.operation_columns, result.operation_columns.wall_offset_ns)
+
+
+def snapshot_rows(records: Records, wall_offset_ns: int) -> Iterator[bytes]:
+    """Render the successful operations among records, in parts."""
     success = records.column("outcome") == SUCCESS.value
     end = records.column("end")[success]
     order = np.argsort(end, kind="stable")
@@ -61,7 +67,7 @@ def _rows(heads: Column, microseconds: Column) -> bytes:
     tail = b'+00:00"}' + _SEPARATOR
     second, fraction = np.divmod(microseconds, 1_000_000)
     firsts = np.flatnonzero(np.diff(second, prepend=-1))
-    texts = np.array([_second_text(one) for one in second[firsts].tolist()])
+    texts = np.array([_second_text(number) for number in second[firsts].tolist()])
     rows = np.empty(
         heads.size,
         [

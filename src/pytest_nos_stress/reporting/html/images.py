@@ -7,19 +7,17 @@ server side into SVG, in V8. That comes from ``mini-racer``, and ``resvg`` makes
 
 from __future__ import annotations
 
-import importlib.util
 import json
 from collections.abc import Sequence
+from importlib import import_module
 from typing import Any, Final, NamedTuple
 
-from pytest_nos_stress.errors import SettingError
-from pytest_nos_stress.reporting.summary import Summary
 from pytest_nos_stress.results.result import StressResult
+from pytest_nos_stress.results.summary_types import Summary
 
 from .chart_data import chart_data
 from .markup import chart_script, echarts, text
 
-_EXTRAS: Final = {"py_mini_racer": "mini-racer", "resvg_py": "resvg-py"}
 _WIDTH: Final = 1200
 _MARGIN: Final = 24
 _FONT: Final = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', 'DejaVu Sans', Arial, sans-serif"
@@ -55,13 +53,14 @@ _CHARTS_WITHOUT_LATENCY: Final = (
 _BELOW: Final = 25
 
 
-def check_available() -> None:
-    """Raise ``SettingError`` where pictures cannot be made; nothing is imported to find out."""
-    for module, name in _EXTRAS.items():
-        if importlib.util.find_spec(module) is None:
-            raise SettingError(
-                f"report: svg and png need {name}, which is not installed; install pytest-nos-stress[pictures]"
-            )
+def render_svg(result: StressResult) -> list[bytes]:
+    """Render the main charts of a run as the parts of an SVG file."""
+    return [svg(result, result.summary).encode()]
+
+
+def render_png(result: StressResult) -> list[bytes]:
+    """Render the main charts of a run as the parts of a PNG file."""
+    return [png(result, result.summary)]
 
 
 def svg(result: StressResult, summary: Summary) -> str:
@@ -82,15 +81,13 @@ def svg(result: StressResult, summary: Summary) -> str:
 
 def png(result: StressResult, summary: Summary) -> bytes:
     """The same as PNG; needs ``resvg-py`` too."""
-    check_available()
-    resvg = importlib.import_module("resvg_py")
+    resvg = import_module("resvg_py")
     return bytes(resvg.svg_to_bytes(svg_string=svg(result, summary), sans_serif_family="DejaVu Sans"))
 
 
 def _draw(data: dict[str, Any], charts: Sequence[_Chart]) -> list[str]:
     """Each chart as SVG of its own."""
-    check_available()
-    with importlib.import_module("py_mini_racer").MiniRacer() as v8:
+    with import_module("py_mini_racer").MiniRacer() as v8:
         v8.set_hard_memory_limit(_MEMORY)
         v8.eval(f"{echarts()};0", timeout_sec=_TIMEOUT)
         v8.eval(f"{chart_script()}\n{_DRAWING};0", timeout_sec=_TIMEOUT)

@@ -12,7 +12,7 @@ from typing import Final
 from urllib.parse import quote
 
 from pytest_nos_stress.reporting import summary as summaries
-from pytest_nos_stress.reporting.summary import Summary
+from pytest_nos_stress.results.summary_types import Summary
 
 from .markup import POLICY_WITHOUT_SCRIPTS, asset, digits, template, text
 
@@ -57,7 +57,7 @@ def _row(summary: Summary, directory: str) -> str:
     cells = "".join(f'<td class="number" data-name="{name}">{value}</td>' for name, value in figures)
     return (
         f'<tr><td><span class="tag {kind}"><span aria-hidden="true">{sign}</span> '
-        f"{text(summaries.verdict_in_words(summary))}</span></td>"
+        f"{text(summaries.verdict_text(summary))}</span></td>"
         f'<th scope="row" class="wide">{_link(summary, directory)}{reason}</th>'
         f'<td class="wide">{_sparkline(summary)}</td>{cells}</tr>'
     )
@@ -82,8 +82,8 @@ def _sparkline(summary: Summary) -> str:
         return ""
     most = max(*operations, 1)
     lines = "".join(
-        f'<polyline class="{kind}" points="{_points(history[name], most)}"/>'
-        for name, kind in (("operations", "all"), ("failures", "wrong"), ("errors", "worst"))
+        f'<polyline class="{kind}" points="{_points(counts, most)}"/>'
+        for counts, kind in ((operations, "all"), (history["failures"], "wrong"), (history["errors"], "worst"))
     )
     label = f"Over time: at most {max(operations)} operations, {max(history['failures'])} failures, "
     label += f"{max(history['errors'])} errors in a step"

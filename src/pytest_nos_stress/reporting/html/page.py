@@ -18,10 +18,11 @@ from urllib.parse import quote
 from pytest_nos_stress._internal.outcome import ERROR, FAILED, MISSING, SUCCESS
 from pytest_nos_stress.reporting import summary as summaries
 from pytest_nos_stress.reporting.failure_message import left_out
-from pytest_nos_stress.reporting.files.paths import report_name
 from pytest_nos_stress.results.format import format_seconds
 from pytest_nos_stress.results.judge import HELD, NOT_APPLICABLE
 from pytest_nos_stress.results.result import StressResult
+from pytest_nos_stress.results.statistics_types import ErrorTypeStatistics
+from pytest_nos_stress.results.summary_types import Summary
 from pytest_nos_stress.scenario.phases import STEADY
 
 from .chart_data import chart_data
@@ -33,7 +34,12 @@ _HEADS: Final = ("Operations", "Successful", "Missing data", "Failed", "of them 
 _COMPRESSION: Final = 6
 
 
-def render(result: StressResult, summary: summaries.Summary) -> list[bytes]:
+def render_result(result: StressResult) -> list[bytes]:
+    """Render the report of a result as the parts of one file, UTF-8."""
+    return render(result, result.summary)
+
+
+def render(result: StressResult, summary: Summary) -> list[bytes]:
     """The report as the parts of one file, UTF-8."""
     data = chart_data(result)
     page = template("report.html").substitute(
@@ -77,11 +83,11 @@ def gzip_base64(data: dict[str, Any]) -> bytes:
     return base64.b64encode(gzip.compress(written, _COMPRESSION, mtime=0))
 
 
-def _named(summary: summaries.Summary) -> str:
+def _named(summary: Summary) -> str:
     return f"{summary['test']} (run {summary['run']})" if summary["run"] > 1 else str(summary["test"])
 
 
-def _reasons(summary: summaries.Summary, findings: Sequence[str]) -> str:
+def _reasons(summary: Summary, findings: Sequence[str]) -> str:
     """Why, in a sentence; and what the records say, which the charts show."""
     reason = summary["failure"] or (_all_held(summary) if summary["passed"] else "")
     told = [f'<p class="finding">{text(one)}</p>' for one in findings]
@@ -89,7 +95,7 @@ def _reasons(summary: summaries.Summary, findings: Sequence[str]) -> str:
     return "\n".join(told)
 
 
-def _notes(summary: summaries.Summary) -> list[str]:
+def _notes(summary: Summary) -> list[str]:
     """Each phase that no gate judges is named, if one is; what the reason says already is not said again."""
     phases = [left_out(one) for one in summary["phases"] if one["name"] != STEADY and one["total_operations"]]
     are_named = any(one in phases for one in summary["notes"])
@@ -97,7 +103,7 @@ def _notes(summary: summaries.Summary) -> list[str]:
     return [one for one in told if one not in summary["failure"]]
 
 
-def _all_held(summary: summaries.Summary) -> str:
+def _all_held(summary: Summary) -> str:
     thresholds, checks = len(summary["thresholds"]), len(summary["checks"])
     counted = ((thresholds, "threshold"), (checks, "check"))
     told = " and ".join(_number(count, what) for count, what in counted if count)
@@ -108,14 +114,14 @@ def _number(count: int, what: str) -> str:
     return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
-def _harness(summary: summaries.Summary) -> str:
+def _harness(summary: Summary) -> str:
     words = summary["harness"]
     if not words:
         return ""
     return f'<section class="warning" aria-label="The harness"><strong>Is it us?</strong> {text(words)}</section>'
 
 
-def _figures(summary: summaries.Summary) -> str:
+def _figures(summary: Summary) -> str:
     shown = summaries.formatted(summary)
     figures = [
         ("Operations", shown["operations"], f"{digits(str(summary['agents']))} agents", False),
@@ -135,7 +141,7 @@ def _figures(summary: summaries.Summary) -> str:
     )
 
 
-def _gate(summary: summaries.Summary) -> str:
+def _gate(summary: Summary) -> str:
     rows = [(text(one["wanted"]), text(one["measured"]), _tag(one["verdict"])) for one in summary["thresholds"]]
     rows += [
         (f"check {text(one['name'])}", text(one["finding"]), _tag(one["verdict"])) for one in summary["checks"]
@@ -167,7 +173,7 @@ def _errors(result: StressResult) -> str:
     return f'<section class="card" aria-labelledby="errors"><h2 id="errors">Errors</h2>\n{told}{more}</section>'
 
 
-def _error(one: dict[str, Any], most: int, *, has_traceback: bool) -> str:
+def _error(one: ErrorTypeStatistics, most: int, *, has_traceback: bool) -> str:
     width, name = 100 * one["count"] / most, text(one["type"])
     return (
         f'<article class="error"><h3><span class="tag broken">{digits(str(one["count"]))} &times;</span>'
@@ -180,7 +186,7 @@ def _error(one: dict[str, Any], most: int, *, has_traceback: bool) -> str:
     )
 
 
-def _traceback(one: dict[str, Any]) -> str:
+def _traceback(one: ErrorTypeStatistics) -> str:
     return (
         f'<details><summary>Traceback</summary><pre tabindex="0" aria-label="Traceback of {text(one["type"])}">'
         f"{block(one['traceback'])}</pre></details>"
@@ -222,16 +228,14 @@ def _counts(counts: Sequence[int]) -> tuple[int, ...]:
     return sum(counts), counts[SUCCESS], counts[MISSING], counts[FAILED] + counts[ERROR], counts[ERROR]
 
 
-def _scenario(result: StressResult, summary: summaries.Summary) -> str:
+def _scenario(result: StressResult, summary: Summary) -> str:
     values = {name: value for name, value in result.scenario.to_dict().items() if value is not None}
     agents, operations = values.pop("agents"), values.pop("operations", None)
     values = {"agents": _listed(agents), **values}
     if operations is not None:
         values["operations"] = f"an explicit list of {len(operations)}"
     rows = [(text(name), f'<span class="mono">{text(_plain(value))}</span>') for name, value in values.items()]
-    files = " · ".join(
-        _file(path) for path in summary["files"].values() if PurePath(path).name != report_name("html")
-    )
+    files = " · ".join(_file(path) for key, path in summary["files"].items() if key != "report")
     links = f'<p class="note">Files beside this one: {files}</p>' if files else ""
     return (
         '<section class="card" aria-labelledby="scenario"><h2 id="scenario">Scenario</h2>'

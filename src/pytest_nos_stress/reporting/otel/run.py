@@ -10,6 +10,7 @@ from typing import Any, Final, Protocol
 from pytest_nos_stress._internal.text import escape_controls, shorten
 from pytest_nos_stress._internal.version import __version__
 from pytest_nos_stress.results.record_array import RecordArray
+from pytest_nos_stress.results.statistics_types import Statistics
 
 _SERVICE: Final = "pytest-nos-stress"
 _LONGEST_TEXT: Final = 500
@@ -19,7 +20,7 @@ class Result(Protocol):
     """A run's result, as far as it is exported."""
 
     @property
-    def stats(self) -> dict[str, Any]: ...
+    def stats(self) -> Statistics: ...
     @property
     def records(self) -> RecordArray: ...
 

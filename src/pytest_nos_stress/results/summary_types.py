@@ -1,0 +1,111 @@
+"""Types of the summary of a run, for mypy: JSON types only, because a summary crosses from xdist's workers.
+
+Durations are seconds, rates numbers from 0 to 1, memory bytes. A figure that a run has no data for is None. Every
+text is one line without control characters.
+"""
+
+from __future__ import annotations
+
+from typing import TypedDict
+
+from .statistics_types import AbortStatistics, MemoryFigures, PhaseStatistics
+
+
+class DurationSummary(TypedDict):
+    """Aggregations of a latency or a response time."""
+
+    p50: float | None
+    p95: float | None
+    p99: float | None
+    max: float | None
+    mean: float | None
+
+
+class ThresholdSummary(TypedDict):
+    """What a threshold wanted and what was measured, as texts, and its verdict."""
+
+    wanted: str
+    measured: str
+    verdict: str
+
+
+class CheckSummary(TypedDict):
+    """Verdict on a check, and its finding (empty if it held)."""
+
+    name: str
+    verdict: str
+    finding: str
+
+
+class ErrorTypeSummary(TypedDict):
+    """Number of errors of one exception type, and message, agent and task of one of them."""
+
+    type: str
+    count: int
+    message: str
+    agent: str
+    task: str
+
+
+class TimeSeries(TypedDict):
+    """Figures of equal parts of the run: where each begins, counts of operations, and p99 of the latency."""
+
+    seconds: list[float]
+    operations: list[int]
+    failures: list[int]
+    errors: list[int]
+    p99: list[float | None]
+
+
+class MetricSummary(TypedDict):
+    """The metrics of a run, and how long it took (``duration``)."""
+
+    operations: int
+    successes: int
+    failures: int
+    missing_data: int
+    errors: int
+    success_rate: float | None
+    failure_rate: float | None
+    error_rate: float | None
+    missing_data_rate: float | None
+    duration: float
+    throughput: float
+    fairness: float | None
+    latency: DurationSummary
+    response_time: DurationSummary
+    memory: MemoryFigures | None
+
+
+class Summary(MetricSummary):
+    """Figures and texts of a run for people and CI systems.
+
+    ``outcome`` is that of its test once the test has ended: passed, failed or skipped, and empty before.
+    """
+
+    test: str
+    note: str
+    run: int
+    file: str
+    line: int
+    verdict: str
+    passed: bool
+    outcome: str
+    status: str
+    failure: str
+    seed: int
+    engine: str
+    agents: int
+    thresholds: list[ThresholdSummary]
+    not_applicable: list[str]
+    checks: list[CheckSummary]
+    error_types: list[ErrorTypeSummary]
+    harness: str
+    phases: list[PhaseStatistics]
+    aborted: AbortStatistics | None
+    notes: list[str]
+    finding: str
+    directory: str
+    files: dict[str, str]
+    repeat: str
+    history: TimeSeries
