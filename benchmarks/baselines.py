@@ -59,7 +59,7 @@ class Case(NamedTuple):
 def main() -> None:
     options = _parser().parse_args()
     print(measuring.machine())
-    print(*(f"  {one.text}" for one in _THRESHOLDS), sep="\n")
+    print(*(f"  {threshold.text}" for threshold in _THRESHOLDS), sep="\n")
     for case in _synthetic():
         _measure(case, options.runs)
     if options.synthetic:
@@ -72,38 +72,38 @@ def main() -> None:
 
 def _measure(case: Case, runs: int) -> None:
     began = time.perf_counter()
-    kept = [case.run(1.0, seed) for seed in range(_KEPT)]
+    baseline = [case.run(1.0, seed) for seed in range(_KEPT)]
     broken: dict[tuple[float, int], list[list[str]]] = {}
     for number in range(runs):
         for slowdown in (1.0, _SLOWDOWN):
             profile = case.run(slowdown, 1_000 + 2 * number + (slowdown > 1))
             for size in (1, _KEPT):
-                broken.setdefault((slowdown, size), []).append(_broken(profile, kept[-size:]))
+                broken.setdefault((slowdown, size), []).append(_broken(profile, baseline[-size:]))
     print(f"\n{case.name} ({time.perf_counter() - began:.0f} s)", flush=True)
-    for (slowdown, size), each in broken.items():
-        print(_line(slowdown, size, each), flush=True)
+    for (slowdown, size), of_runs in broken.items():
+        print(_line(slowdown, size, of_runs), flush=True)
 
 
-def _broken(profile: RunSketch, kept: Sequence[RunSketch]) -> list[str]:
-    return [one.text for one in _THRESHOLDS if not _holds(one, profile, kept)]
+def _broken(profile: RunSketch, baseline: Sequence[RunSketch]) -> list[str]:
+    return [threshold.text for threshold in _THRESHOLDS if not _holds(threshold, profile, baseline)]
 
 
-def _holds(threshold: Threshold, profile: RunSketch, kept: Sequence[RunSketch]) -> bool:
-    interval = compare(profile, kept, threshold.metric, threshold.aggregation, threshold.task)
+def _holds(threshold: Threshold, profile: RunSketch, baseline: Sequence[RunSketch]) -> bool:
+    interval = compare(profile, baseline, threshold.metric, threshold.aggregation, threshold.task)
     if not interval.enough or threshold.baseline is None:
         raise SystemExit(f"{threshold.text}: {interval.note}")
     return not interval.breaks(threshold.operator, *threshold.baseline)
 
 
-def _line(slowdown: float, kept: int, broken: Sequence[list[str]]) -> str:
+def _line(slowdown: float, size: int, broken: Sequence[list[str]]) -> str:
     alarms = sum(map(bool, broken))
     share = alarms / len(broken)
     is_met = share <= _MOST_ALARMS if slowdown == 1 else share >= _LEAST_SEEN
-    what = "the same code: alarms" if slowdown == 1 else "slower by 30 %: seen "
-    by = Counter(text.split(" ")[0] for each in broken for text in each)
+    case = "the same code: alarms" if slowdown == 1 else "slower by 30 %: seen "
+    by = Counter(text.split(" ")[0] for texts in broken for text in texts)
     named = ", ".join(f"{name} {count}" for name, count in by.most_common())
-    against = f"baseline of {kept} run{'s' if kept > 1 else ''}"
-    return f"  {against:<19} {what} {alarms:>3} of {len(broken)}  {'met' if is_met else 'MISSED':<7} {named}"
+    against = f"baseline of {size} run{'s' if size > 1 else ''}"
+    return f"  {against:<19} {case} {alarms:>3} of {len(broken)}  {'met' if is_met else 'MISSED':<7} {named}"
 
 
 def _synthetic() -> list[Case]:
@@ -127,9 +127,9 @@ def synthetic_profile(slowdown: float, seed: int, *, memory: float, from_run_to_
     steps = random.normal(0, 0.1 * np.sqrt(1 - memory**2), size)
     wander = np.empty(size)
     level = random.normal(0, 0.1)
-    for place, step in enumerate(steps.tolist()):
+    for index, step in enumerate(steps.tolist()):
         level = memory * level + step
-        wander[place] = level
+        wander[index] = level
     level = random.normal(0, from_run_to_run)
     latency = 2e6 * slowdown * np.exp(level + wander + random.normal(0, 0.28, size))
     end = np.cumsum(latency / _AGENTS).astype(np.int64)

@@ -198,8 +198,8 @@ def trade(trader: Trader, requests: list[Request]) -> None:
     """What each thread does: the oldest of its last orders is cancelled for each new one."""
     sent: list[Any] = [None] * _KEPT_WAITING
     for number, request in enumerate(requests):
-        place = number % _KEPT_WAITING
-        oldest, sent[place] = sent[place], trader.submit(request)
+        index = number % _KEPT_WAITING
+        oldest, sent[index] = sent[index], trader.submit(request)
         if oldest is not None:
             trader.cancel(oldest)
 

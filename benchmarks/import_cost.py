@@ -88,15 +88,15 @@ def _lifetime(program: str) -> float:
 
 
 def _modules_of_a_session() -> Figure:
-    what = "heavy modules loaded at exit of pytest without --stress"
+    name = "heavy modules loaded at exit of pytest without --stress"
     with_plugin, without = _session(plugin=True), _session(plugin=False)
     loaded = sorted(set(_MUST_STAY_OUT) & (with_plugin - without))
-    return Figure(what, ", ".join(loaded) or "none", f"none of {', '.join(_MUST_STAY_OUT)}", not loaded)
+    return Figure(name, ", ".join(loaded) or "none", f"none of {', '.join(_MUST_STAY_OUT)}", not loaded)
 
 
 def _session(*, plugin: bool) -> set[str]:
     """The modules at interpreter exit of a session with a plain test and, with the plugin, a stress test."""
-    installed = any(one.value == PLUGIN for one in entry_points(group="pytest11"))
+    installed = any(plugin_entry.value == PLUGIN for plugin_entry in entry_points(group="pytest11"))
     if plugin:
         choice = [] if installed else ["-p", PLUGIN]
     else:

@@ -29,7 +29,7 @@ _TARGETS: Final = {"noop": "no-op target", "burn:0.2": "0.2 ms of CPU", "burn:2"
 _STAMP_LENGTH: Final = len("2026-11-22 06:26:05,655")
 
 
-class _Look(NamedTuple):
+class _LogSize(NamedTuple):
     """The file's size at a time."""
 
     time: float
@@ -51,37 +51,37 @@ def _lags_of_a_run(agents: int, seconds: float, target: str) -> tuple[list[float
     arguments = ["-m", "benchmarks.cpu_bound_run", str(agents), str(seconds), target]
     with measuring.started(arguments) as (process, directory):
         log = directory / "run" / "stress_test_results.log"
-        looks = _watch(process, log)
+        sizes = _watch(process, log)
         operations = int(measuring.answer(process)["operations"])
-        lags, lines = _lags(log, looks)
+        lags, lines = _lags(log, sizes)
     if lines != operations:
         raise RuntimeError(f"{operations} operations, but {lines} lines in the log")
     return lags, operations
 
 
-def _watch(process: subprocess.Popen[str], log: Path) -> list[_Look]:
-    """Looks at which the log had grown, until the process has ended."""
-    looks = [_Look(time.time(), 0)]
+def _watch(process: subprocess.Popen[str], log: Path) -> list[_LogSize]:
+    """Return the sizes of the growing log, until the process has ended."""
+    sizes = [_LogSize(time.time(), 0)]
     ended = False
     while not ended:
         ended = process.poll() is not None
         size = log.stat().st_size if log.exists() else 0
         now = time.time()
-        if size > looks[-1].size:
-            looks.append(_Look(now, size))
+        if size > sizes[-1].size:
+            sizes.append(_LogSize(now, size))
         time.sleep(_INTERVAL)
-    return looks
+    return sizes
 
 
-def _lags(log: Path, looks: list[_Look]) -> tuple[list[float], int]:
+def _lags(log: Path, sizes: list[_LogSize]) -> tuple[list[float], int]:
     lags = []
     lines = 0
     with log.open("rb") as file:
         unfinished = b""
-        for before, look in itertools.pairwise(looks):
-            *complete, unfinished = (unfinished + file.read(look.size - before.size)).split(b"\n")
+        for before, after in itertools.pairwise(sizes):
+            *complete, unfinished = (unfinished + file.read(after.size - before.size)).split(b"\n")
             if complete:
-                lags.append(look.time - _seconds(min(complete)[:_STAMP_LENGTH]))
+                lags.append(after.time - _seconds(min(complete)[:_STAMP_LENGTH]))
                 lines += len(complete)
     return lags, lines
 

@@ -25,7 +25,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 class Figure(NamedTuple):
     """One line of the report; ``met`` is None where there is no budget, or nothing was measured."""
 
-    what: str
+    name: str
     measured: str
     budget: str = ""
     met: bool | None = None
@@ -92,13 +92,13 @@ def median_and_range(values: Iterable[float], digits: int = 1) -> str:
     return f"{statistics.median(ordered):.{digits}f} ({ordered[0]:.{digits}f} to {ordered[-1]:.{digits}f})"
 
 
-def at_least(what: str, ratios: Sequence[float], bound: float) -> Figure:
+def at_least(name: str, ratios: Sequence[float], bound: float) -> Figure:
     met = statistics.median(ratios) >= bound
-    return Figure(what, f"{median_and_range(ratios)} x", f"at least {bound:g} x", met)
+    return Figure(name, f"{median_and_range(ratios)} x", f"at least {bound:g} x", met)
 
 
-def at_most(what: str, measured: float, text: str, bound: float, unit: str) -> Figure:
-    return Figure(what, text, f"at most {bound:g} {unit}", measured <= bound)
+def at_most(name: str, measured: float, text: str, bound: float, unit: str) -> Figure:
+    return Figure(name, text, f"at most {bound:g} {unit}", measured <= bound)
 
 
 def machine() -> str:

@@ -26,17 +26,17 @@ def measure(effort: Effort) -> Iterator[Figure]:
         traced = measuring.ask("recorded_run", agents, share, "traced")
         plain = measuring.ask("recorded_run", agents, share)
         smallest = measuring.ask("recorded_run", agents, _SMALLEST)
-        what = f"{agents} agents, {operations} operations:"
+        run = f"{agents} agents, {operations} operations:"
         columns = plain["columns"] / operations
-        yield measuring.at_most(f"{what} columns kept", columns, f"{columns:.1f} bytes", _KEPT, "bytes")
+        yield measuring.at_most(f"{run} columns kept", columns, f"{columns:.1f} bytes", _KEPT, "bytes")
         retained = traced["retained"] / operations
         yield measuring.at_most(
-            f"{what} allocated after the run", retained, f"{retained:.1f} bytes", _KEPT, "bytes"
+            f"{run} allocated after the run", retained, f"{retained:.1f} bytes", _KEPT, "bytes"
         )
         if plain["peak"] is None:
-            yield Figure(f"{what} peak of resident memory", "not measured: this system has no /proc/self/status")
+            yield Figure(f"{run} peak of resident memory", "not measured: this system has no /proc/self/status")
         else:
             peak = (plain["peak"] - smallest["peak"]) / operations
-            yield measuring.at_most(f"{what} peak of resident memory", peak, f"{peak:.0f} bytes", _PEAK, "bytes")
+            yield measuring.at_most(f"{run} peak of resident memory", peak, f"{peak:.0f} bytes", _PEAK, "bytes")
         allocated = traced["peak"] / operations
-        yield measuring.at_most(f"{what} peak of allocations", allocated, f"{allocated:.0f} bytes", _PEAK, "bytes")
+        yield measuring.at_most(f"{run} peak of allocations", allocated, f"{allocated:.0f} bytes", _PEAK, "bytes")

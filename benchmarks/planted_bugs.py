@@ -49,13 +49,13 @@ def main() -> None:
         print(f"\nseed {seed}\n{_HEADING}")
         reached = 0
         for bug in bugs:
-            found = search(bug, scenarios(**bug.bounds), seed, options.examples, phases)
-            reached += _is_met(bug, found)
-            print(_line(bug, found), flush=True)
+            result = search(bug, scenarios(**bug.bounds), seed, options.examples, phases)
+            reached += _is_met(bug, result)
+            print(_line(bug, result), flush=True)
             if options.show:
-                print(f"    {found.scenario!r}")
-        wanted = _WANTED * len(bugs) // len(BUGS)
-        print(f"reached the smallest in {_SECONDS:g} s: {reached} of {len(bugs)} (wanted: {wanted})")
+                print(f"    {result.scenario!r}")
+        goal = _WANTED * len(bugs) // len(BUGS)
+        print(f"reached the smallest in {_SECONDS:g} s: {reached} of {len(bugs)} (wanted: {goal})")
     if options.correct:
         _correct(bugs, options.correct, options.first_seed)
 
@@ -65,20 +65,20 @@ _HEADING: Final = (
 )
 
 
-def _line(bug: Bug, found: Search) -> str:
-    after = "not found" if found.found_after is None else str(found.found_after)
-    reached = "yes" if found.reached(bug.smallest_size) else "NO"
-    late = "" if found.seconds <= _SECONDS else ", late"
-    per_run = found.seconds / max(1, found.runs) * 1e3
-    size = "-" if found.size is None else str(found.size)
+def _line(bug: Bug, result: Search) -> str:
+    after = "not found" if result.found_after is None else str(result.found_after)
+    reached = "yes" if result.reached(bug.smallest_size) else "NO"
+    late = "" if result.seconds <= _SECONDS else ", late"
+    per_run = result.seconds / max(1, result.runs) * 1e3
+    size = "-" if result.size is None else str(result.size)
     return (
-        f"{bug.name:<22}{after:>12}{found.runs:>7}{found.seconds:>9.2f}{per_run:>8.2f}{size:>11}"
+        f"{bug.name:<22}{after:>12}{result.runs:>7}{result.seconds:>9.2f}{per_run:>8.2f}{size:>11}"
         f"{bug.smallest_size!s:>11}  {reached}{late}"
     )
 
 
-def _is_met(bug: Bug, found: Search) -> bool:
-    return found.reached(bug.smallest_size) and found.seconds <= _SECONDS
+def _is_met(bug: Bug, result: Search) -> bool:
+    return result.reached(bug.smallest_size) and result.seconds <= _SECONDS
 
 
 def _check_known(bugs: Sequence[Bug]) -> None:

@@ -75,7 +75,7 @@ def push(port: int, connections: int) -> None:
             if int(connection.recv(100)) != chunks * _CHUNK:
                 raise RuntimeError("not all bytes came")
 
-    threads = [threading.Thread(target=send, args=(one,)) for one in sockets]
+    threads = [threading.Thread(target=send, args=(client,)) for client in sockets]
     begin = time.perf_counter()
     for thread in threads:
         thread.start()

@@ -78,7 +78,7 @@ def _first_line_of_module(function: Callable[..., object]) -> str:
 
 
 def _line(figure: Figure) -> str:
-    return f"  {figure.what:<66} {figure.measured:<44} {figure.budget:<18} {_VERDICTS[figure.met]}".rstrip()
+    return f"  {figure.name:<66} {figure.measured:<44} {figure.budget:<18} {_VERDICTS[figure.met]}".rstrip()
 
 
 if __name__ == "__main__":

@@ -53,7 +53,7 @@ def _delays(bug: Bug) -> _Strategy:
     )
 
     def scenario(drawn: list[tuple[int, ...]], seed: int) -> Scenario:
-        rows = [[number - start for number, start in zip(one, starts, strict=True)] for one in drawn]
+        rows = [[number - start for number, start in zip(numbers, starts, strict=True)] for numbers in drawn]
         return _explicit(
             bug,
             [
@@ -125,9 +125,9 @@ def main() -> None:
     for bug in bugs:
         line = f"{bug.name:<22}{bug.smallest_size!s:<11}"
         for way in ways:
-            made = [search(bug, _WAYS[way](bug), seed, options.examples) for seed in range(options.seeds)]
-            searches[way] += [(bug, one) for one in made]
-            line += f"{_cell(bug, made):<26}"
+            results = [search(bug, _WAYS[way](bug), seed, options.examples) for seed in range(options.seeds)]
+            searches[way] += [(bug, result) for result in results]
+            line += f"{_cell(bug, results):<26}"
         print(line.rstrip(), flush=True)
     print()
     for way in ways:
@@ -135,28 +135,28 @@ def main() -> None:
 
 
 def _cell(bug: Bug, searches: Sequence[Search]) -> str:
-    reached = sum(one.reached(bug.smallest_size) for one in searches)
-    sizes = [one.size for one in searches if one.size is not None]
+    reached = sum(result.reached(bug.smallest_size) for result in searches)
+    sizes = [result.size for result in searches if result.size is not None]
     if not sizes:
         return f"0/{len(searches)}  not found"
     return f"{reached}/{len(searches)}  {max(sizes)!s:<12}{_median(_after_finding(searches)):>4.0f}"
 
 
 def _summary(searches: Sequence[tuple[Bug, Search]]) -> str:
-    found = [one for _, one in searches if one.found_after is not None]
-    reached = sum(one.reached(bug.smallest_size) for bug, one in searches)
-    seconds = [one.seconds for _, one in searches]
-    first = [one.found_after for one in found if one.found_after is not None]
+    successful = [result for _, result in searches if result.found_after is not None]
+    reached = sum(result.reached(bug.smallest_size) for bug, result in searches)
+    seconds = [result.seconds for _, result in searches]
+    first = [result.found_after for result in successful if result.found_after is not None]
     return (
-        f"found {len(found)} of {len(searches)}, reached the smallest {reached}; "
+        f"found {len(successful)} of {len(searches)}, reached the smallest {reached}; "
         f"found after {_median(first):.0f} runs (mean {statistics.fmean(first or [0]):.0f}), "
-        f"then {_median(_after_finding(found)):.0f} runs; "
+        f"then {_median(_after_finding(successful)):.0f} runs; "
         f"{_median(seconds):.2f} s a search, at most {max(seconds):.2f} s"
     )
 
 
 def _after_finding(searches: Iterable[Search]) -> list[int]:
-    return [one.runs - one.found_after for one in searches if one.found_after is not None]
+    return [result.runs - result.found_after for result in searches if result.found_after is not None]
 
 
 def _median(values: Sequence[float]) -> float:

@@ -14,7 +14,7 @@ _AGENTS: Final = (4, 512)
 def measure(effort: Effort) -> Iterator[Figure]:
     for agents in _AGENTS:
         run = measuring.ask("recorded_run", agents, effort.operations // agents)
-        for what in ("statistics", "snapshot", "report"):
-            milliseconds = measuring.median_and_range([seconds * 1e3 for seconds in run[what]], 0)
-            yield Figure(f"{agents} agents, {run['operations']} operations: {what}", f"{milliseconds} ms")
+        for part in ("statistics", "snapshot", "report"):
+            milliseconds = measuring.median_and_range([seconds * 1e3 for seconds in run[part]], 0)
+            yield Figure(f"{agents} agents, {run['operations']} operations: {part}", f"{milliseconds} ms")
         yield Figure(f"{agents} agents: size of the report", f"{run['report_bytes'] / 1e6:.2f} MB")

@@ -36,12 +36,12 @@ def measure(effort: Effort) -> Iterator[Figure]:
         for ours, signature in (_OURS | _WITH_REPORT).items():
             for other in (name for name in _OTHERS if name in rates):
                 ratios = [a / b for a, b in zip(rates[ours], rates[other], strict=True)]
-                what = f"{agents} agents, {signature} / {_OTHERS[other]}"
+                name = f"{agents} agents, {signature} / {_OTHERS[other]}"
                 if other == "loop-without-sleep" or ours in _WITH_REPORT:
-                    yield Figure(what, f"{measuring.median_and_range(ratios)} x")
+                    yield Figure(name, f"{measuring.median_and_range(ratios)} x")
                 else:
                     bound = times_loop if other == "loop" else times_locust
-                    yield measuring.at_least(what, ratios, bound)
+                    yield measuring.at_least(name, ratios, bound)
 
 
 def _rates(agents: int, effort: Effort, *, with_locust: bool) -> dict[str, list[float]]:
@@ -65,5 +65,5 @@ def _contestant(module: str, *arguments: object, **options: str) -> Callable[[],
 
 def version_of_locust(python: str) -> str | None:
     program = "from importlib.metadata import version; print(version('locust'))"
-    found = subprocess.run([python, "-c", program], capture_output=True, text=True, check=False)
-    return found.stdout.strip() if found.returncode == 0 else None
+    process = subprocess.run([python, "-c", program], capture_output=True, text=True, check=False)
+    return process.stdout.strip() if process.returncode == 0 else None

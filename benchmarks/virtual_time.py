@@ -23,10 +23,10 @@ def _seconds(effort: Effort, *arguments: object) -> list[float]:
 def _long_runs(effort: Effort) -> Iterator[Figure]:
     for delays, bound in (("none", 5.0), ("drawn", 5.0)):
         seconds = _seconds(effort, "ours", "shared", 4, effort.operations // 4, "noop", delays)
-        per_million = [one * 1e6 / effort.operations for one in seconds]
+        per_million = [elapsed * 1e6 / effort.operations for elapsed in seconds]
         text = f"{measuring.median_and_range(per_million, 2)} s"
-        what = f"a million operations in one thread, all files, delays {delays}"
-        yield measuring.at_most(what, sorted(per_million)[len(per_million) // 2], text, bound, "s")
+        name = f"a million operations in one thread, all files, delays {delays}"
+        yield measuring.at_most(name, sorted(per_million)[len(per_million) // 2], text, bound, "s")
 
 
 def _own_threads(effort: Effort) -> Iterator[Figure]:
@@ -34,8 +34,8 @@ def _own_threads(effort: Effort) -> Iterator[Figure]:
     for agents in (4, 64):
         for target, bound in (("noop", 50_000.0), ("sleeping", None)):
             seconds = _seconds(effort, "ours", "own", agents, operations // agents, target, "drawn")
-            rates = [operations / one for one in seconds]
-            text = f"{measuring.median_and_range([one / 1e3 for one in rates])} thousand/s"
+            rates = [operations / elapsed for elapsed in seconds]
+            text = f"{measuring.median_and_range([rate / 1e3 for rate in rates])} thousand/s"
             met = None if bound is None else sorted(rates)[len(rates) // 2] >= bound
             budget = "" if bound is None else "at least 50 thousand/s"
             yield Figure(f"a thread for each of {agents} agents, {target} target", text, budget, met)
@@ -62,9 +62,9 @@ def _against_simpy(effort: Effort) -> Iterator[Figure]:
         ratios: dict[str, list[float]] = {"shared": [], "own": []}
         for _ in range(effort.repetitions):
             simpy = measuring.ask("virtual_run", "simpy", "-", agents, operations // agents, "noop", "drawn")
-            for own, found in ratios.items():
+            for own, of_turns in ratios.items():
                 ours = measuring.ask("virtual_run", "ours", own, agents, operations // agents, "noop", "drawn")
-                found.append(ours["seconds"] / simpy["seconds"])
-        for own, found in ratios.items():
-            what = f"time of {agents} agents ({own} threads) to SimPy's processes with the same timeouts"
-            yield Figure(what, f"{measuring.median_and_range(found)} x")
+                of_turns.append(ours["seconds"] / simpy["seconds"])
+        for own, of_turns in ratios.items():
+            name = f"time of {agents} agents ({own} threads) to SimPy's processes with the same timeouts"
+            yield Figure(name, f"{measuring.median_and_range(of_turns)} x")

@@ -45,12 +45,12 @@ class OrderService:
 
     def problems(self) -> list[str]:
         """What is wrong with the books."""
-        found = []
+        problems = []
         if self.reserved > self.limit:
-            found.append(f"{self.reserved} reserved, the limit is {self.limit}")
+            problems.append(f"{self.reserved} reserved, the limit is {self.limit}")
         if sum(self.booked.values()) > self.reserved:
-            found.append(f"{sum(self.booked.values())} booked, {self.reserved} reserved")
-        return found
+            problems.append(f"{sum(self.booked.values())} booked, {self.reserved} reserved")
+        return problems
 
 
 @settings(max_examples=50, deadline=None)

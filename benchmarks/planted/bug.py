@@ -61,7 +61,7 @@ class Bug:
     """A planted bug. ``broken`` and ``fixed`` make a fresh service for each run."""
 
     name: str
-    what: str
+    description: str
     tasks: tuple[str, ...]
     broken: Callable[[], Service]
     fixed: Callable[[], Service]

@@ -59,7 +59,11 @@ class LostReplyRetried:
             self.orders[operation.id] += 1
 
     def audit(self) -> list[str]:
-        return [f"{times} orders where {wanted} was wanted" for wanted, times in self.orders.items() if times > 1]
+        return [
+            f"{times} orders where {client_order} was wanted"
+            for client_order, times in self.orders.items()
+            if times > 1
+        ]
 
 
 class LostReplyRetriedFixed(LostReplyRetried):
@@ -96,14 +100,14 @@ class FillAfterCancel:
         return order.filled == 0
 
     def fill(self, operation: Operation) -> None:
-        order = next((one for one in self.book if one.owner != operation.agent), None)
+        order = next((order for order in self.book if order.owner != operation.agent), None)
         if order is not None:
             order.filled += 5
             if order.remaining == 0:
                 self.book.remove(order)
 
     def _own(self, client: str) -> Order | None:
-        return next((one for one in self.book if one.owner == client), None)
+        return next((order for order in self.book if order.owner == client), None)
 
     def audit(self) -> list[str]:
         return [
@@ -231,7 +235,7 @@ class ExpiryMeetsFill:
 
     def fill(self, operation: Operation) -> None:
         now = round(operation.now() * 1e3)
-        order = next((one for one in self.orders if one.remaining and self._can_trade(one, now)), None)
+        order = next((order for order in self.orders if order.remaining and self._can_trade(order, now)), None)
         if order is not None:
             order.filled = 1
             order.status = "filled"

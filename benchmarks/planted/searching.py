@@ -91,5 +91,5 @@ def search(
 
 def perform_fixed(bug: Bug, scenarios: st.SearchStrategy[Scenario], seed: int, examples: int) -> Search:
     """Perform so many scenarios on the variant without the bug; what is found there is wrong."""
-    fixed = Bug(bug.name, bug.what, bug.tasks, bug.fixed, bug.fixed, bug.smallest)
+    fixed = Bug(bug.name, bug.description, bug.tasks, bug.fixed, bug.fixed, bug.smallest)
     return search(fixed, scenarios, seed, examples, (Phase.generate,))

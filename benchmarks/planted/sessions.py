@@ -83,7 +83,7 @@ class SequenceReusedFixed(SequenceReused):
     """Asks the venue for the last number."""
 
     def _last_number(self, client: str) -> int:
-        return max((number for one, number in self.received if one == client), default=0)
+        return max((number for receiver, number in self.received if receiver == client), default=0)
 
 
 class HaltedSymbolTrades:

@@ -80,11 +80,11 @@ def test_prices_are_positive_on_the_grid_and_never_crossed(seed: int, symbol: st
 
 def test_one_seed_gives_the_same_prices_at_the_same_time_since_the_start() -> None:
     early, late = Clock(100.0), Clock(5000.0)
-    one, other = Market(seed=7, clock=early), Market(seed=7, clock=late)
+    first, second = Market(seed=7, clock=early), Market(seed=7, clock=late)
     early.time, late.time = 142.0, 5042.0
     for symbol in DEFAULT_SYMBOLS:
-        assert one.quote(symbol)[:4] == other.quote(symbol)[:4]
-        assert one.quote(symbol).timestamp + 4900.0 == other.quote(symbol).timestamp
+        assert first.quote(symbol)[:4] == second.quote(symbol)[:4]
+        assert first.quote(symbol).timestamp + 4900.0 == second.quote(symbol).timestamp
 
 
 def test_who_asks_first_changes_nothing() -> None:

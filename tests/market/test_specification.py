@@ -54,12 +54,12 @@ def test_a_file_that_has_changed_and_one_of_the_same_name_elsewhere_are_read_ane
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number, price in enumerate((100, 200)):
-        place = tmp_path / str(number)
-        place.mkdir()
-        (place / "aapl.csv").write_text(BARS.format(price))
-        monkeypatch.chdir(place)
+        directory = tmp_path / str(number)
+        directory.mkdir()
+        (directory / "aapl.csv").write_text(BARS.format(price))
+        monkeypatch.chdir(directory)
         assert prices_seen(tmp_path, {"replay": "aapl.csv"}) == {float(price)}
-    (place / "aapl.csv").write_text(BARS.format(3000))
+    (directory / "aapl.csv").write_text(BARS.format(3000))
     assert prices_seen(tmp_path, {"replay": "aapl.csv"}) == {3000.0}
 
 

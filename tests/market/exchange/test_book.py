@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from itertools import count, product
-from typing import Literal
+from typing import Literal, NamedTuple
 
 import pytest
 from hypothesis import given, settings
@@ -33,8 +33,8 @@ def order(side: Side, quantity: int, price: int, number: int | None = None) -> O
 
 def book_with(*orders: Order) -> OrderBook:
     book = OrderBook("X")
-    for one in orders:
-        book.submit(one)
+    for submitted in orders:
+        book.submit(submitted)
     return book
 
 
@@ -45,20 +45,20 @@ def test_an_order_that_meets_nobody_waits() -> None:
 
 
 def test_a_trade_is_at_the_price_of_the_order_that_waited() -> None:
-    waiting, coming = order("sell", 5, 100), order("buy", 5, 110)
+    waiting, arriving = order("sell", 5, 100), order("buy", 5, 110)
     book = book_with(waiting)
-    [trade] = book.submit(coming)
-    assert (trade.price, trade.quantity, trade.maker, trade.taker) == (100, 5, waiting, coming)
-    assert (trade.buy, trade.sell) == (coming, waiting)
-    assert waiting.status == coming.status == "filled"
+    [trade] = book.submit(arriving)
+    assert (trade.price, trade.quantity, trade.maker, trade.taker) == (100, 5, waiting, arriving)
+    assert (trade.buy, trade.sell) == (arriving, waiting)
+    assert waiting.status == arriving.status == "filled"
     assert book.depth() == Depth((), ())
 
 
 def test_what_does_not_trade_waits_at_its_limit() -> None:
     book = book_with(order("sell", 5, 100))
-    coming = order("buy", 8, 101)
-    book.submit(coming)
-    assert (coming.status, coming.filled, coming.remaining) == ("partially filled", 5, 3)
+    arriving = order("buy", 8, 101)
+    book.submit(arriving)
+    assert (arriving.status, arriving.filled, arriving.remaining) == ("partially filled", 5, 3)
     assert book.depth() == Depth(((101, 3),), ())
 
 
@@ -99,9 +99,9 @@ def test_a_cancelled_order_is_gone_and_the_others_stay() -> None:
 
 
 def test_an_order_that_does_not_wait_cannot_be_cancelled() -> None:
-    waiting, coming = order("buy", 5, 100), order("sell", 5, 100)
-    book = book_with(waiting, coming)
-    for ended in (waiting, coming, order("buy", 1, 1)):
+    waiting, arriving = order("buy", 5, 100), order("sell", 5, 100)
+    book = book_with(waiting, arriving)
+    for ended in (waiting, arriving, order("buy", 1, 1)):
         with pytest.raises(IllegalStatusChange, match="is not in the book of X"):
             book.cancel(ended)
 
@@ -130,14 +130,14 @@ def test_trades_are_numbered_from_one_without_gaps() -> None:
 
 @pytest.mark.parametrize(("before", "after"), list(product(LEGAL_CHANGES, repeat=2)))
 def test_only_legal_status_changes_happen(before: Status, after: Status) -> None:
-    one = order("buy", 5, 100)
-    one.status = before
+    buy = order("buy", 5, 100)
+    buy.status = before
     if after in LEGAL_CHANGES[before]:
-        one.change_to(after)
-        assert one.status == after
+        buy.change_to(after)
+        assert buy.status == after
     else:
         with pytest.raises(IllegalStatusChange, match=f"cannot become {after}"):
-            one.change_to(after)
+            buy.change_to(after)
 
 
 @pytest.mark.parametrize("ended", ["filled", "cancelled", "rejected"])
@@ -147,10 +147,10 @@ def test_nothing_happens_after_the_end(ended: Status) -> None:
 
 @pytest.mark.parametrize("quantity", [0, -1, 6])
 def test_an_order_never_trades_more_than_remains(quantity: int) -> None:
-    one = order("buy", 5, 100)
+    buy = order("buy", 5, 100)
     with pytest.raises(IllegalStatusChange, match=f"cannot trade {quantity} more"):
-        one.fill(quantity)
-    assert (one.filled, one.status) == (0, "open")
+        buy.fill(quantity)
+    assert (buy.filled, buy.status) == (0, "open")
 
 
 @pytest.mark.parametrize(
@@ -202,44 +202,59 @@ def test_problems_are_found_when_the_queue_is_out_of_order() -> None:
     assert book.problems() == ["the book of X: the level at 100 is not first come, first served: [9, 8]"]
 
 
+class WaitingOrder(NamedTuple):
+    number: int
+    side: Side
+    price: int
+    remaining: int
+
+
 class NaiveBook:
-    """The rules of matching, as plainly as they can be said: one list of [number, side, price, remaining]."""
+    """The rules of matching, as plainly as they can be said: one list of orders."""
 
     def __init__(self) -> None:
-        self.waiting: list[tuple[int, Side, int, int]] = []
+        self.waiting: list[WaitingOrder] = []
 
     def submit(self, number: int, side: Side, quantity: int, price: int) -> list[Fill]:
         """Each fill is the maker's number, the taker's number, the price and the quantity."""
         fills: list[Fill] = []
         while quantity:
-            makers = [one for one in self.waiting if one[1] != side and self._meets(side, price, one[2])]
+            makers = [
+                maker for maker in self.waiting if maker.side != side and self._meets(side, price, maker.price)
+            ]
             if not makers:
-                self.waiting.append((number, side, price, quantity))
+                self.waiting.append(WaitingOrder(number, side, price, quantity))
                 break
-            best = min(makers, key=lambda one: (one[2] if side == "buy" else -one[2], one[0]))
-            traded = min(quantity, best[3])
+            sign = 1 if side == "buy" else -1
+            best = min(makers, key=lambda maker: (sign * maker.price, maker.number))
+            traded = min(quantity, best.remaining)
             quantity -= traded
-            place = self.waiting.index(best)
-            self.waiting[place : place + 1] = [(*best[:3], best[3] - traded)] if best[3] > traded else []
-            fills.append((best[0], number, best[2], traded))
+            index = self.waiting.index(best)
+            left = best._replace(remaining=best.remaining - traded)
+            self.waiting[index : index + 1] = [left] if left.remaining else []
+            fills.append((best.number, number, best.price, traded))
         return fills
 
     def cancel(self, number: int) -> None:
-        self.waiting = [one for one in self.waiting if one[0] != number]
+        self.waiting = [waiting for waiting in self.waiting if waiting.number != number]
 
-    def in_order(self) -> list[tuple[int, Side, int, int]]:
+    def in_order(self) -> list[WaitingOrder]:
         """Who would trade first: all bids, the highest first, then all asks, the lowest first."""
-        bids = [one for one in self.waiting if one[1] == "buy"]
-        asks = [one for one in self.waiting if one[1] == "sell"]
-        return sorted(bids, key=lambda one: (-one[2], one[0])) + sorted(asks, key=lambda one: (one[2], one[0]))
+        bids = [waiting for waiting in self.waiting if waiting.side == "buy"]
+        asks = [waiting for waiting in self.waiting if waiting.side == "sell"]
+        bids.sort(key=lambda bid: (-bid.price, bid.number))
+        asks.sort(key=lambda ask: (ask.price, ask.number))
+        return bids + asks
 
     def depth(self) -> Depth:
         return Depth(self._levels("buy"), self._levels("sell"))
 
     def _levels(self, side: Side) -> tuple[tuple[int, int], ...]:
-        waiting = [one for one in self.in_order() if one[1] == side]
-        prices = dict.fromkeys(one[2] for one in waiting)
-        return tuple((price, sum(one[3] for one in waiting if one[2] == price)) for price in prices)
+        levels: dict[int, int] = {}
+        for waiting in self.in_order():
+            if waiting.side == side:
+                levels[waiting.price] = levels.get(waiting.price, 0) + waiting.remaining
+        return tuple(levels.items())
 
     @staticmethod
     def _meets(side: Side, limit: int, price: int) -> bool:
@@ -254,8 +269,8 @@ def test_a_subclass_may_do_more_at_every_trade() -> None:
 
     seen: list[tuple[int, int, int]] = []
     book = Tape("X")
-    for one in (order("sell", 5, 100, 1), order("sell", 5, 101, 2), order("buy", 7, 101, 3)):
-        book.submit(one)
+    for submitted in (order("sell", 5, 100, 1), order("sell", 5, 101, 2), order("buy", 7, 101, 3)):
+        book.submit(submitted)
     assert seen == [(1, 3, 5), (2, 3, 2)]
 
 
@@ -272,18 +287,19 @@ def test_the_book_does_what_the_rules_say(instructions: list[Instruction]) -> No
     submitted: list[Order] = []
     for number, (kind, quantity, price) in enumerate(instructions, 1):
         if kind == "cancel":
-            waiting = [one for one in submitted if one.is_open]
+            waiting = [earlier for earlier in submitted if earlier.is_open]
             if waiting:
                 chosen = waiting[price % len(waiting)]
                 book.cancel(chosen)
                 naive.cancel(chosen.number)
         else:
-            coming = order(kind, quantity, price, number)
-            submitted.append(coming)
-            fills = [(t.maker.number, t.taker.number, t.price, t.quantity) for t in book.submit(coming)]
+            arriving = order(kind, quantity, price, number)
+            submitted.append(arriving)
+            trades = book.submit(arriving)
+            fills = [(trade.maker.number, trade.taker.number, trade.price, trade.quantity) for trade in trades]
             assert fills == naive.submit(number, kind, quantity, price)
-        waiting_now = [(one.number, one.side, one.price, one.remaining) for one in book.orders()]
-        assert waiting_now == naive.in_order()
+        in_book = [(order.number, order.side, order.price, order.remaining) for order in book.orders()]
+        assert in_book == naive.in_order()
         assert book.depth(100) == naive.depth()
         assert book.problems() == []
-    assert all(one.filled <= one.quantity for one in submitted)
+    assert all(order.filled <= order.quantity for order in submitted)

@@ -283,11 +283,11 @@ def test_analyzing_reads_and_changes_nothing(agent: Agent, target: EmbeddedExcha
     for _ in range(30):
         agent.does("buy")
     before = (target.counts, target.holdings("Agent_1"))
-    found = [agent.target.analyze(agent.operation()) for _ in range(20)]
-    assert {analysis.symbol for analysis in found} == {"A", "B", "C"}
-    assert all(analysis.quoted_spread == pytest.approx(0.02) for analysis in found)
-    assert all(analysis.book_spread == pytest.approx(0.02) for analysis in found)
-    assert all(-1 <= analysis.imbalance <= 1 for analysis in found)
+    analyses = [agent.target.analyze(agent.operation()) for _ in range(20)]
+    assert {analysis.symbol for analysis in analyses} == {"A", "B", "C"}
+    assert all(analysis.quoted_spread == pytest.approx(0.02) for analysis in analyses)
+    assert all(analysis.book_spread == pytest.approx(0.02) for analysis in analyses)
+    assert all(-1 <= analysis.imbalance <= 1 for analysis in analyses)
     assert (target.counts, target.holdings("Agent_1")) == before
 
 

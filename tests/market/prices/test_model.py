@@ -156,8 +156,8 @@ def test_memory_does_not_grow_with_the_length_of_a_run() -> None:
 def test_symbols_move_together_but_not_alike() -> None:
     source = modelled()
     for interval, count in ((SESSION, 2000), (300.0, 2000)):
-        one, other = (returns(source.bars(symbol, 0.0, interval, count)) for symbol in ("A", "B"))
-        assert 0.1 < correlation(one, other) < 0.7
+        first, second = (returns(source.bars(symbol, 0.0, interval, count)) for symbol in ("A", "B"))
+        assert 0.1 < correlation(first, second) < 0.7
 
 
 @pytest.mark.parametrize("model", ["equity", "gjr", "bates"])
@@ -254,7 +254,7 @@ def test_after_a_crash_prices_move_more_spreads_are_wider_and_there_are_more_tra
 
     assert spread(market) > 3 * spread(calm)
     assert moves(market) > 1.3 * moves(calm)
-    volumes = [sum(bar.volume for bar in one.bars("A", 60, until=3600.0)) for one in (market, calm)]
+    volumes = [sum(bar.volume for bar in quoted.bars("A", 60, until=3600.0)) for quoted in (market, calm)]
     assert volumes[0] > 1.5 * volumes[1]
 
 

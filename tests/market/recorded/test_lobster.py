@@ -191,11 +191,11 @@ def order_flow(draw: st.DrawFn) -> tuple[list[Event], list[tuple[int, int]]]:
             order, price, size = number, draw(st.integers(lowest, highest)), draw(st.integers(1, 9))
             orders[order] = (price, size, direction)
         else:
-            direction = draw(st.sampled_from(sorted({each[2] for each in orders.values()})))
-            own = {order: each for order, each in orders.items() if each[2] == direction}
+            direction = draw(st.sampled_from(sorted({side for _, _, side in orders.values()})))
+            own = {order: row for order, row in orders.items() if row[2] == direction}
             if kind == 4:
-                price = (max if direction == 1 else min)(each[0] for each in own.values())
-                own = {order: each for order, each in own.items() if each[0] == price}
+                price = (max if direction == 1 else min)(row[0] for row in own.values())
+                own = {order: row for order, row in own.items() if row[0] == price}
             order = draw(st.sampled_from(sorted(own)))
             price, left, _ = own[order]
             size = left if kind == 3 else draw(st.integers(1, left))
@@ -203,8 +203,8 @@ def order_flow(draw: st.DrawFn) -> tuple[list[Event], list[tuple[int, int]]]:
             if left == size:
                 del orders[order]
         events.append((kind, order, size, 100 * price, direction))
-        bids = [each[0] for each in orders.values() if each[2] == 1]
-        asks = [each[0] for each in orders.values() if each[2] == -1]
+        bids = [row[0] for row in orders.values() if row[2] == 1]
+        asks = [row[0] for row in orders.values() if row[2] == -1]
         best.append((100 * max(bids, default=0), 100 * min(asks, default=0)))
     return events, best
 
