@@ -1,4 +1,4 @@
-"""An exchange that forgot its lock, caught by its audit: everything else about it is as it should be."""
+"""An exchange without its lock, caught by its audit. The rest of the exchange is correct."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ AGENTS = 8
 
 
 class SlowBook(OrderBook):
-    """Asks a clearing house before each trade: without a lock, others trade with the same orders meanwhile."""
+    """A book that asks a clearing house before each trade. Without a lock, the order can trade meanwhile."""
 
     def execute(self, maker: Order, taker: Order, quantity: int) -> Trade:
         time.sleep(0.0005)
         return super().execute(maker, taker, quantity)
 
 
-class ForgottenLock(ExchangeLock):
-    """Lets everybody in at once."""
+class NoLock(ExchangeLock):
+    """A lock that lets every thread in at once."""
 
     def __enter__(self) -> None:
         pass
@@ -30,7 +30,7 @@ class ForgottenLock(ExchangeLock):
 
 
 class TradingFloor:
-    """Agents who buy from each other and sell to each other, a few units at one of three prices."""
+    """A target on which agents trade with each other: up to ten units, at one of three prices."""
 
     def __init__(self) -> None:
         self.exchange = Exchange(["ACME"], book=SlowBook)
@@ -48,7 +48,7 @@ class TradingFloor:
         self.exchange.submit(operation.agent, "ACME", side, quantity, price, operation.id)
 
 
-def problems_after_a_run(stress_simulator: StressSimulator, floor: TradingFloor) -> list[str]:
+def run_and_audit(stress_simulator: StressSimulator, floor: TradingFloor) -> list[str]:
     stress_simulator.run(
         target=floor,
         tasks=["buy", "sell"],
@@ -58,19 +58,19 @@ def problems_after_a_run(stress_simulator: StressSimulator, floor: TradingFloor)
         max_delay=0,
         failure_prob=0,
         missing_data_prob=0,
-        # The errors that agents meet without a lock would fail the run; here the audit is to judge.
+        # Without a lock, the exchange raises errors. They must not fail the run before the audit.
         gate=False,
     )
     return floor.exchange.audit()
 
 
 def test_an_exchange_with_its_lock_passes_the_audit(stress_simulator: StressSimulator) -> None:
-    assert problems_after_a_run(stress_simulator, TradingFloor()) == []
+    assert run_and_audit(stress_simulator, TradingFloor()) == []
 
 
-def test_an_exchange_that_forgot_its_lock_is_caught(stress_simulator: StressSimulator) -> None:
+def test_the_audit_catches_an_exchange_without_its_lock(stress_simulator: StressSimulator) -> None:
     floor = TradingFloor()
-    floor.exchange.lock = ForgottenLock()
-    problems = problems_after_a_run(stress_simulator, floor)
-    assert any("filled, its trades make" in problem for problem in problems), "no order lost a trade"
-    assert any("submitted quantity" in problem for problem in problems), "no quantity was lost"
+    floor.exchange.lock = NoLock()
+    problems = run_and_audit(stress_simulator, floor)
+    assert any("filled, its trades make" in problem for problem in problems), "expected an order that lost a trade"
+    assert any("submitted quantity" in problem for problem in problems), "expected a quantity that was lost"

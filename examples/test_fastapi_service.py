@@ -1,7 +1,7 @@
-"""A FastAPI order service under uvicorn, and httpx clients that reach it through a proxy. All of it is real.
+"""A real FastAPI order service under uvicorn, and real httpx clients that call it through a proxy.
 
-What it shows: a server for the tests of a module, an HTTP client for each agent, agents on one event loop, a
-network and a toxic on the wire, recovery after faults, and a check that asks the service itself.
+The example shows a server for the tests of a module, an HTTP client for each agent, agents on one event loop, a
+network and a toxic in the proxy, recovery after faults, and a check that calls the service.
 """
 
 from __future__ import annotations
@@ -31,23 +31,24 @@ orders: dict[str, str] = {}
 
 
 @app.put("/orders/{order_id}")
-async def place(order_id: str, wish: str) -> str:
-    """Take an order, once for each order id. ``wish`` is the customer's name for it."""
+async def place(order_id: str, request: str) -> str:
+    """Accept an order once for each order id. ``request`` identifies what the customer asked for."""
     if order_id in orders:
-        return "known"
-    orders[order_id] = wish
+        return "duplicate"
+    orders[order_id] = request
     return "placed"
 
 
 @app.get("/audit")
 async def audit() -> list[str]:
-    """What customers would complain about."""
-    return [f"{wish} was ordered {count} times" for wish, count in Counter(orders.values()).items() if count > 1]
+    """Return the requests that were ordered more than once."""
+    counts = Counter(orders.values())
+    return [f"{request} was ordered {count} times" for request, count in counts.items() if count > 1]
 
 
 @pytest.fixture(scope="module")
 def server() -> Iterator[str]:
-    """The app in a thread of its own. Gives its URL."""
+    """Run the app in a thread. Yield its URL."""
     with socket.create_server(("127.0.0.1", 0)) as listener:
         uvicorn_server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
         thread = threading.Thread(target=uvicorn_server.run, kwargs={"sockets": [listener]})
@@ -59,23 +60,27 @@ def server() -> Iterator[str]:
 
 @pytest.fixture
 def service(server: str) -> str:
-    """The URL again, and no orders of earlier tests: their operations had the same ids."""
+    """Return the server's URL, and forget the orders of earlier tests, whose operations had the same ids."""
     orders.clear()
     return server
 
 
 class Desk:
-    """Sends an order up to ten times, until it is answered. A careful one does so under one order id."""
+    """A client that sends an order up to ten times, until it gets a reply.
 
-    def __init__(self, url: str, *, is_careful: bool = True, attempts: int = 10) -> None:
+    With ``retries_under_same_id`` all attempts have the same order id. ``duplicates`` counts the retries of orders
+    that the service already had.
+    """
+
+    def __init__(self, url: str, *, retries_under_same_id: bool = True, attempts: int = 10) -> None:
         self.url = url
-        self.is_careful = is_careful
+        self.retries_under_same_id = retries_under_same_id
         self.attempts = attempts
-        self.known = 0
+        self.duplicates = 0
 
     @asynccontextmanager
     async def client(self, agent: str) -> AsyncIterator[httpx.AsyncClient]:
-        """The agent's own client, with a new connection for each request, whatever HTTP_PROXY says."""
+        """Yield the agent's own client. It opens a connection for each request, and ignores HTTP_PROXY."""
         limits = httpx.Limits(max_keepalive_connections=0)
         async with httpx.AsyncClient(
             base_url=self.url, headers={"X-Agent": agent}, limits=limits, trust_env=False
@@ -85,31 +90,31 @@ class Desk:
     async def buy(self, operation: Operation) -> None:
         client: httpx.AsyncClient = operation.context
         for _ in range(self.attempts):
-            order_id = operation.id if self.is_careful else str(uuid.uuid4())
+            order_id = operation.id if self.retries_under_same_id else str(uuid.uuid4())
             try:
-                answer = await client.put(f"/orders/{order_id}", params={"wish": operation.id})
-            except httpx.TransportError:  # no answer: taken or not, nobody knows
+                reply = await client.put(f"/orders/{order_id}", params={"request": operation.id})
+            except httpx.TransportError:  # no reply: the order may or may not have been placed
                 continue
-            answer.raise_for_status()
-            self.known += answer.json() == "known"
+            reply.raise_for_status()
+            self.duplicates += reply.json() == "duplicate"
             return
-        raise ConnectionError(f"order {operation.id}: no answer in {self.attempts} attempts")
+        raise ConnectionError(f"order {operation.id}: no reply in {self.attempts} attempts")
 
 
 def stress(stress_simulator: StressSimulator, desk: Desk, service: str, **settings: object) -> StressResult:
-    """Run eight agents at a desk, and ask the service for its audit."""
+    """Run eight agents on a desk. The service's audit is a check of the run."""
 
-    def audit_of_the_service() -> Any:
+    def service_audit() -> Any:
         return httpx.get(f"{service}/audit", trust_env=False).json()
 
-    calm = {"missing_data_prob": 0, "failure_prob": 0, "min_delay": 0, "max_delay": "10ms"}
+    no_faults = {"missing_data_prob": 0, "failure_prob": 0, "min_delay": 0, "max_delay": "10ms"}
     return stress_simulator.run(
         desk,
         tasks=["buy"],
         agents=8,
         per_agent=desk.client,
-        checks=[audit_of_the_service],
-        **(calm | settings),
+        checks=[service_audit],
+        **(no_faults | settings),
     )
 
 
@@ -126,26 +131,26 @@ def test_orders_over_a_network(stress_simulator: StressSimulator, stress_proxy: 
     assert len(orders) == result.successes
 
 
-def test_orders_over_a_line_that_breaks(
+def test_orders_over_connections_that_break(
     stress_simulator: StressSimulator, stress_proxy: StressProxy, service: str
 ) -> None:
     proxy = stress_proxy(service)
     desk = Desk(proxy.url)
     with proxy.add("reset_peer", toxicity=0.2):
         result = stress(stress_simulator, desk, service, operations_per_agent=10)
-    assert desk.known > 0, "no reply was lost"
+    assert desk.duplicates > 0, "expected the proxy to break a reply"
     assert len(orders) == result.operations
 
 
-def test_a_careless_desk_is_caught(
+def test_retries_under_new_ids_are_caught(
     stress_simulator: StressSimulator, stress_proxy: StressProxy, service: str
 ) -> None:
     proxy = stress_proxy(service)
     with proxy.add("reset_peer", toxicity=0.2), pytest.raises(CheckFailed, match=r"was ordered \d times"):
-        stress(stress_simulator, Desk(proxy.url, is_careful=False), service, operations_per_agent=10)
+        stress(stress_simulator, Desk(proxy.url, retries_under_same_id=False), service, operations_per_agent=10)
 
 
-def test_all_is_well_once_the_faults_are_over(
+def test_the_desk_recovers_after_the_faults(
     stress_simulator: StressSimulator, stress_proxy: StressProxy, service: str
 ) -> None:
     result = stress(

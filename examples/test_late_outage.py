@@ -1,8 +1,8 @@
-"""An outage at the end of a run, which the average over the run would pass and a gate over windows does not.
+"""An outage at the end of a run: a threshold on the average passes, a threshold over windows fails.
 
-The venue of this desk refuses half of its orders in the last tenth of a trading day of ten minutes. That is one
-order in twenty: ``failure_rate < 10%`` holds. ``over 30s`` asks the same of every half minute. The day is in
-virtual time, so it takes a second; the report that the failure names shows where and for whom.
+The venue refuses half of the orders in the last tenth of a ten-minute trading day. That is one order in twenty, so
+``failure_rate < 10%`` passes. ``over 30s`` evaluates each window of 30 seconds separately. The day is in virtual
+time and takes a second. The report shows when the venue was down, and which agents it affected.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ OUTAGE = 540.0
 
 
 class VenueDown(Exception):
-    """What the venue answers while it is down."""
+    """The venue's reply while it is down."""
 
 
 class Desk:
-    """Sends orders to a venue that goes down before the day ends."""
+    """A client of a venue that goes down before the day ends."""
 
     def __init__(self) -> None:
         self.opened: float | None = None
@@ -52,7 +52,7 @@ def test_the_average_of_the_day_hides_the_outage(stress_simulator: StressSimulat
     trade_for_a_day(stress_simulator, "failure_rate < 10%")
 
 
-def test_a_gate_over_windows_sees_it(stress_simulator: StressSimulator) -> None:
+def test_a_threshold_over_windows_finds_the_outage(stress_simulator: StressSimulator) -> None:
     with pytest.raises(ThresholdsNotMet, match=r"in 2 of 20 windows, worst 5[47]0s-") as failure:
         trade_for_a_day(stress_simulator, "failure_rate < 10% over 30s")
     broken = [window.start for window in failure.value.result.verdicts[0].windows if window.verdict == "broken"]

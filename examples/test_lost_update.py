@@ -1,4 +1,4 @@
-"""A lost update, caught by an assertion: the read and the write of a balance apart, with a call between."""
+"""A lost update, caught by an assertion: a call runs between the read and the write of a balance."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from pytest_nos_stress import StressSimulator
 
 
-class CarelessAccount:
-    """Two deposits at once may both read the old balance; the later write then takes the earlier one away."""
+class UnlockedAccount:
+    """Two concurrent deposits can read the same balance. The later write then overwrites the earlier one."""
 
     def __init__(self) -> None:
         self.balance = 0
@@ -22,12 +22,12 @@ class CarelessAccount:
         self.balance = balance + 1
 
     def check_limits(self) -> None:
-        """Stands for a call to another service: other agents run in the meantime."""
+        """Stand in for a call to another service, during which other agents run."""
         time.sleep(0.0005)
 
 
-class CarefulAccount(CarelessAccount):
-    """The same with a lock around reading and writing."""
+class LockedAccount(UnlockedAccount):
+    """The same account with a lock around read and write."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -38,7 +38,7 @@ class CarefulAccount(CarelessAccount):
             super().deposit()
 
 
-def deposit_from_many_agents(stress_simulator: StressSimulator, account: CarelessAccount) -> None:
+def deposit_from_many_agents(stress_simulator: StressSimulator, account: UnlockedAccount) -> None:
     result = stress_simulator.run(
         target=account,
         tasks=["deposit"],
@@ -53,9 +53,9 @@ def deposit_from_many_agents(stress_simulator: StressSimulator, account: Careles
 
 
 def test_a_lock_keeps_every_deposit(stress_simulator: StressSimulator) -> None:
-    deposit_from_many_agents(stress_simulator, CarefulAccount())
+    deposit_from_many_agents(stress_simulator, LockedAccount())
 
 
 def test_a_lost_update_is_caught(stress_simulator: StressSimulator) -> None:
     with pytest.raises(AssertionError, match=r"\d+ deposits were lost"):
-        deposit_from_many_agents(stress_simulator, CarelessAccount())
+        deposit_from_many_agents(stress_simulator, UnlockedAccount())

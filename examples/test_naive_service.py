@@ -1,7 +1,7 @@
-"""A naive order service that no calm test finds out: caught in process, and again through a real proxy.
+"""An order service whose bugs show only under faults: caught in process, and again through a real proxy.
 
-It sends an order again under a new id when no answer comes, and it trades on whatever price it is shown. The
-broker's audit says what came of that. Put your own service and broker in place of these.
+The service retries an order under a new id, and trades on quotes of any age. The broker's audit reports the
+duplicate executions and the old quotes. Replace service and broker with your own.
 """
 
 from __future__ import annotations
@@ -26,33 +26,40 @@ ATTEMPTS = 8
 
 
 class Broker:
-    """Executes an order once for each order id, and notes what it was sent for and how old its quote was."""
+    """A broker that executes an order once for each order id.
+
+    ``executed`` maps each order id to the request behind the order, and to the age of its quote in seconds.
+    """
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
         self.executed: dict[str, tuple[str, float]] = {}
 
-    def submit(self, order_id: str, wish: str, quote_age: float) -> None:
+    def submit(self, order_id: str, request: str, quote_age: float) -> None:
         with self.lock:
-            self.executed.setdefault(order_id, (wish, quote_age))
+            self.executed.setdefault(order_id, (request, quote_age))
 
     def audit(self) -> list[str]:
-        """What the customers would complain about."""
+        """Return the duplicate executions, and the trades on old quotes."""
         with self.lock:
             trades = list(self.executed.values())
-        times = Counter(wish for wish, _ in trades)
+        counts = Counter(request for request, _ in trades)
         return [
-            *(f"order {wish} was executed {count} times" for wish, count in times.items() if count > 1),
-            *(f"order {wish} traded on a quote {age:.1f} s old" for wish, age in trades if age > OLDEST_QUOTE),
+            *(f"order {request} was executed {count} times" for request, count in counts.items() if count > 1),
+            *(
+                f"order {request} traded on a quote {age:.1f} s old"
+                for request, age in trades
+                if age > OLDEST_QUOTE
+            ),
         ]
 
 
 class OrderService:
-    """The system under test. ``broker`` is anything that can submit."""
+    """The system under test. ``broker`` is any object with a method ``submit``."""
 
-    def __init__(self, broker: Any, *, keeps_the_order_id: bool, refuses_old_quotes: bool) -> None:
+    def __init__(self, broker: Any, *, retries_under_same_id: bool, refuses_old_quotes: bool) -> None:
         self.broker = broker
-        self.keeps_the_order_id = keeps_the_order_id
+        self.retries_under_same_id = retries_under_same_id
         self.refuses_old_quotes = refuses_old_quotes
 
     def buy(self, operation: Operation) -> None:
@@ -60,25 +67,25 @@ class OrderService:
         if self.refuses_old_quotes and quote_age > OLDEST_QUOTE:
             return
         for _ in range(ATTEMPTS):
-            order_id = operation.id if self.keeps_the_order_id else str(uuid.uuid4())
+            order_id = operation.id if self.retries_under_same_id else str(uuid.uuid4())
             try:
                 self.broker.submit(order_id, operation.id, quote_age)
                 return
-            except OSError:  # no answer: executed or not, nobody knows
+            except OSError:  # no reply: the order may or may not have been executed
                 operation.sleep(0.01)
-        raise RuntimeError(f"order {operation.id}: no answer in {ATTEMPTS} attempts")
+        raise RuntimeError(f"order {operation.id}: no reply in {ATTEMPTS} attempts")
 
 
 def naive(broker: Any) -> OrderService:
-    return OrderService(broker, keeps_the_order_id=False, refuses_old_quotes=False)
+    return OrderService(broker, retries_under_same_id=False, refuses_old_quotes=False)
 
 
 def repaired(broker: Any) -> OrderService:
-    return OrderService(broker, keeps_the_order_id=True, refuses_old_quotes=True)
+    return OrderService(broker, retries_under_same_id=True, refuses_old_quotes=True)
 
 
 class HttpBroker:
-    """A broker's client: a connection for each order, and two seconds of patience."""
+    """A client of the broker, with a connection for each order and a timeout of two seconds."""
 
     def __init__(self, host: str, port: int) -> None:
         self.host, self.port = host, port
@@ -93,7 +100,7 @@ class HttpBroker:
 
 
 class BrokerServer(http.server.ThreadingHTTPServer):
-    """The broker behind HTTP, at a free port."""
+    """An HTTP server for the broker, on a free port."""
 
     daemon_threads = False
 
@@ -102,7 +109,7 @@ class BrokerServer(http.server.ThreadingHTTPServer):
         self.broker = broker
 
     def handle_error(self, *connection: Any) -> None:
-        if not isinstance(sys.exception(), ConnectionError):  # a client that has gone is no news
+        if not isinstance(sys.exception(), ConnectionError):  # clients may disconnect at any time
             super().handle_error(*connection)
 
 
@@ -117,12 +124,12 @@ class BrokerHandler(http.server.BaseHTTPRequestHandler):
         self.end_headers()
 
     def log_message(self, *_: object) -> None:
-        """Nobody reads it."""
+        """Log nothing."""
 
 
 @contextmanager
 def serving(broker: Broker) -> Iterator[tuple[str, int]]:
-    """A server that runs in the block. Gives its address."""
+    """Run a server inside the block. Yield its address."""
     with BrokerServer(broker) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
         thread.start()
@@ -134,7 +141,7 @@ def serving(broker: Broker) -> Iterator[tuple[str, int]]:
 
 
 class Venue(NamedTuple):
-    """Where orders go: the broker itself, what the service has of it, and the engine that suits both."""
+    """The broker, the client through which the service calls it, and the engine for both."""
 
     broker: Broker
     client: Any
@@ -154,7 +161,7 @@ def venue(
 
 
 def stress(stress_simulator: StressSimulator, service: OrderService, venue: Venue, **faults: Any) -> StressResult:
-    calm = {"missing_data_prob": 0, "failure_prob": 0}
+    no_faults = {"missing_data_prob": 0, "failure_prob": 0}
     return stress_simulator.run(
         service,
         tasks=["buy"],
@@ -164,11 +171,11 @@ def stress(stress_simulator: StressSimulator, service: OrderService, venue: Venu
         max_delay="2ms",
         engine=venue.engine,
         checks=[venue.broker.audit],
-        **(calm | faults),
+        **(no_faults | faults),
     )
 
 
-def test_a_naive_service_passes_where_nothing_goes_wrong(stress_simulator: StressSimulator, venue: Venue) -> None:
+def test_a_naive_service_passes_without_faults(stress_simulator: StressSimulator, venue: Venue) -> None:
     result = stress(stress_simulator, naive(venue.client), venue)
     assert len(venue.broker.executed) == result.operations
 
@@ -186,4 +193,4 @@ def test_trades_on_old_quotes_are_caught(stress_simulator: StressSimulator, venu
 def test_the_repaired_service_passes_with_both(stress_simulator: StressSimulator, venue: Venue) -> None:
     everything = {"faults": "binance", "failure_prob": 0.1, "missing_data": {"stale": 1}, "missing_data_prob": 0.2}
     result = stress(stress_simulator, repaired(venue.client), venue, **everything)
-    assert set(result.stats["faults"]) > {"stale"}, "no fault of a call was met"
+    assert set(result.stats["faults"]) > {"stale"}, "expected faults of calls"

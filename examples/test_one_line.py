@@ -1,4 +1,4 @@
-"""An existing test, turned into a stress test by one line: its body is what every agent performs."""
+"""An existing test that one line, the marker, turns into a stress test. Every agent performs its body."""
 
 from __future__ import annotations
 

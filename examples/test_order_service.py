@@ -1,7 +1,7 @@
 """An order service with a ledger, under stress. Copy it, and put your own service in the fixture.
 
-What it shows: the fixture, the marker with thresholds, parametrisation, invariants after a run, and a client
-that may send an order again after a lost reply.
+The example shows the fixture, the marker with thresholds, parametrisation, invariants checked after a run, and a
+client that retries an order after a lost reply.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from pytest_nos_stress import Operation, StressSimulator
 
 
 class InsufficientFunds(Exception):
-    """An order costs more than the account has: an answer of the service, not an error."""
+    """The service's reply to an order that costs more than the account has. Expected, so not an error."""
 
 
 @dataclass
 class OrderService:
-    """Takes orders, once for each client order id, and keeps a ledger of what they cost."""
+    """A service that accepts an order once for each order id, and books its amount in a ledger."""
 
     opening_balance: float = 1_000_000.0
     accounts: dict[str, float] = field(default_factory=dict)
@@ -35,12 +35,12 @@ class OrderService:
         self._book(operation, sign=+1)
 
     def audit(self) -> list[str]:
-        """What is wrong with the books: nothing, if all is well."""
+        """Return the problems of the books; an empty list if the books balance."""
         problems = []
         for account, balance in self.accounts.items():
-            booked = sum(amount for who, _, amount in self.ledger if who == account)
+            booked = sum(amount for owner, _, amount in self.ledger if owner == account)
             if abs(self.opening_balance + booked - balance) > 1e-6:
-                problems.append(f"{account}: balance {balance} is not what the ledger says")
+                problems.append(f"{account}: balance {balance} differs from the ledger")
             if balance < 0:
                 problems.append(f"{account}: balance {balance} is negative")
         if len(self.ledger) != len(self.order_ids):
@@ -92,15 +92,15 @@ def test_the_books_balance_with_any_number_of_agents(
 
 
 @pytest.mark.stress(agents=4, operations_per_agent=50, min_delay=0, max_delay=0)
-def test_an_order_whose_reply_is_lost_is_booked_once(
+def test_a_retry_after_a_lost_reply_is_booked_once(
     stress_simulator: StressSimulator, order_service: OrderService
 ) -> None:
-    def buy_and_send_again(operation: Operation) -> None:
+    def buy_and_retry(operation: Operation) -> None:
         order_service.buy(operation)
         order_service.buy(operation)
 
     result = stress_simulator.run(
-        target={"buy": buy_and_send_again}, failure_mode="lost_reply", failure_prob=0.5, missing_data_prob=0
+        target={"buy": buy_and_retry}, failure_mode="lost_reply", failure_prob=0.5, missing_data_prob=0
     )
     assert result.failures > 0
     assert len(order_service.ledger) == result.operations
@@ -108,10 +108,10 @@ def test_an_order_whose_reply_is_lost_is_booked_once(
 
 
 @pytest.mark.stress(agents=4, operations_per_agent=50, min_delay=0, max_delay=0, missing_data_prob=0)
-def test_a_refused_order_is_an_answer_and_changes_nothing(stress_simulator: StressSimulator) -> None:
-    poor = OrderService(opening_balance=5_000.0)
-    result = stress_simulator.run(target=poor, tasks=["buy"], failure_prob=0, expected_errors=(InsufficientFunds,))
+def test_a_refused_order_is_a_failure_but_not_an_error(stress_simulator: StressSimulator) -> None:
+    service = OrderService(opening_balance=5_000.0)
+    result = stress_simulator.run(service, tasks=["buy"], failure_prob=0, expected_errors=(InsufficientFunds,))
     assert result.failures > 0
     assert result.errors == 0
-    assert len(poor.ledger) == result.successes
-    assert poor.audit() == []
+    assert len(service.ledger) == result.successes
+    assert service.audit() == []

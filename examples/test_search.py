@@ -1,7 +1,7 @@
-"""Hypothesis searches for a scenario that breaks an order service: lost replies, and two desks at once.
+"""A Hypothesis search for a scenario that breaks an order service by lost replies or concurrent orders.
 
-``pytest --stress examples/test_search.py`` passes. Set ``sends_again_under_a_new_id`` to True, or ``checks_first``
-to False, and the report ends with the smallest scenario that breaks it, as an ``@example(...)`` to paste.
+``pytest --stress examples/test_search.py`` passes. Set ``retries_under_new_id`` to True, or ``reserves_first`` to
+False, and the report ends with the smallest scenario that breaks the service, as an ``@example(...)`` to paste.
 """
 
 from __future__ import annotations
@@ -13,10 +13,10 @@ from pytest_nos_stress.strategies import scenarios
 
 
 class OrderService:
-    """Books orders against a limit; the exchange takes 20 ms to confirm one."""
+    """A service that books orders up to a limit. The exchange takes 20 ms to confirm an order."""
 
-    sends_again_under_a_new_id = False
-    checks_first = True
+    retries_under_new_id = False
+    reserves_first = True
 
     def __init__(self) -> None:
         self.limit = 300
@@ -27,24 +27,24 @@ class OrderService:
     def buy(self, operation: Operation) -> None:
         if self.reserved + 100 > self.limit:
             return
-        if self.checks_first:
+        if self.reserves_first:
             self.reserved += 100
         operation.sleep(0.02)
-        if not self.checks_first:
+        if not self.reserves_first:
             self.reserved += 100
         self._book(operation.id)
         if operation.fault == "lost_reply":
             self.unconfirmed.add(operation.id)
-            self._book(f"{operation.id}-again" if self.sends_again_under_a_new_id else operation.id)
+            self._book(f"{operation.id}-retry" if self.retries_under_new_id else operation.id)
 
     def reconcile(self) -> None:
         self.unconfirmed.clear()
 
-    def _book(self, order: str) -> None:
-        self.booked[order] = 100
+    def _book(self, order_id: str) -> None:
+        self.booked[order_id] = 100
 
     def problems(self) -> list[str]:
-        """What is wrong with the books."""
+        """Return the problems of the books; an empty list if the books balance."""
         problems = []
         if self.reserved > self.limit:
             problems.append(f"{self.reserved} reserved, the limit is {self.limit}")

@@ -1,7 +1,7 @@
-"""A ledger in SQLite, in WAL mode, that locks itself out: ``database is locked`` is found under stress.
+"""A ledger in SQLite's WAL mode, whose transactions fail under stress with ``database is locked``.
 
-A transaction that begins by reading and writes later cannot go on if another one has written in the meantime, and
-SQLite says so at once, whatever the timeout. One that says that it is going to write waits for its turn.
+A transaction that reads first cannot write if another transaction has written since. SQLite reports this at once,
+whatever the timeout. A transaction that begins with ``BEGIN IMMEDIATE`` waits for its turn instead.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from pytest_nos_stress import Operation, StressResult, StressSimulator, Threshol
 
 
 class Ledger:
-    """An account's balance and the deposits it is made of. ``begin`` is how its transactions begin."""
+    """An account's balance and its deposits. ``begin`` is the statement that begins each transaction."""
 
     begin = "BEGIN IMMEDIATE"
 
@@ -31,14 +31,14 @@ class Ledger:
 
     @contextmanager
     def connection(self) -> Iterator[sqlite3.Connection]:
-        """A connection that waits up to 20 seconds for others. Transactions are begun by us, not by Python."""
+        """Yield a connection that waits up to 20 seconds for a lock. Python does not begin transactions on it."""
         with closing(sqlite3.connect(self.path, timeout=20, isolation_level=None)) as connection:
             connection.execute("PRAGMA synchronous = NORMAL")
             yield connection
 
     @contextmanager
     def transaction(self, connection: sqlite3.Connection) -> Iterator[None]:
-        """What is done in the block is done altogether, or not at all."""
+        """Commit what the block does, or roll it back if the block raises."""
         connection.execute(self.begin)
         try:
             yield
@@ -51,20 +51,20 @@ class Ledger:
         connection: sqlite3.Connection = operation.context
         with self.transaction(connection):
             (balance,) = connection.execute("SELECT balance FROM account").fetchone()
-            operation.sleep(0.001)  # the limits are looked up elsewhere
+            operation.sleep(0.001)  # a call to another service
             connection.execute("INSERT INTO deposit VALUES (?, 10)", [operation.id])
             connection.execute("UPDATE account SET balance = ?", [balance + 10])
 
     def audit(self) -> list[str]:
-        """What is wrong with the books."""
+        """Return the problems of the books; an empty list if the books balance."""
         with self.connection() as connection:
             (balance,) = connection.execute("SELECT balance FROM account").fetchone()
             (deposited,) = connection.execute("SELECT total(amount) FROM deposit").fetchone()
         return [] if balance == deposited else [f"the balance is {balance}, {deposited} was deposited"]
 
 
-class OptimisticLedger(Ledger):
-    """Begins to read, and hopes to be let write."""
+class DeferredLedger(Ledger):
+    """A ledger whose transactions read first and ask for the write lock later."""
 
     begin = "BEGIN DEFERRED"
 
@@ -85,12 +85,12 @@ def stress(stress_simulator: StressSimulator, ledger: Ledger) -> StressResult:
 
 
 def test_a_locked_database_is_caught(stress_simulator: StressSimulator, tmp_path: Path) -> None:
-    ledger = OptimisticLedger(tmp_path / "ledger.db")
+    ledger = DeferredLedger(tmp_path / "ledger.db")
     with pytest.raises(ThresholdsNotMet, match="OperationalError: database is locked"):
         stress(stress_simulator, ledger)
-    assert ledger.audit() == [], "what failed was not done by half"
+    assert ledger.audit() == [], "expected failed transactions to change nothing"
 
 
-def test_a_ledger_that_waits_for_its_turn_passes(stress_simulator: StressSimulator, tmp_path: Path) -> None:
+def test_a_ledger_with_immediate_transactions_passes(stress_simulator: StressSimulator, tmp_path: Path) -> None:
     result = stress(stress_simulator, Ledger(tmp_path / "ledger.db"))
     assert result.successes == result.operations
