@@ -8,8 +8,9 @@ plain Python: importing this package imports nothing outside the standard librar
 from pytest_nos_stress.market.exchange.accounts import Balance
 from pytest_nos_stress.market.exchange.audit import Counts
 from pytest_nos_stress.market.exchange.book import Depth, Order, OrderBook, Side, Status, Trade
-from pytest_nos_stress.market.exchange.embedded import Analysis, EmbeddedExchange, MarketView, TradingOperation
+from pytest_nos_stress.market.exchange.embedded import Analysis, EmbeddedExchange
 from pytest_nos_stress.market.exchange.exchange import Exchange
+from pytest_nos_stress.market.exchange.operation import MarketView, TradingOperation
 from pytest_nos_stress.market.recorded.replay import Replay, replay
 
 from .errors import (

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from random import Random
-from typing import Final, NamedTuple, Protocol
+from typing import Final, NamedTuple
 
 from pytest_nos_stress.market.errors import BadQuote, SymbolNotListed
 from pytest_nos_stress.market.quotes import TICKS_PER_UNIT, Market, Quote
@@ -26,6 +26,7 @@ from .audit_state import Violations
 from .book import Depth, Order, OrderBook, Side
 from .exchange import Exchange
 from .market_maker import MarketMaker
+from .operation import MarketView, TradingOperation
 
 START_CASH: Final = 10**18
 START_VALUE: Final = 100_000_000
@@ -36,37 +37,6 @@ _MAX_ORDER_QUANTITY = 10
 _MARKETABLE_SHARE = 0.5
 _MAX_TICKS_FROM_BEST = 5
 _MAX_PRICE = 1e12
-
-
-class MarketView(Protocol):
-    """What an operation sees of a market."""
-
-    @property
-    def symbols(self) -> Sequence[str]:
-        """The names that have a quote."""
-
-    def quote(self, symbol: str, /) -> Quote:
-        """The symbol's prices now."""
-
-
-class TradingOperation(Protocol):
-    """What the embedded exchange needs of an operation."""
-
-    @property
-    def agent(self) -> str:
-        """Who trades."""
-
-    @property
-    def id(self) -> str:
-        """The client order id: unique, and the same where the operation is performed again."""
-
-    @property
-    def random(self) -> Random:
-        """Where every random choice comes from."""
-
-    @property
-    def market(self) -> MarketView:
-        """The prices; raises where there are no data."""
 
 
 class Analysis(NamedTuple):

@@ -217,15 +217,15 @@ class Exchange:
             self._replay_new_trades()
             return audit(
                 ExchangeState(
-                    self._accounts,
-                    self._books,
-                    self._journal,
-                    self._pruned,
-                    self._audit_state,
-                    self._violations,
-                    self.counts,
-                    self._fees,
-                    self.fee,
+                    accounts=self._accounts,
+                    books=self._books,
+                    journal=self._journal,
+                    pruned=self._pruned,
+                    audit_state=self._audit_state,
+                    violations=self._violations,
+                    counts=self.counts,
+                    fees=self._fees,
+                    fee=self.fee,
                 )
             )
 
