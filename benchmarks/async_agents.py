@@ -1,7 +1,7 @@
-"""10,000 agents on one event loop: operations per second, and memory for an agent, beside Locust's users.
+"""10,000 agents on one event loop: operations per second and memory per agent, compared with Locust's users.
 
-All files are written. The contestants take turns, each in a fresh process. An agent's memory is what the peak of
-its process grew by; the time is that of the whole run, its start and the planning of all agents included.
+The runs write all files. The contestants take turns, each in a fresh process. An agent's memory is the growth of
+its process's peak, divided by the agents. The time is that of the whole run, including its start and all planning.
 """
 
 from __future__ import annotations

@@ -1,16 +1,17 @@
-"""How often the comparison with a baseline is wrong: alarms over the same code, slowdowns of 30 % that it misses.
+"""Error rates of the comparison with a baseline: false alarms over unchanged code, and missed slowdowns of 30%.
 
-    python benchmarks/baselines.py                  synthetic runs, then real ones: seven to ten minutes
-    python benchmarks/baselines.py --synthetic      synthetic ones only, under a minute
+    python benchmarks/baselines.py                  synthetic runs, then real runs: seven to ten minutes
+    python benchmarks/baselines.py --synthetic      synthetic runs only, under a minute
     python benchmarks/baselines.py --runs 20        fewer runs of each kind
 
-Real runs: four agents in threads for about a second, on a target that waits some 2 ms and on one that uses the
-processor for 1 ms. Five runs are saved; then runs of the same code and of code that takes 1.3 times as long take
-turns, each with a seed of its own, and each is asked what ``--stress-compare`` asks by default. An alarm is a run
-of which any of it is broken. Wanted: at most 2 alarms in 100 runs of the same code, and 95 in 100 of the slower.
+Real runs have four threads for about a second. One target waits about 2 ms, another uses the processor for 1 ms.
+Five runs are saved as the baseline. Then runs of the same code and runs of code that takes 1.3 times as long take
+turns. Each has its own seed, and the default thresholds of ``--stress-compare`` evaluate it. An alarm is a run
+that fails at least one of them. The goal is at most 2 alarms in 100 runs of the same code, and at least 95 in 100
+runs of the slower code.
 
-Synthetic runs are a control in which the noise is known: log-normal latencies whose logarithm wanders within a run
-(AR(1)) and differs from run to run.
+Synthetic runs are a control with known noise: log-normal latencies whose logarithm drifts within a run (AR(1)) and
+differs from run to run.
 """
 
 from __future__ import annotations
@@ -50,7 +51,7 @@ Target = Callable[[Operation], object]
 
 
 class Case(NamedTuple):
-    """What is measured: a name, and a run of it for a slowdown and a seed."""
+    """A kind of run: its name, and the function that makes a run for a slowdown and a seed."""
 
     name: str
     run: Callable[[float, int], RunSketch]
@@ -99,7 +100,7 @@ def _line(slowdown: float, size: int, broken: Sequence[list[str]]) -> str:
     alarms = sum(map(bool, broken))
     share = alarms / len(broken)
     is_met = share <= _MOST_ALARMS if slowdown == 1 else share >= _LEAST_SEEN
-    case = "the same code: alarms" if slowdown == 1 else "slower by 30 %: seen "
+    case = "the same code: alarms" if slowdown == 1 else "30% slower: detected "
     by = Counter(text.split(" ")[0] for texts in broken for text in texts)
     named = ", ".join(f"{name} {count}" for name, count in by.most_common())
     against = f"baseline of {size} run{'s' if size > 1 else ''}"
@@ -108,8 +109,8 @@ def _line(slowdown: float, size: int, broken: Sequence[list[str]]) -> str:
 
 def _synthetic() -> list[Case]:
     return [
-        Case("synthetic: independent noise, 1 % from run to run", _synthetic_run(0.0, 0.01)),
-        Case("synthetic: noise that wanders (AR(1), 0.95), 2 % from run to run", _synthetic_run(0.95, 0.02)),
+        Case("synthetic: independent noise, 1% from run to run", _synthetic_run(0.0, 0.01)),
+        Case("synthetic: drifting noise (AR(1), 0.95), 2% from run to run", _synthetic_run(0.95, 0.02)),
     ]
 
 
@@ -121,7 +122,10 @@ def _synthetic_run(memory: float, from_run_to_run: float) -> Callable[[float, in
 
 
 def synthetic_profile(slowdown: float, seed: int, *, memory: float, from_run_to_run: float) -> RunSketch:
-    """1,600 operations of four agents, 2 ms each, whose logarithm deviates by 0.3, of which 0.1 wanders."""
+    """Return a run of 1,600 operations by four agents, with a median latency of 2 ms.
+
+    The logarithm of the latency has a standard deviation of 0.3. A part with a standard deviation of 0.1 drifts.
+    """
     random = np.random.default_rng(seed)
     size = 1_600
     steps = random.normal(0, 0.1 * np.sqrt(1 - memory**2), size)
@@ -165,7 +169,7 @@ def _real(directory: Path) -> list[Case]:
 def _real_run(
     directory: Path, target: Callable[[float], Target], operations: int
 ) -> Callable[[float, int], RunSketch]:
-    """A run as users make them, saved as a baseline and read again."""
+    """Return a function that makes a run as users do, saves it as a baseline and reads it back."""
 
     def run(slowdown: float, seed: int) -> RunSketch:
         simulator = MultiAgentSimulator(
@@ -204,7 +208,10 @@ def _profile_of_rows(rows: Any, tasks: Sequence[str]) -> RunSketch:
 
 
 def _rounds_per_millisecond() -> float:
-    """From the fastest of many tries; once, so that every run does the same work."""
+    """Return the rounds that ``_count_to`` does in a millisecond, from the fastest of 50 calls.
+
+    Call it once, so that every run does the same work.
+    """
     times = []
     for _ in range(50):
         began = time.perf_counter()
@@ -220,7 +227,7 @@ def _count_to(rounds: int) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--runs", type=int, default=100, help="runs of the same code, and of the slower one")
+    parser.add_argument("--runs", type=int, default=100, help="runs of the same code, and of the slower code")
     parser.add_argument("--synthetic", action="store_true", help="synthetic runs only")
     return parser
 

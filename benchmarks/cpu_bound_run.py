@@ -1,8 +1,8 @@
-"""One run by duration of agents that never pause.
+"""A program that runs agents without pauses for a duration.
 
-A program: ``python -m benchmarks.cpu_bound_run 512 6 burn:0.2`` runs 512 agents for 6 seconds on a target that
-burns 0.2 ms of processor time, logs to ``run/stress_test_results.log`` in its directory, and prints the number
-of operations as JSON.
+``python -m benchmarks.cpu_bound_run 512 6 burn:0.2`` runs 512 agents for 6 seconds on a target that uses 0.2 ms of
+processor time. It logs to ``run/stress_test_results.log`` in the current directory, and prints the number of
+operations as JSON.
 """
 
 from __future__ import annotations

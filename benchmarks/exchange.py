@@ -1,16 +1,15 @@
-"""Orders/s of the exchange with one and eight threads, beside two published matching engines.
+"""Orders/s of the exchange with one and eight threads, compared with two published matching engines.
 
     python benchmarks/exchange.py             one minute
-    python benchmarks/exchange.py --quick     seconds, to see that it works; figures not to be quoted
+    python benchmarks/exchange.py --quick     seconds, to see that it works; do not quote its figures
 
-Each thread sends its own stream of orders, the same to every engine: a side by the toss of a coin, 1 to 10
-units, one of ten prices. An order that still waits when its thread has sent ten more is cancelled. What is
-counted is orders by wall clock; the cancellations, one to three orders, come on top.
+Each thread sends its own stream of orders, the same to every engine: a random side, 1 to 10 units, one of ten
+prices. An order that is still open when its thread has sent ten more is cancelled. The figures are orders per
+second of wall time. They do not count cancellations: about one for every three orders.
 
-``pyorderbook`` and ``lightmatchingengine`` are measured where they are installed. They have no lock, so each is
-measured under a ``threading.Lock`` and under our ``ExchangeLock``. They match orders, and that is all: no
-accounts, no reservations, no client ids, no statuses, no journal to audit. So our own ``OrderBook`` is measured
-alone too.
+``pyorderbook`` and ``lightmatchingengine`` are measured if they are installed. They have no lock, so each is
+measured under a ``threading.Lock`` and under our ``ExchangeLock``. They only match orders. They have no accounts,
+reservations, client ids, statuses or journal to audit. So our ``OrderBook`` is also measured alone.
 """
 
 from __future__ import annotations
@@ -52,7 +51,7 @@ Lock = AbstractContextManager[object]
 
 
 class Request(NamedTuple):
-    """An order as its thread sends it."""
+    """An order, as its thread sends it."""
 
     side: Side
     quantity: int
@@ -61,13 +60,13 @@ class Request(NamedTuple):
 
 
 class Trader(Protocol):
-    """One thread's way to an engine."""
+    """A thread's client of a matching engine."""
 
     def submit(self, request: Request) -> Any:
-        """Send an order; the value is what ``cancel`` takes."""
+        """Send an order. Return the argument that ``cancel`` takes."""
 
     def cancel(self, order: Any) -> None:
-        """Cancel the order if it still waits."""
+        """Cancel the order if it is still open."""
 
 
 class OurTrader:
@@ -107,7 +106,7 @@ class OurBookTrader:
 
 
 class PyOrderBookTrader:
-    """pyorderbook, with each order made outside the lock."""
+    """A client of pyorderbook, which makes its orders outside the lock."""
 
     def __init__(self, book: Any, lock: Lock, module: Any) -> None:
         self._book, self._lock = book, lock
@@ -126,7 +125,7 @@ class PyOrderBookTrader:
 
 
 class LightMatchingEngineTrader:
-    """lightmatchingengine, which makes its orders itself."""
+    """A client of lightmatchingengine, which makes the orders itself."""
 
     def __init__(self, engine: Any, lock: Lock) -> None:
         self._engine, self._lock = engine, lock
@@ -143,7 +142,7 @@ class LightMatchingEngineTrader:
 
 
 class Contestant(NamedTuple):
-    """What is compared: the package it needs, and how its traders are made."""
+    """An engine to compare: the package it needs, and the function that makes a trader for each thread."""
 
     package: str
     traders: Callable[[int], list[Trader]]
@@ -195,7 +194,7 @@ _CONTESTANTS: Mapping[str, Contestant] = {
 
 
 def trade(trader: Trader, requests: list[Request]) -> None:
-    """What each thread does: the oldest of its last orders is cancelled for each new one."""
+    """Send a thread's orders. Each new order cancels the oldest of the last ten."""
     sent: list[Any] = [None] * _KEPT_WAITING
     for number, request in enumerate(requests):
         index = number % _KEPT_WAITING
@@ -205,7 +204,7 @@ def trade(trader: Trader, requests: list[Request]) -> None:
 
 
 def stream(thread: int, orders: int) -> list[Request]:
-    """The orders of a thread, the same in every run."""
+    """Return the orders of a thread, the same in every run."""
     random = Random(f"exchange/{thread}")
     return [
         Request(
@@ -219,7 +218,7 @@ def stream(thread: int, orders: int) -> list[Request]:
 
 
 def seconds_for(jobs: list[Callable[[], None]]) -> float:
-    """Wall time of the jobs, each in a thread of its own, from a common start to the last one's end."""
+    """Run each job in its own thread. Return the wall time from the common start to the end of the last job."""
     barrier = threading.Barrier(len(jobs) + 1)
 
     def perform(job: Callable[[], None]) -> None:
@@ -237,7 +236,7 @@ def seconds_for(jobs: list[Callable[[], None]]) -> float:
 
 
 def orders_per_second(name: str, threads: int, orders: int) -> float:
-    """Orders/s of one contestant, in this process."""
+    """Measure one contestant in this process. Return its orders per second."""
     traders = _CONTESTANTS[name].traders(threads)
     streams = [stream(number, orders // threads) for number in range(threads)]
 
@@ -249,7 +248,10 @@ def orders_per_second(name: str, threads: int, orders: int) -> float:
 
 
 class FixedMarket:
-    """Prices that cost nothing, so that only the exchange is measured: each moves a tick every few readings."""
+    """A market whose quotes cost almost nothing, so that only the exchange is measured.
+
+    Each price moves a tick every 50 readings.
+    """
 
     symbols = ("A", "B", "C", "D", "E")
 
@@ -263,7 +265,7 @@ class FixedMarket:
 
 
 class CheapOperation:
-    """An operation that costs nothing: the same object for all operations of an agent."""
+    """An operation without cost: all operations of an agent are the same object."""
 
     def __init__(self, agent: str, market: FixedMarket) -> None:
         self.agent, self.market = agent, market
@@ -272,7 +274,7 @@ class CheapOperation:
 
 
 def tasks_per_second(threads: int, tasks: int) -> float:
-    """Whole agent operations a second on the embedded exchange: buy, sell, hedge and rebalance in turn."""
+    """Measure buy, sell, hedge and rebalance in turn on the embedded exchange. Return tasks per second."""
     market = FixedMarket()
     target = EmbeddedExchange(market)
     perform = [getattr(target, task) for task in _TASKS]
@@ -290,7 +292,7 @@ def tasks_per_second(threads: int, tasks: int) -> float:
 
 
 def main() -> None:
-    """Compare everything in fresh processes, or, in such a process, measure one thing and print the figure."""
+    """Compare all contestants in fresh processes. With --measure, print one figure of this process."""
     options = _parser().parse_args()
     if options.measure == "tasks":
         print(json.dumps({"rate": tasks_per_second(options.threads, options.count)}))
@@ -304,10 +306,10 @@ def _compare(repetitions: int, orders: int) -> None:
     present = [name for name, contestant in _CONTESTANTS.items() if _is_installed(contestant.package)]
     for package in dict.fromkeys(contestant.package for contestant in _CONTESTANTS.values()):
         if not _is_installed(package):
-            print(f"{package} is not installed here, so it is left out: pip install {package}")
+            print(f"skipped: {package} is not installed; to measure it, run pip install {package}")
     for threads in _THREADS:
         rates = _rates(present, threads, repetitions, orders)
-        print(f"\norders/s, {_in_words(threads)}: median, least and greatest; ours to theirs in the same round")
+        print(f"\norders/s, {_in_words(threads)}: median (min to max); ratio of ours to it in the same round")
         for name, measured in rates.items():
             ratios = [ours / theirs for ours, theirs in zip(rates["ours"], measured, strict=True)]
             print(f"  {name:<38} {median_and_range(measured, 0):<32} {median_and_range(ratios, 2)} x", flush=True)
@@ -320,7 +322,7 @@ def _compare(repetitions: int, orders: int) -> None:
 
 
 def _rates(names: Sequence[str], threads: int, repetitions: int, number: int) -> dict[str, list[float]]:
-    """Rates by name, a round after another, so that a machine that is busy for a while is so for all."""
+    """Measure all contestants in rounds, so that a busy machine affects all of them. Return rates by name."""
     rates: dict[str, list[float]] = {name: [] for name in names}
     for _ in range(repetitions):
         for name in names:
@@ -339,10 +341,12 @@ def _is_installed(package: str) -> bool:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--quick", action="store_true", help="only see that it works")
-    parser.add_argument("--measure", choices=[*_CONTESTANTS, "tasks"], help="one figure, in this process")
-    parser.add_argument("--threads", type=int, default=1, help="threads of that figure; default 1")
-    parser.add_argument("--count", type=int, default=80_000, help="orders or tasks of that figure; default 80,000")
+    parser.add_argument("--quick", action="store_true", help="check that the benchmark works")
+    parser.add_argument("--measure", choices=[*_CONTESTANTS, "tasks"], help="measure one figure in this process")
+    parser.add_argument("--threads", type=int, default=1, help="threads for --measure (default: 1)")
+    parser.add_argument(
+        "--count", type=int, default=80_000, help="orders or tasks for --measure (default: 80,000)"
+    )
     return parser
 
 

@@ -1,9 +1,10 @@
-"""What the plugin costs a pytest session that does not use it.
+"""Cost of the plugin for a pytest session that does not use it.
 
-Two measurements of time, because the difference is small against the noise of starting a process: the import
-of the plugin timed inside a process that has just imported pytest, and the lifetimes of processes with and
-without it, taken in turns. Then a session with a plain test and a stress test, without ``--stress``: what is
-loaded at interpreter exit, beyond what the same session loads without the plugin.
+Time is measured in two ways, because the cost is small compared with the noise of starting a process. The first is
+the import of the plugin inside a process that has just imported pytest. The second is the difference between
+processes with and without the plugin, which take turns. Then a session runs a plain test and a stress test without
+``--stress``. It reports the modules loaded at interpreter exit that the same session without the plugin does not
+load.
 """
 
 from __future__ import annotations
@@ -52,7 +53,7 @@ status = pytest.main(["-q", "-p", "no:cacheprovider", *sys.argv[1:]])
 
 def measure(effort: Effort) -> Iterator[Figure]:
     if find_spec(PLUGIN) is None:
-        yield Figure("importing the plugin", f"not measured: {PLUGIN} does not exist yet")
+        yield Figure("importing the plugin", f"not measured: no module {PLUGIN}")
         return
     yield from _import_time(effort.imports)
     yield _modules_of_a_session()
@@ -73,13 +74,13 @@ def _import_time(repetitions: int) -> Iterator[Figure]:
     text = f"{measuring.median_and_range(inside, 2)} ms"
     yield measuring.at_most(f"import {PLUGIN} after pytest", median, text, _BUDGET_MS, "ms")
     low, middle, high = statistics.quantiles(differences, n=4)
-    difference = f"{middle:.1f} ms (half of them between {low:.1f} and {high:.1f})"
+    difference = f"{middle:.1f} ms (quartiles {low:.1f} and {high:.1f})"
     yield Figure("the same, as a difference of whole processes", difference)
     yield Figure("modules it loads beyond pytest's", f"{len(modules)}: {', '.join(modules)}")
 
 
 def _lifetime(program: str) -> float:
-    """How long a process with that program lives, in milliseconds."""
+    """Run a program in a process. Return the milliseconds from start to end."""
     started = time.perf_counter()
     with measuring.started(["-c", program]) as (process, _):
         if process.wait() != 0:
@@ -95,7 +96,7 @@ def _modules_of_a_session() -> Figure:
 
 
 def _session(*, plugin: bool) -> set[str]:
-    """The modules at interpreter exit of a session with a plain test and, with the plugin, a stress test."""
+    """Run a session with a plain test and, with the plugin, a stress test. Return the modules loaded at exit."""
     installed = any(plugin_entry.value == PLUGIN for plugin_entry in entry_points(group="pytest11"))
     if plugin:
         choice = [] if installed else ["-p", PLUGIN]

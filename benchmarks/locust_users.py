@@ -1,12 +1,13 @@
-"""Locust users that do nothing but time a call and fire the request event, with Locust's statistics listening.
+"""A program that runs Locust users. They only time a call and fire the request event for Locust's statistics.
 
-A program: ``python -m benchmarks.locust_users users 512`` prints requests per second as JSON.
+``python -m benchmarks.locust_users users 512`` prints requests per second as JSON.
 
-- ``users`` are Locust's own: a ``User`` with a task for each kind of trade and no wait time, run by its runner.
-- ``greenlets`` only loop and fire: no choosing of tasks, nothing around a request but the yield that Locust also
-  makes after each. Less than any Locust run costs, so the strictest comparison.
+- ``users`` are Locust's own: a ``User`` with a task for each kind of trade and no wait time, run by Locust's
+  runner.
+- ``greenlets`` fire the event in a loop. They do not choose tasks, and only yield after each request, as Locust
+  does. They cost less than any Locust run, so they are the strictest comparison.
 
-There is no web interface and nothing is written to a file.
+There is no web interface, and no file is written.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ def no_operation() -> None:
 
 
 def perform(environment: Environment, name: str) -> None:
-    """Call the target, and tell Locust how long it took."""
+    """Call the target, and report the time of the call to Locust."""
     started = time.perf_counter()
     no_operation()
     environment.events.request.fire(
@@ -48,7 +49,7 @@ def trade(name: str) -> Callable[[User], None]:
 
 
 class Trader(User):  # type: ignore[misc, unused-ignore]
-    """A user with the four tasks of the seed document; Locust chooses among them."""
+    """A user with the four tasks of the seed document. Locust chooses between them."""
 
     tasks: ClassVar = [trade(name) for name in _TASKS]
 
@@ -60,14 +61,14 @@ def start_users(environment: Environment, users: int) -> None:
 
 
 def start_greenlets(environment: Environment, users: int) -> None:
-    def fire_for_ever() -> None:
+    def fire_forever() -> None:
         while True:
             for name in _TASKS:
                 perform(environment, name)
                 gevent.sleep(0)
 
     for _ in range(users):
-        gevent.spawn(fire_for_ever)
+        gevent.spawn(fire_forever)
     gevent.sleep(0.1)
 
 

@@ -1,12 +1,11 @@
-"""How far the log is behind a run whose agents use the processor without a pause.
+"""Lag of the log behind a run whose agents use the processor without a pause.
 
-What matters is what a killed process loses: the operations that have ended and have no line in the file yet.
-So the run is watched from outside, by a process whose clock no agent can hold up. It does nothing but note the
-file's size every five milliseconds. When the run has ended, the file is cut at the sizes noted: the lines of a
-piece were not in the file at one look and were at the next, and their time stamps say when their operations
-ended. The lag of a line is the time of the look that found it less its time stamp, so a figure is at most one
-interval between looks and one millisecond (a time stamp is cut to that) too great, and never too small. Every
-line counts, also those that a later batch brings out of order.
+A killed process loses the operations that have ended, but have no line in the file yet. So another process, which
+no agent can delay, samples the file's size every five milliseconds. After the run, the file is split at these
+sizes. The lines of a piece were written between two samples, and their timestamps are the ends of their
+operations. The lag of a line is the time of the later sample, less the line's timestamp. So a lag is never too
+small. It is too large by at most the interval between samples, plus the millisecond to which timestamps are
+truncated. Every line counts, even if a later batch writes it out of order.
 """
 
 from __future__ import annotations
@@ -30,7 +29,7 @@ _STAMP_LENGTH: Final = len("2026-11-22 06:26:05,655")
 
 
 class _LogSize(NamedTuple):
-    """The file's size at a time."""
+    """A sample of the log file's size in bytes, and its time in seconds since the epoch."""
 
     time: float
     size: int
@@ -47,7 +46,7 @@ def measure(effort: Effort) -> Iterator[Figure]:
 
 
 def _lags_of_a_run(agents: int, seconds: float, target: str) -> tuple[list[float], int]:
-    """For each piece that the log grew by, the greatest lag of a line in it; and the number of operations."""
+    """Run the agents. Return the largest lag in each piece of the log, and the number of operations."""
     arguments = ["-m", "benchmarks.cpu_bound_run", str(agents), str(seconds), target]
     with measuring.started(arguments) as (process, directory):
         log = directory / "run" / "stress_test_results.log"
@@ -87,6 +86,6 @@ def _lags(log: Path, sizes: list[_LogSize]) -> tuple[list[float], int]:
 
 
 def _seconds(stamp: bytes) -> float:
-    """A log's time stamp, in seconds since the epoch."""
+    """Return a timestamp of the log in seconds since the epoch."""
     whole, milliseconds = stamp.decode().split(",")
     return time.mktime(time.strptime(whole, "%Y-%m-%d %H:%M:%S")) + int(milliseconds) / 1e3

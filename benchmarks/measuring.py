@@ -1,7 +1,7 @@
-"""What all benchmarks need: programs run in fresh processes, medians, and a line for each figure.
+"""Helpers of all benchmarks: programs in fresh processes, medians, and a line for each figure.
 
-Every figure comes from a process of its own, in an empty directory that is deleted before the next begins, so
-that no measurement inherits another's memory, page cache, threads or loggers.
+Every figure comes from its own process, in an empty directory that is deleted before the next process starts. So
+no measurement inherits memory, page cache, threads or loggers from another.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 
 
 class Figure(NamedTuple):
-    """One line of the report; ``met`` is None where there is no budget, or nothing was measured."""
+    """One line of the report. ``met`` is None if there is no budget, or if nothing was measured."""
 
     name: str
     measured: str
@@ -32,7 +32,10 @@ class Figure(NamedTuple):
 
 
 class Effort(NamedTuple):
-    """How much is measured: for figures to quote, or only to see that the benchmarks work."""
+    """Amount of measuring: repetitions of each figure, imports and operations of a run, seconds of a log's run.
+
+    ``locust_python`` is the path of a Python that has Locust.
+    """
 
     repetitions: int
     imports: int
@@ -43,7 +46,7 @@ class Effort(NamedTuple):
 
 
 def environment() -> dict[str, str]:
-    """The environment of this process, with the working tree in front of anything installed, and bytecode kept."""
+    """Return this process's environment, changed to import from the working tree first and to write bytecode."""
     paths = [str(ROOT), str(ROOT / "src"), os.environ.get("PYTHONPATH", "")]
     return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, paths)), "PYTHONDONTWRITEBYTECODE": ""}
 
@@ -52,7 +55,7 @@ def environment() -> dict[str, str]:
 def started(
     arguments: Sequence[str], python: str = sys.executable, files: Mapping[str, str] | None = None
 ) -> Iterator[tuple[subprocess.Popen[str], Path]]:
-    """A Python process in a directory of its own, with these files in it; both are gone afterwards."""
+    """Start a Python process in a new directory with these files. At the end, kill it and delete the directory."""
     with tempfile.TemporaryDirectory(prefix="nos-stress-bench-") as directory:
         for name, text in (files or {}).items():
             (Path(directory) / name).write_text(text)
@@ -72,7 +75,7 @@ def started(
 
 
 def answer(process: subprocess.Popen[str]) -> dict[str, Any]:
-    """What a program prints as its last line, once it has ended."""
+    """Wait for the end of a program. Return the JSON in the last line of its output."""
     output, errors = process.communicate()
     if process.returncode != 0:
         raise RuntimeError(f"{process.args!r} ended with status {process.returncode}:\n{errors or output}")
@@ -87,7 +90,7 @@ def ask(module: str, *arguments: object, python: str = sys.executable) -> dict[s
 
 
 def median_and_range(values: Iterable[float], digits: int = 1) -> str:
-    """The median, with the least and the greatest."""
+    """Return the median as text, with minimum and maximum in parentheses."""
     ordered = sorted(values)
     return f"{statistics.median(ordered):.{digits}f} ({ordered[0]:.{digits}f} to {ordered[-1]:.{digits}f})"
 
@@ -102,7 +105,7 @@ def at_most(name: str, measured: float, text: str, bound: float, unit: str) -> F
 
 
 def machine() -> str:
-    """When and where a benchmark runs, in a line."""
+    """Return one line that states date, Python, system, cores and load."""
     load = f"load {os.getloadavg()[0]:.2f}" if hasattr(os, "getloadavg") else "load unknown"
     python = f"{platform.python_implementation()} {platform.python_version()}"
     return f"{time.strftime('%Y-%m-%d %H:%M')}, {python}, {platform.system()}, {os.cpu_count()} cores, {load}"

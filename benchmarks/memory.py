@@ -1,8 +1,9 @@
-"""Bytes an operation while records are kept, and at the peak.
+"""Bytes per operation: of the kept records, and at the peak.
 
-Kept: the bytes of the records' columns, and what Python's allocator (which NumPy tells of its arrays) still
-holds when the run has returned its result. At the peak: the process's greatest resident memory, less that of a
-process with hardly an operation, which is what the user's machine must have; and the allocator's peak.
+Kept bytes are measured twice: as the size of the records' columns, and as the memory that Python's allocator still
+holds after the run has returned its result. (NumPy reports its arrays to this allocator.) The peak is measured
+twice too: as the process's peak of resident memory, less that of a process with few operations, and as the
+allocator's peak. Resident memory is what the user's machine needs.
 """
 
 from __future__ import annotations

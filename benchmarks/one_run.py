@@ -1,8 +1,8 @@
-"""One timed run with zero delays, of the library or of the plain loop, with the files that the seed document has.
+"""A program that times one run without delays, of the library or of the plain loop, with all files.
 
-A program: ``python -m benchmarks.one_run ours 4 250000 noop`` runs 4 agents with 250,000 operations each and
-prints operations per second as JSON. The time is everything between making the simulator and having its files;
-imports, and a short run before, which loads what is loaded on first use, are not in it.
+``python -m benchmarks.one_run ours 4 250000 noop`` runs 4 agents with 250,000 operations each and prints
+operations per second as JSON. The time is from the creation of the simulator until its files are written. It does
+not include imports, nor a short run before it, which loads everything that is loaded on first use.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ def run_ours(agents: int, operations: int, target: str, directory: Path, report:
 
 
 def run_ours_and_report(agents: int, operations: int, target: str, directory: Path) -> None:
-    """The same, and the HTML report, for which the loop has nothing to compare."""
+    """Run with the HTML report, which the plain loop does not have."""
     run_ours(agents, operations, target, directory, report="html")
 
 
@@ -50,7 +50,7 @@ def run_loop(
 
 
 def run_loop_without_sleep(agents: int, operations: int, target: str, directory: Path) -> None:
-    """The loop without ``time.sleep(0)``, which hands the GIL over before every operation."""
+    """Run the loop without ``time.sleep(0)``, which releases the GIL before every operation."""
     run_loop(agents, operations, target, directory, pause=lambda _seconds: None)
 
 
@@ -62,8 +62,8 @@ _RUNNERS: Mapping[str, Callable[[int, int, str, Path], None]] = {
 }
 
 
-def main(who: str, agents: int, operations: int, target: str) -> None:
-    run = _RUNNERS[who]
+def main(contestant: str, agents: int, operations: int, target: str) -> None:
+    run = _RUNNERS[contestant]
     run(agents, _WARM_UP, target, Path("warm-up"))
     started = time.perf_counter()
     run(agents, operations, target, Path("timed"))

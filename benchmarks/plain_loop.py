@@ -1,7 +1,7 @@
-"""The yardstick: a stress loop written plainly, as the seed document describes it.
+"""The reference of the benchmarks: a plain stress loop, as the seed document describes it.
 
-A thread for each agent, `random` for each choice, `logging` for each operation, dicts for the counters and a
-list for the snapshot. This is what a team writes in an afternoon, and what the benchmarks compare with.
+It has a thread for each agent, `random` for each choice, `logging` for each operation, dicts for the counters and
+a list for the snapshot. A team can write such a loop in an afternoon.
 """
 
 from __future__ import annotations

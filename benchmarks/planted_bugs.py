@@ -1,11 +1,11 @@
-"""Looks for each of twelve planted bugs by Hypothesis, and compares what is found with the smallest scenario.
+"""Searches for twelve planted bugs with Hypothesis. Each result is compared with the smallest known scenario.
 
     python benchmarks/planted_bugs.py                       12 bugs, 1,000 examples, three seeds
-    python benchmarks/planted_bugs.py --only two-sells      some bugs
-    python benchmarks/planted_bugs.py --correct 10000       then the variants without the bugs; takes minutes
+    python benchmarks/planted_bugs.py --only two-sells      one bug
+    python benchmarks/planted_bugs.py --correct 10000       then the variants without bugs; takes minutes
 
-Sizes are operations/agents/faults/delays. A search that finds in 1,000 examples and 5 seconds a scenario that
-is no larger than the smallest one known, in any of the four, has reached it.
+A size is operations/agents/faults/delays. A search reaches the smallest known scenario if none of the four numbers
+is larger. The goal is to reach it within 1,000 examples and 5 seconds.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ def _is_met(bug: Bug, result: Search) -> bool:
 
 
 def _check_known(bugs: Sequence[Bug]) -> None:
-    """The smallest scenarios must show the bugs, and only the bugs."""
+    """Exit with a message unless each smallest scenario fails with its bug, and passes without it."""
     with tempfile.TemporaryDirectory(prefix="nos-stress-planted-") as directory:
         for bug in bugs:
             if fails(bug.broken, bug.smallest_scenario, directory) is None:
@@ -104,12 +104,12 @@ def _correct(bugs: Sequence[Bug], examples: int, seed: int) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--examples", type=int, default=1_000, help="the most examples of a search")
-    parser.add_argument("--seeds", type=int, default=3, help="how many searches for each bug")
+    parser.add_argument("--examples", type=int, default=1_000, help="maximum of examples for a search")
+    parser.add_argument("--seeds", type=int, default=3, help="number of searches for each bug")
     parser.add_argument("--first-seed", type=int, default=0)
     parser.add_argument("--only", action="append", choices=[bug.name for bug in BUGS], metavar="NAME")
     parser.add_argument("--correct", type=int, default=0, help="scenarios for each variant without its bug")
-    parser.add_argument("--explain", action="store_true", help="with Hypothesis' explain phase")
+    parser.add_argument("--explain", action="store_true", help="include Hypothesis' explain phase")
     parser.add_argument("--show", action="store_true", help="print the scenarios that were found")
     return parser
 

@@ -1,10 +1,10 @@
-"""The proxy beside no proxy and beside the plainest relay: throughput, and what it adds to a round trip.
+"""Throughput and round trips through the proxy, compared with no proxy and with a plain relay.
 
     python benchmarks/proxy.py                    half a minute
 
-All are measured in one run, in turn, several times; a ratio is of two measurements next to each other. Client
-and server are processes of their own, so what is measured is the relay. The plain relay is what one writes
-first: asyncio streams, ``read``, ``write``, ``drain``.
+The contestants take turns, several times. A ratio is of two measurements in the same turn. Client and server are
+separate processes, so the relay is what limits the figures. The plain relay is the simplest one in asyncio:
+streams with ``read``, ``write`` and ``drain``.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ _REPETITIONS: Final = 5
 _MEGABYTES: Final = 400
 _ROUND_TRIPS: Final = 3000
 _CHUNK: Final = 1 << 18
-_ALL = b"push"
+_PUSH = b"push"
 
 
 def serve() -> None:
-    """A server: a client that begins with ``push`` is told how much it sent, another gets back what it sends."""
+    """Answer a client that begins with ``push`` with its number of bytes. Send other clients their bytes back."""
     listener = socket.create_server(("127.0.0.1", 0), backlog=512)
     print(json.dumps(listener.getsockname()[1]), flush=True)
     while True:
@@ -50,7 +50,7 @@ def _answer(connection: socket.socket) -> None:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         buffer = bytearray(_CHUNK)
         size = connection.recv_into(buffer)
-        if bytes(buffer[:4]) != _ALL:
+        if bytes(buffer[:4]) != _PUSH:
             while size:
                 connection.sendall(buffer[:size])
                 size = connection.recv_into(buffer)
@@ -62,8 +62,8 @@ def _answer(connection: socket.socket) -> None:
 
 
 def push(port: int, connections: int) -> None:
-    """Prints the megabytes a second that so many connections push together."""
-    data = _ALL * (_CHUNK // len(_ALL))
+    """Print the megabytes per second that the connections send together."""
+    data = _PUSH * (_CHUNK // len(_PUSH))
     chunks = _MEGABYTES * 1_000_000 // _CHUNK // connections
     sockets = [socket.create_connection(("127.0.0.1", port)) for _ in range(connections)]
 
@@ -73,7 +73,7 @@ def push(port: int, connections: int) -> None:
                 connection.sendall(data)
             connection.shutdown(socket.SHUT_WR)
             if int(connection.recv(100)) != chunks * _CHUNK:
-                raise RuntimeError("not all bytes came")
+                raise RuntimeError("the server did not receive all bytes")
 
     threads = [threading.Thread(target=send, args=(client,)) for client in sockets]
     begin = time.perf_counter()
@@ -85,7 +85,7 @@ def push(port: int, connections: int) -> None:
 
 
 def trips(port: int, count: int) -> None:
-    """Prints the median and the 99th percentile of round trips of 100 bytes, in microseconds."""
+    """Print the median and the 99th percentile of round trips of 100 bytes, in microseconds."""
     taken = []
     with socket.create_connection(("127.0.0.1", port)) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -100,7 +100,7 @@ def trips(port: int, count: int) -> None:
 
 @contextmanager
 def plain_relay(upstream: int) -> Iterator[int]:
-    """The port of the plainest asyncio relay, in a thread of its own."""
+    """Run a plain asyncio relay in a thread. Yield its port."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
@@ -129,28 +129,28 @@ def plain_relay(upstream: int) -> Iterator[int]:
         loop.close()
 
 
-def _of_each(ports: dict[str, int], figure: Callable[[int], Any]) -> dict[str, list[Any]]:
-    """A figure of each, again and again in turn."""
+def _measure_in_turns(ports: dict[str, int], measure: Callable[[int], Any]) -> dict[str, list[Any]]:
+    """Measure all ports in turns. Return the figures by name."""
     figures: dict[str, list[Any]] = {name: [] for name in ports}
     for _ in range(_REPETITIONS):
         for name, port in ports.items():
-            figures[name].append(figure(port))
+            figures[name].append(measure(port))
     return figures
 
 
 def _print_throughput(ports: dict[str, int], connections: int) -> None:
     print(f"\n{connections} connection{'s' * (connections > 1)}, MB/s")
-    rates = _of_each(ports, lambda port: ask("proxy", "push", port, connections))
+    rates = _measure_in_turns(ports, lambda port: ask("proxy", "push", port, connections))
     for name, values in rates.items():
         share = median_and_range([own / direct for own, direct in zip(values, rates["direct"], strict=True)], 2)
         print(f"  {name:<14} {median_and_range(values, 0):<24} x direct: {share}")
     ratios = [own / plain for own, plain in zip(rates["proxy"], rates["plain relay"], strict=True)]
-    print(f"  the proxy beside the plain relay: {median_and_range(ratios)} x")
+    print(f"  the proxy / the plain relay: {median_and_range(ratios)} x")
 
 
 def _print_round_trips(ports: dict[str, int]) -> None:
     print("\none round trip of 100 bytes, us: median, 99th percentile")
-    for name, values in _of_each(ports, lambda port: ask("proxy", "trips", port, _ROUND_TRIPS)).items():
+    for name, values in _measure_in_turns(ports, lambda port: ask("proxy", "trips", port, _ROUND_TRIPS)).items():
         medians, tails = zip(*values, strict=True)
         print(f"  {name:<14} {median_and_range(medians, 0):<24} {median_and_range(tails, 0)}")
 

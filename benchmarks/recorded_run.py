@@ -1,9 +1,9 @@
-"""One run whose memory, or the time of whose statistics and report, is measured.
+"""A program that measures the memory of one run, and the time that its statistics and report take.
 
-A program: ``python -m benchmarks.recorded_run 4 250000`` runs 4 agents with 250,000 operations each and prints
-as JSON the bytes of the records' columns, the process's memory at its greatest, the seconds that statistics,
-snapshot and HTML report take, and the report's bytes. With ``traced`` as a third argument it counts Python's
-allocations instead, which slows the run down.
+``python -m benchmarks.recorded_run 4 250000`` runs 4 agents with 250,000 operations each. It prints as JSON the
+bytes of the records' columns, the process's peak memory, the seconds for statistics, snapshot and HTML report, and
+the report's bytes. With ``traced`` as a third argument it counts Python's allocations instead, which slows the run
+down.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def run(agents: int, operations: int) -> StressResult:
 
 
 def highest_memory() -> int | None:
-    """The most memory this process has had at once, in bytes; None where the system does not say."""
+    """Return the peak of this process's resident memory in bytes; None if the system does not report it."""
     status = Path("/proc/self/status")
     if not status.exists():
         return None

@@ -1,11 +1,11 @@
-"""Measures what docs/performance.md has budgets for, and prints each figure beside its budget.
+"""Measurements for docs/performance.md. Each figure is printed beside its budget.
 
     python benchmarks/run.py                      everything, three to four minutes
-    python benchmarks/run.py --quick              under a minute, to see that it works; figures not to be quoted
+    python benchmarks/run.py --quick              under a minute, to see that it works; do not quote its figures
     python benchmarks/run.py throughput log       some sections
 
-Nothing fails where a budget is missed: machines are noisy, so a figure is for a person to look at. For the
-comparison with Locust, name a Python that has it: ``--locust-python /path/to/venv/bin/python``.
+A missed budget does not change the exit code: machines are noisy, so a person must judge the figures. To compare
+with Locust, name a Python that has it: ``--locust-python /path/to/venv/bin/python``.
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "sections", nargs="*", metavar="section", choices=[*_SECTIONS, []], help=", ".join(_SECTIONS)
     )
-    parser.add_argument("--quick", action="store_true", help="only see that the benchmarks work")
+    parser.add_argument("--quick", action="store_true", help="check that the benchmarks work")
     parser.add_argument("--locust-python", default=sys.executable, help="a Python that has locust")
     return parser
 

@@ -1,18 +1,19 @@
-"""Compares ways to draw a scenario with Hypothesis: which planted bugs are found, and how small they become.
+"""A comparison of ways to draw a scenario with Hypothesis: the planted bugs found, and the sizes after shrinking.
 
-    python benchmarks/shrinking.py                       12 bugs, four ways, three seeds; some five minutes
-    python benchmarks/shrinking.py --only two-sells      some bugs
-    python benchmarks/shrinking.py --ways rows,builds    some ways
+    python benchmarks/shrinking.py                       12 bugs, four ways, three seeds; about five minutes
+    python benchmarks/shrinking.py --only two-sells      one bug
+    python benchmarks/shrinking.py --ways rows,builds    two of the ways
 
 The ways:
 
-rows     what ``pytest_nos_stress.strategies.scenarios`` does: (agent, task, fault), time passes in rows of its own
-delays   rows of (agent, task, fault, delay), each operation with a delay after the agent's last one
-builds   a list of ``st.builds(PlannedOperation, ...)`` of ``sampled_from``, as one would write it first
-seed     agents, operations per agent, probabilities of faults and a seed, from which operations are drawn
+rows     as in ``pytest_nos_stress.strategies.scenarios``: rows of (agent, task, fault), separate rows of delays
+delays   rows of (agent, task, fault, delay): each operation has a delay after the agent's previous one
+builds   a list of ``st.builds(PlannedOperation, ...)`` with ``sampled_from``, the obvious first version
+seed     agents, operations per agent, probabilities of faults, and a seed that decides the operations
 
-For each bug: in how many searches its smallest scenario was reached, the size (operations/agents/faults/delays)
-of the largest scenario that a search ended with, and the median of runs from the first failure to the end.
+For each bug and way it prints three figures: the number of searches that reached the smallest known scenario, the
+size (operations/agents/faults/delays) of the largest final scenario, and the median of runs after the first
+failure.
 """
 
 from __future__ import annotations
@@ -45,7 +46,7 @@ def _rows(bug: Bug) -> _Strategy:
 
 
 def _delays(bug: Bug) -> _Strategy:
-    # Each column has numbers of its own, since Hypothesis lowers equal numbers together.
+    # Each column has a separate range of numbers, since Hypothesis shrinks equal numbers together.
     columns = [_names(bug), bug.tasks, _FAULTS, DELAYS]
     starts = [number << 20 for number in range(1, 5)]
     row = st.tuples(
@@ -118,7 +119,8 @@ def main() -> None:
     bugs = [bug for bug in BUGS if bug.name in (options.only or bug.name)]
     ways = [way for way in _WAYS if way in options.ways.split(",")]
     print(
-        f"{options.examples} examples, {options.seeds} seeds; reached, largest size, median of runs after finding"
+        f"{options.examples} examples, {options.seeds} seeds; "
+        "reached, largest size, median of runs after the first failure"
     )
     print(f"{'bug':<22}{'smallest':<11}{''.join(f'{way:<26}' for way in ways)}".rstrip())
     searches: dict[str, list[tuple[Bug, Search]]] = {way: [] for way in ways}
@@ -165,8 +167,8 @@ def _median(values: Sequence[float]) -> float:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--examples", type=int, default=1_000, help="the most examples of a search")
-    parser.add_argument("--seeds", type=int, default=3, help="how many searches for each bug and way")
+    parser.add_argument("--examples", type=int, default=1_000, help="maximum of examples for a search")
+    parser.add_argument("--seeds", type=int, default=3, help="number of searches for each bug and way")
     parser.add_argument("--only", action="append", choices=[bug.name for bug in BUGS], metavar="NAME")
     parser.add_argument("--ways", default=",".join(_WAYS), help="some of: " + ", ".join(_WAYS))
     return parser

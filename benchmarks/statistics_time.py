@@ -1,4 +1,4 @@
-"""How long statistics, snapshot and HTML report of a run take once its agents have ended, and its size."""
+"""Time for statistics, snapshot and HTML report after the agents have ended, and the size of the report."""
 
 from __future__ import annotations
 

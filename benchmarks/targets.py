@@ -1,4 +1,4 @@
-"""What the agents of a benchmark trade on: systems that do nothing, or only use the processor."""
+"""Targets of the benchmarks, which do nothing or only use the processor."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ _CALIBRATION_ROUNDS: Final = 1_000_000
 
 
 class NoOp:
-    """Does nothing; its tasks take no operation, as those of the seed document."""
+    """A target that does nothing. Its tasks take no operation, like those of the seed document."""
 
     def buy(self) -> None:
         pass
@@ -18,7 +18,7 @@ class NoOp:
 
 
 class NoOpWithOperation:
-    """Does nothing; its tasks take the operation, which the library then has to make."""
+    """A target that does nothing. Its tasks take the operation, so the library has to make one for each call."""
 
     def buy(self, operation: Any) -> None:
         pass
@@ -27,7 +27,7 @@ class NoOpWithOperation:
 
 
 class Burner:
-    """Counts to a number that takes about so many seconds of one processor, and never lets go of the GIL."""
+    """A target whose tasks use one processor for about ``seconds``, and do not release the GIL."""
 
     def __init__(self, seconds: float) -> None:
         started = time.perf_counter()
@@ -46,7 +46,7 @@ def _count_to(rounds: int) -> None:
 
 
 def create(name: str) -> object:
-    """``noop``, ``operation``, or milliseconds to burn, such as ``burn:0.2``."""
+    """Return the target of a name: ``noop``, ``operation``, or ``burn:0.2`` to use 0.2 ms of processor time."""
     if name == "noop":
         return NoOp()
     if name == "operation":

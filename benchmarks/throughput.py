@@ -1,8 +1,8 @@
-"""Operations per second, against the plain loop and against Locust users firing their request event.
+"""Operations per second, compared with the plain loop and with Locust users that fire their request event.
 
-Zero delays, default probabilities, the files that the seed document has; with the HTML report for comparison.
-The contestants take turns, each in a fresh process, and a ratio is made from the figures of one turn, so that a
-machine that slows down slows all of them.
+The runs have no delays, default probabilities and the seed document's files; one also writes the HTML report. The
+contestants take turns, each in a fresh process. A ratio is of two figures of the same turn, so that a slow machine
+slows both.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from . import measuring
 from .measuring import Effort, Figure
 
 _BUDGETS: Mapping[int, tuple[float, float]] = {4: (60, 9), 512: (45, 6)}
-"""For each number of agents: times the plain loop, times Locust."""
+"""For each number of agents, the smallest ratios to the plain loop and to Locust."""
 
 _OURS = {"noop": "def buy(self)", "operation": "def buy(self, operation)"}
 _WITH_REPORT = {"report": "def buy(self), with the HTML report"}

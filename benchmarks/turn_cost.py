@@ -1,7 +1,7 @@
-"""What giving a turn from thread to thread costs, on one processor and on several, and what a thread costs.
+"""Cost of a turn that passes from thread to thread, on one processor and on several, and cost of a new thread.
 
-A program: ``python benchmarks/turn_cost.py``. It is why the virtual engine's agents stay on one processor, and why
-threads that are not kept from run to run are affordable.
+Run it with ``python benchmarks/turn_cost.py``. Its figures are the reason that the virtual engine keeps its agents
+on one processor, and that it can afford new threads for every run.
 """
 
 from __future__ import annotations

@@ -1,9 +1,9 @@
-"""Timed runs in virtual time, of the library or of SimPy.
+"""A program that times runs in virtual time, of the library or of SimPy.
 
-A program: ``python -m benchmarks.virtual_run ours shared 4 250000 noop drawn`` runs 4 agents with 250,000
-operations each in one thread, with the default think times, and prints seconds as JSON: everything between making
-the simulator and having its files. ``simpy`` performs the same pauses as processes of SimPy, and writes nothing.
-``default 100`` prints the milliseconds of 100 runs of the seed document's defaults.
+``python -m benchmarks.virtual_run ours shared 4 250000 noop drawn`` runs 4 agents with 250,000 operations each in
+one thread, with the default think times. It prints as JSON the seconds from the creation of the simulator until
+its files are written. ``simpy`` in place of ``ours`` runs SimPy processes with the same pauses, and writes no
+files. ``default 100`` prints the milliseconds of 100 runs with the seed document's defaults.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LATENCY = 0.01
 
 
 class Target:
-    """Tasks that do nothing, or wait for an answer."""
+    """A target with a task that does nothing, and a task that waits for a reply."""
 
     def noop(self) -> None:
         pass
@@ -80,15 +80,15 @@ def milliseconds_of_default_runs(runs: int) -> list[float]:
 
 
 def main(arguments: list[str]) -> None:
-    who = arguments[0]
-    if who == "default":
+    contestant = arguments[0]
+    if contestant == "default":
         print(json.dumps({"milliseconds": milliseconds_of_default_runs(int(arguments[1]))}))
         return
     own, agents, operations, target, delays = arguments[1:]
-    if who == "ours":
+    if contestant == "ours":
         run_ours(own, int(agents), _WARM_UP, target, delays, Path("warm-up"))
     started = time.perf_counter()
-    if who == "ours":
+    if contestant == "ours":
         run_ours(own, int(agents), int(operations), target, delays, Path("timed"))
     else:
         run_simpy(int(agents), int(operations), delays)

@@ -1,4 +1,4 @@
-"""How fast virtual time is: operations a second, short runs, and the same timeouts in SimPy's processes."""
+"""Speed of virtual time: operations per second, short runs, and a comparison with SimPy's processes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def _own_threads(effort: Effort) -> Iterator[Figure]:
             min(_seconds(effort, "ours", own, 4, operations // 4, target, "drawn")) / operations * 1e6
             for target in ("noop", "sleeping")
         )
-        yield Figure(f"what an operation that sleeps costs more, {own} threads", f"{sleeping - noop:.1f} us")
+        yield Figure(f"extra cost of an operation that sleeps, {own} threads", f"{sleeping - noop:.1f} us")
 
 
 def _short_runs(effort: Effort) -> Iterator[Figure]:

@@ -1,6 +1,6 @@
-"""What an operation costs in a world: with a market read, faults drawn and a network drawn, beside the bare one.
+"""Extra cost of an operation that reads a market, or for which faults or a network are drawn.
 
-Each world runs in a fresh process, and what it costs more is taken from the bare run of the same turn.
+Each of these runs is in a fresh process. The extra cost is the difference from the bare run of the same turn.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from . import measuring
 from .measuring import Effort, Figure
 
-_WORLDS = ("market", "faults", "network", "all", "all, 10 % met")
+_WORLDS = ("market", "faults", "network", "all", "all, 10% faults")
 _MOST_MICROSECONDS = 3.0
 
 
@@ -26,9 +26,9 @@ def measure(effort: Effort) -> Iterator[Figure]:
         more = [turn[name] - turn["bare"] for turn in turns]
         if name == "all":
             text = f"{measuring.median_and_range(more)} us"
-            yield measuring.at_most(f"{name}: more", statistics.median(more), text, _MOST_MICROSECONDS, "us")
+            yield measuring.at_most(f"{name}: extra", statistics.median(more), text, _MOST_MICROSECONDS, "us")
         else:
-            yield Figure(f"{name}: more", f"{measuring.median_and_range(more)} us")
+            yield Figure(f"{name}: extra", f"{measuring.median_and_range(more)} us")
 
 
 def _microseconds(name: str, operations: int) -> float:

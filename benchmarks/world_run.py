@@ -1,9 +1,9 @@
-"""One run of four agents, with or without a world around the target. A program.
+"""A program that runs four agents once, with or without market, faults and network.
 
-``python -m benchmarks.world_run bare 50000`` prints the processor's microseconds for an operation as JSON.
+``python -m benchmarks.world_run bare 50000`` prints the processor's microseconds per operation as JSON.
 
-Nothing waits: the network's delays are drawn and are 0, so that what remains is the cost of drawing and of passing
-by.
+No operation waits: the delays of the network are drawn, but all are 0. So the figure is the cost of drawing delays
+and faults, and of the code around the call.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ _WORLDS: Mapping[str, tuple[Callable[[Operation], None], dict[str, Any]]] = {
     "faults": (no_operation, {"faults": _FAULTS}),
     "network": (no_operation, {"network": _NETWORK}),
     "all": (quote, {"faults": _FAULTS, "network": _NETWORK}),
-    "all, 10 % met": (quote, {"faults": _FAULTS, "network": _NETWORK, "failure_prob": 0.1}),
+    "all, 10% faults": (quote, {"faults": _FAULTS, "network": _NETWORK, "failure_prob": 0.1}),
 }
 
 

@@ -1,4 +1,4 @@
-"""Twelve small services, each with one bug, its smallest scenario, and a variant without it."""
+"""Twelve small services, each with one bug, the smallest scenario that shows it, and a variant without the bug."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is known of a planted bug: the service with it and without, and its smallest scenario."""
+"""A planted bug: the service with the bug, the service without it, and the smallest scenario that shows it."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ Row = tuple[str, str] | tuple[str, str, str | None] | tuple[str, str, str | None
 
 
 class Service(Protocol):
-    """A system under test that can say what is wrong with it."""
+    """A system under test whose ``audit`` returns its problems."""
 
     def audit(self) -> list[str]: ...
 
 
 class Size(NamedTuple):
-    """How much there is in a scenario; operations count most, delays least."""
+    """Size of a scenario. Compares as a tuple: operations count most, delays least."""
 
     operations: int
     agents: int
@@ -49,8 +49,8 @@ class Size(NamedTuple):
         )
 
     def reaches(self, smallest: Size) -> bool:
-        """Whether it is as small: not one more operation or agent, fault or delay."""
-        return all(mine <= known for mine, known in zip(self, smallest, strict=True))
+        """Return True if none of the four numbers is larger than that of the smallest known scenario."""
+        return all(number <= least for number, least in zip(self, smallest, strict=True))
 
     def __str__(self) -> str:
         return "/".join(map(str, self))
@@ -58,7 +58,7 @@ class Size(NamedTuple):
 
 @dataclass(frozen=True)
 class Bug:
-    """A planted bug. ``broken`` and ``fixed`` make a fresh service for each run."""
+    """A planted bug. ``broken`` and ``fixed`` make a new service for each run, with and without the bug."""
 
     name: str
     description: str
@@ -79,5 +79,5 @@ class Bug:
 
     @property
     def bounds(self) -> dict[str, Any]:
-        """The arguments of ``scenarios()``; faults and delays are its defaults."""
+        """Arguments for ``scenarios()``, which chooses faults and delays by default."""
         return {"tasks": self.tasks, "agents": self.agents, "operations": self.operations}

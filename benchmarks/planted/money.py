@@ -1,4 +1,4 @@
-"""Accounts from which money or units go missing, or come twice."""
+"""Planted bugs in accounts, which lose money or units, or get them twice."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from .bug import Bug
 
 
 class TwoSells:
-    """Traders of one desk buy and sell units of the desk's one position; the venue takes 10 ms to accept a sale.
+    """A desk whose traders share one position. The venue takes 10 ms to accept a sale.
 
     Bug: the position is checked before those 10 ms and changed after them.
     """
@@ -35,7 +35,7 @@ class TwoSells:
 
 
 class TwoSellsFixed(TwoSells):
-    """One sale at a time."""
+    """The desk with a lock, so that it makes one sale at a time."""
 
     def sell(self, operation: Operation) -> None:
         with self._lock:
@@ -43,9 +43,9 @@ class TwoSellsFixed(TwoSells):
 
 
 class FeeOnFailedOrder:
-    """Each client begins with 100; a purchase costs 40, and 1 for the venue.
+    """Clients who begin with 100 each. A purchase costs 40, and a fee of 1 for the venue.
 
-    Bug: the fee is taken whether there is cash for the purchase or not.
+    Bug: the fee is charged even if the client cannot pay for the purchase.
     """
 
     PRICE, FEE = 40, 1
@@ -76,20 +76,20 @@ class FeeOnFailedOrder:
 
     def audit(self) -> list[str]:
         due = self.trades * self.FEE
-        return [f"{self.fees} in fees where {due} are due"] if self.fees != due else []
+        return [f"fees are {self.fees}, but {due} is due"] if self.fees != due else []
 
 
 class FeeOnFailedOrderFixed(FeeOnFailedOrder):
-    """Takes the fee of those who can pay for both."""
+    """The venue charges the fee only for a purchase."""
 
     def _is_charged(self, can_pay: bool) -> bool:
         return can_pay
 
 
 class TransferCycle:
-    """Money goes round three accounts, each with a lock; a transfer takes 10 ms between its two.
+    """Three accounts, each with a lock. A transfer locks two of them, the second 10 ms after the first.
 
-    Bug: a transfer locks the account it takes from first, so that three of them can wait for each other.
+    Bug: a transfer locks its source first, so three transfers in a cycle can deadlock.
     """
 
     def __init__(self) -> None:
@@ -122,16 +122,16 @@ class TransferCycle:
 
 
 class TransferCycleFixed(TransferCycle):
-    """Locks the account with the lower number first."""
+    """A transfer locks the account with the lower number first."""
 
     def _order(self, source: int, to: int) -> tuple[int, int]:
         return min(source, to), max(source, to)
 
 
 class SettledTwice:
-    """Trades that are half a minute old are paid out by the next settlement; the service can be restarted.
+    """A settlement service that pays out trades older than 30 s, and can be restarted.
 
-    Bug: which trades are settled is kept in memory only, and a restart forgets it.
+    Bug: the set of settled trades is in memory only, so a restart loses it.
     """
 
     OLD_ENOUGH = 30.0
@@ -158,7 +158,7 @@ class SettledTwice:
 
 
 class SettledTwiceFixed(SettledTwice):
-    """Reads the payments again after a restart."""
+    """A restart reads the settled trades from the payments."""
 
     def restart(self) -> None:
         self.settled = set(self.payments)

@@ -1,4 +1,4 @@
-"""Order books in which an order goes wrong between its placing and its end."""
+"""Planted bugs in order books, between the placing of an order and its end."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Order:
 
 
 class LostReplyRetried:
-    """Clients buy at a venue for cash paid in, and send an order again when its reply is lost.
+    """Clients who buy at a venue with cash they deposited, and retry an order if its reply is lost.
 
-    Bug: the second sending carries a new order id, so that the venue cannot know it for the same order.
+    Bug: the retry has a new order id, so the venue cannot recognise the duplicate.
     """
 
     PRICE = 40
@@ -50,7 +50,7 @@ class LostReplyRetried:
             self._accept(operation, self._id_of_retry(operation))
 
     def _id_of_retry(self, operation: Operation) -> str:
-        return f"{operation.id}-again"
+        return f"{operation.id}-retry"
 
     def _accept(self, operation: Operation, order_id: str) -> None:
         if order_id not in self.ids and self.cash[operation.agent] >= self.PRICE:
@@ -67,16 +67,16 @@ class LostReplyRetried:
 
 
 class LostReplyRetriedFixed(LostReplyRetried):
-    """Sends again under the same id."""
+    """The retry has the same order id."""
 
     def _id_of_retry(self, operation: Operation) -> str:
         return operation.id
 
 
 class FillAfterCancel:
-    """Each client has one order of 10 in the book; another client can fill 5 of the oldest one.
+    """A book with at most one order of 10 units for each client. Another client can fill 5 of the oldest order.
 
-    Bug: an order that is partly filled stays in the book when it is cancelled, and is filled again.
+    Bug: a partly filled order stays in the book after its cancellation, and is filled again.
     """
 
     def __init__(self) -> None:
@@ -118,16 +118,16 @@ class FillAfterCancel:
 
 
 class FillAfterCancelFixed(FillAfterCancel):
-    """Takes every cancelled order out of the book."""
+    """Every cancelled order leaves the book."""
 
     def _leaves_book(self, order: Order) -> bool:
         return order.status == "cancelled"
 
 
 class AmendPastLimit:
-    """A client's position and open orders together may come to 10 units; orders are of 5.
+    """A limit of 10 units on a client's position and open orders together. New orders have 5 units.
 
-    Bug: an amendment to 10 is checked against the other open orders, but not against the position.
+    Bug: an amendment to 10 units is checked against the other open orders, but not against the position.
     """
 
     LIMIT = 10
@@ -159,20 +159,20 @@ class AmendPastLimit:
 
     def audit(self) -> list[str]:
         totals = {client: self.positions[client] + sum(orders) for client, orders in self.open.items()}
-        return [f"{client} may come to hold {total}" for client, total in totals.items() if total > self.LIMIT]
+        return [f"{client} can reach {total} units" for client, total in totals.items() if total > self.LIMIT]
 
 
 class AmendPastLimitFixed(AmendPastLimit):
-    """Counts the position too."""
+    """The check of an amendment counts the position too."""
 
     def _counted(self, client: str) -> int:
         return self.positions[client]
 
 
 class LostRemainder:
-    """Buy orders of 10 wait in a book; sellers come with 3 units.
+    """A book with buy orders of 10 units. Sellers sell 3 units at a time.
 
-    Bug: the part of a sale that the oldest order does not take is lost where it should go to the next order.
+    Bug: the part of a sale that exceeds the oldest order is lost. It should fill the next order.
     """
 
     def __init__(self) -> None:
@@ -187,13 +187,13 @@ class LostRemainder:
             return
         self.sold += 3
         left = self._fill_oldest(3)
-        while left and self.book and self._goes_on():
+        while left and self.book and self._fills_next():
             left = self._fill_oldest(left)
         if not self.book:
             self.returned += left
 
     def _fill_oldest(self, units: int) -> int:
-        """How many units are left of these."""
+        """Fill the oldest order. Return the units that are left."""
         order = self.book[0]
         taken = min(units, order.remaining)
         order.filled += taken
@@ -202,32 +202,32 @@ class LostRemainder:
             self.book.pop(0)
         return units - taken
 
-    def _goes_on(self) -> bool:
+    def _fills_next(self) -> bool:
         return False
 
     def audit(self) -> list[str]:
         lost = self.sold - self.returned - self.bought
-        return [f"{lost} units were sold to nobody"] if lost else []
+        return [f"{lost} sold units were not bought"] if lost else []
 
 
 class LostRemainderFixed(LostRemainder):
-    """Fills the next order too."""
+    """The remainder fills the next order."""
 
-    def _goes_on(self) -> bool:
+    def _fills_next(self) -> bool:
         return True
 
 
 class ExpiryMeetsFill:
-    """Orders are good for a minute, and a sweep gives back the cash of those whose minute is over.
+    """Orders that expire after a minute. A sweep refunds the cash of expired orders.
 
-    Bug: sweep and fill both take the last instant for theirs, and a fill looks at the time alone.
+    Bug: both a sweep and a fill are allowed at the last instant, and a fill does not check the order's status.
     """
 
     MINUTE_MS = 60_000
 
     def __init__(self) -> None:
         self.orders: list[Order] = []
-        self.given_back: list[Order] = []
+        self.refunded: list[Order] = []
 
     def place(self, operation: Operation) -> None:
         expires = round(operation.now() * 1e3) + self.MINUTE_MS
@@ -245,17 +245,17 @@ class ExpiryMeetsFill:
         for order in self.orders:
             if order.status == "open" and now >= order.expires_ms:
                 order.status = "expired"
-                self.given_back.append(order)
+                self.refunded.append(order)
 
     def _can_trade(self, order: Order, now: int) -> bool:
         return now <= order.expires_ms
 
     def audit(self) -> list[str]:
-        return [f"{order} was filled, and its cash given back" for order in self.given_back if order.filled]
+        return [f"{order} was both filled and refunded" for order in self.refunded if order.filled]
 
 
 class ExpiryMeetsFillFixed(ExpiryMeetsFill):
-    """Fills open orders only."""
+    """Only open orders are filled."""
 
     def _can_trade(self, order: Order, now: int) -> bool:
         return order.status == "open" and now <= order.expires_ms
@@ -264,7 +264,7 @@ class ExpiryMeetsFillFixed(ExpiryMeetsFill):
 BUGS = (
     Bug(
         "lost-reply-retried",
-        "an order whose reply is lost is sent again under a new id",
+        "an order whose reply is lost is retried under a new id",
         ("deposit", "withdraw", "buy"),
         LostReplyRetried,
         LostReplyRetriedFixed,
@@ -288,7 +288,7 @@ BUGS = (
     ),
     Bug(
         "lost-remainder",
-        "what the oldest order does not take of a sale is lost",
+        "the part of a sale that exceeds the oldest order is lost",
         ("buy", "sell"),
         LostRemainder,
         LostRemainderFixed,
@@ -296,7 +296,7 @@ BUGS = (
     ),
     Bug(
         "expiry-meets-fill",
-        "an order is swept away and filled at the same instant",
+        "an order expires and is filled at the same instant",
         ("place", "fill", "sweep"),
         ExpiryMeetsFill,
         ExpiryMeetsFillFixed,

@@ -1,4 +1,4 @@
-"""A search for a planted bug by Hypothesis, counted and timed, and runs of the variant without the bug."""
+"""Search for a planted bug with Hypothesis, count and time the runs, and run the variant without the bug."""
 
 from __future__ import annotations
 
@@ -20,7 +20,11 @@ EVERY_PHASE: Final = tuple(Phase)
 
 
 class Search(NamedTuple):
-    """What came of one search; ``found_after`` is the number of runs up to the first failure, None without one."""
+    """Result of one search.
+
+    ``found_after`` is the number of runs up to the first failure, None if no run failed. ``scenario`` is the
+    smallest failing scenario.
+    """
 
     found_after: int | None
     runs: int
@@ -36,7 +40,7 @@ class Search(NamedTuple):
 
 
 def fails(make: Callable[[], Service], scenario: Scenario, output_dir: str) -> Exception | None:
-    """Perform a scenario on a fresh service; the exception by which it fails, if it does."""
+    """Run a scenario on a new service. Return the exception if it fails."""
     service = make()
     try:
         run_stress_test(target=service, scenario=scenario, output_dir=output_dir, checks=[service.audit])
@@ -52,7 +56,7 @@ def search(
     examples: int,
     phases: tuple[Phase, ...] = WITHOUT_EXPLAIN,
 ) -> Search:
-    """Look for the bug in so many examples, and shrink what is found."""
+    """Search for the bug in up to ``examples`` scenarios, and shrink the first that fails."""
     runs = 0
     found_after: int | None = None
     failing: Scenario | None = None
@@ -74,7 +78,7 @@ def search(
             error = fails(bug.broken, scenario, directory)
             if error is not None:
                 found_after = found_after or runs
-                failing = scenario  # Hypothesis performs the smallest one last.
+                failing = scenario  # Hypothesis runs the smallest scenario last.
                 raise error
 
         began = time.perf_counter()
@@ -90,6 +94,6 @@ def search(
 
 
 def perform_fixed(bug: Bug, scenarios: st.SearchStrategy[Scenario], seed: int, examples: int) -> Search:
-    """Perform so many scenarios on the variant without the bug; what is found there is wrong."""
+    """Run up to ``examples`` scenarios on the variant without the bug. A failure there is a false alarm."""
     fixed = Bug(bug.name, bug.description, bug.tasks, bug.fixed, bug.fixed, bug.smallest)
     return search(fixed, scenarios, seed, examples, (Phase.generate,))

@@ -1,4 +1,4 @@
-"""Feeds and sessions that are interrupted, and what clients do then."""
+"""Planted bugs in clients of interrupted feeds and sessions."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from .bug import Bug
 
 
 class StaleQuote:
-    """Traders of one desk share its last quote, which is good for half a minute, for when the feed is down.
+    """A desk whose traders use its last quote while the feed is down. A quote is good for 30 s.
 
-    Bug: nobody looks how old the quote is.
+    Bug: the age of the quote is not checked.
     """
 
     GOOD_FOR = 30.0
@@ -44,16 +44,16 @@ class StaleQuote:
 
 
 class StaleQuoteFixed(StaleQuote):
-    """Leaves a quote that is too old alone."""
+    """Quotes that are too old are not used."""
 
     def _is_good(self, age: float) -> bool:
         return age <= self.GOOD_FOR
 
 
 class SequenceReused:
-    """Each client numbers its messages; the venue takes a number once only.
+    """Clients who number their messages. The venue accepts each number once.
 
-    Bug: a client that connects again goes on after the last number whose reply it got.
+    Bug: after a reconnect, a client continues after the last number that was acknowledged to it.
     """
 
     def __init__(self) -> None:
@@ -80,16 +80,16 @@ class SequenceReused:
 
 
 class SequenceReusedFixed(SequenceReused):
-    """Asks the venue for the last number."""
+    """The client asks the venue for the last number."""
 
     def _last_number(self, client: str) -> int:
         return max((number for receiver, number in self.received if receiver == client), default=0)
 
 
 class HaltedSymbolTrades:
-    """Supervisors halt trading, each for a reason of their own, and resume it when theirs has gone.
+    """Supervisors who halt trading, each for a different reason, and resume it when that reason has passed.
 
-    Bug: trading resumes with the first of them, since it is halted or not, whoever halted it.
+    Bug: trading resumes when the first supervisor resumes it, although others still halt it.
     """
 
     def __init__(self) -> None:
@@ -118,7 +118,7 @@ class HaltedSymbolTrades:
 
 
 class HaltedSymbolTradesFixed(HaltedSymbolTrades):
-    """Trading resumes with the last of them."""
+    """Trading resumes when the last supervisor resumes it."""
 
     def _stays_halted(self) -> bool:
         return bool(self.halted_by)
@@ -135,7 +135,7 @@ BUGS = (
     ),
     Bug(
         "sequence-reused",
-        "a number is used again after a lost reply and a new connection",
+        "a number is reused after a lost reply and a reconnect",
         ("send", "reconnect"),
         SequenceReused,
         SequenceReusedFixed,
