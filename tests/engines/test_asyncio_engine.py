@@ -35,12 +35,12 @@ NO_WAIT: dict[str, Any] = {"min_delay": 0, "max_delay": 0}
 CALM: dict[str, Any] = {**NO_WAIT, "missing_data_prob": 0, "failure_prob": 0}
 
 
-def simulator(directory: Path, target: Any, **given: Any) -> MultiAgentSimulator:
-    return MultiAgentSimulator(target=target, output_dir=directory, **{**CALM, **given})
+def simulator(directory: Path, target: Any, **options: Any) -> MultiAgentSimulator:
+    return MultiAgentSimulator(target=target, output_dir=directory, **{**CALM, **options})
 
 
-def run(directory: Path, target: Any, **given: Any) -> StressResult:
-    return simulator(directory, target, **given).run()
+def run(directory: Path, target: Any, **options: Any) -> StressResult:
+    return simulator(directory, target, **options).run()
 
 
 def rows(result: StressResult) -> dict[tuple[int, int], tuple[int, int]]:
@@ -51,7 +51,7 @@ def rows(result: StressResult) -> dict[tuple[int, int], tuple[int, int]]:
 
 
 def stress_threads() -> list[str]:
-    return [one.name for one in threading.enumerate() if one.name.startswith("stress")]
+    return [thread.name for thread in threading.enumerate() if thread.name.startswith("stress")]
 
 
 @pytest.fixture(autouse=True)
@@ -126,7 +126,7 @@ def test_sync_tasks_beside_async_ones_are_performed_on_the_same_loop(tmp_path: P
 
     result = run(tmp_path, {"buy": buy, "sell": sell}, agents=4, operations_per_agent=20)
     assert result.successes == 80
-    assert {one["successful_operations"] > 0 for one in result.stats["tasks"].values()} == {True}
+    assert {task["successful_operations"] > 0 for task in result.stats["tasks"].values()} == {True}
     assert len(threads) == 1
 
 
@@ -161,11 +161,11 @@ def test_one_seed_has_the_same_outcomes_in_asyncio_threads_and_virtual_time(tmp_
         operation.market  # noqa: B018
 
     seen = []
-    given: dict[str, Any] = {"agents": 5, "tasks": ["buy", "sell"], "operations_per_agent": 100, "seed": 11}
-    given |= {"missing_data_prob": 0.2, "failure_prob": 0.3, "failure_mode": "mixed"}
+    options: dict[str, Any] = {"agents": 5, "tasks": ["buy", "sell"], "operations_per_agent": 100, "seed": 11}
+    options |= {"missing_data_prob": 0.2, "failure_prob": 0.3, "failure_mode": "mixed"}
     for engine, target in (("asyncio", trade_async), ("threads", trade), ("virtual", trade)):
         ids: list[Any] = []
-        result = run(tmp_path, target, engine=engine, **given)
+        result = run(tmp_path, target, engine=engine, **options)
         seen.append((rows(result), sorted(ids, key=str), result.stats["faults"]))
     assert seen[0] == seen[1] == seen[2]
     assert seen[0][2]["lost_reply"] > 0
@@ -175,14 +175,14 @@ def test_brokers_faults_and_retries_have_the_same_counts_in_asyncio_and_virtual_
     async def buy_async(operation: Operation) -> None:
         return None
 
-    given: dict[str, Any] = {"agents": 4, "tasks": ["buy"], "operations_per_agent": 50, "seed": 3}
-    given |= {"failure_prob": 0.4, "faults": {"reject": 1, "overload": 1}, "gate": False}
-    given |= {"retries": {"times": 2, "backoff": 0.001}, "network": "colo"}
-    one = run(tmp_path, buy_async, **given)
-    two = run(tmp_path, sync_nothing, engine="virtual", **given)
-    assert rows(one) == rows(two)
-    assert one.stats["faults"] == two.stats["faults"]
-    assert one.stats["retries"] == two.stats["retries"] > 0
+    options: dict[str, Any] = {"agents": 4, "tasks": ["buy"], "operations_per_agent": 50, "seed": 3}
+    options |= {"failure_prob": 0.4, "faults": {"reject": 1, "overload": 1}, "gate": False}
+    options |= {"retries": {"times": 2, "backoff": 0.001}, "network": "colo"}
+    awaited = run(tmp_path, buy_async, **options)
+    in_virtual_time = run(tmp_path, sync_nothing, engine="virtual", **options)
+    assert rows(awaited) == rows(in_virtual_time)
+    assert awaited.stats["faults"] == in_virtual_time.stats["faults"]
+    assert awaited.stats["retries"] == in_virtual_time.stats["retries"] > 0
 
 
 def test_log_and_snapshot_have_every_operation_of_an_async_run(tmp_path: Path) -> None:
@@ -199,7 +199,7 @@ def test_log_and_snapshot_have_every_operation_of_an_async_run(tmp_path: Path) -
     assert levels.count("WARNING") == result.missing_data
     snapshot = json.loads((tmp_path / "agent_memory_snapshot.json").read_text())
     assert len(snapshot) == result.successes
-    assert [one["timestamp"] for one in snapshot] == sorted(one["timestamp"] for one in snapshot)
+    assert [row["timestamp"] for row in snapshot] == sorted(row["timestamp"] for row in snapshot)
 
 
 def test_thresholds_on_async_latency_are_judged(tmp_path: Path) -> None:
@@ -239,9 +239,9 @@ def test_missing_data_reaches_async_tasks_as_any_other(tmp_path: Path) -> None:
         except MissingDataError as error:
             raise ZeroDivisionError from error
 
-    given: dict[str, Any] = {"tasks": ["buy"], "agents": 1, "operations_per_agent": 10, "missing_data_prob": 1}
-    assert run(tmp_path, handles, gate=False, **given).missing_data == 10
-    broken = run(tmp_path, breaks, gate=False, **given)
+    options: dict[str, Any] = {"tasks": ["buy"], "agents": 1, "operations_per_agent": 10, "missing_data_prob": 1}
+    assert run(tmp_path, handles, gate=False, **options).missing_data == 10
+    broken = run(tmp_path, breaks, gate=False, **options)
     assert broken.failures == broken.errors == 10
 
 
@@ -252,10 +252,10 @@ def test_a_lost_request_does_not_call_an_async_task_and_a_lost_reply_awaits_it(t
         await asyncio.sleep(0)
         called.append(operation.index)
 
-    given: dict[str, Any] = {"tasks": ["buy"], "agents": 1, "operations_per_agent": 10, "failure_prob": 1}
-    lost = run(tmp_path, buy, failure_mode="lost_request", gate=False, **given)
+    options: dict[str, Any] = {"tasks": ["buy"], "agents": 1, "operations_per_agent": 10, "failure_prob": 1}
+    lost = run(tmp_path, buy, failure_mode="lost_request", gate=False, **options)
     assert (lost.failures, lost.errors, called) == (10, 0, [])
-    replies = run(tmp_path, buy, failure_mode="lost_reply", gate=False, **given)
+    replies = run(tmp_path, buy, failure_mode="lost_reply", gate=False, **options)
     assert (replies.failures, replies.errors, called) == (10, 0, list(range(10)))
 
 
@@ -334,7 +334,7 @@ def test_what_a_child_task_of_the_target_exits_with_reaches_the_test_and_the_run
 
     result = run(tmp_path, exits, agents=1, operations_per_agent=2, operation_timeout=2, gate=False)
     assert result.failures == result.errors == 2
-    assert [one["type"] for one in result.stats["error_types"]] == ["SystemExit"]
+    assert [error["type"] for error in result.stats["error_types"]] == ["SystemExit"]
 
 
 def test_a_task_group_that_fails_is_one_failure_and_leaves_no_task(tmp_path: Path) -> None:
@@ -379,8 +379,8 @@ def test_real_errors_of_async_tasks_fail_a_run_that_has_no_threshold_on_them(tmp
 def test_each_agent_has_its_own_session_entered_and_left_on_the_loop(tmp_path: Path, kind: str) -> None:
     events: list[tuple[str, str, int]] = []
 
-    def note(what: str, agent: str) -> str:
-        events.append((what, agent, threading.get_ident()))
+    def note(event: str, agent: str) -> str:
+        events.append((event, agent, threading.get_ident()))
         return f"session of {agent}"
 
     @contextmanager
@@ -400,9 +400,9 @@ def test_each_agent_has_its_own_session_entered_and_left_on_the_loop(tmp_path: P
         assert operation.context == f"session of {operation.agent}"
 
     run(tmp_path, buy, agents=4, operations_per_agent=5, per_agent=session if kind == "sync" else async_session)
-    assert [what for what, _, _ in events[:4]] == ["enter"] * 4
-    assert [what for what, _, _ in events].count("perform") == 20
-    assert sorted(agent for what, agent, _ in events if what == "leave") == [f"Agent_{n}" for n in (1, 2, 3, 4)]
+    assert [event for event, _, _ in events[:4]] == ["enter"] * 4
+    assert [event for event, _, _ in events].count("perform") == 20
+    assert sorted(agent for event, agent, _ in events if event == "leave") == [f"Agent_{n}" for n in (1, 2, 3, 4)]
     assert len({thread for _, _, thread in events}) == 1
 
 
@@ -457,7 +457,7 @@ def test_no_agent_performs_before_every_session_is_entered(tmp_path: Path) -> No
 
 def test_checks_during_an_async_run_see_no_operation_under_way(tmp_path: Path) -> None:
     inside = 0
-    looks = 0
+    wakes = 0
 
     async def buy(operation: AsyncOperation) -> None:
         nonlocal inside
@@ -466,12 +466,12 @@ def test_checks_during_an_async_run_see_no_operation_under_way(tmp_path: Path) -
         inside -= 1
 
     def nobody_is_inside() -> bool:
-        nonlocal looks
-        looks += 1
+        nonlocal wakes
+        wakes += 1
         return inside == 0
 
     run(tmp_path, buy, agents=10, operations_per_agent=30, checks=[nobody_is_inside], every=20)
-    assert looks > 5
+    assert wakes > 5
 
 
 def test_a_check_that_breaks_during_the_run_ends_it(tmp_path: Path) -> None:
@@ -561,11 +561,11 @@ def assert_hangs_and_the_next_run_works(tmp_path: Path, how: str) -> None:
     assert "agent Agent_2, task buy" in str(caught.value)
     assert how in str(caught.value), "the message shows no frame of the target's"
     assert run(tmp_path, nothing, agents=3, operations_per_agent=3).successes == 9
-    held = [one for one in threading.enumerate() if one.name.startswith("stress")]
-    assert all(one.daemon for one in held)
+    held = [thread for thread in threading.enumerate() if thread.name.startswith("stress")]
+    assert all(thread.daemon for thread in held)
     released.set()
-    for one in held:
-        one.join(HANG)
+    for thread in held:
+        thread.join(HANG)
     assert stress_threads() == []
 
 
@@ -644,13 +644,13 @@ def test_ctrl_c_ends_think_times_and_is_raised_once_files_are_written(tmp_path: 
         if operation.index == 2:
             signal.raise_signal(signal.SIGINT)
 
-    one = simulator(tmp_path, buy, agents=1, operations_per_agent=100, seed=5, max_delay=0.01)
+    prepared = simulator(tmp_path, buy, agents=1, operations_per_agent=100, seed=5, max_delay=0.01)
     started = time.monotonic()
     with pytest.raises(KeyboardInterrupt):
-        one.run()
+        prepared.run()
     assert time.monotonic() - started < HANG
-    assert one.result is not None
-    assert one.result.stats["status"] == "interrupted"
+    assert prepared.result is not None
+    assert prepared.result.stats["status"] == "interrupted"
     stats = json.loads((tmp_path / "simulation_statistics.json").read_text())
     assert stats["interrupted"] is True
 
@@ -708,9 +708,9 @@ def test_run_async_raises_what_run_raises(tmp_path: Path) -> None:
 
 def test_two_runs_awaited_at_once_keep_their_figures_apart(tmp_path: Path) -> None:
     async def main() -> list[StressResult]:
-        one = simulator(tmp_path / "one", nothing, agents=3, operations_per_agent=20)
-        two = simulator(tmp_path / "two", nothing, agents=2, operations_per_agent=7)
-        return list(await asyncio.gather(one.run_async(), two.run_async()))
+        prepared = simulator(tmp_path / "one", nothing, agents=3, operations_per_agent=20)
+        other = simulator(tmp_path / "two", nothing, agents=2, operations_per_agent=7)
+        return list(await asyncio.gather(prepared.run_async(), other.run_async()))
 
     assert [result.successes for result in asyncio.run(main())] == [60, 14]
 
@@ -762,8 +762,8 @@ def test_contextvars_of_the_caller_are_those_of_the_agents(tmp_path: Path) -> No
 
 
 def test_a_simulator_of_async_tasks_runs_again_from_zero(tmp_path: Path) -> None:
-    one = simulator(tmp_path, nothing, agents=2, operations_per_agent=5, seed=3)
-    assert [one.run().successes for _ in range(3)] == [10, 10, 10]
+    prepared = simulator(tmp_path, nothing, agents=2, operations_per_agent=5, seed=3)
+    assert [prepared.run().successes for _ in range(3)] == [10, 10, 10]
 
 
 @pytest.mark.usefixtures("short_grace")

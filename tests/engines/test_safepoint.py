@@ -46,12 +46,12 @@ def test_nobody_is_in_an_operation_when_a_check_looks(every: int) -> None:
     assert len(seen) <= 300 // every
 
 
-@pytest.mark.parametrize(("every", "looks"), [(1, 12), (3, 4), (5, 2), (13, 0)])
-def test_one_agent_is_looked_at_once_in_so_many_operations(every: int, looks: int) -> None:
+@pytest.mark.parametrize(("every", "pauses"), [(1, 12), (3, 4), (5, 2), (13, 0)])
+def test_one_agent_is_looked_at_once_in_so_many_operations(every: int, pauses: int) -> None:
     seen: list[int] = []
     performed: list[int] = []
     perform(Safepoint(every), lambda: performed.append(0), lambda: seen.append(len(performed)), 12)
-    assert seen == [every * number for number in range(1, looks + 1)]
+    assert seen == [every * number for number in range(1, pauses + 1)]
 
 
 def test_an_operation_that_raises_counts_and_is_not_under_way_any_more() -> None:
@@ -98,7 +98,7 @@ def test_agents_that_wait_for_each_other_are_not_held_for_ever() -> None:
         perform(safepoint, lambda: None, lambda: seen.append("Bob"), 1)
         perform(safepoint, second.set, lambda: seen.append("Bob"), 1)
 
-    threads = [threading.Thread(target=one, daemon=True) for one in (ann, bob)]
+    threads = [threading.Thread(target=agent, daemon=True) for agent in (ann, bob)]
     for thread in threads:
         thread.start()
     for thread in threads:

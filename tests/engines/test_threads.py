@@ -120,7 +120,7 @@ def test_an_exception_that_leaves_an_agent_is_kept_whatever_it_is(error: BaseExc
     else:
         broken = Actor("broken", leave=fail(error))
     engine.run([broken, other], watch_nothing)
-    assert [(one.agent, one.error) for one in engine.crashed] == [("broken", error)]
+    assert [(crash.agent, crash.error) for crash in engine.crashed] == [("broken", error)]
     assert engine.still_running == []
 
 
@@ -194,7 +194,7 @@ def test_an_agent_that_does_not_end_is_named_with_its_stack_and_its_thread_is_a_
     assert [thread.daemon for thread in stuck] == [True]
     release.set()
     stuck[0].join(HANG)
-    assert [one.agent for one in engine.still_running] == ["stuck"]
+    assert [stuck.agent for stuck in engine.still_running] == ["stuck"]
     assert "in does_not_end" in engine.still_running[0].stack
     assert took < HANG
 

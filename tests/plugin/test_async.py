@@ -75,9 +75,9 @@ def test_it(stress_simulator):
     assert "plugin_fixture.py" not in result.stdout.str()
 
 
-@pytest.mark.parametrize(("what", "outcome"), [("skip", "skipped"), ("xfail", "xfailed"), ("fail", "failed")])
+@pytest.mark.parametrize(("ending", "outcome"), [("skip", "skipped"), ("xfail", "xfailed"), ("fail", "failed")])
 def test_outcomes_of_pytest_in_an_async_task_mean_what_they_say(
-    pytester: pytest.Pytester, what: str, outcome: str
+    pytester: pytest.Pytester, ending: str, outcome: str
 ) -> None:
     result = run(
         pytester,
@@ -86,7 +86,7 @@ def test_it(stress_simulator):
     async def sell(operation):
         await asyncio.sleep(0)
         if operation.index == 1:
-            pytest.{what}("the exchange is closed")
+            pytest.{ending}("the exchange is closed")
         await operation.sleep(0.01)
     stress_simulator.run({{"sell": sell}}, agents=3, operations_per_agent=3, **CALM)
 """,

@@ -70,17 +70,17 @@ def test_the_session_leaves_threading_as_it_was(pytester: pytest.Pytester) -> No
     assert (threading.Lock, threading.RLock) == before
 
 
-@pytest.mark.parametrize("given", ["option", "ini", "marker"])
-def test_the_engine_can_be_chosen_from_everywhere(pytester: pytest.Pytester, given: str) -> None:
-    pytester.makeini("[pytest]\nstress_engine = virtual" if given == "ini" else "[pytest]")
-    marker = '@pytest.mark.stress(engine="virtual")' if given == "marker" else ""
+@pytest.mark.parametrize("source", ["option", "ini", "marker"])
+def test_the_engine_can_be_chosen_from_everywhere(pytester: pytest.Pytester, source: str) -> None:
+    pytester.makeini("[pytest]\nstress_engine = virtual" if source == "ini" else "[pytest]")
+    marker = '@pytest.mark.stress(engine="virtual")' if source == "marker" else ""
     pytester.makepyfile(f"""
         import pytest
         {marker}
         def test_trades(stress_simulator):
             assert stress_simulator.run().scenario.engine == "virtual"
     """)
-    options = ["--stress-engine=virtual"] if given == "option" else []
+    options = ["--stress-engine=virtual"] if source == "option" else []
     pytester.runpytest("--stress", *options).assert_outcomes(passed=1)
 
 
@@ -152,7 +152,7 @@ def test_checks_of_marker_and_run_add_up(pytester: pytest.Pytester) -> None:
         def test_trades(stress_simulator):
             result = stress_simulator.run(max_delay=0, min_delay=0, checks=[lambda: looked.append("run")])
             assert looked == ["marker", "run"]
-            verdicts = [(one.name, one.verdict) for one in result.checks]
+            verdicts = [(check.name, check.verdict) for check in result.checks]
             assert [verdict for _, verdict in verdicts] == ["held"] * 3
             assert verdicts[-1] == ("audit", "held")  # the embedded exchange is audited after each run
     """)

@@ -32,7 +32,7 @@ def breaks_down(operation: Operation) -> None:
         raise ConnectionError("gone")
 
 
-def simulator(directory: Path, target: Any = breaks_down, **given: Any) -> MultiAgentSimulator:
+def simulator(directory: Path, target: Any = breaks_down, **options: Any) -> MultiAgentSimulator:
     defaults: dict[str, Any] = {
         "agents": 4,
         "operations_per_agent": 2_000,
@@ -45,11 +45,11 @@ def simulator(directory: Path, target: Any = breaks_down, **given: Any) -> Multi
         "report": "none",
         "output_dir": directory,
     }
-    return MultiAgentSimulator(target=target, **{**defaults, **given})
+    return MultiAgentSimulator(target=target, **{**defaults, **options})
 
 
-def run(directory: Path, *thresholds: str, target: Any = breaks_down, **given: Any) -> StressResult:
-    return simulator(directory, target, thresholds=thresholds, gate=False, **given).run()
+def run(directory: Path, *thresholds: str, target: Any = breaks_down, **options: Any) -> StressResult:
+    return simulator(directory, target, thresholds=thresholds, gate=False, **options).run()
 
 
 def aborted_at(result: StressResult) -> float:
@@ -242,7 +242,7 @@ def test_what_ended_after_the_run_was_aborted_does_not_mend_it(tmp_path: Path) -
 
 def test_a_phase_may_end_a_run(tmp_path: Path) -> None:
     result = run(tmp_path, "errors{phase=warmup} == 0 abort after 0s", warmup=10)
-    assert (result.status, [one.name for one in result.phases]) == ("aborted", ["warmup"])
+    assert (result.status, [phase.name for phase in result.phases]) == ("aborted", ["warmup"])
     result = run(tmp_path, "error_rate < 50% abort after 0s", warmup=10)
     assert aborted_at(result) >= 10
 
@@ -267,11 +267,11 @@ def test_agents_wait_while_a_look_is_taken_however_long_it_takes_and_nothing_is_
     performed: Counter[str] = Counter()
     not_taken_in: list[int] = []
 
-    def judge_slowly(threshold: Threshold, evidence: RunMetrics) -> Verdict:
+    def judge_slowly(threshold: Threshold, run_metrics: RunMetrics) -> Verdict:
         if len(not_taken_in) < 2:
             time.sleep(0.7)  # Not for a race: so long does the look take.
-            not_taken_in.append(performed.total() - evidence.measured.records.total)
-        return evaluate_threshold(threshold, evidence)
+            not_taken_in.append(performed.total() - run_metrics.measured.records.total)
+        return evaluate_threshold(threshold, run_metrics)
 
     def works_without_a_pause(operation: Operation) -> None:
         performed[operation.agent] += 1
@@ -295,6 +295,6 @@ def test_agents_wait_while_a_look_is_taken_however_long_it_takes_and_nothing_is_
     assert min(not_taken_in) <= 2 * 2
     assert result.passed
     assert result.operations == len(result.records) == performed.total()
-    by_agent = {name: one["total_operations"] for name, one in result.stats["agent_stats"].items()}
+    by_agent = {name: agent["total_operations"] for name, agent in result.stats["agent_stats"].items()}
     assert by_agent == dict(performed)
     assert len((tmp_path / "stress_test_results.log").read_text().splitlines()) == performed.total()

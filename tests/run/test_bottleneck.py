@@ -13,7 +13,7 @@ import pytest
 
 from pytest_nos_stress import MultiAgentSimulator, Operation, ThresholdsNotMet
 from pytest_nos_stress.engines import engine_class
-from pytest_nos_stress.run import bottleneck as harness
+from pytest_nos_stress.run import bottleneck as module
 from pytest_nos_stress.run.process_monitor import Collections
 
 MILLISECOND = 1_000_000
@@ -37,9 +37,9 @@ QUIET: dict[str, Any] = {
 def assess(monkeypatch: pytest.MonkeyPatch, **but: Any) -> dict[str, Any]:
     """What is said of a run that is quiet but for this."""
     run = {**QUIET, **but}
-    monkeypatch.setattr(harness, "processors", lambda: run["processors"])
-    monkeypatch.setattr(harness, "has_gil", lambda: run["gil"])
-    vitals: Any = SimpleNamespace(
+    monkeypatch.setattr(module, "processors", lambda: run["processors"])
+    monkeypatch.setattr(module, "has_gil", lambda: run["gil"])
+    monitor: Any = SimpleNamespace(
         cores_used=run["cores_used"],
         machine_busy=run["machine_busy"],
         real_seconds=run["seconds"],
@@ -51,8 +51,8 @@ def assess(monkeypatch: pytest.MonkeyPatch, **but: Any) -> dict[str, Any]:
         durations=lambda _: latency.astype(np.int64),
         records=SimpleNamespace(total=run["operations"]),
     )
-    return harness.detect_bottleneck(
-        vitals,
+    return module.detect_bottleneck(
+        monitor,
         measured,
         engine=engine_class(run["engine"]),
         waited_ns=round(run["waited"] * 1e9),
@@ -91,10 +91,10 @@ def assess(monkeypatch: pytest.MonkeyPatch, **but: Any) -> dict[str, Any]:
 def test_the_bottleneck_is_named_and_explained(
     but: dict[str, Any], bottleneck: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    found = assess(monkeypatch, **but)
-    assert found["bottleneck"] == bottleneck
-    assert bool(found["words"]) == (bottleneck is not None)
-    assert "\n" not in found["words"]
+    harness = assess(monkeypatch, **but)
+    assert harness["bottleneck"] == bottleneck
+    assert bool(harness["words"]) == (bottleneck is not None)
+    assert "\n" not in harness["words"]
 
 
 @pytest.mark.parametrize(
@@ -129,8 +129,8 @@ def test_the_bottleneck_is_named_and_explained(
     ],
 )
 def test_the_harness_is_not_blamed_without_cause(but: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    found = assess(monkeypatch, **but)
-    assert (found["bottleneck"], found["words"]) == (None, "")
+    harness = assess(monkeypatch, **but)
+    assert (harness["bottleneck"], harness["words"]) == (None, "")
 
 
 def test_the_words_have_the_figures_they_rest_on(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -144,11 +144,16 @@ def test_the_words_have_the_figures_they_rest_on(monkeypatch: pytest.MonkeyPatch
 
 
 def test_the_figures_are_there_whether_or_not_there_was_a_bottleneck(monkeypatch: pytest.MonkeyPatch) -> None:
-    found = assess(monkeypatch, waited=2)
-    assert found["lag"] == {"p50": 0.0001, "p99": 0.0001, "max": 0.0001}
-    assert (found["cpu"], found["processors"], found["machine_busy"], found["gil"]) == (0.3, 4, 0.4, True)
-    assert found["gc"] == {"collections": 5, "seconds": 0.05, "longest": 0.02}
-    assert found["waited_for_recorder"] == 2
+    harness = assess(monkeypatch, waited=2)
+    assert harness["lag"] == {"p50": 0.0001, "p99": 0.0001, "max": 0.0001}
+    assert (
+        harness["cpu"],
+        harness["processors"],
+        harness["machine_busy"],
+        harness["gil"],
+    ) == (0.3, 4, 0.4, True)
+    assert harness["gc"] == {"collections": 5, "seconds": 0.05, "longest": 0.02}
+    assert harness["waited_for_recorder"] == 2
 
 
 def test_a_run_whose_tasks_block_the_event_loop_says_so_where_a_threshold_of_time_is_broken(
@@ -158,7 +163,7 @@ def test_a_run_whose_tasks_block_the_event_loop_says_so_where_a_threshold_of_tim
         time.sleep(0.02)
         await asyncio.sleep(0)
 
-    given: dict[str, Any] = {
+    options: dict[str, Any] = {
         "agents": 10,
         "operations_per_agent": 5,
         "min_delay": 0,
@@ -170,11 +175,11 @@ def test_a_run_whose_tasks_block_the_event_loop_says_so_where_a_threshold_of_tim
         "output_dir": tmp_path,
     }
     with pytest.raises(ThresholdsNotMet) as caught:
-        MultiAgentSimulator(target=blocks, thresholds=["response_time.p90 < 50ms"], **given).run()
-    found = caught.value.result.stats["harness"]
-    assert found["bottleneck"] == "event loop"
-    assert (found["lag"]["p99"] or 0) > 0.1
-    assert f"the harness was a bottleneck: {found['words']}" in str(caught.value)
+        MultiAgentSimulator(target=blocks, thresholds=["response_time.p90 < 50ms"], **options).run()
+    harness = caught.value.result.stats["harness"]
+    assert harness["bottleneck"] == "event loop"
+    assert (harness["lag"]["p99"] or 0) > 0.1
+    assert f"the harness was a bottleneck: {harness['words']}" in str(caught.value)
 
 
 def test_a_run_in_virtual_time_says_nothing_of_its_harness(tmp_path: Path) -> None:
@@ -200,8 +205,8 @@ def test_a_run_whose_agents_are_held_for_slow_checks_says_so(tmp_path: Path) -> 
         report="none",
         output_dir=tmp_path,
     ).run()
-    found = result.stats["harness"]
+    harness = result.stats["harness"]
     assert result.passed
-    assert found["held_for_checks"] >= 10 * 0.06
-    assert found["bottleneck"] == "checks"
-    assert "every=" in result.summary["harness"] == found["words"]
+    assert harness["held_for_checks"] >= 10 * 0.06
+    assert harness["bottleneck"] == "checks"
+    assert "every=" in result.summary["harness"] == harness["words"]

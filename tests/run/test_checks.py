@@ -54,14 +54,14 @@ def locks() -> Iterator[None]:
         yield
 
 
-def run(directory: Path, target: Any = lambda: None, **given: Any) -> StressResult:
-    if "scenario" in given:
-        return MultiAgentSimulator(target=target, output_dir=directory, **given).run()
-    return MultiAgentSimulator(target=target, output_dir=directory, **{**QUICK, **given}).run()
+def run(directory: Path, target: Any = lambda: None, **options: Any) -> StressResult:
+    if "scenario" in options:
+        return MultiAgentSimulator(target=target, output_dir=directory, **options).run()
+    return MultiAgentSimulator(target=target, output_dir=directory, **{**QUICK, **options}).run()
 
 
 def verdicts(result: StressResult) -> dict[str, str]:
-    return {one.name: one.verdict for one in result.checks}
+    return {check.name: check.verdict for check in result.checks}
 
 
 def answers(value: Any) -> Callable[[], Any]:
@@ -107,7 +107,7 @@ def test_a_check_that_finds_nothing_holds(answer: object, engine: str, tmp_path:
         (raises(LookupError("no account")), "LookupError: no account"),
         (raises(AssertionError("two\nlines")), "AssertionError: two lines"),
     ],
-    ids=lambda one: str(one)[:30] if isinstance(one, str) else "",
+    ids=lambda parameter: str(parameter)[:30] if isinstance(parameter, str) else "",
 )
 def test_a_check_that_finds_something_fails_the_run_and_says_what(
     check: Callable[[], Any], words: str, engine: str, tmp_path: Path
@@ -184,8 +184,8 @@ def no_order_is_lost(service: Service) -> bool:
 def test_a_check_takes_the_target_or_nothing(engine: str, tmp_path: Path) -> None:
     service = Service()
     result = run(tmp_path, service, engine=engine, checks=[no_order_is_lost, service.audit, service.audit])
-    assert [one.verdict for one in result.checks] == ["held"] * 3
-    assert [one.name for one in result.checks] == ["no_order_is_lost", "audit", "audit"]
+    assert [check.verdict for check in result.checks] == ["held"] * 3
+    assert [check.name for check in result.checks] == ["no_order_is_lost", "audit", "audit"]
 
 
 def test_one_check_need_not_be_in_a_list(tmp_path: Path) -> None:
@@ -195,7 +195,7 @@ def test_one_check_need_not_be_in_a_list(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("options", "words"),
     [
         ({"checks": 5}, "checks=5"),
         ({"checks": ["audit"]}, r"checks=\['audit'\]"),
@@ -206,10 +206,10 @@ def test_one_check_need_not_be_in_a_list(tmp_path: Path) -> None:
     ids=["number", "text", "two arguments", "every 0", "every text"],
 )
 def test_a_check_that_cannot_be_one_is_one_line_before_anything_runs(
-    given: dict[str, Any], words: str, tmp_path: Path
+    options: dict[str, Any], words: str, tmp_path: Path
 ) -> None:
     with pytest.raises(SettingError, match=words) as caught:
-        MultiAgentSimulator(output_dir=tmp_path / "out", **given)
+        MultiAgentSimulator(output_dir=tmp_path / "out", **options)
     assert len(str(caught.value).splitlines()) == 1
     assert not (tmp_path / "out").exists()
 
@@ -270,9 +270,9 @@ def test_checks_are_looked_at_once_in_so_many_operations_and_after_the_run(
 
 def test_under_real_threads_checks_are_looked_at_after_the_run_only_unless_asked(tmp_path: Path) -> None:
     result = run(tmp_path, checks=[answers(True)])
-    assert [one.looks for one in result.checks] == [1]
+    assert [check.looks for check in result.checks] == [1]
     result = run(tmp_path, checks=[answers(True)], every=10)
-    assert [one.looks for one in result.checks] == [7]
+    assert [check.looks for check in result.checks] == [7]
 
 
 def test_under_real_threads_a_broken_check_ends_the_run_soon(tmp_path: Path) -> None:
@@ -358,7 +358,7 @@ def test_without_a_gate_the_checks_are_in_the_result(way: dict[str, Any], tmp_pa
     result = run(tmp_path, checks=[answers(False), answers(True), sometimes("seen")], gate=False, **way)
     assert result.checks[0].verdict == "broken"
     assert not result.passed
-    assert [one["check"] for one in result.stats["checks"]] == ["audit", "audit", "seen"]
+    assert [check["check"] for check in result.stats["checks"]] == ["audit", "audit", "seen"]
     assert set(result.stats["checks"][0]) == {"check", "verdict", "looks", "finding"}
 
 
@@ -421,12 +421,12 @@ def test_the_code_under_test_can_tell_itself_that_a_state_was_reached(way: dict[
 def test_a_state_that_an_earlier_run_has_seen_does_not_count(way: dict[str, Any], tmp_path: Path) -> None:
     seen = sometimes("seen")
     once = [True]
-    one = MultiAgentSimulator(
+    prepared = MultiAgentSimulator(
         target=lambda: seen(once.pop() if once else False), output_dir=tmp_path, checks=[seen], **{**QUICK, **way}
     )
-    assert one.run().passed
+    assert prepared.run().passed
     with pytest.raises(CheckFailed, match="never seen"):
-        one.run()
+        prepared.run()
 
 
 def test_a_state_whose_condition_raises_was_not_seen(tmp_path: Path) -> None:
@@ -471,18 +471,18 @@ def test_what_becomes_true_without_faults_holds(way: dict[str, Any], tmp_path: P
     snapshot = json.loads((tmp_path / "agent_memory_snapshot.json").read_text())
     assert len(snapshot) == result.successes
     per_agent = result.stats["agent_stats"].values()
-    assert sum(one["total_operations"] for one in per_agent) == result.operations
+    assert sum(agent["total_operations"] for agent in per_agent) == result.operations
     assert result.records.size == result.operations
 
 
 @pytest.mark.parametrize("own_threads", [True, False])
 def test_no_fault_is_planned_while_a_target_recovers(own_threads: bool, tmp_path: Path) -> None:
     service = Pending()
-    looks: list[int] = []
+    evaluations: list[int] = []
 
     def after_a_while() -> bool:
-        looks.append(len(service.faults))
-        return len(looks) > 30
+        evaluations.append(len(service.faults))
+        return len(evaluations) > 30
 
     result = run(
         tmp_path,
@@ -492,10 +492,10 @@ def test_no_fault_is_planned_while_a_target_recovers(own_threads: bool, tmp_path
         checks=[eventually("later", after_a_while)],
         **FAULTY,
     )
-    recovering = service.faults[looks[0] :]
+    recovering = service.faults[evaluations[0] :]
     assert len(recovering) >= 20
     assert {fault for _, fault in recovering} == {None}
-    assert [int(one) for one in result.records["outcome"][-len(recovering) :]] == [0] * len(recovering)
+    assert [int(outcome) for outcome in result.records["outcome"][-len(recovering) :]] == [0] * len(recovering)
 
 
 @ways
@@ -509,9 +509,9 @@ def test_what_never_becomes_true_is_broken_after_its_operations(way: dict[str, A
 
 @pytest.mark.parametrize("own_threads", [True, False])
 def test_what_does_not_become_true_in_time_is_broken(own_threads: bool, tmp_path: Path) -> None:
-    given: dict[str, Any] = {"engine": "virtual", "own_threads": own_threads, "min_delay": 1, "max_delay": 1}
+    options: dict[str, Any] = {"engine": "virtual", "own_threads": own_threads, "min_delay": 1, "max_delay": 1}
     with pytest.raises(CheckFailed, match="not true within 30 s without faults") as caught:
-        run(tmp_path, checks=[eventually("settled", lambda: False, within="30s")], **given)
+        run(tmp_path, checks=[eventually("settled", lambda: False, within="30s")], **options)
     assert caught.value.result.operations == pytest.approx(3 * (20 + 30), abs=3)
     assert caught.value.result.stats["duration"] == pytest.approx(50, abs=1)
 
@@ -533,11 +533,11 @@ def test_agents_whose_plan_ends_early_wait_for_the_others(way: dict[str, Any], t
         max_delay=0,
         **way,
     )
-    looks: list[int] = []
+    evaluations: list[int] = []
 
     def late() -> bool:
-        looks.append(len(order))
-        return len(looks) > 20
+        evaluations.append(len(order))
+        return len(evaluations) > 20
 
     run(
         tmp_path,
@@ -546,16 +546,16 @@ def test_agents_whose_plan_ends_early_wait_for_the_others(way: dict[str, Any], t
         checks=[eventually("x", late)],
     )
     assert sorted(order[:6]) == ["Ann", *["Bob"] * 5]
-    assert min(looks) >= 6
+    assert min(evaluations) >= 6
 
 
 @ways
 def test_every_condition_must_have_been_true_once(way: dict[str, Any], tmp_path: Path) -> None:
-    looks: list[int] = []
+    evaluations: list[int] = []
 
     def at_first() -> bool:
-        looks.append(0)
-        return len(looks) == 1
+        evaluations.append(0)
+        return len(evaluations) == 1
 
     checks = [eventually("at first", at_first), eventually("never", lambda: False, operations=5)]
     result = run(tmp_path, checks=checks, gate=False, **way)
@@ -637,7 +637,7 @@ result = MultiAgentSimulator(
     3, ["buy", "look"], 0, 0, 5, 4, 6, "out", target=service, engine="virtual", seed=1, own_threads={own_threads},
     operation_timeout=5, checks=[eventually("done", service.is_done, within=1_000)],
 ).run()
-print([one.verdict for one in result.checks])
+print([check.verdict for check in result.checks])
 """
 
 

@@ -22,12 +22,12 @@ def locks() -> Iterator[None]:
         yield
 
 
-def run(directory: Path, target: Any, **given: Any) -> StressResult:
-    return MultiAgentSimulator(target=target, output_dir=directory, **given).run()
+def run(directory: Path, target: Any, **options: Any) -> StressResult:
+    return MultiAgentSimulator(target=target, output_dir=directory, **options).run()
 
 
 def seconds(nanoseconds: Any) -> list[float]:
-    return [int(one) / 1e9 for one in nanoseconds]
+    return [int(duration) / 1e9 for duration in nanoseconds]
 
 
 @each_way
@@ -48,11 +48,11 @@ def test_latency_is_what_an_operation_took_and_think_time_is_no_part_of_it(
 
 @each_way
 def test_who_waits_for_the_others_before_it_recovers_is_not_late(own_threads: bool, tmp_path: Path) -> None:
-    looks: list[int] = []
+    evaluations: list[int] = []
 
     def later() -> bool:
-        looks.append(1)
-        return len(looks) > 20
+        evaluations.append(1)
+        return len(evaluations) > 20
 
     scenario = Scenario(
         operations=[("Ann", "buy"), ("Bob", "buy", None, 100)],
@@ -125,6 +125,6 @@ def test_an_error_stays_with_its_operation_over_many_batches(own_threads: bool, 
     assert {int(index) % 7 for index in failed["index"]} == {3}
     assert result.errors == len(failed) == 3 * 14
     lines = (tmp_path / "stress_test_results.log").read_text().splitlines()
-    told = [line.rpartition("order ")[2] for line in lines if "LookupError" in line]
+    logged = [line.rpartition("order ")[2] for line in lines if "LookupError" in line]
     agents = result.scenario.agent_names
-    assert told == [f"{agents[row['agent']]} {row['index']}" for row in failed]
+    assert logged == [f"{agents[row['agent']]} {row['index']}" for row in failed]

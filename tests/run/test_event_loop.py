@@ -33,8 +33,8 @@ def loop() -> Iterator[asyncio.AbstractEventLoop]:
     loop.close()
 
 
-def simulator(directory: Path, target: Any, **given: Any) -> MultiAgentSimulator:
-    return MultiAgentSimulator(target=target, output_dir=directory, **{**CALM, "agents": 2, **given})
+def simulator(directory: Path, target: Any, **options: Any) -> MultiAgentSimulator:
+    return MultiAgentSimulator(target=target, output_dir=directory, **{**CALM, "agents": 2, **options})
 
 
 async def rests(operation: AsyncOperation) -> None:
@@ -75,7 +75,7 @@ def test_a_cancelled_await_ends_the_function_first_and_leaves_no_thread() -> Non
 
     asyncio.run(main())
     assert order == ["function ended", "await ended"]
-    assert not [one for one in threading.enumerate() if one.name == "stress run"]
+    assert not [thread for thread in threading.enumerate() if thread.name == "stress run"]
 
 
 def test_a_run_on_a_loop_that_stands_still_performs_there(tmp_path: Path, loop: asyncio.AbstractEventLoop) -> None:
@@ -121,7 +121,7 @@ def test_in_a_main_thread_that_never_had_a_loop_none_is_made_and_left_open(tmp_p
         run_on_current_loop(simulator(tmp_path, buy, operations_per_agent=3))
         asyncio.set_event_loop(None)
         gc.collect()
-    assert [str(one.message) for one in seen if issubclass(one.category, ResourceWarning)] == []
+    assert [str(warning.message) for warning in seen if issubclass(warning.category, ResourceWarning)] == []
     assert threads != {threading.get_ident()}
 
 
@@ -153,8 +153,8 @@ def cancelled_run(directory: Path, *, cancels: int, wait: float) -> tuple[Any, f
     """Cancel an awaited run. Returns its status, how long that took, and for how long the loop stood still."""
 
     async def main() -> tuple[Any, float, float]:
-        one = simulator(directory, rests, operations_per_agent=500)
-        task = asyncio.create_task(one.run_async())
+        prepared = simulator(directory, rests, operations_per_agent=500)
+        task = asyncio.create_task(prepared.run_async())
         await asyncio.sleep(wait)
         standstill = 0.0
 
@@ -176,8 +176,8 @@ def cancelled_run(directory: Path, *, cancels: int, wait: float) -> tuple[Any, f
         took = time.monotonic() - started
         await asyncio.sleep(0.02)
         watching.cancel()
-        assert {one for one in asyncio.all_tasks() if not one.done()} <= {watching, asyncio.current_task()}
-        return one.result and one.result.stats["status"], took, standstill
+        assert {other for other in asyncio.all_tasks() if not other.done()} <= {watching, asyncio.current_task()}
+        return prepared.result and prepared.result.stats["status"], took, standstill
 
     return asyncio.run(main())
 
@@ -217,13 +217,13 @@ def test_a_run_that_is_cancelled_twice_does_not_stop_the_loop(
 
 
 def test_a_timeout_around_a_run_ends_it(tmp_path: Path) -> None:
-    one = simulator(tmp_path, rests, operations_per_agent=500)
+    prepared = simulator(tmp_path, rests, operations_per_agent=500)
 
     async def main() -> None:
         async with asyncio.timeout(0.4):
-            await one.run_async()
+            await prepared.run_async()
 
     with pytest.raises(TimeoutError):
         asyncio.run(main())
-    assert one.result is not None
-    assert one.result.stats["status"] == "interrupted"
+    assert prepared.result is not None
+    assert prepared.result.stats["status"] == "interrupted"

@@ -42,16 +42,16 @@ class TickingClock:
         """Nobody sleeps."""
 
 
-def vitals_with_memory(memory: list[int]) -> ProcessMonitor:
+def monitor_with_memory(memory: list[int]) -> ProcessMonitor:
     """Vitals of a process with this much memory, look by look, and then that of the last."""
-    vitals: Any = ProcessMonitor(TickingClock(), some_records())
+    monitor: Any = ProcessMonitor(TickingClock(), some_records())
     sizes = iter(memory)
-    vitals._process = SimpleNamespace(memory_info=lambda: SimpleNamespace(rss=next(sizes, memory[-1])))
-    observed: ProcessMonitor = vitals
+    monitor._process = SimpleNamespace(memory_info=lambda: SimpleNamespace(rss=next(sizes, memory[-1])))
+    observed: ProcessMonitor = monitor
     return observed
 
 
-def run(directory: Path, target: Any, **given: Any) -> StressResult:
+def run(directory: Path, target: Any, **options: Any) -> StressResult:
     defaults: dict[str, Any] = {
         "agents": 2,
         "operations_per_agent": 40,
@@ -64,20 +64,20 @@ def run(directory: Path, target: Any, **given: Any) -> StressResult:
         "gate": False,
         "output_dir": directory,
     }
-    return MultiAgentSimulator(target=target, **{**defaults, **given}).run()
+    return MultiAgentSimulator(target=target, **{**defaults, **options}).run()
 
 
 def test_a_target_that_keeps_what_it_gets_is_seen(tmp_path: Path) -> None:
-    kept: list[bytearray] = []
+    allocated: list[bytearray] = []
 
     def leaks(operation: Operation) -> None:
         if operation.agent == "Agent_1" and operation.index == 20:
-            kept.append(bytearray(b"x") * (60 * MEGABYTE))
+            allocated.append(bytearray(b"x") * (60 * MEGABYTE))
         operation.sleep(0.005)
 
     thresholds = ["memory.growth < 20MiB", "memory.growth > 40MB", "memory.peak >= 60MB"]
     result = run(tmp_path, leaks, thresholds=thresholds)
-    assert [one.verdict for one in result.verdicts] == ["broken", "held", "held", "held"]
+    assert [verdict.verdict for verdict in result.verdicts] == ["broken", "held", "held", "held"]
     memory = result.stats["memory"]
     assert memory is not None
     assert 40 * MEGABYTE < memory["growth"] == memory["end"] - memory["start"]
@@ -98,19 +98,19 @@ def test_the_columns_of_the_records_are_not_taken_for_the_targets_memory() -> No
         errors={},
     )
     records = some_records()
-    vitals = ProcessMonitor(TickingClock(), records)
-    with vitals.observed():
+    monitor = ProcessMonitor(TickingClock(), records)
+    with monitor.observed():
         records.append(batch)
-    memory = vitals.samples.memory
+    memory = monitor.samples.memory
     assert records.kept_bytes > 40 * MEGABYTE
     assert int(memory[-1] - memory[0]) < 30 * MEGABYTE  # and not the 44 of the columns
 
 
 def test_there_is_a_look_at_the_start_and_one_at_the_end() -> None:
-    vitals = vitals_with_memory([10, 30, 20])
-    with vitals.observed() as look:
+    monitor = monitor_with_memory([10, 30, 20])
+    with monitor.observed() as look:
         look(0.5)
-    samples = vitals.samples
+    samples = monitor.samples
     assert samples.seconds.tolist() == [0, 0, 0.1]
     assert samples.memory.tolist() == [10, 30, 20]
     assert samples.lag.tolist() == [0, 0.5, 0]
@@ -120,11 +120,11 @@ def test_there_is_a_look_at_the_start_and_one_at_the_end() -> None:
 def test_a_long_run_keeps_a_bounded_number_of_looks_and_the_worst_of_them() -> None:
     memory = [1_000 + number for number in range(20_000)]
     memory[7_777] = 1_000_000
-    vitals = vitals_with_memory(memory)
-    with vitals.observed() as look:
+    monitor = monitor_with_memory(memory)
+    with monitor.observed() as look:
         for number in range(len(memory) - 2):
             look(9.0 if number == 12_345 else 0.001)
-    samples = vitals.samples
+    samples = monitor.samples
     assert len({len(column) for column in samples}) == 1
     assert 1_000 < samples.seconds.size < 5_000
     assert np.all(np.diff(samples.seconds) > 0)
@@ -135,52 +135,52 @@ def test_a_long_run_keeps_a_bounded_number_of_looks_and_the_worst_of_them() -> N
 
 def test_the_growth_of_a_long_run_counts_from_its_start() -> None:
     memory = [1_000 * number for number in range(20_000)]
-    vitals = vitals_with_memory(memory)
-    with vitals.observed() as look:
+    monitor = monitor_with_memory(memory)
+    with monitor.observed() as look:
         for _ in range(len(memory) - 2):
             look(0.0)
-    samples = vitals.samples
+    samples = monitor.samples
     assert int(samples.memory[-1] - samples.memory[0]) == memory[-1]
 
 
 def test_looks_can_be_asked_for_while_more_are_taken() -> None:
-    vitals = vitals_with_memory([10])
-    found: list[Any] = []
+    monitor = monitor_with_memory([10])
+    lengths_seen: list[Any] = []
 
     def read() -> None:
         try:
             for _ in range(2_000):
-                found.append({len(column) for column in vitals.samples})
+                lengths_seen.append({len(column) for column in monitor.samples})
         except BaseException as error:
-            found.append(error)
+            lengths_seen.append(error)
 
-    with vitals.observed() as look:
+    with monitor.observed() as look:
         reader = threading.Thread(target=read)
         reader.start()
         while reader.is_alive():
             look(0.0)
         reader.join()
-    assert len(found) == 2_000
-    assert all(isinstance(lengths, set) and len(lengths) == 1 for lengths in found)
+    assert len(lengths_seen) == 2_000
+    assert all(isinstance(lengths, set) and len(lengths) == 1 for lengths in lengths_seen)
 
 
 def test_garbage_collections_are_counted_while_a_run_goes_on_and_not_after_it() -> None:
     callbacks = list(gc.callbacks)
-    vitals = vitals_with_memory([10])
-    with vitals.observed():
+    monitor = monitor_with_memory([10])
+    with monitor.observed():
         gc.collect()
         gc.collect()
-    seen = vitals.collections
+    seen = monitor.collections
     assert seen.collections >= 2
     assert 0 < seen.longest <= seen.seconds
     gc.collect()
-    assert vitals.collections == seen
+    assert monitor.collections == seen
     assert gc.callbacks == callbacks
 
 
 def test_nothing_is_left_behind_by_a_run_that_fails() -> None:
     callbacks = list(gc.callbacks)
-    with pytest.raises(KeyError), vitals_with_memory([10]).observed():
+    with pytest.raises(KeyError), monitor_with_memory([10]).observed():
         raise KeyError
     assert gc.callbacks == callbacks
 
@@ -196,14 +196,14 @@ def long_run() -> ResourceSamples:
     memory[0] = 900
     for peak in PEAKS:
         memory[peak] = 1_000_000 + peak
-    vitals = vitals_with_memory(memory)
-    with vitals.observed() as look:
+    monitor = monitor_with_memory(memory)
+    with monitor.observed() as look:
         for _ in range(LOOKS - 2):
             look(0.0)
-    return vitals.samples
+    return monitor.samples
 
 
-def test_the_looks_that_are_kept_of_a_long_run_are_about_as_far_apart_at_its_start_as_at_its_end(
+def test_the_looks_that_are_allocated_of_a_long_run_are_about_as_far_apart_at_its_start_as_at_its_end(
     long_run: ResourceSamples,
 ) -> None:
     gaps = np.diff(long_run.seconds)[:-1]  # the last look is at the end, whenever that is
@@ -212,17 +212,17 @@ def test_the_looks_that_are_kept_of_a_long_run_are_about_as_far_apart_at_its_sta
     assert gaps.max() <= 2 * usual
 
 
-def test_the_peaks_of_a_long_run_are_kept_and_its_first_look_as_it_was(long_run: ResourceSamples) -> None:
+def test_the_peaks_of_a_long_run_are_allocated_and_its_first_look_as_it_was(long_run: ResourceSamples) -> None:
     assert {1_000_000 + peak for peak in PEAKS} <= set(long_run.memory.tolist())
     assert (long_run.seconds[0], long_run.memory[0]) == (0, 900)
 
 
-def test_a_peak_right_after_the_start_of_a_long_run_is_kept() -> None:
-    vitals = vitals_with_memory([900, 1_000_000, 1_000])
-    with vitals.observed() as look:
+def test_a_peak_right_after_the_start_of_a_long_run_is_allocated() -> None:
+    monitor = monitor_with_memory([900, 1_000_000, 1_000])
+    with monitor.observed() as look:
         for _ in range(5_000):
             look(0.0)
-    assert vitals.samples.memory.max() == 1_000_000
+    assert monitor.samples.memory.max() == 1_000_000
 
 
 def test_a_test_that_empties_the_list_of_those_who_are_told_of_collections_does_no_harm(tmp_path: Path) -> None:

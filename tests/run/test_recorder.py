@@ -29,7 +29,7 @@ TakesLessThan = Callable[[float, Callable[[], float]], None]
 SOURCE = str(Path(str(pytest_nos_stress.__file__)).parents[1])
 
 
-def run(directory: Path, target: Any, **given: Any) -> StressResult:
+def run(directory: Path, target: Any, **options: Any) -> StressResult:
     defaults: dict[str, Any] = {
         "agents": 2,
         "tasks": ["buy", "sell"],
@@ -41,7 +41,7 @@ def run(directory: Path, target: Any, **given: Any) -> StressResult:
         "seed": 8,
         "output_dir": directory,
     }
-    return MultiAgentSimulator(target=target, **{**defaults, **given}).run()
+    return MultiAgentSimulator(target=target, **{**defaults, **options}).run()
 
 
 def test_a_run_longer_than_the_recorders_interval_is_recorded_once_and_in_order(tmp_path: Path) -> None:
@@ -235,7 +235,7 @@ write_all, slow = log.write_all, threading.Event()
 def write_slowly(file, data):
     for at in range(0, len(data), 4096):
         write_all(file, data[at : at + 4096])
-        if not any(one.name.startswith("agent ") for one in threading.enumerate()):
+        if not any(thread.name.startswith("agent ") for thread in threading.enumerate()):
             if not slow.is_set():
                 slow.set()
                 os.kill(os.getpid(), signal.SIGINT)

@@ -15,7 +15,7 @@ import pytest
 from pytest_nos_stress import MissingDataError, MultiAgentSimulator, Operation, SettingError, StressResult
 
 
-def simulator(directory: Path, target: Any, **given: Any) -> MultiAgentSimulator:
+def simulator(directory: Path, target: Any, **options: Any) -> MultiAgentSimulator:
     defaults: dict[str, Any] = {
         "agents": ["Ann", "Bob"],
         "operations_per_agent": 100,
@@ -26,11 +26,11 @@ def simulator(directory: Path, target: Any, **given: Any) -> MultiAgentSimulator
         "seed": 4,
         "output_dir": directory,
     }
-    return MultiAgentSimulator(target=target, **{**defaults, **given})
+    return MultiAgentSimulator(target=target, **{**defaults, **options})
 
 
-def run(directory: Path, target: Any, **given: Any) -> StressResult:
-    return simulator(directory, target, **given).run()
+def run(directory: Path, target: Any, **options: Any) -> StressResult:
+    return simulator(directory, target, **options).run()
 
 
 class Desk:
@@ -168,7 +168,7 @@ def test_an_optional_operation_is_given(tmp_path: Path) -> None:
         taken.append(operation)
 
     run(tmp_path, trade)
-    assert all(isinstance(one, Operation) for one in taken)
+    assert all(isinstance(operation, Operation) for operation in taken)
     assert len(taken) == 200
 
 
@@ -189,7 +189,7 @@ def test_any_arguments_are_the_operation(tmp_path: Path) -> None:
         taken.append((*arguments, *keywords))
 
     run(tmp_path, trade)
-    assert all(len(one) == 1 and isinstance(one[0], Operation) for one in taken)
+    assert all(len(arguments) == 1 and isinstance(arguments[0], Operation) for arguments in taken)
 
 
 @pytest.mark.parametrize("value", [False, None, 0, "refused", Exception("returned")])

@@ -26,7 +26,7 @@ NASTY = [
 ]
 
 
-def run(directory: Path, target: Any = None, **given: Any) -> StressResult:
+def run(directory: Path, target: Any = None, **options: Any) -> StressResult:
     defaults: dict[str, Any] = {
         "agents": ["Ann", "Bob"],
         "tasks": ["buy"],
@@ -39,7 +39,7 @@ def run(directory: Path, target: Any = None, **given: Any) -> StressResult:
         "gate": False,
         "output_dir": directory,
     }
-    return MultiAgentSimulator(target=target or (lambda: None), **{**defaults, **given}).run()
+    return MultiAgentSimulator(target=target or (lambda: None), **{**defaults, **options}).run()
 
 
 def log_lines(result: StressResult) -> list[str]:

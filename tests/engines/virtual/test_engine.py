@@ -69,14 +69,14 @@ def locks() -> Iterator[None]:
     EARLIER.clear()
 
 
-def simulator(directory: Path, target: Any, **given: Any) -> MultiAgentSimulator:
-    if "scenario" in given:
-        return MultiAgentSimulator(target=target, output_dir=directory, **given)
-    return MultiAgentSimulator(target=target, output_dir=directory, **{**CALM, **given})
+def simulator(directory: Path, target: Any, **options: Any) -> MultiAgentSimulator:
+    if "scenario" in options:
+        return MultiAgentSimulator(target=target, output_dir=directory, **options)
+    return MultiAgentSimulator(target=target, output_dir=directory, **{**CALM, **options})
 
 
-def run(directory: Path, target: Any, **given: Any) -> StressResult:
-    return simulator(directory, target, **given).run()
+def run(directory: Path, target: Any, **options: Any) -> StressResult:
+    return simulator(directory, target, **options).run()
 
 
 def content(directory: Path) -> dict[str, bytes]:
@@ -152,7 +152,7 @@ class Exchange:
             raise LookupError(f"no order for {operation.agent}") from None
 
 
-def trade(directory: Path, **given: Any) -> StressResult:
+def trade(directory: Path, **options: Any) -> StressResult:
     settings = {
         "agents": 5,
         "tasks": {"buy": 2, "sell": 1},
@@ -165,7 +165,7 @@ def trade(directory: Path, **given: Any) -> StressResult:
         "operation_timeout": 600,
         "gate": False,
     }
-    return run(directory, Exchange(), **{**settings, **given})
+    return run(directory, Exchange(), **{**settings, **options})
 
 
 # Two runs with one seed.
@@ -203,10 +203,10 @@ def test_a_run_is_repeated_from_the_scenario_it_has_written(tmp_path: Path) -> N
 
 @each_way
 def test_each_run_of_a_simulator_is_the_same_run(own_threads: bool, tmp_path: Path) -> None:
-    one = simulator(tmp_path, lambda operation: operation.sleep(0.5), agents=3, own_threads=own_threads)
-    one.run()
+    prepared = simulator(tmp_path, lambda operation: operation.sleep(0.5), agents=3, own_threads=own_threads)
+    prepared.run()
     first = content(tmp_path)
-    one.run()
+    prepared.run()
     assert content(tmp_path) == first
 
 
@@ -218,9 +218,9 @@ def test_a_new_agent_changes_what_is_planned_for_no_other(own_threads: bool, tmp
     assert planned == {key: row[0] for key, row in rows(few).items()}
 
 
-def order_of_agents(directory: Path, **given: Any) -> list[str]:
+def order_of_agents(directory: Path, **options: Any) -> list[str]:
     order: list[str] = []
-    run(directory, lambda operation: order.append(operation.agent), **{"agents": 6, **given})
+    run(directory, lambda operation: order.append(operation.agent), **{"agents": 6, **options})
     return order
 
 
@@ -299,13 +299,13 @@ def test_timestamps_in_all_files_come_from_the_virtual_clock(own_threads: bool, 
     )
     seen: list[float] = []
     run(tmp_path, lambda operation: seen.append(operation.now()), scenario=scenario)
-    due = [START + timedelta(seconds=one) for one in (60, 90.5, 120)]
-    assert seen == [one.timestamp() for one in due]
+    due = [START + timedelta(seconds=second) for second in (60, 90.5, 120)]
+    assert seen == [moment.timestamp() for moment in due]
     lines = (tmp_path / FILES[0]).read_text().splitlines()
-    local = [one.astimezone().strftime("%Y-%m-%d %H:%M:%S,%f")[:-3] for one in due]
+    local = [moment.astimezone().strftime("%Y-%m-%d %H:%M:%S,%f")[:-3] for moment in due]
     assert [line.split(" - ")[0] for line in lines] == local
     snapshot = json.loads((tmp_path / FILES[1]).read_text())
-    assert [datetime.fromisoformat(one["timestamp"]) for one in snapshot] == due
+    assert [datetime.fromisoformat(row["timestamp"]) for row in snapshot] == due
     stats = json.loads((tmp_path / FILES[2]).read_text())
     assert datetime.fromisoformat(stats["start_time"]) == START
     assert datetime.fromisoformat(stats["end_time"]) == due[-1]
@@ -372,8 +372,8 @@ def test_a_wait_with_a_timeout_takes_virtual_time(way: str, own_threads: bool, t
         answers.append(WAITS[way](held, operation))
         took.append(operation.now() - before)
 
-    given: dict[str, Any] = {"agents": 1, "operations_per_agent": 1, "own_threads": own_threads}
-    assert outcome_of(lambda: run(tmp_path, waits, **given), 5) is None
+    options: dict[str, Any] = {"agents": 1, "operations_per_agent": 1, "own_threads": own_threads}
+    assert outcome_of(lambda: run(tmp_path, waits, **options), 5) is None
     assert took == [7]
     assert not any(answers)
 
@@ -441,7 +441,7 @@ def test_a_sleep_of_no_time_takes_none(seconds: float, tmp_path: Path) -> None:
 def test_two_agents_are_never_at_once_in_code_that_does_not_wait(own_threads: bool, tmp_path: Path) -> None:
     inside, most = 0, 0
 
-    def looks(operation: Operation) -> None:
+    def tells(operation: Operation) -> None:
         nonlocal inside, most
         inside += 1
         most = max(most, inside)
@@ -450,7 +450,7 @@ def test_two_agents_are_never_at_once_in_code_that_does_not_wait(own_threads: bo
         inside -= 1
         operation.sleep(0.01)
 
-    run(tmp_path, looks, agents=8, operations_per_agent=10, own_threads=own_threads)
+    run(tmp_path, tells, agents=8, operations_per_agent=10, own_threads=own_threads)
     assert most == 1
 
 
@@ -533,7 +533,7 @@ def test_waiters_have_a_lock_in_the_order_in_which_they_came(own_threads: bool, 
             operation.sleep(10)
 
     scenario = Scenario(
-        operations=[(agent, "buy", None, place * 0.5) for place, agent in enumerate(agents)],
+        operations=[(agent, "buy", None, number * 0.5) for number, agent in enumerate(agents)],
         engine="virtual",
         own_threads=own_threads,
         operation_timeout=600,
@@ -802,17 +802,17 @@ def some_locks() -> None:
 
 
 @each_way
-@pytest.mark.parametrize(("target", "words"), DEADLOCKS, ids=[one[0].__name__ for one in DEADLOCKS])
+@pytest.mark.parametrize(("target", "words"), DEADLOCKS, ids=[target.__name__ for target, _ in DEADLOCKS])
 def test_a_deadlock_is_reported_with_who_waits_for_whom_and_where(
     target: Callable[[Operation], None], words: list[str], own_threads: bool, some_locks: None, tmp_path: Path
 ) -> None:
-    given: dict[str, Any] = {
+    options: dict[str, Any] = {
         "agents": ["Ann", "Bob"],
         "operations_per_agent": 1,
         "own_threads": own_threads,
         "operation_timeout": 5,
     }
-    error = outcome_of(lambda: run(tmp_path, target, **given))
+    error = outcome_of(lambda: run(tmp_path, target, **options))
     assert isinstance(error, Deadlock)
     message = str(error)
     assert all(word in message for word in words), message
@@ -823,7 +823,7 @@ def test_a_deadlock_is_reported_with_who_waits_for_whom_and_where(
     stats = json.loads((tmp_path / FILES[2]).read_text())
     assert (stats["status"], stats["verdict"]) == ("deadlocked", "failed")
     wait_until(lambda: not agent_threads())
-    assert run(tmp_path, lambda operation: operation.sleep(1), **given).status == "completed"
+    assert run(tmp_path, lambda operation: operation.sleep(1), **options).status == "completed"
 
 
 @each_way
@@ -840,8 +840,8 @@ def test_a_deadlock_after_a_run_in_shared_threads_is_reported_without_waiting_fo
     some_locks: None, tmp_path: Path
 ) -> None:
     run(tmp_path, lambda operation: operation.sleep(1), agents=6, operations_per_agent=2, own_threads=False)
-    given: dict[str, Any] = {"agents": 2, "own_threads": False, "operation_timeout": 8}
-    assert isinstance(outcome_of(lambda: run(tmp_path, hungry, **given), 5), Deadlock)
+    options: dict[str, Any] = {"agents": 2, "own_threads": False, "operation_timeout": 8}
+    assert isinstance(outcome_of(lambda: run(tmp_path, hungry, **options), 5), Deadlock)
 
 
 @each_way
@@ -867,10 +867,10 @@ def test_who_held_a_lock_in_an_earlier_run_is_not_said_to_hold_it_now(
         with LOCKS["a"]:
             pass
 
-    given: dict[str, Any] = {"operations_per_agent": 1, "own_threads": own_threads, "operation_timeout": 5}
-    run(tmp_path, takes, agents=["Ann"], **given)
+    options: dict[str, Any] = {"operations_per_agent": 1, "own_threads": own_threads, "operation_timeout": 5}
+    run(tmp_path, takes, agents=["Ann"], **options)
     with LOCKS["a"], pytest.raises(Deadlock) as caught:
-        run(tmp_path, takes, agents=["Bob"], **given)
+        run(tmp_path, takes, agents=["Bob"], **options)
     assert "Ann" not in str(caught.value)
     assert "Bob waits for a lock that a thread holds which is no agent's" in str(caught.value)
 
@@ -916,8 +916,8 @@ def test_a_target_that_swallows_everything_still_ends_in_a_deadlock(
         except BaseException:
             return
 
-    given: dict[str, Any] = {"agents": 2, "operations_per_agent": 5, "operation_timeout": 5}
-    error = outcome_of(lambda: run(tmp_path, stubborn, own_threads=own_threads, **given))
+    options: dict[str, Any] = {"agents": 2, "operations_per_agent": 5, "operation_timeout": 5}
+    error = outcome_of(lambda: run(tmp_path, stubborn, own_threads=own_threads, **options))
     assert isinstance(error, Deadlock)
     wait_until(lambda: not agent_threads())
 
@@ -941,11 +941,15 @@ def test_an_agent_that_loops_for_ever_is_hung_and_named_and_the_others_are_let_g
         if operation.agent == "Ann":
             never_ends()
 
-    given: dict[str, Any] = {"agents": ["Ann", "Bob", "Cy"], "operations_per_agent": 2, "own_threads": own_threads}
+    options: dict[str, Any] = {
+        "agents": ["Ann", "Bob", "Cy"],
+        "operations_per_agent": 2,
+        "own_threads": own_threads,
+    }
     try:
         started = time.monotonic()
         error = outcome_of(
-            lambda: run(tmp_path, works, **given, operation_timeout=0.3, min_delay=99, max_delay=99)
+            lambda: run(tmp_path, works, **options, operation_timeout=0.3, min_delay=99, max_delay=99)
         )
         assert time.monotonic() - started < HANG
         assert isinstance(error, RunFailed)
@@ -1090,22 +1094,22 @@ def test_ctrl_c_ends_a_run_keeps_what_was_recorded_and_leaves_sessions_in_order(
     own_threads: bool, tmp_path: Path
 ) -> None:
     sessions = Sessions()
-    looks: list[int] = []
+    operations: list[int] = []
 
     def works(operation: Operation) -> None:
         operation.sleep(1)
         time.sleep(0.002)
 
     def progress(seen: Any) -> None:
-        looks.append(seen.operations)
-        if looks[-1] > 3:
+        operations.append(seen.operations)
+        if operations[-1] > 3:
             raise KeyboardInterrupt
 
-    one = simulator(
+    prepared = simulator(
         tmp_path, works, agents=3, operations_per_agent=1_000_000, per_agent=sessions, own_threads=own_threads
     )
-    assert isinstance(outcome_of(lambda: one.run(progress=progress)), KeyboardInterrupt)
-    assert one.result is not None
+    assert isinstance(outcome_of(lambda: prepared.run(progress=progress)), KeyboardInterrupt)
+    assert prepared.result is not None
     stats = json.loads((tmp_path / FILES[2]).read_text())
     assert (stats["status"], stats["interrupted"], stats["verdict"]) == ("interrupted", True, "failed")
     assert stats["total_operations"] > 3
@@ -1130,11 +1134,11 @@ def test_ctrl_c_ends_a_run_whose_target_does_not_answer(
     def progress(_: object) -> None:
         raise KeyboardInterrupt
 
-    one = simulator(tmp_path, hangs, agents=1, operations_per_agent=9, own_threads=own_threads)
+    prepared = simulator(tmp_path, hangs, agents=1, operations_per_agent=9, own_threads=own_threads)
 
     def seconds_to_end() -> float:
         started = time.monotonic()
-        assert isinstance(outcome_of(lambda: one.run(progress=progress)), KeyboardInterrupt)
+        assert isinstance(outcome_of(lambda: prepared.run(progress=progress)), KeyboardInterrupt)
         return time.monotonic() - started
 
     try:
@@ -1158,9 +1162,9 @@ def test_who_still_waits_when_a_run_is_ended_from_within_is_no_error(
         operation.sleep(1)
         raise Ends("not today")
 
-    one = simulator(tmp_path, works, agents=["Ann", "Bob"], operations_per_agent=1, own_threads=own_threads)
+    prepared = simulator(tmp_path, works, agents=["Ann", "Bob"], operations_per_agent=1, own_threads=own_threads)
     with pytest.raises(Ends, match="not today"):
-        one.run(ending_errors=(Ends,))
+        prepared.run(ending_errors=(Ends,))
 
 
 @each_way
@@ -1184,7 +1188,7 @@ def test_whatever_a_target_raises_is_that_operations_failure(
 def test_a_latency_that_nothing_models_has_not_enough_data(tmp_path: Path) -> None:
     with pytest.raises(ThresholdsNotMet) as caught:
         run(tmp_path, lambda: None, agents=2, thresholds=["latency.p50 < 1s", "latency{task=buy}.max < 1s"])
-    verdicts = [(one.threshold.text, one.verdict) for one in caught.value.result.verdicts]
+    verdicts = [(verdict.threshold.text, verdict.verdict) for verdict in caught.value.result.verdicts]
     assert verdicts == [
         ("latency.p50 < 1s", "not enough data"),
         ("latency{task=buy}.max < 1s", "not enough data"),
@@ -1204,14 +1208,14 @@ def test_a_latency_that_is_modelled_is_judged(own_threads: bool, tmp_path: Path)
         thresholds=["latency{task=fast}.max <= 10ms", "latency{task=slow}.min >= 2s", "latency.max < 1s"],
         gate=False,
     )
-    assert [one.verdict for one in result.verdicts] == ["held", "held", "broken", "held"]
+    assert [verdict.verdict for verdict in result.verdicts] == ["held", "held", "broken", "held"]
 
 
 def test_a_task_whose_latency_is_not_modelled_has_no_data_though_another_one_has(tmp_path: Path) -> None:
     target = {"instant": lambda: None, "slow": lambda operation: operation.sleep(2)}
     thresholds = ["latency{task=instant}.max < 1s"]
     result = run(tmp_path, target, tasks=list(target), agents=2, thresholds=thresholds, gate=False)
-    assert [one.verdict for one in result.verdicts] == ["not enough data", "held"]
+    assert [verdict.verdict for verdict in result.verdicts] == ["not enough data", "held"]
 
 
 def test_the_throughput_of_a_run_that_took_no_time_has_not_enough_data(tmp_path: Path) -> None:
@@ -1246,9 +1250,9 @@ def test_an_async_target_is_one_line_that_says_what_to_do(tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("how", ["simulator", "scenario"])
 def test_a_duration_in_which_nothing_takes_time_is_one_line(how: str, tmp_path: Path) -> None:
-    given: dict[str, Any] = {"engine": "virtual", "duration": 5, "min_delay": 0, "max_delay": 0}
+    options: dict[str, Any] = {"engine": "virtual", "duration": 5, "min_delay": 0, "max_delay": 0}
     with pytest.raises(SettingError, match=r"duration=5.*max_delay above 0.*number of operations") as caught:
-        _ = simulator(tmp_path, lambda: None, **given) if how == "simulator" else Scenario(**given)
+        _ = simulator(tmp_path, lambda: None, **options) if how == "simulator" else Scenario(**options)
     assert len(str(caught.value).splitlines()) == 1
 
 
@@ -1315,7 +1319,7 @@ def test_a_list_is_performed_under_real_threads_too(tmp_path: Path) -> None:
 def test_an_agent_without_an_operation_of_its_own_is_in_the_statistics_all_the_same(tmp_path: Path) -> None:
     scenario = Scenario(agents=["Ann", "Bob"], operations=[("Ann", "buy")], engine="virtual")
     result = run(tmp_path, lambda: None, scenario=scenario)
-    assert {name: one["total_operations"] for name, one in result.stats["agent_stats"].items()} == {
+    assert {name: agent["total_operations"] for name, agent in result.stats["agent_stats"].items()} == {
         "Ann": 1,
         "Bob": 0,
     }
@@ -1366,7 +1370,7 @@ def test_an_exception_that_leaves_an_agent_is_kept_whatever_it_is(
 ) -> None:
     engine = VirtualEngine(EngineOptions(own_threads))
     engine.run([Actor("broken", fails={where: error}), Actor("other")], watch_nothing)
-    assert [(one.agent, one.error) for one in engine.crashed] == [("broken", error)]
+    assert [(crash.agent, crash.error) for crash in engine.crashed] == [("broken", error)]
     assert engine.still_running == []
 
 

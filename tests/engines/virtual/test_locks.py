@@ -45,10 +45,10 @@ def in_thread(action: Callable[[], Any]) -> Any:
     return answers[0]
 
 
-def virtual(directory: Path, target: Any, **given: Any) -> Any:
+def virtual(directory: Path, target: Any, **options: Any) -> Any:
     settings = {"engine": "virtual", "tasks": ["buy"], "min_delay": 0, "max_delay": 0, "seed": 1}
     calm = {"missing_data_prob": 0, "failure_prob": 0}
-    return MultiAgentSimulator(target=target, output_dir=directory, **{**settings, **calm, **given}).run()
+    return MultiAgentSimulator(target=target, output_dir=directory, **{**settings, **calm, **options}).run()
 
 
 # Off and on.
@@ -246,7 +246,7 @@ def test_an_agent_cannot_release_another_agents_rlock(tmp_path: Path) -> None:
             lock.release()
 
     result = virtual(tmp_path, works, agents=["Ann", "Bob"], operations_per_agent=1, gate=False)
-    assert [one["message"] for one in result.error_types] == ["cannot release un-acquired lock"]
+    assert [error["message"] for error in result.error_types] == ["cannot release un-acquired lock"]
     assert result.errors == 1
 
 
@@ -331,8 +331,8 @@ def test_real_threads_lose_no_update_under_such_a_lock() -> None:
                 counted[0] = value + 1
 
     with ThreadPoolExecutor(8) as pool:
-        for one in [pool.submit(count) for _ in range(8)]:
-            one.result(HANG)
+        for future in [pool.submit(count) for _ in range(8)]:
+            future.result(HANG)
     assert counted == [16_000]
 
 
