@@ -2,17 +2,20 @@
 
 Percentiles are exact: linear interpolation between the two nearest samples (Hyndman and Fan's type 7), as
 ``numpy.percentile`` does by default.
+
+Thresholds are parsed in sessions that run no stress test, which must not import NumPy. Therefore this module uses
+only the methods of arrays.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
-import numpy as np
-
-from .records import Column
 from .statistics_types import DurationFigures
+
+if TYPE_CHECKING:
+    from .records import Column
 
 AGGREGATIONS: Final = ("min", "mean", "med", "max", "stddev")
 """Aggregations of a duration, besides percentiles such as ``p99`` and ``p99.9``."""
@@ -20,12 +23,12 @@ AGGREGATIONS: Final = ("min", "mean", "med", "max", "stddev")
 
 def aggregate(samples: Column, aggregation: str) -> float:
     """Return ``min``, ``mean``, ``med``, ``max``, ``stddev`` or ``pNN`` of samples, of which there must be one."""
-    return _aggregate_ordered(np.sort(samples), aggregation)
+    return _aggregate_ordered(_sorted(samples), aggregation)
 
 
 def summarise_durations(samples: Column) -> DurationFigures:
     """Return the figures of a latency or a response time; None without a sample."""
-    ordered = np.sort(samples)
+    ordered = _sorted(samples)
     figures: dict[str, float | None] = {"count": int(samples.size)}
     for name in DurationFigures.__annotations__:
         if name != "count":
@@ -53,16 +56,22 @@ def jain_index(successes: Column) -> float | None:
     1 if all agents have the same number, 1/n if one of n agents has them all. Source: Jain, Chiu and Hawe 1984,
     "A quantitative measure of fairness and discrimination".
     """
-    shares = successes.astype(np.float64)
+    shares = successes.astype("float64")
     squares = float((shares * shares).sum()) * shares.size
     return float(shares.sum()) ** 2 / squares if squares else None
+
+
+def _sorted(samples: Column) -> Column:
+    ordered = samples.copy()
+    ordered.sort()
+    return ordered
 
 
 def _aggregate_ordered(ordered: Column, aggregation: str) -> float:
     if aggregation == "mean":
         return float(ordered.mean()) / 1e9
     if aggregation == "stddev":
-        return float(np.std(ordered)) / 1e9
+        return float(ordered.std()) / 1e9
     percent = {"min": 0.0, "med": 50.0, "max": 100.0}.get(aggregation)
     return _percentile(ordered, float(aggregation[1:]) if percent is None else percent) / 1e9
 

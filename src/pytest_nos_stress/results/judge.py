@@ -15,9 +15,10 @@ from typing import Final, NamedTuple, Protocol
 from pytest_nos_stress._internal.outcome import ERROR
 from pytest_nos_stress.scenario.phases import STEADY
 
-from .measurements import Counts, Measurements, Selection
+from .measurements import Counts, Measurements
 from .metrics import Question
 from .run_metrics import RunMetrics
+from .selection import Selection
 from .statistics_types import ThresholdStatistics
 from .threshold_parser import parse_threshold
 from .thresholds import Threshold

@@ -17,6 +17,7 @@ from pytest_nos_stress._internal.outcome import CELLS, ERROR, FAILED, MISSING, S
 from pytest_nos_stress.faults.mix import FaultMix
 
 from .records import DURATIONS, Column, Rows, SomeRows
+from .selection import Selection
 from .statistics_types import OutcomeStatistics
 
 FAULTS: Final = ("on", "off")
@@ -44,15 +45,6 @@ class Counts(NamedTuple):
             "failed_operations": self.failures,
             "missing_data_events": self.missing_data,
         }
-
-
-class Selection(NamedTuple):
-    """Operations of an agent, a task, a state of faults, ended before a time of the engine's clock; None: any."""
-
-    agent: str | None = None
-    task: str | None = None
-    faults: str | None = None
-    before_ns: int | None = None
 
 
 class Measurements:

@@ -2,6 +2,9 @@
 
 To add one, add a row to ``METRICS`` and the function that reads its value. Thresholds, statistics, the summary,
 JUnit properties, OpenMetrics and OpenTelemetry take everything else from the row.
+
+Thresholds are parsed in sessions that run no stress test, which must not import NumPy: nothing that imports NumPy
+is imported here.
 """
 
 from __future__ import annotations
@@ -9,19 +12,28 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from pytest_nos_stress._internal.outcome import ERROR, FAILED, MISSING, SUCCESS
 
 from .aggregation import AGGREGATIONS, aggregate, jain_index, percent_of, samples_needed, summarise_durations
-from .measurements import Counts, Measurements, Selection
-from .resources import ResourceSamples
+from .selection import Selection
 from .units import BYTES, COUNT, INDEX, PER_SECOND, RATIO, SECONDS, Unit
+
+if TYPE_CHECKING:
+    from .measurements import Counts, Measurements
+    from .resources import ResourceSamples
 
 TAGS: Final = ("agent", "task", "faults", "phase")
 _FEWEST_AGENTS: Final = 2
 _FEWEST_FOR_A_SPREAD: Final = 2
 _FEWEST_OF_MEMORY: Final = 2
+
+
+def _no_samples() -> ResourceSamples:
+    from .resources import ResourceSamples
+
+    return ResourceSamples()
 
 
 class Question(NamedTuple):
@@ -30,7 +42,7 @@ class Question(NamedTuple):
     part: Measurements
     selection: Selection = Selection()
     aggregation: str = ""
-    resources: Callable[[], ResourceSamples] = ResourceSamples
+    resources: Callable[[], ResourceSamples] = _no_samples
     """Returns the samples of the process in the time of the part."""
 
     @property
