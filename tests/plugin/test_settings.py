@@ -489,12 +489,13 @@ def test_a_run_under_pytest_makes_its_scenario_once(pytester: pytest.Pytester) -
         @pytest.mark.stress(operations_per_agent=1, min_delay=0, max_delay=0, failure_prob=0.5)
         def test_it(stress_simulator, monkeypatch):
             made = []
+            complete = Scenario._complete
 
-            def make(cls, *args, **settings):
-                made.append(object.__new__(cls))
-                return made[-1]
+            def complete_and_note(scenario, *values):
+                complete(scenario, *values)
+                made.append(scenario)
 
-            monkeypatch.setattr(Scenario, "__new__", make, raising=False)
+            monkeypatch.setattr(Scenario, "_complete", complete_and_note)
             result = stress_simulator.run(lambda: None, agents=2)
             assert [scenario is result.scenario for scenario in made] == [True]
         """
