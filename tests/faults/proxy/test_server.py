@@ -136,12 +136,12 @@ def test_a_connection_that_is_gone_is_forgotten_with_all_it_held(
     proxy.add("latency", stream="upstream", latency=3_600_000)
     clients = busy(proxy)
     wait_for(lambda: proxy.connections == 5)
-    kept = [weakref.ref(one) for one in proxy._connections]
+    references = [weakref.ref(connection) for connection in proxy._connections.opened]
     for client in clients:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         client.close()
     wait_for(lambda: not proxy.connections)
-    wait_for(lambda: gc.collect() or not any(one() for one in kept))
+    wait_for(lambda: gc.collect() or not any(reference() for reference in references))
 
 
 def test_what_goes_wrong_in_the_proxies_thread_is_not_lost() -> None:

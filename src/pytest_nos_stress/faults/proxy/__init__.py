@@ -4,7 +4,8 @@ All proxies of a ``ProxyServer`` live in one asyncio thread. Nothing here knows 
 is of use in any program.
 """
 
-from .proxy import Proxy, Statistics, Toxic
+from .connections import Statistics, Toxic
+from .proxy import Proxy
 from .server import ProxyServer
 
 __all__ = ["Proxy", "ProxyServer", "Statistics", "Toxic"]

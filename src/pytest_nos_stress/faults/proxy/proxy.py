@@ -9,29 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Coroutine, Mapping
-from dataclasses import dataclass, field
-from random import Random
-from typing import Any, Final, NamedTuple, Protocol, Self, TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, Protocol, Self, TypeVar
 
-from pytest_nos_stress._internal.seeding import stream_key
-from pytest_nos_stress._internal.text import safe_repr
-from pytest_nos_stress.errors import SettingError
-from pytest_nos_stress.faults.link import Link
 from pytest_nos_stress.faults.network import Network
-from pytest_nos_stress.faults.network_sampling import NetworkSampler
 
 from .addresses import BACKLOG, Upstream, joined, listening
-from .network_stage import Messages, NextDelays, RequestReply, drawn
-from .relay import Connection, End
-from .toxics import TOXICS, check_stream, check_toxicity, checked
+from .connections import Connections, Planned, Statistics, Toxic
+from .toxics import check_stream, check_toxicity, checked
 
 T = TypeVar("T")
-
-Planned = Callable[[str], NextDelays]
-"""Gives what the exchanges of a connection meet, by the connection's name."""
-
-_LONGEST_CUT: Final = 1.0
 
 
 class Runner(Protocol):
@@ -41,42 +28,6 @@ class Runner(Protocol):
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """What the work gives, done in the proxies' thread."""
-
-
-class Statistics(NamedTuple):
-    """What has gone through a proxy since it was made.
-
-    Bytes are those delivered to the server (``bytes_up``) and to clients (``bytes_down``); ``connections`` is how
-    many clients have connected, ``resets`` how many connections the proxy has reset.
-    """
-
-    bytes_up: int
-    bytes_down: int
-    connections: int
-    resets: int
-
-
-@dataclass(frozen=True, eq=False)
-class Toxic:
-    """A fault on a proxy. In a ``with`` block it is removed at the end."""
-
-    name: str
-    kind: str
-    stream: str
-    toxicity: float
-    parameters: Mapping[str, float]
-    _proxy: Proxy = field(repr=False)
-
-    def remove(self) -> None:
-        """Take the toxic away, from open connections too; nothing happens where it is gone."""
-        if self in self._proxy.toxics:
-            self._proxy.remove(self.name)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self.remove()
 
 
 class Proxy:
@@ -92,23 +43,12 @@ class Proxy:
         name: str,
     ) -> None:
         self.name = name
-        self.network = network
         self.host, self.port = "", 0
-        self.toxics: tuple[Toxic, ...] = ()
-        self.predicate: Callable[[], bool] | None = None
-        self._runner = runner
-        self._upstream, self._server = upstream, server
-        self._seed = seed
-        self._link = None if network is None else Link(network)
-        self._started = runner.loop.time()
-        self._error: Exception | None = None
-        self._listener: asyncio.Server | None = None
-        self._connections: set[Connection] = set()
-        self._made = self._resets = self._bytes_up = self._bytes_down = 0
         self.is_closed = False
-        self._planned: Planned | None = None
-        self._key, self._numbered_from = name, 0
-        self._load_generators()
+        self._runner = runner
+        self._upstream = upstream
+        self._listener: asyncio.Server | None = None
+        self._connections = Connections(runner.loop, server, network, seed, name)
 
     @property
     def address(self) -> str:
@@ -121,14 +61,29 @@ class Proxy:
         return f"{self._upstream.scheme}://{self.address}{self._upstream.path}"
 
     @property
+    def network(self) -> Network | None:
+        """The network that messages meet; None if there is none."""
+        return self._connections.network
+
+    @property
+    def toxics(self) -> tuple[Toxic, ...]:
+        """The toxics, in the order in which they were added."""
+        return self._connections.toxics
+
+    @property
+    def predicate(self) -> Callable[[], bool] | None:
+        """The predicate of ``active_when``."""
+        return self._connections.predicate
+
+    @property
     def connections(self) -> int:
         """How many connections are open."""
-        return len(self._connections)
+        return len(self._connections.opened)
 
     @property
     def statistics(self) -> Statistics:
         """What has gone through the proxy."""
-        return self._runner.run(self._count())
+        return self._runner.run(self._connections.count())
 
     def add(
         self,
@@ -149,12 +104,12 @@ class Proxy:
         values = checked(kind, parameters)
         check_stream(stream)
         toxic = Toxic(name or f"{kind}_{stream}", kind, stream, check_toxicity(toxicity), values, self)
-        self._runner.run(self._add(toxic))
+        self._runner.run(self._connections.add(toxic))
         return toxic
 
     def remove(self, name: str) -> None:
         """Take the toxic of that name away, from open connections too. Raises ``SettingError``."""
-        self._runner.run(self._remove(name))
+        self._runner.run(self._connections.remove(name))
 
     def reset(self) -> None:
         """Take all toxics away, and bring the proxy up."""
@@ -181,7 +136,7 @@ class Proxy:
         called for every piece of data, in the proxies' thread, so it must be quick. Its exception means True and
         is raised by ``close()``.
         """
-        self.predicate = predicate
+        self._connections.predicate = predicate
 
     def use_network(self, network: Any, planned: Planned | None = None) -> None:
         """Let messages meet this network from now on, on open connections too, which then begin their draws anew.
@@ -190,20 +145,20 @@ class Proxy:
         name; default: the network's draws. A connection of which a message has been lost is reset. Raises
         ``SettingError``.
         """
-        self._runner.run(self._change_network(Network.of(network), planned))
+        self._runner.run(self._connections.change_network(Network.of(network), planned))
 
     def reseed(self, seed: int, key: str) -> None:
         """Let connections made from now on draw from another seed and key, numbered from 0."""
-        self._seed, self._key, self._numbered_from = seed, key, self._made
+        self._connections.reseed(seed, key)
 
     def restart_clock(self) -> None:
         """Let the times of the network's partitions count from now, not from when the proxy was made."""
-        self._started = self._runner.loop.time()
+        self._connections.restart_clock()
 
     def close(self) -> None:
         """Cut all connections and free the port; may be called again."""
         self._runner.run(self.shut())
-        error, self._error = self._error, None
+        error, self._connections.error = self._connections.error, None
         if error is not None:
             raise error
 
@@ -227,134 +182,15 @@ class Proxy:
         await self._go_down()
 
     async def _go_up(self, listener: socket.socket) -> None:
-        self._listener = await self._runner.loop.create_server(self._accept, sock=listener, backlog=BACKLOG)
+        self._listener = await self._runner.loop.create_server(
+            self._connections.accept, sock=listener, backlog=BACKLOG
+        )
 
     async def _go_down(self) -> None:
         if self._listener is not None:
             self._listener.close()
             self._listener = None
-        opened = list(self._connections)
-        attempts = [connection.connecting for connection in opened if connection.connecting is not None]
-        for connection in opened:
-            connection.abort()
-        if attempts:
-            await asyncio.wait(attempts)
-        latest = self._runner.loop.time() + _LONGEST_CUT
-        while not self._connections.isdisjoint(opened) and self._runner.loop.time() < latest:
-            await asyncio.sleep(0)
-
-    async def _change_network(self, network: Network | None, planned: Planned | None) -> None:
-        if network == self.network and planned is self._planned:
-            return
-        self.network, self._planned = network, planned
-        self._link = None if network is None else Link(network)
-        self._load_generators()
-        for connection in list(self._connections):
-            connection.leave_network()
-            if self._link is not None:
-                self._join_network(self._link, connection)
-
-    def _load_generators(self) -> None:
-        # NumPy loads its generators when the first is made: not while a message waits.
-        if self.network is not None:
-            NetworkSampler(self.network, self._seed, self.name)
-
-    async def _count(self) -> Statistics:
-        return Statistics(
-            self._bytes_up + sum(connection.upstream.bytes for connection in self._connections),
-            self._bytes_down + sum(connection.downstream.bytes for connection in self._connections),
-            self._made,
-            self._resets,
-        )
-
-    async def _add(self, toxic: Toxic) -> None:
-        if any(other.name == toxic.name for other in self.toxics):
-            raise SettingError(f"toxic {toxic.name!r}: is there already; must have another name=")
-        self.toxics += (toxic,)
-        for connection in self._connections:
-            self._apply(toxic, connection)
-
-    async def _remove(self, name: str) -> None:
-        if all(toxic.name != name for toxic in self.toxics):
-            there_are = ", ".join(toxic.name for toxic in self.toxics) or "none"
-            raise SettingError(f"toxic {safe_repr(name)}: no toxic of that name; there are {there_are}")
-        toxic = next(toxic for toxic in self.toxics if toxic.name == name)
-        self.toxics = tuple(other for other in self.toxics if other is not toxic)
-        for connection in list(self._connections):
-            stage = connection.toxics.pop(name, None)
-            if stage is not None:
-                connection.stream(toxic.stream).remove(stage)
-
-    def _accept(self) -> End:
-        connection = Connection(self._runner.loop, self._made, self._is_active, self._note_reset, self._forget)
-        self._made += 1
-        self._connections.add(connection)
-        exchange = None if self._link is None else self._join_network(self._link, connection)
-        for toxic in self.toxics:
-            self._apply(toxic, connection)
-        if exchange is not None and self._is_active() and self._is_partitioned():
-            exchange.lose()
-        else:
-            connection.open(*self._server)
-        return connection.client
-
-    def _name_of(self, connection: Connection) -> str:
-        """What a connection draws under."""
-        return f"{self._key} {connection.number - self._numbered_from}"
-
-    def _delays_of(self, link: Link, connection: str) -> NextDelays:
-        return (
-            drawn(NetworkSampler(link.network, self._seed, connection))
-            if self._planned is None
-            else self._planned(connection)
-        )
-
-    def _join_network(self, link: Link, connection: Connection) -> RequestReply:
-        exchange = RequestReply(
-            self._delays_of(link, self._name_of(connection)),
-            link,
-            self._is_partitioned,
-            self._runner.loop,
-            connection.reset,
-        )
-        upstream, downstream = connection.upstream, connection.downstream
-        connection.join_network(
-            Messages(upstream, exchange, exchange.request_delay),
-            Messages(downstream, exchange, exchange.reply_delay),
-        )
-        return exchange
-
-    def _apply(self, toxic: Toxic, connection: Connection) -> None:
-        random = Random(stream_key(self._seed, self._name_of(connection), "toxic", toxic.name))
-        if random.random() >= toxic.toxicity:
-            return
-        stream = connection.stream(toxic.stream)
-        stage = TOXICS[toxic.kind].stage(stream, **toxic.parameters)
-        stage.random = random
-        connection.toxics[toxic.name] = stage
-        stream.add(stage)
-
-    def _is_active(self) -> bool:
-        if self.predicate is None:
-            return True
-        try:
-            return bool(self.predicate())
-        except Exception as error:
-            self._error = self._error or error
-            return True
-
-    def _is_partitioned(self) -> bool:
-        elapsed = self._runner.loop.time() - self._started
-        return self._link is not None and self._link.is_partitioned(elapsed, self.name)
-
-    def _note_reset(self) -> None:
-        self._resets += 1
-
-    def _forget(self, connection: Connection) -> None:
-        if connection in self._connections:
-            self._connections.remove(connection)
-            self._bytes_up += connection.upstream.bytes
-            self._bytes_down += connection.downstream.bytes
+        await self._connections.cut()
 
 
 class Down:
