@@ -2,7 +2,7 @@
 
     python docs/make_settings.py
 
-A test fails if the pages differ from what this writes.
+A test fails if the pages differ from what this program writes.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ _FIRST_OPTIONS = (
     "--stress-threshold",
     "--stress-report",
 )
-"""Options that people start with, beside ``--stress``; README links to the others."""
+"""Options in README's table, after ``--stress``. README links to the others."""
 _START, _END = "<!-- options -->\n", "<!-- /options -->"
 
 
@@ -33,7 +33,7 @@ def readme(text: str) -> str:
     _, after = rest.split(_END)
     settings = {setting.flag: setting for setting in SETTINGS}
     rows = [_readme_row(settings[flag]) for flag in _FIRST_OPTIONS]
-    # A comment between a table's head and its rows would end the table, so both stand between the marks.
+    # A comment between a table's head and its rows would end the table, so the head is inside the comments too.
     head = "| option | meaning | ini key | marker and `run()` | default |\n|---|---|---|---|---|\n"
     return f"{before}{_START}{head}| `--stress` | run stress tests | | | off |\n{''.join(rows)}{_END}{after}"
 
@@ -43,7 +43,7 @@ def _readme_row(setting: Setting) -> str:
 
 
 def reference() -> str:
-    """docs/settings.md."""
+    """Return docs/settings.md."""
     parts = [
         "# Settings\n\n",
         "Look up an option, its ini key, its keyword and the values it takes. Precedence, highest first:\n",

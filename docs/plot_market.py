@@ -1,6 +1,6 @@
-"""Draws docs/market-stylised-facts.svg: what modelled prices have in common with real ones.
+"""Draws docs/market-stylised-facts.svg: the properties that modelled prices share with real ones.
 
-Run it where the plugin and Matplotlib are installed: ``python docs/plot_market.py``. It draws the same each time.
+Run ``python docs/plot_market.py`` with the plugin and Matplotlib installed. It draws the same picture each time.
 """
 
 from __future__ import annotations
@@ -46,20 +46,20 @@ def main() -> None:
 
 
 def session_returns() -> Any:
-    """Returns of sessions, from close to close."""
+    """Return the logarithmic returns of trading sessions, from close to close."""
     bars = Market(["AAPL"], seed=SEED, clock=lambda: 0.0).bars("AAPL", SESSIONS, SESSION, until=SESSIONS * SESSION)
     return np.diff(np.log([bar.close for bar in bars]))
 
 
 def draw_returns(panel: Any, returns: Any, walk: Any) -> None:
-    """Calm and nervous times."""
+    """Draw calm and volatile times."""
     panel.plot(100 * walk[:1000] - 15, color=WALK, linewidth=0.5)
     panel.plot(100 * returns[:1000], color=MODEL, linewidth=0.5)
     panel.set(title="Volatility clusters (below: a random walk)", xlabel="session", ylabel="return in %")
 
 
 def draw_memory(panel: Any, returns: Any, walk: Any) -> None:
-    """Absolute returns remember each other, returns do not."""
+    """Draw autocorrelations: absolute returns are correlated, returns are not."""
     lags = range(1, 101)
     for series, colour, label in (
         (np.abs(returns), MODEL, "absolute returns"),
@@ -74,7 +74,7 @@ def draw_memory(panel: Any, returns: Any, walk: Any) -> None:
 
 
 def draw_tails(panel: Any, returns: Any, walk: Any) -> None:
-    """The share of moves beyond a size."""
+    """Draw the share of moves larger than a size."""
     for series, colour, label in ((returns, MODEL, "model"), (walk, WALK, "normal")):
         sizes = np.sort(np.abs(series) / returns.std())[::-1][:2000]
         panel.loglog(sizes, np.arange(1, len(sizes) + 1) / len(series), color=colour, label=label)
@@ -83,7 +83,7 @@ def draw_tails(panel: Any, returns: Any, walk: Any) -> None:
 
 
 def draw_leverage(panel: Any, returns: Any) -> None:
-    """Falls are followed by volatility."""
+    """Draw the leverage effect: volatility follows falls."""
     lags = range(1, 31)
     panel.bar(lags, [correlation(returns, returns**2, lag) for lag in lags], color=MODEL)
     panel.axhline(0.0, color="black", linewidth=0.5)
@@ -91,7 +91,7 @@ def draw_leverage(panel: Any, returns: Any) -> None:
 
 
 def draw_day(panel: Any) -> None:
-    """Volume and volatility in the course of a day."""
+    """Draw volume and volatility over a trading day."""
     market, sessions = Market(["AAPL"], seed=SEED, clock=lambda: 0.0), 200
     bars = market.bars("AAPL", 39 * sessions, 600.0, until=(sessions - 30) * SESSION - 3600.0)
     moves = np.abs(np.log([bar.close / bar.open for bar in bars])).reshape(sessions, 39).mean(axis=0)
@@ -106,7 +106,7 @@ def draw_day(panel: Any) -> None:
 
 
 def draw_crash(panel: Any) -> None:
-    """A flash crash, with its halts."""
+    """Draw a flash crash with its trading halts."""
     market = Market(["AAPL", "MSFT", "TSLA"], seed=SEED, clock=lambda: 0.0, events=["flash_crash"])
     seconds = np.arange(-300, 1800, 5)
     for symbol, colour in zip(market.symbols, (MODEL, "#e07a5f", "#81b29a"), strict=True):
@@ -119,9 +119,9 @@ def draw_crash(panel: Any) -> None:
     panel.legend(frameon=False)
 
 
-def correlation(one: Any, other: Any, lag: int) -> float:
-    """The correlation of a series with another one some periods later."""
-    return float(np.corrcoef(one[:-lag], other[lag:])[0, 1])
+def correlation(earlier: Any, later: Any, lag: int) -> float:
+    """Return the correlation of a series with the values of another series ``lag`` periods later."""
+    return float(np.corrcoef(earlier[:-lag], later[lag:])[0, 1])
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The architecture page is true: its layers are those that lint proves, and its paths exist."""
+"""The architecture page shows the layers that lint proves, and its paths exist."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CONTRACTS = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["import
 (LAYERS,) = (contract for contract in CONTRACTS if contract["type"] == "layers")
 
 
-def _layers_of_the_page() -> list[str]:
+def _layers_on_the_page() -> list[str]:
     section = PAGE.partition("## The layers")[2].partition("## ")[0]
     lines = re.findall(r"^    (\w+(?: \| \w+)?)  +\S", section, re.MULTILINE)
     assert lines
@@ -21,15 +21,15 @@ def _layers_of_the_page() -> list[str]:
 
 
 def test_the_page_shows_the_layers_that_lint_proves() -> None:
-    assert _layers_of_the_page() == LAYERS["layers"]
+    assert _layers_on_the_page() == LAYERS["layers"]
 
 
-def test_no_import_is_excepted() -> None:
+def test_no_contract_ignores_an_import() -> None:
     assert LAYERS["exhaustive"]
     assert not [name for contract in CONTRACTS for name in contract if name.startswith(("ignore", "skip"))]
 
 
-def test_everything_at_the_top_level_is_on_the_page() -> None:
+def test_every_package_and_module_at_the_top_level_is_on_the_page() -> None:
     entries = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     layers = {name for layer in LAYERS["layers"] for name in layer.split(" | ")}
     assert entries - {"__init__"} == layers | set(LAYERS["exhaustive_ignores"])

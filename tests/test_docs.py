@@ -1,4 +1,4 @@
-"""The snippets of README and guides do what they say, and the reference is what the settings table makes."""
+"""README and guides: snippets run, links resolve, and the generated reference is up to date."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
-QUICKER = {"README.md-0": ["--stress-min-delay=0", "--stress-max-delay=10ms"]}
-"""Options for what waits ten seconds with the default delays."""
+SHORT_DELAYS = {"README.md-0": ["--stress-min-delay=0", "--stress-max-delay=10ms"]}
+"""Options by snippet, for a snippet that takes ten seconds with the default delays."""
 README_SERVICE = """
 import pytest
 @pytest.fixture
@@ -33,11 +33,12 @@ def order_service():
 
 
 def snippets(language: str) -> list[tuple[str, str]]:
-    found = []
+    """Return name and code of every snippet in a language."""
+    named = []
     for page in PAGES:
         for number, match in enumerate(re.finditer(rf"^```{language}\n(.*?)^```$", page.read_text(), re.M | re.S)):
-            found.append((f"{page.name}-{number}", match[1]))
-    return found
+            named.append((f"{page.name}-{number}", match[1]))
+    return named
 
 
 def is_test(code: str) -> bool:
@@ -50,29 +51,29 @@ def is_test(code: str) -> bool:
 def test_a_test_in_the_docs_passes_under_stress(pytester: pytest.Pytester, name: str, code: str) -> None:
     pytester.makeconftest(README_SERVICE)
     pytester.makepyfile(code)
-    result = pytester.runpytest("--stress", "--stress-seed=1", *QUICKER.get(name, []))
+    result = pytester.runpytest("--stress", "--stress-seed=1", *SHORT_DELAYS.get(name, []))
     outcomes = result.parseoutcomes()
     assert result.ret == pytest.ExitCode.OK, result.stdout.str()
     assert outcomes["passed"] >= 1
     assert "skipped" not in outcomes
 
 
-def test_the_readmes_search_finds_what_the_readme_says(pytester: pytest.Pytester) -> None:
+def test_the_search_in_the_readme_finds_the_example_that_the_readme_quotes(pytester: pytest.Pytester) -> None:
     readme = (ROOT / "README.md").read_text()
     code = next(code for name, code in snippets("python") if "test_no_overdraft" in code)
-    sound = """            self.balance -= 60
+    correct = """            self.balance -= 60
             operation.sleep(0.02)  # the bank's answer
 """
     broken = """            operation.sleep(0.02)  # the bank's answer
             self.balance -= 60
 """
-    assert sound in code
-    pytester.makepyfile(code.replace(sound, broken))
+    assert correct in code
+    pytester.makepyfile(code.replace(correct, broken))
     result = pytester.runpytest("--stress", "--hypothesis-seed=6")
     result.assert_outcomes(failed=1)
-    promised = re.search(r"`(@example\(.*\))`\.", readme)
-    assert promised
-    assert promised[1] in result.stdout.str()
+    quoted = re.search(r"`(@example\(.*\))`\.", readme)
+    assert quoted
+    assert quoted[1] in result.stdout.str()
 
 
 RUN_ALL: Final = """
@@ -93,16 +94,16 @@ else:
     statuses = {name: os.waitpid(process, 0)[1] for name, process in processes.items()}
     pathlib.Path("statuses.json").write_text(json.dumps(statuses))
 """
-"""Run the scripts in directories, in processes that share the imports."""
+"""A program that runs ``script.py`` in each given directory, in forked processes that share the imports."""
 
 
 def test_the_scripts_in_the_docs_run(tmp_path: Path) -> None:
-    """At the same time: most of them take seconds in which they wait."""
+    """Run all scripts at the same time, since most of them spend seconds waiting."""
     scripts = {name: code for name, code in snippets("python") if not is_test(code)}
     for name, code in scripts.items():
         (tmp_path / name).mkdir()
         (tmp_path / name / "script.py").write_text(code)
-    # OpenBLAS would start threads, beside which Python warns of a fork.
+    # Python warns about a fork if OpenBLAS has started threads.
     environment = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
     command = [sys.executable, "-W", "error", "-c", RUN_ALL, *scripts]
     with subprocess.Popen(command, cwd=tmp_path, env=environment, start_new_session=True) as process:
@@ -131,7 +132,9 @@ def test_a_configuration_in_the_docs_is_accepted(pytester: pytest.Pytester, code
     result.assert_outcomes(passed=1)
 
 
-def test_the_readme_command_runs_the_main_job_and_says_where_the_files_are(pytester: pytest.Pytester) -> None:
+def test_the_first_command_in_the_readme_passes_and_prints_the_path_of_the_files(
+    pytester: pytest.Pytester,
+) -> None:
     command = re.search(r"\.venv/bin/(pytest --stress --pyargs .*)$", (ROOT / "README.md").read_text(), re.M)
     assert command is not None
     result = pytester.runpytest(*shlex.split(command[1])[1:])
@@ -146,14 +149,14 @@ def test_the_readme_command_runs_the_main_job_and_says_where_the_files_are(pytes
     ]
 
 
-def test_the_reference_of_settings_is_what_the_table_makes() -> None:
+def test_the_reference_of_settings_is_up_to_date() -> None:
     pages = _make_settings()
     readme = (ROOT / "README.md").read_text()
     assert pages.readme(readme) == readme
     assert pages.reference() == (ROOT / "docs" / "settings.md").read_text()
 
 
-def test_links_between_pages_lead_somewhere() -> None:
+def test_links_between_pages_resolve() -> None:
     for page in PAGES:
         for path, heading in re.findall(r"\]\(([^)#:]*)(?:#([^)]*))?\)", page.read_text()):
             linked = page.parent / path if path else page
@@ -162,7 +165,7 @@ def test_links_between_pages_lead_somewhere() -> None:
 
 
 def headings(page: Path) -> set[str]:
-    """The anchors of a page's headings, as GitHub makes them."""
+    """Return the anchors that GitHub makes for a page's headings."""
     text = re.sub(r"^```.*?^```$", "", page.read_text(), flags=re.M | re.S)
     return {
         re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")

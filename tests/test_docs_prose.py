@@ -38,7 +38,7 @@ def found(check: ModuleType, path: Path, text: str) -> list[str]:
 @pytest.mark.parametrize(
     "start", ["What it does.", "Whether it runs.", "How many.", "Of how many looks one is kept."]
 )
-def test_a_docstring_that_begins_with_a_noun_clause_is_found(
+def test_a_docstring_that_begins_with_a_noun_clause_is_a_finding(
     check: ModuleType, tmp_path: Path, start: str
 ) -> None:
     words = start.split(" ")[0] if not start.startswith("Of") else "Of how"
@@ -46,7 +46,7 @@ def test_a_docstring_that_begins_with_a_noun_clause_is_found(
     assert found(check, tmp_path / "a.py", text) == [f"3: {words!r}"]
 
 
-def test_a_phrase_is_found_across_lines_of_docstrings_comments_and_pages(
+def test_a_phrase_is_found_in_docstrings_comments_and_pages_across_lines(
     check: ModuleType, tmp_path: Path
 ) -> None:
     docstring = '"""Wait.\n\n    It waits for\n    ever.\n"""\n'
@@ -77,7 +77,7 @@ def test_code_and_correct_english_are_not_found(check: ModuleType, tmp_path: Pat
     assert found(check, tmp_path / "a.md", f"{text}\n") == []
 
 
-def test_the_exit_code_says_if_anything_was_found(
+def test_the_exit_code_is_1_if_there_is_a_finding(
     check: ModuleType, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     page = tmp_path / "a.md"
