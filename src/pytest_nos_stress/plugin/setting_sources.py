@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from pytest_nos_stress.config import merge, options
-from pytest_nos_stress.config.options import Setting
+from pytest_nos_stress.config.setting import UNSET, Setting
 from pytest_nos_stress.errors import SettingError
 
 
@@ -34,8 +34,8 @@ def read_ini(config: pytest.Config, settings: Iterable[Setting]) -> dict[str, An
     """Return those of the settings that the ini file gives. Raises ``SettingError``."""
     values = {}
     for setting in settings:
-        raw = _ini_value(config, setting.ini) if setting.flag and setting.ini else options.UNSET
-        if raw is not options.UNSET:
+        raw = _ini_value(config, setting.ini) if setting.flag and setting.ini else UNSET
+        if raw is not UNSET:
             values[setting.name] = setting.read(raw, ini_label(setting))
     return _with_parsed_thresholds(values, ini_label(options.BY_NAME["thresholds"]))
 
