@@ -13,7 +13,6 @@ named with its stack.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import inspect
 import threading
 import time
@@ -33,6 +32,7 @@ from .base import (
     OnOperationEnd,
     StuckAgent,
 )
+from .own_loop import OwnLoop
 
 _WATCH_INTERVAL: Final = 0.1
 _GRACE: Final = 1.3
@@ -115,7 +115,7 @@ class AsyncioEngine:
         on_operation_end: OnOperationEnd | None = None,
         every: int = 1,
     ) -> None:
-        own_loop = None if self._loop is not None else _OwnLoop()
+        own_loop = None if self._loop is not None else OwnLoop()
         loop = self._loop = self._loop or own_loop.loop  # type: ignore[union-attr]
         try:
             loop.call_soon_threadsafe(self._start_tasks, agents, on_operation_end, every)
@@ -127,7 +127,7 @@ class AsyncioEngine:
         finally:
             self._join()
             if own_loop is not None:
-                own_loop.close(is_held=not self._ended.is_set())
+                own_loop.close(None if self._ended.is_set() else _GRACE_OF_CANCELLED)
 
     def stop(self) -> None:
         if not self._stopping and self._loop is not None:
@@ -311,46 +311,6 @@ class _Safepoint:
         self.is_due = False
         released, self._released = self._released, asyncio.Event()
         released.set()
-
-
-class _OwnLoop:
-    """An event loop in a thread of its own."""
-
-    def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
-        self._is_stopped = False
-        self._thread = threading.Thread(target=self._run, name="stress agents", daemon=True)
-        self._thread.start()
-
-    def close(self, *, is_held: bool) -> None:
-        """End loop and thread; one that a task holds stays, as a daemon."""
-        self._is_stopped = True
-        self.loop.call_soon_threadsafe(self.loop.stop)
-        self._thread.join(_GRACE_OF_CANCELLED if is_held else None)
-
-    def _run(self) -> None:
-        loop = self.loop
-        asyncio.set_event_loop(loop)
-        try:
-            self._run_until_stopped()
-            left = asyncio.all_tasks(loop)
-            for task in left:
-                task.cancel()
-            if left:
-                loop.run_until_complete(asyncio.wait(left, timeout=_GRACE_OF_CANCELLED))
-            for task in left:
-                task._log_destroy_pending = False  # type: ignore[attr-defined]
-            with contextlib.suppress(TimeoutError):
-                loop.run_until_complete(asyncio.wait_for(loop.shutdown_asyncgens(), _GRACE_OF_CANCELLED))
-        finally:
-            asyncio.set_event_loop(None)
-            loop.close()
-
-    def _run_until_stopped(self) -> None:
-        """``SystemExit`` and ``KeyboardInterrupt`` of a task belong to the task, but leave the loop too."""
-        while not self._is_stopped:
-            with contextlib.suppress(SystemExit, KeyboardInterrupt):
-                self.loop.run_forever()
 
 
 def _next(advance: Callable[[Any], Any], value: Any) -> Any:

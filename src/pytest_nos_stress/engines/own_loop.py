@@ -1,0 +1,50 @@
+"""An event loop in a thread of its own, for agents that no loop of the user's runs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from typing import Final
+
+_TIME_TO_CANCEL: Final = 0.3
+
+
+class OwnLoop:
+    """An event loop in a thread of its own."""
+
+    def __init__(self) -> None:
+        self.loop = asyncio.new_event_loop()
+        self._is_stopped = False
+        self._thread = threading.Thread(target=self._run, name="stress agents", daemon=True)
+        self._thread.start()
+
+    def close(self, timeout: float | None) -> None:
+        """End the loop and its thread. A thread that a task holds beyond the timeout stays, as a daemon."""
+        self._is_stopped = True
+        self.loop.call_soon_threadsafe(self.loop.stop)
+        self._thread.join(timeout)
+
+    def _run(self) -> None:
+        loop = self.loop
+        asyncio.set_event_loop(loop)
+        try:
+            self._run_until_stopped()
+            left = asyncio.all_tasks(loop)
+            for task in left:
+                task.cancel()
+            if left:
+                loop.run_until_complete(asyncio.wait(left, timeout=_TIME_TO_CANCEL))
+            for task in left:
+                task._log_destroy_pending = False  # type: ignore[attr-defined]
+            with contextlib.suppress(TimeoutError):
+                loop.run_until_complete(asyncio.wait_for(loop.shutdown_asyncgens(), _TIME_TO_CANCEL))
+        finally:
+            asyncio.set_event_loop(None)
+            loop.close()
+
+    def _run_until_stopped(self) -> None:
+        """``SystemExit`` and ``KeyboardInterrupt`` of a task belong to the task, but leave the loop too."""
+        while not self._is_stopped:
+            with contextlib.suppress(SystemExit, KeyboardInterrupt):
+                self.loop.run_forever()
