@@ -55,7 +55,7 @@ def draw_returns(panel: Any, returns: Any, walk: Any) -> None:
     """Draw calm and volatile times."""
     panel.plot(100 * walk[:1000] - 15, color=WALK, linewidth=0.5)
     panel.plot(100 * returns[:1000], color=MODEL, linewidth=0.5)
-    panel.set(title="Volatility clusters (below: a random walk)", xlabel="session", ylabel="return in %")
+    panel.set(title="Volatility clusters (lower curve: a random walk)", xlabel="session", ylabel="return in %")
 
 
 def draw_memory(panel: Any, returns: Any, walk: Any) -> None:
@@ -69,7 +69,7 @@ def draw_memory(panel: Any, returns: Any, walk: Any) -> None:
         panel.plot(
             lags, [correlation(series, series, lag) for lag in lags], color=colour, linewidth=0.9, label=label
         )
-    panel.set(title="Only the size of moves has a memory", xlabel="lag in sessions", ylabel="autocorrelation")
+    panel.set(title="Sizes of moves are correlated, directions are not", xlabel="lag in sessions", ylabel="autocorrelation")
     panel.legend(frameon=False)
 
 
@@ -78,7 +78,7 @@ def draw_tails(panel: Any, returns: Any, walk: Any) -> None:
     for series, colour, label in ((returns, MODEL, "model"), (walk, WALK, "normal")):
         sizes = np.sort(np.abs(series) / returns.std())[::-1][:2000]
         panel.loglog(sizes, np.arange(1, len(sizes) + 1) / len(series), color=colour, label=label)
-    panel.set(title="Tails are fat", xlabel="size of a move in standard deviations", ylabel="share beyond")
+    panel.set(title="Tails are fat", xlabel="size of a move in standard deviations", ylabel="share of larger moves")
     panel.legend(frameon=False)
 
 
@@ -87,7 +87,7 @@ def draw_leverage(panel: Any, returns: Any) -> None:
     lags = range(1, 31)
     panel.bar(lags, [correlation(returns, returns**2, lag) for lag in lags], color=MODEL)
     panel.axhline(0.0, color="black", linewidth=0.5)
-    panel.set(title="Falls make the market nervous", xlabel="lag in sessions", ylabel="corr(r, later r²)")
+    panel.set(title="Volatility rises after falls", xlabel="lag in sessions", ylabel="corr(r, later r²)")
 
 
 def draw_day(panel: Any) -> None:
@@ -100,7 +100,7 @@ def draw_day(panel: Any) -> None:
     panel.plot(hours, volume / volume.min(), color=MODEL, label="volume")
     panel.plot(hours, moves / moves.min(), color="#e07a5f", label="absolute return")
     panel.set(
-        title="Open and close are busy", xlabel="hours since the open", ylabel="times the lowest", ylim=(0, None)
+        title="Open and close are busy", xlabel="hours since the open", ylabel="multiple of the lowest", ylim=(0, None)
     )
     panel.legend(frameon=False)
 
