@@ -65,9 +65,9 @@ class Broker:
         return [1, 2, 3]
 
     async def fills_async(self) -> AsyncIterator[int]:
-        for one in range(10):
+        for number in range(10):
             await asyncio.sleep(0)
-            yield one
+            yield number
 
     @contextmanager
     def session(self) -> Iterator[Session]:
@@ -111,17 +111,17 @@ class Closing(Broker):
         self.is_open = False
 
 
-def run(directory: Path, target: Any, *clients: Any, **given: Any) -> StressResult:
-    given = {
+def run(directory: Path, target: Any, *clients: Any, **changes: Any) -> StressResult:
+    settings = {
         **CALM,
         "agents": 4,
         "operations_per_agent": 50,
         "failure_prob": 0.3,
         "seed": 7,
         "gate": False,
-        **given,
+        **changes,
     }
-    return MultiAgentSimulator(target={"buy": target}, clients=clients, output_dir=directory, **given).run()
+    return MultiAgentSimulator(target={"buy": target}, clients=clients, output_dir=directory, **settings).run()
 
 
 def rows(result: StressResult) -> list[tuple[int, int, int]]:
@@ -347,8 +347,8 @@ def test_missing_data_is_counted_once_for_an_operation_that_calls_a_client(tmp_p
     def buy(operation: Operation) -> None:
         client.submit()
 
-    given: dict[str, Any] = {"missing_data_prob": 1, "failure_prob": 0}
-    assert run(tmp_path, buy, client, **given).stats["faults"] == {"missing_data": 200}
+    settings: dict[str, Any] = {"missing_data_prob": 1, "failure_prob": 0}
+    assert run(tmp_path, buy, client, **settings).stats["faults"] == {"missing_data": 200}
 
 
 def test_a_fault_that_surfaces_in_an_error_of_the_targets_own_is_failed_and_no_error(tmp_path: Path) -> None:
@@ -383,7 +383,7 @@ def test_stop_iteration_of_the_real_client_stays_what_it_is(tmp_path: Path) -> N
     """As a mock raises it whose side effects are used up."""
     client = flaky(Mock(spec=Broker, submit=Mock(side_effect=[])))
     result = run(tmp_path, lambda: client.submit(), client, failure_prob=0, agents=1, operations_per_agent=1)
-    assert [one["type"] for one in result.stats["error_types"]] == ["StopIteration"]
+    assert [error["type"] for error in result.stats["error_types"]] == ["StopIteration"]
 
 
 def test_every_kind_of_fault_does_to_a_call_what_its_name_says(tmp_path: Path) -> None:
@@ -508,7 +508,7 @@ def test_nothing_happens_before_and_after_a_run_and_in_its_checks(tmp_path: Path
     result = run(tmp_path, lambda: client.ping(), client, failure_prob=1, checks=[audit], every=20)
     assert result.failures == 200
     assert len(looks) > 2
-    assert [one.verdict for one in result.checks] == ["held"]
+    assert [check.verdict for check in result.checks] == ["held"]
     assert client.submit("after") == broker.count
 
 
@@ -519,10 +519,10 @@ def test_fault_windows_are_those_of_the_clients(tmp_path: Path) -> None:
         operation.sleep(0.01)
         client.submit()
 
-    given: dict[str, Any] = {"failure_prob": 1, "fault_windows": [(0.1, 0.3)], "engine": "virtual"}
-    result = run(tmp_path, buy, client, **given)
+    settings: dict[str, Any] = {"failure_prob": 1, "fault_windows": [(0.1, 0.3)], "engine": "virtual"}
+    result = run(tmp_path, buy, client, **settings)
     assert 0 < result.failures < 200
-    again = run(tmp_path, buy, client, **given)
+    again = run(tmp_path, buy, client, **settings)
     assert rows(again) == rows(result)
     assert all(5 <= int(row["index"]) <= 31 for row in result.records if int(row["outcome"]) == 1)
 
@@ -543,14 +543,14 @@ def test_one_seed_gives_the_same_outcomes_in_threads_virtual_time_and_asyncio(tm
 
     runs = [run(tmp_path, buy, client, engine=engine, agents=8) for engine in ("threads", "threads", "virtual")]
     runs.append(run(tmp_path, buy_async, client, agents=8))
-    assert all(rows(one) == rows(runs[0]) for one in runs)
-    assert all(one.stats["faults"] == runs[0].stats["faults"] for one in runs)
+    assert all(rows(run) == rows(runs[0]) for run in runs)
+    assert all(run.stats["faults"] == runs[0].stats["faults"] for run in runs)
     assert runs[0].failures > 0
     assert rows(run(tmp_path, buy, client, agents=8, seed=8)) != rows(runs[0])
 
 
 def test_two_clients_meet_faults_of_their_own(tmp_path: Path) -> None:
-    one, two = flaky(Broker(), number=1), flaky(Broker(), number=2)
+    first, second = flaky(Broker(), number=1), flaky(Broker(), number=2)
     met: list[tuple[bool, bool]] = []
 
     def fails(client: Any) -> bool:
@@ -560,7 +560,7 @@ def test_two_clients_meet_faults_of_their_own(tmp_path: Path) -> None:
             return True
         return False
 
-    result = run(tmp_path, lambda: met.append((fails(one), fails(two))), one, two)
+    result = run(tmp_path, lambda: met.append((fails(first), fails(second))), first, second)
     assert result.successes == 200
     assert {(True, False), (False, True), (False, False)} <= set(met)
     assert result.stats["faults"]["lost_request"] == sum(map(sum, met))
@@ -597,8 +597,8 @@ def test_missing_data_of_explicit_operations_is_counted_once(tmp_path: Path) -> 
     scenario = Scenario(
         agents=["Ann"], tasks=["buy"], operations=[PlannedOperation("Ann", "buy", fault="missing_data")]
     )
-    given: dict[str, Any] = {"scenario": scenario, "target": {"buy": buy}, "clients": [client], "gate": False}
-    result = MultiAgentSimulator(output_dir=tmp_path, **given).run()
+    settings: dict[str, Any] = {"scenario": scenario, "target": {"buy": buy}, "clients": [client], "gate": False}
+    result = MultiAgentSimulator(output_dir=tmp_path, **settings).run()
     assert result.missing_data == 1
     assert result.stats["faults"] == {"missing_data": 1}
 
@@ -631,9 +631,9 @@ def test_a_pool_that_keeps_the_context_meets_the_faults_of_the_operation(tmp_pat
     async def buy() -> None:
         await asyncio.to_thread(client.submit)
 
-    one, two = (run(tmp_path, buy, client) for _ in range(2))
-    assert rows(one) == rows(two)
-    assert 0 < one.failures < 200
+    first, second = (run(tmp_path, buy, client) for _ in range(2))
+    assert rows(first) == rows(second)
+    assert 0 < first.failures < 200
 
 
 def test_limits_are_shared_by_all_clients_and_agents(tmp_path: Path) -> None:
@@ -707,8 +707,8 @@ def test_a_sync_client_of_an_async_target_waits_and_fails_as_planned(tmp_path: P
     async def buy() -> None:
         client.submit()
 
-    given: dict[str, Any] = {"failure_prob": 1, "agents": 1, "operations_per_agent": 3}
-    result = run(tmp_path, buy, client, faults={"late_status": {"delay": 0.03}}, **given)
+    settings: dict[str, Any] = {"failure_prob": 1, "agents": 1, "operations_per_agent": 3}
+    result = run(tmp_path, buy, client, faults={"late_status": {"delay": 0.03}}, **settings)
     assert result.successes == 3
     assert result.latency.min >= 0.029
 
@@ -887,18 +887,18 @@ def test_items_of_a_stream_are_lost_come_twice_or_are_cut_off(tmp_path: Path) ->
     def buy() -> None:
         streams.append(list(client.fills()))
 
-    given: dict[str, Any] = {"agents": 1, "operations_per_agent": 40}
-    lost = run(tmp_path, buy, client, faults={"lost_fill": 1}, **given)
+    settings: dict[str, Any] = {"agents": 1, "operations_per_agent": 40}
+    lost = run(tmp_path, buy, client, faults={"lost_fill": 1}, **settings)
     assert lost.failures == 0
-    assert all(one == sorted(set(one)) for one in streams)
+    assert all(items == sorted(set(items)) for items in streams)
     assert sum(map(len, streams)) == 400 - lost.stats["faults"]["lost_fill"] < 400
     streams.clear()
-    twice = run(tmp_path, buy, client, faults={"duplicate_ack": 1}, **given)
-    assert [sorted(set(one)) for one in streams] == [list(range(10))] * 40
+    twice = run(tmp_path, buy, client, faults={"duplicate_ack": 1}, **settings)
+    assert [sorted(set(items)) for items in streams] == [list(range(10))] * 40
     assert sum(map(len, streams)) > 400
     assert twice.failures == 0
     streams.clear()
-    cut = run(tmp_path, buy, client, failure_mode="lost_request", **given)
+    cut = run(tmp_path, buy, client, failure_mode="lost_request", **settings)
     assert cut.failures == 40 - len(streams) > 20
     assert cut.errors == 0
 
@@ -908,7 +908,7 @@ def test_items_of_an_async_stream_are_lost_and_come_twice(tmp_path: Path) -> Non
     streams: list[list[int]] = []
 
     async def buy() -> None:
-        streams.append([one async for one in client.fills_async()])
+        streams.append([item async for item in client.fills_async()])
 
     result = run(tmp_path, buy, client, faults={"lost_fill": 1, "duplicate_ack": 1}, agents=1)
     assert result.failures == 0

@@ -19,8 +19,8 @@ OF_A_FEED = tuple(kind for kind in KINDS if kind != "unavailable")
 
 
 def run(target: Any, tmp_path: Path, **settings: Any) -> StressResult:
-    given = {"agents": 2, "operations_per_agent": 50, "seed": 5, "engine": "virtual", "failure_prob": 0}
-    return MultiAgentSimulator(target=target, output_dir=tmp_path, **{**given, **settings}).run()
+    defaults = {"agents": 2, "operations_per_agent": 50, "seed": 5, "engine": "virtual", "failure_prob": 0}
+    return MultiAgentSimulator(target=target, output_dir=tmp_path, **{**defaults, **settings}).run()
 
 
 def nothing(operation: Operation) -> None:
@@ -31,15 +31,15 @@ def looks(
     tmp_path: Path, kind: str | dict[str, Any], look: Callable[[Any, float, Market], Any], **settings: Any
 ) -> list[Any]:
     """What ``look`` finds at the broken feed, the time, and the market itself, in 100 operations."""
-    found: list[Any] = []
+    views: list[Any] = []
 
     def buy(operation: Operation) -> None:
-        found.append(look(operation.market, operation.now(), operation._agent.market))
+        views.append(look(operation.market, operation.now(), operation._agent.market))
 
     result = run({"buy": buy}, tmp_path, missing_data=kind, missing_data_prob=1, **settings)
     assert result.errors == 0
     assert result.missing_data == 100
-    return found
+    return views
 
 
 def test_unavailable_gives_no_market_at_all(tmp_path: Path) -> None:
@@ -51,9 +51,9 @@ def test_a_stale_quote_is_as_old_as_said_and_was_right_then(tmp_path: Path) -> N
         quote = feed.quote(SYMBOL)
         return now - quote.timestamp, quote == market.quote_at(SYMBOL, quote.timestamp)
 
-    found = looks(tmp_path, {"stale": {"age": (5, 30)}}, look)
-    assert all(right for _, right in found)
-    ages = [age for age, _ in found]
+    quotes = looks(tmp_path, {"stale": {"age": (5, 30)}}, look)
+    assert all(right for _, right in quotes)
+    ages = [age for age, _ in quotes]
     assert 5 <= min(ages) < 8
     assert 27 < max(ages) <= 30.25
 
@@ -76,11 +76,11 @@ def test_silence_is_short_as_a_rule_and_bounded(tmp_path: Path) -> None:
 
 
 def test_in_a_halt_the_feed_says_so_and_prices_stand_still(tmp_path: Path) -> None:
-    found = looks(
+    halts = looks(
         tmp_path, "halt", lambda feed, now, _: (feed.is_halted(SYMBOL), now - feed.quote(SYMBOL).timestamp)
     )
-    assert all(halted for halted, _ in found)
-    assert 15 <= min(age for _, age in found) < max(age for _, age in found) <= 300.25
+    assert all(halted for halted, _ in halts)
+    assert 15 <= min(age for _, age in halts) < max(age for _, age in halts) <= 300.25
 
 
 def test_a_gap_is_a_jump_in_the_numbers_of_trades(tmp_path: Path) -> None:
@@ -90,10 +90,10 @@ def test_a_gap_is_a_jump_in_the_numbers_of_trades(tmp_path: Path) -> None:
         assert feed.quote(SYMBOL).timestamp < market.quote(SYMBOL).timestamp
         return [after - before for before, after in pairwise(numbers)]
 
-    found = looks(tmp_path, {"gap": {"length": (5, 20)}}, look)
-    jumps = [[step for step in steps if step != 1] for steps in found]
-    assert {len(one) for one in jumps} == {1}
-    lost = [one[0] - 1 for one in jumps]
+    numbers = looks(tmp_path, {"gap": {"length": (5, 20)}}, look)
+    jumps = [[step for step in steps if step != 1] for steps in numbers]
+    assert {len(steps) for steps in jumps} == {1}
+    lost = [steps[0] - 1 for steps in jumps]
     assert min(lost) in range(5, 8)
     assert max(lost) in range(18, 21)
 
@@ -108,8 +108,8 @@ def test_no_more_trades_come_than_are_asked_for_but_for_duplicates(tmp_path: Pat
         except MissingDataError:
             return 0
 
-    found = looks(tmp_path, kind, lambda feed, *_: [come(feed, count) for count in counts])
-    for count, most in zip(counts, map(max, zip(*found, strict=True)), strict=True):
+    lengths = looks(tmp_path, kind, lambda feed, *_: [come(feed, count) for count in counts])
+    for count, most in zip(counts, map(max, zip(*lengths, strict=True)), strict=True):
         assert most <= (2 * count if kind == "duplicate" else count)
 
 
@@ -163,8 +163,8 @@ def test_undefined_prices_are_what_feeds_send_for_none(tmp_path: Path) -> None:
         assert repr(feed.bars(SYMBOL)[-1].close) in values
         return {"+".join(sorted(wrong)), *values}
 
-    found = set().union(*looks(tmp_path, "undefined", look))
-    assert found == {"bid", "ask", "last", "ask+bid+last", "nan", repr(float(2**63 - 1)), "-1.0"}
+    values = set().union(*looks(tmp_path, "undefined", look))
+    assert values == {"bid", "ask", "last", "ask+bid+last", "nan", repr(float(2**63 - 1)), "-1.0"}
 
 
 def test_bad_timestamps_are_off_to_either_side_and_out_of_order(tmp_path: Path) -> None:
@@ -221,7 +221,7 @@ def test_an_outlier_is_off_by_its_size_and_still_a_quote(tmp_path: Path) -> None
 def test_missing_bars_are_one_block_of_so_many(tmp_path: Path, share: float, left: int) -> None:
     def look(feed: Any, now: float, market: Market) -> tuple[float, ...]:
         bars, true = feed.bars(SYMBOL, 20), market.bars(SYMBOL, 20)
-        lost = [place for place, bar in enumerate(true) if bar not in bars]
+        lost = [position for position, bar in enumerate(true) if bar not in bars]
         assert lost == list(range(lost[0], lost[0] + len(lost)))
         assert len(bars) == left
         return tuple(lost)
@@ -271,7 +271,7 @@ def test_the_same_seed_breaks_the_feed_the_same_way_in_every_run(tmp_path: Path,
 
 
 def test_the_kind_of_an_operation_is_the_same_in_every_engine(tmp_path: Path) -> None:
-    found: dict[str, dict[tuple[str, int], str | None]] = {}
+    planned: dict[str, dict[tuple[str, int], str | None]] = {}
     for engine in ("threads", "virtual", "asyncio"):
         kinds: dict[tuple[str, int], str | None] = {}
 
@@ -289,9 +289,9 @@ def test_the_kind_of_an_operation_is_the_same_in_every_engine(tmp_path: Path) ->
             max_delay=0,
             missing_data={"stale": 3, "gap": 1, "unavailable": 1},
         )
-        found[engine] = kinds
-    assert found["threads"] == found["virtual"] == found["asyncio"]
-    assert set(found["virtual"].values()) == {None, "stale", "gap", "missing_data"}
+        planned[engine] = kinds
+    assert planned["threads"] == planned["virtual"] == planned["asyncio"]
+    assert set(planned["virtual"].values()) == {None, "stale", "gap", "missing_data"}
 
 
 def test_kinds_mix_by_weight_and_the_probability_stays_the_share_of_all(tmp_path: Path) -> None:

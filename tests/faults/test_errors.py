@@ -75,9 +75,9 @@ def test_an_exception_that_is_its_own_cause_is_an_error_and_nothing_hangs() -> N
         "error = ValueError('a')\n"
         "error.__cause__ = error\n"
         "assert not is_injected(error)\n"
-        "one, other = ValueError('a'), ValueError('b')\n"
-        "one.__cause__, other.__cause__ = other, one\n"
-        "assert not is_injected(one)\n"
+        "first, second = ValueError('a'), ValueError('b')\n"
+        "first.__cause__, second.__cause__ = second, first\n"
+        "assert not is_injected(first)\n"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 0, done.stderr

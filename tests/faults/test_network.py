@@ -36,7 +36,7 @@ def test_no_network_is_asked_for_with_none() -> None:
 
 
 def test_the_profiles_have_the_published_medians_and_p99s_of_round_trips() -> None:
-    assert {name: (one.latency, one.p99) for name, one in PROFILES.items()} == {
+    assert {name: (network.latency, network.p99) for name, network in PROFILES.items()} == {
         "colo": (50e-6, 150e-6),
         "same-region": (0.015, 0.060),
         "cross-continent": (0.250, 0.800),

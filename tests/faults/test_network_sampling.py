@@ -41,7 +41,7 @@ def joined(blocks: list[OneWayDelays]) -> list[list[float]]:
 @given(
     sizes=st.lists(st.integers(0, 400), min_size=1, max_size=12),
     network=st.sampled_from(
-        [ROUGH, *PROFILES.values(), *(Network(latency=1, p99=2, distribution=one) for one in SPREAD)]
+        [ROUGH, *PROFILES.values(), *(Network(latency=1, p99=2, distribution=name) for name in SPREAD)]
     ),
 )
 def test_draws_do_not_depend_on_how_many_are_made_at_a_time(sizes: list[int], network: Network) -> None:
@@ -65,7 +65,7 @@ def test_draws_are_the_same_in_every_process_and_stay_so() -> None:
         "from pytest_nos_stress.faults.network import Network\n"
         "from pytest_nos_stress.faults.network_sampling import NetworkSampler\n"
         "delays = NetworkSampler(Network.of({'profile': 'retail', 'loss': 0.3}), 1, 'A').block(6)\n"
-        "print(*(round(1e9 * one) for one in delays.request), *delays.lost)"
+        "print(*(round(1e9 * delay) for delay in delays.request), *delays.lost)"
     )
     outputs = {
         subprocess.run(
@@ -112,8 +112,8 @@ def test_jitter_is_the_standard_deviation_of_other_delays(distribution: str) -> 
 
 def test_a_pareto_delay_has_the_heavier_tail() -> None:
     tails = [
-        np.percentile(round_trips(Network(latency=1.0, jitter=0.1, distribution=one)), 99.9)
-        for one in ("normal", "paretonormal", "pareto")
+        np.percentile(round_trips(Network(latency=1.0, jitter=0.1, distribution=name)), 99.9)
+        for name in ("normal", "paretonormal", "pareto")
     ]
     assert tails == sorted(tails)
 
@@ -168,5 +168,5 @@ def test_normal_draws_are_as_exact_as_their_source_says() -> None:
     from pytest_nos_stress.faults.network_sampling import _normal
 
     uniform = np.concatenate((np.linspace(0.0005, 0.9995, 2000), 10.0 ** np.arange(-15, -3)))
-    exact = np.array([NormalDist().inv_cdf(one) for one in uniform.tolist()])
+    exact = np.array([NormalDist().inv_cdf(share) for share in uniform.tolist()])
     assert np.abs(_normal(uniform) / np.where(exact == 0, 1, exact) - 1)[exact != 0].max() < 2e-9

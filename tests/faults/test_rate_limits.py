@@ -20,7 +20,7 @@ def refusals(limits: RateLimits, *moments: float) -> list[str | None]:
 
 
 def run(tmp_path: Path, faults: dict[str, Any], **settings: Any) -> StressResult:
-    given = {
+    defaults = {
         "agents": 5,
         "operations_per_agent": 100,
         "missing_data_prob": 0,
@@ -31,7 +31,7 @@ def run(tmp_path: Path, faults: dict[str, Any], **settings: Any) -> StressResult
         "output_dir": tmp_path,
         "faults": faults,
     }
-    return MultiAgentSimulator(**{**given, **settings}).run()
+    return MultiAgentSimulator(**{**defaults, **settings}).run()
 
 
 def test_so_many_requests_pass_in_a_window_and_again_in_the_next() -> None:

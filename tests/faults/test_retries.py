@@ -12,8 +12,8 @@ from pytest_nos_stress import MultiAgentSimulator, Operation, Scenario, SettingE
 
 
 def run(target: Any, tmp_path: Path, **settings: Any) -> StressResult:
-    given = {"agents": 4, "operations_per_agent": 100, "missing_data_prob": 0, "seed": 5, "engine": "virtual"}
-    return MultiAgentSimulator(target={"buy": target}, output_dir=tmp_path, **{**given, **settings}).run()
+    defaults = {"agents": 4, "operations_per_agent": 100, "missing_data_prob": 0, "seed": 5, "engine": "virtual"}
+    return MultiAgentSimulator(target={"buy": target}, output_dir=tmp_path, **{**defaults, **settings}).run()
 
 
 def test_nothing_is_sent_again_by_default(tmp_path: Path) -> None:
@@ -27,8 +27,8 @@ def test_nothing_is_sent_again_by_default(tmp_path: Path) -> None:
 
 def test_a_lost_reply_makes_the_same_operation_come_again_under_its_id(tmp_path: Path) -> None:
     ids: Counter[str] = Counter()
-    given = {"failure_prob": 0.5, "failure_mode": "lost_reply", "retries": 3}
-    result = run(lambda operation: ids.update([operation.id]), tmp_path, **given)
+    settings = {"failure_prob": 0.5, "failure_mode": "lost_reply", "retries": 3}
+    result = run(lambda operation: ids.update([operation.id]), tmp_path, **settings)
     assert len(ids) == 400
     assert set(ids.values()) == {1, 2, 3, 4}
     assert sum(ids.values()) == 400 + result.stats["retries"]
@@ -57,24 +57,24 @@ def test_an_operation_whose_every_attempt_fails_has_failed(tmp_path: Path) -> No
 
 
 def test_the_wait_doubles_in_virtual_time(tmp_path: Path) -> None:
-    given = {"failure_prob": 1, "operations_per_agent": 1, "agents": 1, "min_delay": 0, "max_delay": 0}
-    result = run(lambda: None, tmp_path, retries={"times": 3, "backoff": 0.5}, **given)
+    settings = {"failure_prob": 1, "operations_per_agent": 1, "agents": 1, "min_delay": 0, "max_delay": 0}
+    result = run(lambda: None, tmp_path, retries={"times": 3, "backoff": 0.5}, **settings)
     assert result.stats["duration"] == pytest.approx(0.5 + 1 + 2)
-    result = run(lambda: None, tmp_path, retries={"times": 3, "backoff": "100ms", "factor": 3}, **given)
+    result = run(lambda: None, tmp_path, retries={"times": 3, "backoff": "100ms", "factor": 3}, **settings)
     assert result.stats["duration"] == pytest.approx(0.1 + 0.3 + 0.9)
 
 
 def test_no_wait_is_longer_than_a_minute(tmp_path: Path) -> None:
-    given = {"failure_prob": 1, "operations_per_agent": 1, "agents": 1, "min_delay": 0, "max_delay": 0}
+    settings = {"failure_prob": 1, "operations_per_agent": 1, "agents": 1, "min_delay": 0, "max_delay": 0}
     retries = {"times": 3, "backoff": 1000}
-    result = run(lambda: None, tmp_path, retries=retries, operation_timeout=1000, **given)
+    result = run(lambda: None, tmp_path, retries=retries, operation_timeout=1000, **settings)
     assert result.stats["duration"] == pytest.approx(180)
 
 
 def test_any_allowed_number_of_retries_and_factor_can_be_waited_for(tmp_path: Path) -> None:
-    given = {"failure_prob": 1, "operations_per_agent": 1, "agents": 1}
+    settings = {"failure_prob": 1, "operations_per_agent": 1, "agents": 1}
     result = run(
-        lambda: None, tmp_path, retries={"times": 1000, "backoff": 0, "factor": 3600}, gate=False, **given
+        lambda: None, tmp_path, retries={"times": 1000, "backoff": 0, "factor": 3600}, gate=False, **settings
     )
     assert result.error_types == []
     assert result.stats["retries"] == 1000
@@ -90,7 +90,7 @@ def test_a_target_that_is_not_idempotent_is_found_and_the_retries_are_counted(tm
 
     result = run(buy, tmp_path, failure_prob=1, failure_mode="lost_reply", retries=3, gate=False)
     assert result.errors == result.failures == 400
-    assert [one["type"] for one in result.error_types] == ["KeyError"]
+    assert [error["type"] for error in result.error_types] == ["KeyError"]
     assert result.stats["retries"] == 400
 
 
@@ -119,7 +119,7 @@ def test_retries_are_the_same_in_every_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("retries", "words"),
     [
         (-1, ["retries=-1", "from 0"]),
         (True, ["retries=True", "a number from 0 up"]),
@@ -134,8 +134,8 @@ def test_retries_are_the_same_in_every_run(tmp_path: Path) -> None:
     ],
     ids=str,
 )
-def test_bad_retries_are_refused_in_one_line(given: Any, words: list[str]) -> None:
+def test_bad_retries_are_refused_in_one_line(retries: Any, words: list[str]) -> None:
     with pytest.raises(SettingError) as caught:
-        Scenario(retries=given)
+        Scenario(retries=retries)
     assert len(str(caught.value).splitlines()) == 1
     assert [word for word in words if word not in str(caught.value)] == []

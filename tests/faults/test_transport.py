@@ -16,7 +16,7 @@ from pytest_nos_stress.faults import RateLimited
 
 
 def run(target: Any, tmp_path: Path, **settings: Any) -> StressResult:
-    given = {
+    defaults = {
         "agents": 4,
         "operations_per_agent": 100,
         "missing_data_prob": 0,
@@ -24,7 +24,7 @@ def run(target: Any, tmp_path: Path, **settings: Any) -> StressResult:
         "seed": 5,
         "engine": "virtual",
     }
-    return MultiAgentSimulator(target={"buy": target}, output_dir=tmp_path, **{**given, **settings}).run()
+    return MultiAgentSimulator(target={"buy": target}, output_dir=tmp_path, **{**defaults, **settings}).run()
 
 
 def nothing(operation: Operation) -> None:
@@ -59,8 +59,8 @@ def test_the_network_is_the_same_for_a_seed_and_another_for_another(tmp_path: Pa
 
 @pytest.mark.parametrize("own_threads", [True, False])
 def test_how_virtual_time_is_performed_changes_nothing(tmp_path: Path, own_threads: bool) -> None:
-    given = {"network": "retail", "faults": "binance", "failure_prob": 0.3, "retries": 2, "seed": 9}
-    there, here = run(nothing, tmp_path, **given), run(nothing, tmp_path, own_threads=own_threads, **given)
+    settings = {"network": "retail", "faults": "binance", "failure_prob": 0.3, "retries": 2, "seed": 9}
+    there, here = run(nothing, tmp_path, **settings), run(nothing, tmp_path, own_threads=own_threads, **settings)
     assert there.records.tobytes() == here.records.tobytes()
 
 
@@ -82,10 +82,10 @@ def test_lost_messages_fail_as_often_as_the_network_loses_them_and_cost_the_time
 
 def test_agents_queue_for_a_narrow_link(tmp_path: Path) -> None:
     network = {"bandwidth": 1000, "message_size": 500}
-    given = {"network": network, "min_delay": 0, "max_delay": 0, "operations_per_agent": 5}
-    alone = run(nothing, tmp_path, agents=1, **given)
+    settings = {"network": network, "min_delay": 0, "max_delay": 0, "operations_per_agent": 5}
+    alone = run(nothing, tmp_path, agents=1, **settings)
     assert set(milliseconds(alone).tolist()) == {1000}
-    many = run(nothing, tmp_path, agents=4, **given)
+    many = run(nothing, tmp_path, agents=4, **settings)
     # 4 x 5 operations of two messages, half a second each, one after another.
     assert many.stats["duration"] == pytest.approx(20)
     assert np.median(milliseconds(many)) == pytest.approx(4000, rel=0.3)
@@ -100,8 +100,8 @@ def test_in_a_partition_the_agents_concerned_are_cut_off(tmp_path: Path) -> None
     network = {"partitions": [{"from": 3, "to": 6, "agents": ["Ann"]}]}
     result = run(buy, tmp_path, network=network, agents=["Ann", "Bob"])
     start = datetime.fromisoformat(result.stats["start_time"]).timestamp()
-    assert not [one for one in calls["Ann"] if 3 <= one - start < 6]
-    assert [one for one in calls["Bob"] if 3 <= one - start < 6]
+    assert not [moment for moment in calls["Ann"] if 3 <= moment - start < 6]
+    assert [moment for moment in calls["Bob"] if 3 <= moment - start < 6]
     assert len(calls["Bob"]) == 100
     assert result.errors == 0
     assert result.failures == result.stats["faults"]["partition"] == 100 - len(calls["Ann"]) > 0
@@ -224,7 +224,7 @@ def test_counts_by_agent_and_task_add_up_whatever_goes_wrong(tmp_path: Path) -> 
 def test_planned_faults_are_the_same_in_every_engine(tmp_path: Path) -> None:
     async def nothing_awaited(operation: Operation) -> None: ...
 
-    given = {
+    settings = {
         "faults": {"lost_reply": 2, "reject": 1, "duplicate_ack": 1, "overload": 1},
         "failure_prob": 0.3,
         "missing_data": {"stale": 3, "gap": 1},
@@ -234,23 +234,23 @@ def test_planned_faults_are_the_same_in_every_engine(tmp_path: Path) -> None:
         "seed": 11,
         "retries": {"times": 1, "backoff": 0},
     }
-    virtual = run(nothing, tmp_path, **given).stats
+    virtual = run(nothing, tmp_path, **settings).stats
     for engine, target in (("threads", nothing), ("asyncio", nothing_awaited)):
-        stats = run(target, tmp_path, engine=engine, **given).stats
+        stats = run(target, tmp_path, engine=engine, **settings).stats
         for name in ("faults", "retries", "agent_stats"):
             assert stats[name] == virtual[name], (engine, name)
 
 
 def test_another_agent_changes_no_agents_faults(tmp_path: Path) -> None:
-    given = {
+    settings = {
         "faults": "binance",
         "failure_prob": 0.3,
         "missing_data": {"stale": 3, "gap": 1},
         "missing_data_prob": 0.2,
     }
-    few, many = (run(nothing, tmp_path, agents=agents, **given) for agents in (2, 7))
+    few, many = (run(nothing, tmp_path, agents=agents, **settings) for agents in (2, 7))
     for number in (0, 1):
-        kinds = [one.records["kind"][one.records["agent"] == number].tolist() for one in (few, many)]
+        kinds = [run.records["kind"][run.records["agent"] == number].tolist() for run in (few, many)]
         assert kinds[0] == kinds[1]
 
 

@@ -15,8 +15,8 @@ from pytest_nos_stress.faults.windows import OpenWindows, read_windows, windows_
 
 
 def run(target: Any, tmp_path: Path, **settings: Any) -> StressResult:
-    given = {"agents": 4, "operations_per_agent": 200, "failure_prob": 0.5, "seed": 5, "engine": "virtual"}
-    return MultiAgentSimulator(target={"buy": target}, output_dir=tmp_path, **{**given, **settings}).run()
+    defaults = {"agents": 4, "operations_per_agent": 200, "failure_prob": 0.5, "seed": 5, "engine": "virtual"}
+    return MultiAgentSimulator(target={"buy": target}, output_dir=tmp_path, **{**defaults, **settings}).run()
 
 
 def began(result: StressResult) -> Any:
@@ -224,7 +224,7 @@ def test_windows_may_be_text(text: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("windows", "words"),
     [
         ([], ["there are no windows"]),
         (5, ["fault_windows=5", "(from, to)"]),
@@ -244,9 +244,9 @@ def test_windows_may_be_text(text: str, value: Any) -> None:
     ],
     ids=str,
 )
-def test_bad_windows_are_refused_in_one_line(given: Any, words: list[str]) -> None:
+def test_bad_windows_are_refused_in_one_line(windows: Any, words: list[str]) -> None:
     with pytest.raises(SettingError) as caught:
-        Scenario(fault_windows=given)
+        Scenario(fault_windows=windows)
     assert len(str(caught.value).splitlines()) == 1
     assert [word for word in words if word not in str(caught.value)] == []
 

@@ -72,8 +72,8 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
 def stats(project: pytest.Pytester, test: str = "test_it.py--test_it") -> dict[str, Any]:
     """The statistics of the test's run."""
     path = Path(project.path, "stress_test_output", test, "simulation_statistics.json")
-    found: dict[str, Any] = json.loads(path.read_text())
-    return found
+    statistics: dict[str, Any] = json.loads(path.read_text())
+    return statistics
 
 
 def clean(result: pytest.RunResult) -> str:
@@ -172,8 +172,8 @@ def test_the_network_reaches_the_embedded_exchange_in_real_time(pytester: pytest
     pytester.makepyfile(
         test_it="def test_it(stress_simulator): stress_simulator.run(operations_per_agent=5, max_delay=0.1)"
     )
-    given = ("--failure-prob=0", "--missing-data-prob=0", "--stress-network=latency=20ms")
-    pytester.runpytest_inprocess("--stress", *given).assert_outcomes(passed=1)
+    options = ("--failure-prob=0", "--missing-data-prob=0", "--stress-network=latency=20ms")
+    pytester.runpytest_inprocess("--stress", *options).assert_outcomes(passed=1)
     assert stats(pytester)["latency"]["min"] >= 0.02
 
 
@@ -210,7 +210,7 @@ def test_a_session_wide_threshold_on_faults_off_is_not_applicable_where_they_nev
 ) -> None:
     result = project.runpytest_inprocess("--stress", "--stress-threshold=errors{faults=off} == 0")
     result.assert_outcomes(passed=1)
-    assert {one["threshold"]: one["verdict"] for one in stats(project)["thresholds"]} == {
+    assert {row["threshold"]: row["verdict"] for row in stats(project)["thresholds"]} == {
         "errors{faults=off} == 0": "not applicable",
         "errors == 0": "held",
     }
@@ -218,7 +218,7 @@ def test_a_session_wide_threshold_on_faults_off_is_not_applicable_where_they_nev
         "--stress", "--stress-threshold=errors{faults=off} == 0", "--stress-fault-windows=2s-4s"
     )
     result.assert_outcomes(passed=1)
-    assert {one["verdict"] for one in stats(project)["thresholds"]} == {"held"}
+    assert {row["verdict"] for row in stats(project)["thresholds"]} == {"held"}
 
 
 def test_a_tests_own_threshold_on_faults_off_fails_where_they_never_are(pytester: pytest.Pytester) -> None:
@@ -255,9 +255,9 @@ BROKEN = """
             sent[operation.id] = sent.get(operation.id, 0) + 1
 
         def nothing_is_bought_twice():
-            return [one for one, times in sent.items() if times > 1]
+            return [order for order, times in sent.items() if times > 1]
 
-        stress_simulator.run({{"buy": buy}}, engine="virtual", checks=[nothing_is_bought_twice], {given})
+        stress_simulator.run({{"buy": buy}}, engine="virtual", checks=[nothing_is_bought_twice], {settings})
 """
 
 
@@ -278,7 +278,7 @@ def test_a_run_with_everything_is_deterministic(project: pytest.Pytester) -> Non
 def test_a_brokers_faults_find_a_service_that_is_not_idempotent_and_shrink_to_one_operation(
     pytester: pytest.Pytester,
 ) -> None:
-    pytester.makepyfile(test_it=BROKEN.format(given="faults='binance', failure_prob=0.3"))
+    pytester.makepyfile(test_it=BROKEN.format(settings="faults='binance', failure_prob=0.3"))
     result = pytester.runpytest_inprocess("--stress", "--stress-seed=2", "--stress-shrink")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*nothing_is_bought_twice*", "*-> 1 of 1 agent*"])
@@ -286,7 +286,7 @@ def test_a_brokers_faults_find_a_service_that_is_not_idempotent_and_shrink_to_on
 
 
 def test_what_only_retries_bring_about_shrinks_too(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(test_it=BROKEN.format(given="faults={'lost_reply': 1}, retries=1, failure_prob=0.3"))
+    pytester.makepyfile(test_it=BROKEN.format(settings="faults={'lost_reply': 1}, retries=1, failure_prob=0.3"))
     result = pytester.runpytest_inprocess("--stress", "--stress-seed=2", "--stress-shrink")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(["*-> 1 of 1 agent*"])
@@ -294,7 +294,7 @@ def test_what_only_retries_bring_about_shrinks_too(pytester: pytest.Pytester) ->
 
 
 def test_a_scenario_file_repeats_a_run_with_everything(project: pytest.Pytester) -> None:
-    given = [
+    options = [
         "--stress-seed=7",
         "--stress-faults=binance",
         "--stress-missing-data=stale=1,gap=1",
@@ -302,7 +302,7 @@ def test_a_scenario_file_repeats_a_run_with_everything(project: pytest.Pytester)
         "--stress-retries=2",
         "--stress-fault-windows=1s-9s",
     ]
-    project.runpytest_inprocess("--stress", *given).assert_outcomes(passed=1)
+    project.runpytest_inprocess("--stress", *options).assert_outcomes(passed=1)
     first = stats(project)
     scenario = project.path / "scenario.json"
     scenario.write_text((project.path / "stress_test_output/test_it.py--test_it/scenario.json").read_text())
@@ -312,7 +312,7 @@ def test_a_scenario_file_repeats_a_run_with_everything(project: pytest.Pytester)
 
 
 def test_a_failure_says_how_to_repeat_it_with_its_faults(pytester: pytest.Pytester) -> None:
-    pytester.makepyfile(test_it=BROKEN.format(given="failure_prob=0.5"))
+    pytester.makepyfile(test_it=BROKEN.format(settings="failure_prob=0.5"))
     result = pytester.runpytest_inprocess("--stress", "--stress-seed=2", "--stress-faults=duplicate_ack=1")
     result.assert_outcomes(failed=1)
     result.stdout.re_match_lines(

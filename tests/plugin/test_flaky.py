@@ -90,9 +90,9 @@ def test_one_wrapper_serves_two_runs_which_repeat_each_other(pytester: pytest.Py
         """
 def test_it(stress_simulator):
     desk = Desk(stress_simulator.flaky(Broker()))
-    one, two = stress_simulator.run(desk, **CALM), stress_simulator.run(desk, **CALM)
-    assert 0 < one.failures == two.failures
-    assert one.stats["faults"] == two.stats["faults"]
+    first, second = stress_simulator.run(desk, **CALM), stress_simulator.run(desk, **CALM)
+    assert 0 < first.failures == second.failures
+    assert first.stats["faults"] == second.stats["faults"]
 """,
     ).assert_outcomes(passed=1)
 

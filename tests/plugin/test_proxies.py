@@ -149,7 +149,7 @@ def test_is_gone_after_it_and_one_of_a_fixture_is_not(shared):
 
 def test_every_run_of_a_test_meets_the_same_faults_whatever_went_before(stress_simulator, stress_proxy, echo):
     proxy = stress_proxy(echo.server_address)
-    found = []
+    outcomes = []
     for runs in range(2):
         failed = []
         def buy(operation):
@@ -158,9 +158,9 @@ def test_every_run_of_a_test_meets_the_same_faults_whatever_went_before(stress_s
             except ConnectionError:
                 failed.append(operation.index)
         stress_simulator.run(buy, faults="lost_request", failure_prob=0.3, **{**QUICK, "agents": 1})
-        found.append(failed)
+        outcomes.append(failed)
         ask(proxy, "between")
-    assert found[0] == found[1] != []
+    assert outcomes[0] == outcomes[1] != []
 
 
 def test_a_session_begins_and_checks_look_without_faults(stress_simulator, stress_proxy, echo):
@@ -219,12 +219,12 @@ def test_it(stress_simulator, stress_proxy, echo):
     stress_simulator.run(buy, faults="lost_reply", failure_prob=0.4, **once)
 """
     )
-    found = []
+    outcomes = []
     for seed in (1, 1, 2):
         passes(project, f"--stress-seed={seed}")
-        found.append(statistics(project)["faults"])
-    assert found[0] == found[1]
-    assert found[0] != found[2]
+        outcomes.append(statistics(project)["faults"])
+    assert outcomes[0] == outcomes[1]
+    assert outcomes[0] != outcomes[2]
 
 
 def test_a_test_that_is_no_stress_test_may_have_a_proxy_too(project: pytest.Pytester) -> None:
@@ -246,9 +246,9 @@ def test_an_upstream_that_refuses_and_a_port_in_use_are_one_line_each(project: p
         ECHO
         + """
 def free_port():
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return one.getsockname()[1]
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
 
 def test_refuses(stress_proxy):
     stress_proxy(f"127.0.0.1:{free_port()}")

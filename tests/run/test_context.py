@@ -40,8 +40,8 @@ def planned(agent: str = "Ann", first: int = 0, count: int = MANY, **settings: A
 
 
 def run(target: Any, tmp_path: Path, **settings: Any) -> StressResult:
-    given = {"agents": 4, "operations_per_agent": 100, "missing_data_prob": 0, "seed": 5, "engine": "virtual"}
-    return MultiAgentSimulator(target={"buy": target}, output_dir=tmp_path, **{**given, **settings}).run()
+    defaults = {"agents": 4, "operations_per_agent": 100, "missing_data_prob": 0, "seed": 5, "engine": "virtual"}
+    return MultiAgentSimulator(target={"buy": target}, output_dir=tmp_path, **{**defaults, **settings}).run()
 
 
 def nothing(operation: Operation) -> None:
@@ -56,18 +56,18 @@ def nothing(operation: Operation) -> None:
     "faults", ["binance", {"reject": 1}, {"reject": 2, "lost_reply": 1}, {"unknown_state": 1}]
 )
 def test_failure_prob_is_the_share_of_calls_that_fail_whatever_the_faults(faults: Any, probability: float) -> None:
-    found = planned(failure_prob=probability, faults=faults)
+    faults_met = planned(failure_prob=probability, faults=faults)
     # Five standard deviations of 100,000 draws.
-    assert sum(fault is not None for fault in found) / MANY == pytest.approx(probability, abs=0.008)
+    assert sum(fault is not None for fault in faults_met) / MANY == pytest.approx(probability, abs=0.008)
 
 
 @pytest.mark.parametrize("burst", [1, 2, 5, 20])
 @pytest.mark.parametrize("probability", [0.1, 0.3, 0.6, 0.9])
 def test_failure_prob_is_the_share_of_overload_however_long_its_bursts(burst: float, probability: float) -> None:
-    found = planned(failure_prob=probability, faults={"overload": {"burst": burst}})
+    faults_met = planned(failure_prob=probability, faults={"overload": {"burst": burst}})
     # Draws of a burst are worth one: five standard deviations of 100,000 / (2 * burst) draws.
     bound = 5 * (probability * (1 - probability) * 2 * max(burst, 10) / MANY) ** 0.5
-    assert found.count("overload") / MANY == pytest.approx(probability, abs=bound)
+    assert faults_met.count("overload") / MANY == pytest.approx(probability, abs=bound)
 
 
 @pytest.mark.parametrize("faults", [{"overload": 1}, {"overload": 1, "reject": 1}, "binance"])
@@ -77,10 +77,10 @@ def test_a_failure_prob_of_1_is_always(faults: Any) -> None:
 
 @pytest.mark.parametrize("weight", [1, 9])
 def test_beside_other_faults_overload_takes_its_share_and_leaves_them_theirs(weight: float) -> None:
-    found = planned(failure_prob=0.5, faults={"overload": weight, "reject": 1})
+    faults_met = planned(failure_prob=0.5, faults={"overload": weight, "reject": 1})
     share = weight / (weight + 1)
-    assert found.count("overload") / MANY == pytest.approx(0.5 * share, abs=0.03)
-    assert found.count("reject") / MANY == pytest.approx(0.5 * (1 - share), abs=0.03)
+    assert faults_met.count("overload") / MANY == pytest.approx(0.5 * share, abs=0.03)
+    assert faults_met.count("reject") / MANY == pytest.approx(0.5 * (1 - share), abs=0.03)
 
 
 @pytest.mark.parametrize("burst", [5, 50])
@@ -94,8 +94,8 @@ def test_a_short_run_has_its_share_of_overload_too(burst: float) -> None:
 
 @pytest.mark.parametrize("burst", [2, 5, 20])
 def test_overload_comes_in_bursts_of_that_mean_length(burst: float) -> None:
-    found = planned(failure_prob=0.1, faults={"overload": {"burst": burst}})
-    lengths = [len(list(run)) for fault, run in groupby(found) if fault == "overload"]
+    faults_met = planned(failure_prob=0.1, faults={"overload": {"burst": burst}})
+    lengths = [len(list(run)) for fault, run in groupby(faults_met) if fault == "overload"]
     assert np.mean(lengths) == pytest.approx(burst, rel=0.15)
 
 
@@ -120,10 +120,13 @@ def test_the_kinds_of_missing_data_leave_which_operations_have_it_as_it_was() ->
 
 
 def test_equal_scenarios_have_equal_plans() -> None:
-    one = Scenario(missing_data={"stale": 1, "gap": 1}, agents=["Ann"], seed=1)
-    other = Scenario(missing_data={"gap": 1, "stale": 1}, agents=["Ann"], seed=1)
-    faults = [planned(count=200, missing_data_prob=0.5, missing_data=each.missing_data) for each in (one, other)]
-    assert one != other or faults[0] == faults[1]
+    first = Scenario(missing_data={"stale": 1, "gap": 1}, agents=["Ann"], seed=1)
+    second = Scenario(missing_data={"gap": 1, "stale": 1}, agents=["Ann"], seed=1)
+    faults = [
+        planned(count=200, missing_data_prob=0.5, missing_data=each.missing_data) for each in (first, second)
+    ]
+    assert first == second
+    assert faults[0] == faults[1]
 
 
 @pytest.mark.parametrize("faults", [None, "binance", dict.fromkeys(catalogue.call_faults(), 1)])
@@ -181,19 +184,19 @@ def test_statistics_of_faults_agree_with_the_records(tmp_path: Path) -> None:
 
 
 def test_each_operations_kind_is_what_its_task_was_told(tmp_path: Path) -> None:
-    told: dict[tuple[str, int], str | None] = {}
+    planned_faults: dict[tuple[str, int], str | None] = {}
 
     def buy(operation: Operation) -> None:
-        told[operation.agent, operation.index] = operation.fault
+        planned_faults[operation.agent, operation.index] = operation.fault
 
     result = run(
         buy, tmp_path, faults="ib", failure_prob=0.4, fault_windows=[(1, 3), (6, 8)], missing_data_prob=0.2
     )
-    kinds, agents = result.scenario.fault_mix, result.scenario.agent_names
+    mix, agents = result.scenario.fault_mix, result.scenario.agent_names
     for row in result.records:
         key = agents[row["agent"]], int(row["index"])
-        if key in told:
-            assert told[key] == kinds.variants[row["kind"]].fault
+        if key in planned_faults:
+            assert planned_faults[key] == mix.variants[row["kind"]].fault
 
 
 # Thresholds on faults.
@@ -224,12 +227,12 @@ def test_thresholds_tell_operations_with_faults_on_from_those_with_faults_off(tm
             "missing_data{faults=off} == 0",
         ],
     )
-    verdicts = {one.threshold.text: one.verdict for one in result.verdicts}
+    verdicts = {verdict.threshold.text: verdict.verdict for verdict in result.verdicts}
     latency = verdicts.pop("latency{faults=off}.max < 1s")
     assert latency == "not enough data"  # no operation takes time
     assert set(verdicts.values()) == {"held"}
     on = int((result.records["kind"] != result.scenario.fault_mix.faults_disabled).sum())
-    measured = {one.threshold.text: one.measured for one in result.verdicts}
+    measured = {verdict.threshold.text: verdict.measured for verdict in result.verdicts}
     assert measured["operations{faults=on} > 50"] == on
     assert measured["operations{faults=off} > 50"] == 400 - on
 
@@ -250,7 +253,7 @@ def test_errors_with_faults_on_are_still_judged_where_only_the_others_were_asked
 
 def test_a_threshold_on_faults_off_has_no_data_where_faults_are_on_all_the_time(tmp_path: Path) -> None:
     result = run(lambda: None, tmp_path, thresholds=["failure_rate{faults=off} == 0"], gate=False)
-    assert [one.verdict for one in result.verdicts if one.threshold.faults] == ["not enough data"]
+    assert [verdict.verdict for verdict in result.verdicts if verdict.threshold.faults] == ["not enough data"]
     assert not result.passed
 
 
@@ -310,7 +313,7 @@ def test_a_partition_is_a_planned_fault_that_windows_and_recovery_switch_off(tmp
         thresholds=["failure_rate{faults=off} == 0"],
         gate=False,
     )
-    assert [one.verdict for one in result.verdicts if one.threshold.faults] == ["held"]
+    assert [verdict.verdict for verdict in result.verdicts if verdict.threshold.faults] == ["held"]
 
 
 def test_lost_messages_are_planned_faults_that_windows_switch_off(tmp_path: Path) -> None:
@@ -377,7 +380,7 @@ def test_other_agents_change_nothing_of_an_agents_network_while_a_system_recover
         ({"market": "crash"}, "the market"),
         ({"retries": 2}, "retries"),
     ],
-    ids=lambda one: one if isinstance(one, str) else "",
+    ids=lambda value: value if isinstance(value, str) else "",
 )
 def test_what_a_run_performed_as_a_list_keeps_the_world_it_was_performed_in(
     tmp_path: Path, settings: dict[str, Any], because: str
@@ -453,14 +456,14 @@ def test_any_world_comes_back_from_its_repr_and_from_json(
 @settings(max_examples=40, deadline=None, derandomize=True, database=None)
 @given(scenarios(["buy"], agents=(1, 3), operations=(1, 20), faults=FAULTS))
 def test_scenarios_of_hypothesis_may_have_every_fault(tmp_path_factory: Any, scenario: Scenario) -> None:
-    told: list[str | None] = []
+    planned_faults: list[str | None] = []
     result = MultiAgentSimulator(
-        target={"buy": lambda operation: told.append(operation.fault)},
+        target={"buy": lambda operation: planned_faults.append(operation.fault)},
         scenario=scenario,
         output_dir=tmp_path_factory.getbasetemp() / "drawn",
     ).run()
     listed = [row.fault for row in scenario.planned or ()]
-    assert set(told) <= set(listed)
+    assert set(planned_faults) <= set(listed)
     assert result.errors == 0
     # Who looks from outside cannot tell an unknown state that was executed from one that was not.
     shown = ["unknown_state" if fault == "unknown_state_lost" else fault for fault in listed]

@@ -19,7 +19,7 @@ from pytest_nos_stress.market import UnknownSymbol
 Perform = Callable[[Operation], None]
 
 
-def run(directory: Path, target: Any, **given: Any) -> StressResult:
+def run(directory: Path, target: Any, **settings: Any) -> StressResult:
     defaults: dict[str, Any] = {
         "agents": ["Ann", "Bob"],
         "tasks": ["buy", "sell"],
@@ -31,24 +31,24 @@ def run(directory: Path, target: Any, **given: Any) -> StressResult:
         "seed": 9,
         "output_dir": directory,
     }
-    return MultiAgentSimulator(target=target, **{**defaults, **given}).run()
+    return MultiAgentSimulator(target=target, **{**defaults, **settings}).run()
 
 
-def gather(directory: Path, what: Callable[[Operation], Any], **given: Any) -> dict[tuple[str, int], Any]:
+def gather(directory: Path, read: Callable[[Operation], Any], **settings: Any) -> dict[tuple[str, int], Any]:
     """What every operation of a run says, by agent and index."""
-    found: dict[tuple[str, int], Any] = {}
+    values: dict[tuple[str, int], Any] = {}
 
     def note(operation: Operation) -> None:
-        found[operation.agent, operation.index] = what(operation)
+        values[operation.agent, operation.index] = read(operation)
 
-    run(directory, note, **given)
-    return found
+    run(directory, note, **settings)
+    return values
 
 
 def test_an_operation_knows_its_agent_task_and_index(tmp_path: Path) -> None:
-    found = gather(tmp_path, lambda operation: operation.task)
-    assert set(found) == {(agent, index) for agent in ("Ann", "Bob") for index in range(40)}
-    assert set(found.values()) == {"buy", "sell"}
+    values = gather(tmp_path, lambda operation: operation.task)
+    assert set(values) == {(agent, index) for agent in ("Ann", "Bob") for index in range(40)}
+    assert set(values.values()) == {"buy", "sell"}
 
 
 def test_the_task_of_an_operation_is_that_of_its_record(tmp_path: Path) -> None:
@@ -70,7 +70,7 @@ def test_an_id_is_a_uuid_that_no_other_operation_has_and_the_same_in_every_run_o
     once, again = (gather(tmp_path, lambda operation: operation.id) for _ in range(2))
     assert once == again
     assert len(set(once.values())) == 80
-    assert all(str(uuid.UUID(one)) == one for one in once.values())
+    assert all(str(uuid.UUID(id)) == id for id in once.values())
 
 
 def test_another_seed_has_other_ids(tmp_path: Path) -> None:
@@ -80,8 +80,8 @@ def test_another_seed_has_other_ids(tmp_path: Path) -> None:
 
 
 def test_the_id_of_an_operation_does_not_change_while_it_runs(tmp_path: Path) -> None:
-    found = gather(tmp_path, lambda operation: (operation.id, operation.random.random(), operation.id))
-    assert all(first == second for first, _, second in found.values())
+    values = gather(tmp_path, lambda operation: (operation.id, operation.random.random(), operation.id))
+    assert all(first == second for first, _, second in values.values())
 
 
 def test_random_is_each_operations_own_and_repeats_with_the_seed(tmp_path: Path) -> None:
@@ -107,8 +107,10 @@ def test_drawing_more_in_one_operation_changes_no_other(tmp_path: Path) -> None:
 
 
 def test_the_market_has_symbols_and_quotes(tmp_path: Path) -> None:
-    found = gather(tmp_path, lambda operation: [operation.market.quote(one) for one in operation.market.symbols])
-    for quotes in found.values():
+    values = gather(
+        tmp_path, lambda operation: [operation.market.quote(symbol) for symbol in operation.market.symbols]
+    )
+    for quotes in values.values():
         assert len(quotes) >= 1
         for quote in quotes:
             assert 0 < quote.bid < quote.ask
@@ -132,8 +134,8 @@ def test_missing_data_is_met_when_the_market_is_read(tmp_path: Path) -> None:
             _ = operation.market
         return operation.task
 
-    found = gather(tmp_path, ask, missing_data_prob=1)
-    assert len(found) == 80
+    values = gather(tmp_path, ask, missing_data_prob=1)
+    assert len(values) == 80
 
 
 def test_missing_data_happens_to_the_same_operations_in_every_run(tmp_path: Path) -> None:
@@ -288,13 +290,13 @@ def test_sleep_takes_the_time_it_is_given(tmp_path: Path) -> None:
 
 
 def test_now_is_seconds_since_the_epoch(tmp_path: Path) -> None:
-    found = gather(tmp_path, lambda operation: operation.now() - time.time(), operations_per_agent=1)
-    assert all(abs(difference) < 60 for difference in found.values())
+    values = gather(tmp_path, lambda operation: operation.now() - time.time(), operations_per_agent=1)
+    assert all(abs(difference) < 60 for difference in values.values())
 
 
 def test_an_operation_is_recognised_by_its_repr(tmp_path: Path) -> None:
-    found = gather(tmp_path, repr, tasks=["buy"], operations_per_agent=1)
-    assert found["Ann", 0] == "<Operation 0 of Ann: buy>"
+    values = gather(tmp_path, repr, tasks=["buy"], operations_per_agent=1)
+    assert values["Ann", 0] == "<Operation 0 of Ann: buy>"
 
 
 @pytest.mark.parametrize("agent", ["Ännchen", "a\nb", "\x1b[31mred", "\0", "lone \udc80"])
@@ -302,8 +304,8 @@ def test_an_agent_of_any_name_has_an_id_and_randomness(agent: str, tmp_path: Pat
     def read(operation: Operation) -> Any:
         return operation.agent, uuid.UUID(operation.id).hex, operation.random.random()
 
-    found = gather(tmp_path, read, agents=[agent], operations_per_agent=3)
-    assert len({id for _, id, _ in found.values()}) == 3
+    values = gather(tmp_path, read, agents=[agent], operations_per_agent=3)
+    assert len({id for _, id, _ in values.values()}) == 3
 
 
 # What is planned to go wrong.

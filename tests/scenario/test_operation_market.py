@@ -18,13 +18,13 @@ SLOW = ("late_execution", "unknown_state", "late_status")
 
 def seen(tmp_path: Path, engine: str = "virtual") -> dict[str | None, Any]:
     """The operation of each fault, as its task got it, by the fault's name."""
-    found: dict[str | None, Any] = {}
+    operations: dict[str | None, Any] = {}
 
     def buy(operation: Operation) -> None:
-        found[operation.fault] = operation
+        operations[operation.fault] = operation
 
     async def buy_async(operation: Operation) -> None:
-        found[operation.fault] = operation
+        operations[operation.fault] = operation
 
     rows = [("Ann", "buy", fault) for fault in (None, *FAULTS) if engine == "virtual" or fault not in SLOW]
     MultiAgentSimulator(
@@ -32,7 +32,7 @@ def seen(tmp_path: Path, engine: str = "virtual") -> dict[str | None, Any]:
         scenario=Scenario(operations=rows, engine=engine),
         output_dir=tmp_path,
     ).run()
-    return found
+    return operations
 
 
 @pytest.fixture(scope="module", params=["virtual", "asyncio"])
@@ -51,10 +51,10 @@ def test_an_operation_names_its_fault(engine: str, operations: dict[str | None, 
 
 
 def test_every_operation_is_an_operation_with_its_own_id(engine: str, operations: dict[str | None, Any]) -> None:
-    assert all(isinstance(one, Operation) for one in operations.values())
-    assert len({one.id for one in operations.values()}) == len(operations)
-    assert all((one.agent, one.task) == ("Ann", "buy") for one in operations.values())
-    sleeps = {asyncio.iscoroutinefunction(one.sleep) for one in operations.values()}
+    assert all(isinstance(operation, Operation) for operation in operations.values())
+    assert len({operation.id for operation in operations.values()}) == len(operations)
+    assert all((operation.agent, operation.task) == ("Ann", "buy") for operation in operations.values())
+    sleeps = {asyncio.iscoroutinefunction(operation.sleep) for operation in operations.values()}
     assert sleeps == {engine == "asyncio"}
 
 

@@ -41,11 +41,11 @@ def shares(block: PlanBlock) -> dict[int, float]:
     return {kind: share for kind, share in enumerate(counted) if share}
 
 
-def same(one: PlanBlock, other: PlanBlock) -> bool:
-    assert one.think_times is not None
+def same(block: PlanBlock, other: PlanBlock) -> bool:
+    assert block.think_times is not None
     assert other.think_times is not None
-    return np.array_equal(one.operation_codes, other.operation_codes) and np.array_equal(
-        one.think_times, other.think_times
+    return np.array_equal(block.operation_codes, other.operation_codes) and np.array_equal(
+        block.think_times, other.think_times
     )
 
 
@@ -147,9 +147,9 @@ def test_a_probability_of_0_is_never_and_of_1_always() -> None:
     ("mode", "requests", "replies"), [("lost_request", 0.5, 0.0), ("lost_reply", 0.0, 0.5), ("mixed", 0.25, 0.25)]
 )
 def test_the_failure_mode_says_what_is_lost(mode: str, requests: float, replies: float) -> None:
-    found = shares(plan(count=MANY, missing_data_prob=0, failure_prob=0.5, failure_mode=mode))
+    measured = shares(plan(count=MANY, missing_data_prob=0, failure_prob=0.5, failure_mode=mode))
     lost = {kind: share for kind, share in ((LOST_REQUEST, requests), (LOST_REPLY, replies)) if share}
-    assert found == pytest.approx({CALL: 0.5, **lost}, abs=BOUND)
+    assert measured == pytest.approx({CALL: 0.5, **lost}, abs=BOUND)
 
 
 def test_another_failure_mode_fails_the_same_operations() -> None:
@@ -171,8 +171,8 @@ def test_faults_change_neither_tasks_nor_think_times() -> None:
 
 def test_tasks_come_as_often_as_their_weights_say() -> None:
     tasks = plan(count=MANY, tasks={"buy": 3, "sell": 1, "hedge": 4}).operation_codes // KINDS
-    found = (np.bincount(tasks, minlength=3) / MANY).tolist()
-    assert found == pytest.approx([3 / 8, 1 / 8, 4 / 8], abs=BOUND)
+    measured = (np.bincount(tasks, minlength=3) / MANY).tolist()
+    assert measured == pytest.approx([3 / 8, 1 / 8, 4 / 8], abs=BOUND)
 
 
 def test_tasks_without_weights_come_equally_often() -> None:
@@ -227,10 +227,10 @@ def test_the_plan_of_a_list_is_what_it_says_of_each_agent() -> None:
 
 def test_what_is_drawn_otherwise_changes_nothing_of_a_list() -> None:
     for agent in ("Ann", "Bob"):
-        (one,) = listed(agent).blocks()
+        (block,) = listed(agent).blocks()
         (other,) = listed(agent, seed=8, missing_data_prob=1, failure_prob=1, min_delay=5, max_delay=9).blocks()
-        assert one.operation_codes.tolist() == other.operation_codes.tolist()
-        assert (one.think_times is None) == (other.think_times is None)
+        assert block.operation_codes.tolist() == other.operation_codes.tolist()
+        assert (block.think_times is None) == (other.think_times is None)
 
 
 def test_an_agent_that_is_in_no_row_has_no_plan() -> None:

@@ -83,10 +83,10 @@ def connect() -> Iterator[Callable[[object], socket.socket]]:
 
     def connected(to: object) -> socket.socket:
         address = (to.host, to.port)  # type: ignore[attr-defined]
-        one = socket.create_connection(address, timeout=PATIENCE)
-        sockets.append(one)
-        return one
+        connection = socket.create_connection(address, timeout=PATIENCE)
+        sockets.append(connection)
+        return connection
 
     yield connected
-    for one in sockets:
-        one.close()
+    for connection in sockets:
+        connection.close()

@@ -206,9 +206,9 @@ def test_a_removed_toxic_lets_go_what_it_held(proxy: Proxy, connect: Connect) ->
 def test_toxicity_is_the_share_of_connections_that_a_toxic_applies_to(
     proxy: Proxy, connect: Connect, proxies: ProxyServer, echo: tuple[str, int]
 ) -> None:
-    def affected(one: Proxy) -> list[bool]:
-        one.add("limit_data", toxicity=0.3, bytes=0)
-        return [exchange(connect(one), b"x") == b"" for _ in range(100)]
+    def affected(proxy: Proxy) -> list[bool]:
+        proxy.add("limit_data", toxicity=0.3, bytes=0)
+        return [exchange(connect(proxy), b"x") == b"" for _ in range(100)]
 
     first = affected(proxy)
     assert 15 <= sum(first) <= 45
@@ -243,7 +243,7 @@ def test_a_toxic_shows_what_it_is(proxy: Proxy) -> None:
 
 
 @pytest.mark.parametrize(
-    ("kind", "given", "message"),
+    ("kind", "parameters", "message"),
     [
         (
             "lag",
@@ -272,10 +272,10 @@ def test_a_toxic_shows_what_it_is(proxy: Proxy) -> None:
     ],
 )
 def test_a_toxic_that_is_not_allowed_is_one_line(
-    proxy: Proxy, kind: str, given: dict[str, Any], message: str
+    proxy: Proxy, kind: str, parameters: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(SettingError) as raised:
-        proxy.add(kind, **given)
+        proxy.add(kind, **parameters)
     assert str(raised.value) == message
     assert proxy.toxics == ()
 
