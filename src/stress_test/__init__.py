@@ -1,1 +1,1 @@
-"""The import path of the seed document. Everything here is ``pytest_nos_stress``'s."""
+"""Import path of the seed document. Its module has the same objects as ``pytest_nos_stress``."""

@@ -1,4 +1,4 @@
-"""The seed document's module: the same objects as in ``pytest_nos_stress``."""
+"""Module path of the seed document, with the same objects as ``pytest_nos_stress``."""
 
 from pytest_nos_stress.run.simulator import MultiAgentSimulator, run_stress_test
 

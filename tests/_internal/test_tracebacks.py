@@ -1,4 +1,4 @@
-"""What people see of an exception or of a stack: the target's frames, and none of this package's."""
+"""Tracebacks and stacks in messages show the target's frames, and none of this package's."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def run(directory: Path, target: Any, **settings: Any) -> MultiAgentSimulator:
 
 
 def sample(simulator: MultiAgentSimulator) -> str:
-    """The traceback of the first type of error of a run."""
+    """Return the traceback of the first type of error of a run."""
     assert simulator.result is not None
     return str(simulator.result.stats["error_types"][0]["traceback"])
 
@@ -57,7 +57,7 @@ async def buys_later() -> None:
 
 @pytest.mark.parametrize("engine", ["threads", "virtual"])
 @pytest.mark.parametrize("settings", [{}, {"network": "retail"}, {"retries": 1}, {"faults": {"lost_reply": 1}}])
-def test_an_error_shows_the_target_alone_whatever_lies_between_agent_and_target(
+def test_an_error_shows_only_the_frames_of_the_target(
     tmp_path: Path, engine: str, settings: dict[str, Any]
 ) -> None:
     text = sample(run(tmp_path, buys, engine=engine, **settings))
@@ -66,7 +66,7 @@ def test_an_error_shows_the_target_alone_whatever_lies_between_agent_and_target(
     assert str(PACKAGE) not in text
 
 
-def test_an_error_of_an_async_task_shows_the_target_alone(tmp_path: Path) -> None:
+def test_an_error_of_an_async_task_shows_only_the_frames_of_the_target(tmp_path: Path) -> None:
     text = sample(run(tmp_path, buys_later))
     assert [line.rpartition(" ")[2] for line in text.splitlines() if line.startswith("  File")] == [
         "buys_later",
@@ -86,11 +86,11 @@ def test_other_modules_of_the_package_are_internal(part: str) -> None:
     assert tracebacks.is_internal(str(PACKAGE / part))
 
 
-def test_a_package_whose_name_begins_like_this_one_is_a_target() -> None:
+def test_a_package_whose_name_starts_with_this_packages_name_is_a_target() -> None:
     assert not tracebacks.is_internal(f"{PACKAGE}_of_a_user/module.py")
 
 
-def test_a_broken_check_shows_its_own_frames(tmp_path: Path) -> None:
+def test_a_failed_check_shows_its_own_frames(tmp_path: Path) -> None:
     def balances() -> None:
         looks_up("balance")
 
@@ -103,14 +103,14 @@ def test_a_broken_check_shows_its_own_frames(tmp_path: Path) -> None:
 
 def test_an_exception_that_no_target_raised_has_no_frames(tmp_path: Path) -> None:
     async def confirms() -> None:
-        """Is never awaited."""
+        """Never awaited."""
 
     text = sample(run(tmp_path, lambda: confirms(), engine="threads"))
     assert text == "TypeError: the task returned a coroutine, which a thread cannot await\n"
 
 
 def in_thread(function: Callable[[], object], is_there: Callable[[str], bool]) -> str:
-    """The stack of a thread once that is in the function, as far as that is the target's."""
+    """Run the function in a thread. Return the target's part of its stack, once ``is_there`` accepts it."""
     thread = threading.Thread(target=function, daemon=True)
     thread.start()
     deadline = threading.Event()
@@ -123,7 +123,7 @@ def in_thread(function: Callable[[], object], is_there: Callable[[str], bool]) -
     return stack
 
 
-def test_a_stack_ends_with_the_targets_last_frame_and_not_with_what_it_waits_in() -> None:
+def test_a_stack_ends_with_the_targets_last_frame() -> None:
     orders: queue.Queue[str] = queue.Queue()
 
     def waits() -> None:
@@ -139,7 +139,7 @@ def test_the_stack_of_a_thread_that_has_ended_is_unknown() -> None:
     assert stack_of(None) == "unknown\n"
 
 
-def test_the_stack_of_a_coroutine_goes_down_to_what_it_awaits() -> None:
+def test_the_stack_of_a_coroutine_includes_the_coroutine_it_awaits() -> None:
     async def inner() -> None:
         await asyncio.sleep(HANG)
 

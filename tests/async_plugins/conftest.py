@@ -1,7 +1,7 @@
-"""These tests need pytest-asyncio and anyio, and are passed over where they are not installed.
+"""Tests that need pytest-asyncio and anyio. They are not collected if one of these is not installed.
 
-They have settings of their own, beside which pytest does not see the ``conftest.py`` of all tests: its fixture
-that presses Ctrl-C is taken from there.
+This directory has its own ``pytest.ini``, so pytest does not load the ``conftest.py`` of the other tests here. The
+fixture ``interrupt``, which presses Ctrl-C, is imported from that file.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Beside pytest-asyncio and anyio: the loop that the user's fixtures live on is the loop of the agents."""
+"""With pytest-asyncio or anyio, agents run on the event loop of the user's fixtures."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-# Before pytester, which forgets what is imported in its own runs: NumPy cannot be imported a second time.
+# Imported first, since pytester unloads the modules that its runs import, and NumPy cannot be imported twice.
 import pytest_nos_stress.plugin.simulator_fixture  # noqa: F401
 
 PREAMBLE = """
@@ -23,7 +23,7 @@ CALM = dict(missing_data_prob=0, failure_prob=0, min_delay=0, max_delay=0)
 QUICK = dict(tasks=["buy"], agents=4, operations_per_agent=20, **CALM)
 
 class Service:
-    # Refuses to be used on another loop than its own, as a pool of connections does.
+    # Like a connection pool, it can be used only on the loop on which it was made.
     def __init__(self):
         self.loop = asyncio.get_running_loop()
         self.lock = asyncio.Lock()
@@ -62,9 +62,7 @@ def passes(pytester: pytest.Pytester, *options: str, **outcomes: int) -> None:
 
 
 @pytest.mark.parametrize("scope", ["function", "module", "session"])
-def test_run_async_and_run_perform_on_the_loop_of_pytest_asyncios_fixtures(
-    pytester: pytest.Pytester, scope: str
-) -> None:
+def test_run_async_and_run_use_the_loop_of_pytest_asyncios_fixtures(pytester: pytest.Pytester, scope: str) -> None:
     write(
         pytester,
         f"""
@@ -97,14 +95,14 @@ def test_own_loop(stress_simulator):
         await operation.sleep(0.001)
     assert stress_simulator.run(buy, **QUICK).successes == 80
     gc.collect()
-    assert [one.name for one in threading.enumerate() if "stress" in one.name] == []
+    assert [thread.name for thread in threading.enumerate() if "stress" in thread.name] == []
 """,
         scope=scope,
     )
     passes(pytester, passed=4)
 
 
-def test_run_async_and_run_perform_on_the_loop_of_anyios_fixtures(pytester: pytest.Pytester) -> None:
+def test_run_async_and_run_use_the_loop_of_anyios_fixtures(pytester: pytest.Pytester) -> None:
     write(
         pytester,
         """
@@ -126,7 +124,7 @@ def test_sync(service, stress_simulator):
 
 
 @pytest.mark.parametrize("scope", ["module", "session"])
-def test_wider_fixtures_of_anyio_keep_their_loop(pytester: pytest.Pytester, scope: str) -> None:
+def test_fixtures_of_anyio_with_a_wider_scope_keep_their_loop(pytester: pytest.Pytester, scope: str) -> None:
     write(
         pytester,
         f"""
@@ -156,7 +154,7 @@ async def test_awaited_again(service, stress_simulator):
     passes(pytester, passed=3)
 
 
-def test_in_auto_mode_nothing_is_marked(pytester: pytest.Pytester) -> None:
+def test_auto_mode_needs_no_asyncio_marker(pytester: pytest.Pytester) -> None:
     write(
         pytester,
         """
@@ -169,9 +167,9 @@ async def test_awaited(service, stress_simulator):
 
 @pytest.mark.stress(agents=3)
 async def test_marked(service, stress_simulator):
-    given = {**QUICK}
-    del given["agents"]
-    assert (await stress_simulator.run_async(service, **given)).successes == 60
+    settings = {**QUICK}
+    del settings["agents"]
+    assert (await stress_simulator.run_async(service, **settings)).successes == 60
 """,
         mode="auto",
     )
@@ -202,7 +200,7 @@ async def test_forgets(stress_simulator):
     pytester.runpytest("--stress").assert_outcomes(failed=1)
 
 
-def test_an_async_body_is_refused_clearly(pytester: pytest.Pytester) -> None:
+def test_an_async_test_as_the_task_is_refused_with_a_message(pytester: pytest.Pytester) -> None:
     write(
         pytester,
         """
@@ -218,7 +216,7 @@ async def test_body():
     assert "async" in result.stdout.str() or "coroutine" in result.stdout.str()
 
 
-def test_run_inside_of_an_async_test_is_refused_in_one_line_and_the_awaited_run_works(
+def test_run_in_an_async_test_is_refused_in_one_line_and_run_async_works(
     pytester: pytest.Pytester,
 ) -> None:
     write(
@@ -235,12 +233,12 @@ async def test_it(stress_simulator):
     passes(pytester, passed=1)
 
 
-@pytest.mark.parametrize("how", ["thresholds", "error", "skip", "xfail", "hung"])
-def test_what_ends_an_awaited_run_ends_the_test_as_it_should(pytester: pytest.Pytester, how: str) -> None:
+@pytest.mark.parametrize("end", ["thresholds", "error", "skip", "xfail", "hung"])
+def test_the_end_of_an_awaited_run_decides_the_outcome_of_the_test(pytester: pytest.Pytester, end: str) -> None:
     write(
         pytester,
         f"""
-HOW = "{how}"
+END = "{end}"
 
 @pytest.mark.asyncio
 async def test_it(stress_simulator):
@@ -248,13 +246,13 @@ async def test_it(stress_simulator):
         await asyncio.sleep(0)
         if operation.index < 2:
             return
-        if HOW == "error":
+        if END == "error":
             raise LookupError("no order")
-        if HOW == "skip":
+        if END == "skip":
             pytest.skip("closed")
-        if HOW == "xfail":
+        if END == "xfail":
             pytest.xfail("closed")
-        if HOW == "hung":
+        if END == "hung":
             await asyncio.Event().wait()
     await stress_simulator.run_async(buy, **QUICK, operation_timeout=0.3, thresholds=["operations > 1000"])
 
@@ -264,14 +262,14 @@ async def test_next(stress_simulator):
 """,
     )
     result = pytester.runpytest("--stress")
-    outcome = {"skip": "skipped", "xfail": "xfailed"}.get(how, "failed")
+    outcome = {"skip": "skipped", "xfail": "xfailed"}.get(end, "failed")
     result.assert_outcomes(**{outcome: 1, "passed": 1})
-    wanted = {"thresholds": "operations > 1000", "error": "no order", "hung": "hung"}.get(how, "")
-    assert wanted in result.stdout.str()
+    message = {"thresholds": "operations > 1000", "error": "no order", "hung": "hung"}.get(end, "")
+    assert message in result.stdout.str()
     assert "was never retrieved" not in result.stdout.str() + result.stderr.str()
 
 
-def test_a_cancel_scope_of_anyio_ends_a_run_and_does_not_stop_the_loop(pytester: pytest.Pytester) -> None:
+def test_a_cancel_scope_of_anyio_ends_a_run_without_blocking_the_loop(pytester: pytest.Pytester) -> None:
     write(
         pytester,
         """
@@ -300,7 +298,7 @@ async def test_it(stress_simulator):
     passes(pytester, passed=1)
 
 
-def test_async_agents_with_flaky_async_clients_in_an_async_fixture(pytester: pytest.Pytester) -> None:
+def test_async_agents_meet_the_faults_of_a_flaky_async_client(pytester: pytest.Pytester) -> None:
     write(
         pytester,
         """
@@ -328,7 +326,7 @@ async def test_it(broker, stress_simulator):
     passes(pytester, passed=1)
 
 
-def test_async_tests_run_in_workers_of_xdist(pytester: pytest.Pytester) -> None:
+def test_async_tests_run_under_xdist(pytester: pytest.Pytester) -> None:
     write(
         pytester,
         """
@@ -341,7 +339,7 @@ async def test_it(number, stress_simulator):
     passes(pytester, "-n2", passed=4)
 
 
-def test_the_snippet_of_the_guide_passes(pytester: pytest.Pytester) -> None:
+def test_the_snippet_in_the_guide_passes(pytester: pytest.Pytester) -> None:
     page = Path(__file__).parents[2] / "docs" / "async.md"
     (snippet,) = re.findall(r"^```py\n(.*?)^```$", page.read_text(), re.M | re.S)
     write(pytester, snippet)
@@ -349,22 +347,22 @@ def test_the_snippet_of_the_guide_passes(pytester: pytest.Pytester) -> None:
 
 
 WAITING = {
-    "awaits for ever": "await asyncio.Event().wait()",
+    "awaits forever": "await asyncio.Event().wait()",
     "uses the processor": "for _ in iter(int, 1): sum(range(100_000)), await asyncio.sleep(0)",
 }
 
 
 @pytest.mark.parametrize(
-    ("how", "plugin"),
+    ("wait", "plugin"),
     [
-        ("awaits for ever", "asyncio"),
+        ("awaits forever", "asyncio"),
         ("uses the processor", "asyncio"),
         ("uses the processor", "anyio"),
-        ("awaits for ever", "sync"),
+        ("awaits forever", "sync"),
     ],
 )
 def test_ctrl_c_ends_a_run_keeps_its_files_and_ends_the_session(
-    pytester: pytest.Pytester, interrupt: Callable[..., list[Any]], how: str, plugin: str
+    pytester: pytest.Pytester, interrupt: Callable[..., list[Any]], wait: str, plugin: str
 ) -> None:
     test = {
         "asyncio": "@pytest.mark.asyncio\nasync def test_it(service, stress_simulator):\n    await ",
@@ -385,7 +383,7 @@ async def anyio_service(anyio_backend):
 async def waits(operation):
     if operation.index == 3:
         STARTED.touch()
-        {WAITING[how]}
+        {WAITING[wait]}
 
 {test}stress_simulator.run{"" if plugin == "sync" else "_async"}(
         {{"buy": waits}}, agents=["Ann", "Bob"], operations_per_agent=1000, operation_timeout="1h", **CALM)
