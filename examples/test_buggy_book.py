@@ -72,5 +72,5 @@ def test_the_audit_catches_an_exchange_without_its_lock(stress_simulator: Stress
     floor = TradingFloor()
     floor.exchange.lock = NoLock()
     problems = run_and_audit(stress_simulator, floor)
-    assert any("filled, its trades make" in problem for problem in problems), "expected an order that lost a trade"
+    assert any("filled, but its trades add up to" in problem for problem in problems), "expected a lost trade"
     assert any("submitted quantity" in problem for problem in problems), "expected a quantity that was lost"

@@ -1,4 +1,4 @@
-"""What agents can rely on when they ask a market for a price."""
+"""A market keeps its guarantees: prices follow from the seed, are positive and are never crossed."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from pytest_nos_stress.market.source import Prices, SourceBar, SourceTrade
 
 @dataclass
 class Clock:
-    """A clock that stands still until it is set."""
+    """A clock that stands still until a test sets it."""
 
     time: float = 0.0
 
@@ -31,7 +31,7 @@ class Clock:
 
 
 def prices_over_time(market: Market, clock: Clock, symbol: str = "AAPL") -> list[float]:
-    """The symbol's last price, once a second for ten minutes."""
+    """Return the symbol's last price, once a second for ten minutes."""
     prices = []
     for second in range(600):
         clock.time = float(second)
@@ -39,12 +39,12 @@ def prices_over_time(market: Market, clock: Clock, symbol: str = "AAPL") -> list
     return prices
 
 
-def test_a_market_has_the_symbols_it_was_given() -> None:
+def test_a_market_has_the_given_symbols_or_the_default_ones() -> None:
     assert Market(["B", "A"]).symbols == ("B", "A")
     assert Market().symbols == DEFAULT_SYMBOLS
 
 
-def test_a_quote_has_its_symbol_and_the_time_at_which_its_prices_came_to_be() -> None:
+def test_a_quote_has_its_symbol_and_the_time_of_its_last_change() -> None:
     clock = Clock(1234.6)
     market = Market(["X"], clock=clock, start=1000.0)
     quote = market.quote("X")
@@ -59,7 +59,7 @@ def test_a_quote_cannot_be_changed() -> None:
         Market(["X"]).quote("X").bid = 1.0  # type: ignore[misc]
 
 
-def test_a_quote_survives_the_way_to_another_process() -> None:
+def test_a_quote_can_be_pickled() -> None:
     quote = Quote("X", 1.0, 1.02, 1.01, 5.0)
     assert pickle.loads(pickle.dumps(quote)) == quote
 
@@ -87,12 +87,12 @@ def test_one_seed_gives_the_same_prices_at_the_same_time_since_the_start() -> No
         assert first.quote(symbol).timestamp + 4900.0 == second.quote(symbol).timestamp
 
 
-def test_who_asks_first_changes_nothing() -> None:
+def test_earlier_reads_do_not_change_prices() -> None:
     clock = Clock()
-    asked, unasked = Market(seed=1, clock=clock), Market(seed=1, clock=clock)
-    prices_over_time(asked, clock)
+    read, unread = Market(seed=1, clock=clock), Market(seed=1, clock=clock)
+    prices_over_time(read, clock)
     clock.time = 9.0
-    assert asked.quote("TSLA") == unasked.quote("TSLA")
+    assert read.quote("TSLA") == unread.quote("TSLA")
 
 
 def test_another_seed_or_symbol_gives_other_prices() -> None:
@@ -141,8 +141,8 @@ def test_many_threads_read_the_same_prices() -> None:
     assert quotes == {market.quote("AAPL")}
 
 
-def test_an_unknown_symbol_is_named_with_those_there_are() -> None:
-    with pytest.raises(UnknownSymbol, match=r"^no symbol 'XYZ'; there are A, B$") as caught:
+def test_an_unknown_symbol_is_named_with_the_available_ones() -> None:
+    with pytest.raises(UnknownSymbol, match=r"^unknown symbol 'XYZ'; available: A, B$") as caught:
         Market(["A", "B"]).quote("XYZ")
     assert isinstance(caught.value, LookupError)
 
@@ -156,18 +156,18 @@ def test_a_message_about_many_symbols_stays_short() -> None:
     ("symbols", "message"),
     [
         ([], "at least one name"),
-        ("AAPL", "not the text 'AAPL'"),
-        (["A", "B", "A"], "'A' is there twice"),
-        (["A", ""], "must be names, not ''"),
-        (["A", 5], "must be names, not 5"),
+        ("AAPL", "symbols='AAPL': must be a list of names, got a single string"),
+        (["A", "B", "A"], "duplicate symbol 'A'"),
+        (["A", ""], "'' is not a name"),
+        (["A", 5], "5 is not a name"),
     ],
 )
-def test_symbols_that_make_no_market_are_refused(symbols: list[str], message: str) -> None:
+def test_invalid_symbols_are_refused(symbols: list[str], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         Market(symbols)
 
 
-def test_a_quote_of_another_time_is_the_one_there_was_or_will_be() -> None:
+def test_quotes_of_the_past_and_the_future_are_the_same_as_at_their_time() -> None:
     clock = Clock()
     market = Market(seed=4, clock=clock)
     now = market.quote("AAPL")
@@ -178,7 +178,7 @@ def test_a_quote_of_another_time_is_the_one_there_was_or_will_be() -> None:
     assert market.quote_at("AAPL", 500.0) == later != now
 
 
-def test_a_market_at_speed_sixty_has_a_minute_of_prices_in_a_second() -> None:
+def test_at_speed_60_a_minute_of_prices_passes_in_a_second() -> None:
     usual = Market(seed=4, clock=lambda: 0.0)
     fast = Market(seed=4, clock=lambda: 0.0, speed=60.0)
     assert fast.quote_at("AAPL", 10.0)[:4] == usual.quote_at("AAPL", 600.0)[:4]
@@ -203,20 +203,20 @@ def test_a_trade_is_at_the_last_price_of_its_moment() -> None:
         assert market.quote_at("AAPL", trade.timestamp).last == trade.price
 
 
-def test_bars_are_the_complete_ones_before_a_moment() -> None:
+def test_bars_are_the_last_complete_bars() -> None:
     market = Market(seed=6, clock=lambda: 0.0)
     bars = market.bars("AAPL", 5, 60.0, until=119.0)
     assert [bar.start for bar in bars] == [-240.0, -180.0, -120.0, -60.0, 0.0]
     assert market.bars("AAPL", 6, 60.0, until=120.0)[:5] == bars
 
 
-def test_a_market_has_a_history_of_thirty_sessions_and_no_more() -> None:
+def test_a_market_has_a_history_of_thirty_sessions() -> None:
     market = Market(seed=6, clock=lambda: 0.0)
     assert len(market.bars("AAPL", 100, 23_400.0)) == 30
     assert len(market.trades("AAPL", 5, until=-30.9 * 23_400.0)) < 5
 
 
-def test_a_bar_holds_the_quotes_and_the_trades_of_its_interval() -> None:
+def test_a_bar_agrees_with_the_quotes_and_trades_of_its_interval() -> None:
     market = Market(seed=6, clock=lambda: 0.0)
     (bar,) = market.bars("AAPL", 1, 60.0, until=60.0)
     quotes = [market.quote_at("AAPL", quarter / 4) for quarter in range(240)]
@@ -226,7 +226,7 @@ def test_a_bar_holds_the_quotes_and_the_trades_of_its_interval() -> None:
     assert bar.volume == sum(trade.quantity for trade in trades)
 
 
-def test_a_market_shows_what_its_repr_says() -> None:
+def test_the_repr_of_a_market_makes_an_equal_market() -> None:
     market = Market(
         ["A", "B"], "gjr", 7, clock=lambda: 50.0, speed=2.0, events=("crash", {"event": "flash_crash"})
     )
@@ -256,7 +256,7 @@ class Flat:
         return seconds >= 50.0
 
 
-def test_a_market_of_any_source_has_its_symbols_and_prices() -> None:
+def test_a_market_has_the_symbols_and_prices_of_its_source() -> None:
     market = Market(model=Flat(), clock=lambda: 1030.0, start=1000.0)
     assert market.symbols == ("X",)
     assert market.quote("X") == Quote("X", 0.99, 1.01, 1.0, 1000.0)
@@ -266,10 +266,10 @@ def test_a_market_of_any_source_has_its_symbols_and_prices() -> None:
     assert market.is_halted("X", at=1050.0)
 
 
-@pytest.mark.parametrize("ask", [Market.trades, Market.bars, Market.is_halted])
-def test_whatever_is_asked_an_unknown_symbol_is_named(ask: Callable[[Market, str], object]) -> None:
-    with pytest.raises(UnknownSymbol, match="no symbol 'XYZ'"):
-        ask(Market(["A"]), "XYZ")
+@pytest.mark.parametrize("method", [Market.trades, Market.bars, Market.is_halted])
+def test_every_method_names_an_unknown_symbol(method: Callable[[Market, str], object]) -> None:
+    with pytest.raises(UnknownSymbol, match="unknown symbol 'XYZ'"):
+        method(Market(["A"]), "XYZ")
 
 
 @pytest.mark.parametrize(
@@ -277,23 +277,26 @@ def test_whatever_is_asked_an_unknown_symbol_is_named(ask: Callable[[Market, str
     [
         (
             lambda: Market(model="brownian"),
-            "^model='brownian': no such model; there are equity, gjr, bates, calm$",
+            "^model='brownian': unknown model; must be one of equity, gjr, bates, calm$",
         ),
         (
             lambda: Market(model=5),  # type: ignore[arg-type]
-            "^model=5: no such model",
+            "^model=5: unknown model",
         ),
         (lambda: Market(speed=0), "^speed=0: must be a number above 0$"),
         (lambda: Market(speed=float("nan")), "^speed=nan: must be"),
-        (lambda: Market(["A"], Flat()), r"^symbols=\['A'\]: recorded prices have theirs: X$"),
+        (
+            lambda: Market(["A"], Flat()),
+            r"^symbols=\['A'\]: must be those of the recorded prices \(X\) or left out$",
+        ),
         (lambda: Market(model=Flat(), events=("crash",)), "only a model has events"),
         (lambda: Market().bars("AAPL", interval=0), "^interval=0: must be"),
-        (lambda: Market().bars("AAPL", interval=0.1), "^interval=0.1: .* multiple of 0.25 seconds$"),
+        (lambda: Market().bars("AAPL", interval=0.1), "^interval=0.1: .* multiple of 0.25 seconds with a model$"),
         (lambda: Market().bars("AAPL", -1), "^count=-1: must be 0 or more$"),
         (lambda: Market().trades("AAPL", -1), "^count=-1: must be 0 or more$"),
     ],
 )
-def test_a_setting_that_is_not_allowed_is_one_line(make: Callable[[], object], message: str) -> None:
+def test_an_invalid_argument_is_a_one_line_error(make: Callable[[], object], message: str) -> None:
     with pytest.raises(SettingError, match=message) as caught:
         make()
     assert "\n" not in str(caught.value)

@@ -1,4 +1,4 @@
-"""What a setting may say of the market, and the market that opens from it."""
+"""The market setting: its values, and the market that each value opens."""
 
 from __future__ import annotations
 
@@ -37,12 +37,12 @@ def prices_seen(directory: Path, market: Any) -> set[float]:
     return seen
 
 
-def test_every_model_and_every_event_is_a_market_by_its_name() -> None:
+def test_the_name_of_every_model_and_every_event_is_a_market() -> None:
     for name in (*MODELS, *EVENTS):
         assert check_market(name) == name
 
 
-def test_a_recorded_file_may_be_a_path_and_stands_in_the_scenario_as_text(tmp_path: Path) -> None:
+def test_a_recorded_file_can_be_a_path_and_is_a_string_in_the_scenario(tmp_path: Path) -> None:
     file = tmp_path / "aapl.csv"
     file.write_text(BARS.format(500))
     assert prices_seen(tmp_path, {"replay": file}) == {500.0}
@@ -50,7 +50,7 @@ def test_a_recorded_file_may_be_a_path_and_stands_in_the_scenario_as_text(tmp_pa
     assert Scenario.from_json(scenario.to_json()) == scenario
 
 
-def test_a_file_that_has_changed_and_one_of_the_same_name_elsewhere_are_read_anew(
+def test_a_changed_file_and_a_file_of_the_same_name_in_another_directory_are_read_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for number, price in enumerate((100, 200)):
@@ -66,15 +66,15 @@ def test_a_file_that_has_changed_and_one_of_the_same_name_elsewhere_are_read_ane
 @pytest.mark.parametrize(
     ("market", "words"),
     [
-        ("crsh", "no such market; there are equity"),
-        ({"modle": "gjr"}, "there is no 'modle'"),
-        ({"model": object()}, "recorded prices are {'replay': path}"),
+        ("crsh", "unknown name; known names: equity"),
+        ({"modle": "gjr"}, "unknown key 'modle'"),
+        ({"model": object()}, "is not a name, number or path"),
         ({"replay": "nowhere.csv"}, "nowhere.csv"),
-        ({"replay": "a.csv", "model": "gjr"}, "one or the other"),
+        ({"replay": "a.csv", "model": "gjr"}, "'replay' and 'model' exclude each other"),
         (3, "{'replay': path}"),
     ],
 )
-def test_what_opens_no_market_is_one_line(market: Any, words: str) -> None:
+def test_an_invalid_market_is_a_one_line_error(market: Any, words: str) -> None:
     with pytest.raises(SettingError) as caught:
         Scenario(market=market)
     assert len(str(caught.value).splitlines()) == 1

@@ -1,7 +1,7 @@
-"""Modelled prices have the statistics of real ones, and random walks do not.
+"""Modelled prices have the statistics of real prices, and random walks do not.
 
-The seeds are fixed: sixty for the model, of which 56 must pass a statistic, and a hundred for each random walk. A
-model that passed it with four seeds in five would come through with a probability of 0.4 %.
+The seeds are fixed: sixty for the model, of which 56 must pass each statistic, and a hundred for each random walk.
+A model that passes a statistic with four seeds in five would pass this test with a probability of 0.4%.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ MINUTES = 390
 
 
 def of_sessions(seed: int, model: str = "equity") -> Floats:
-    """Returns from close to close."""
+    """Return the returns from close to close of successive sessions."""
     market = Market(["AAPL"], model, seed, clock=lambda: 0.0)
     bars = market.bars("AAPL", RETURNS + 1, SESSION, until=(RETURNS + 1) * SESSION)
     return np.diff(np.log([bar.close for bar in bars]))
 
 
 def of_minutes(seed: int, model: str = "equity") -> Floats:
-    """Returns of the minutes of thirteen sessions; what happens in the nights between is left out."""
+    """Return the returns of the minutes of thirteen sessions, without the nights between them."""
     market = Market(["AAPL"], model, seed, clock=lambda: 0.0)
     bars = market.bars("AAPL", 13 * MINUTES, 60.0, until=14 * SESSION)
     opens, closes = np.log([[bar.open, bar.close] for bar in bars]).T
@@ -64,14 +64,14 @@ def of_garch_with_normal_shocks(seed: int) -> Floats:
 
 @cache
 def failures(returns: Callable[[int], Floats], seeds: int) -> Counter[str]:
-    """How many of the seeds fail each statistic."""
+    """Count the seeds that fail each statistic."""
     return Counter(name for seed in range(seeds) for name in broken(stylised_facts(returns(seed))))
 
 
 @pytest.mark.parametrize("name", BOUNDS)
 @pytest.mark.parametrize("returns", [of_sessions, of_minutes])
 def test_the_default_model_is_like_a_real_market(returns: Callable[[int], Floats], name: str) -> None:
-    # Fifty would be reached with a probability of 1.4 % by a model that passed with seven seeds in ten.
+    # A model that passes with seven seeds in ten would reach fifty with a probability of 1.4%.
     needed = 50 if name == "aggregational_gaussianity" else 56
     assert SEEDS - failures(returns, SEEDS)[name] >= needed
 
@@ -114,7 +114,7 @@ def test_the_calm_model_has_thin_tails_and_no_clusters() -> None:
 
 
 def test_statistics_of_a_series_whose_values_are_known() -> None:
-    """A series that alternates: each return is the negative of the one before."""
+    """The series alternates: each return is the negative of the return before it."""
     facts = stylised_facts([1.0, -1.0] * 2_000 + [3.0, -3.0] * 2_000)
     assert facts.autocorrelation == pytest.approx(1.0, abs=0.01)
     assert facts.volatility_clustering == pytest.approx(1.0, abs=0.01)
@@ -129,14 +129,14 @@ def test_the_tail_index_of_a_pareto_law_is_its_exponent() -> None:
         assert tail == pytest.approx(exponent, rel=0.05)
 
 
-def test_a_series_that_falls_into_turmoil_shows_leverage() -> None:
+def test_a_series_that_is_more_volatile_after_falls_shows_leverage() -> None:
     numbers = of_independent_normals(5)
     nervous = np.concatenate(([1.0], np.where(numbers[:-1] < -1.0, 4.0, 1.0)))
     assert stylised_facts(numbers * nervous).leverage < -0.01
     assert stylised_facts(-numbers * nervous).leverage > 0.01
 
 
-def test_what_is_broken_is_named() -> None:
+def test_statistics_that_are_out_of_bounds_are_named() -> None:
     good = StylisedFacts(0.01, 8.0, 3.0, 0.2, 2.5, 0.15, 5.0, 0.4, -0.03)
     assert broken(good) == []
     assert broken(good._replace(excess_kurtosis=0.0, leverage=0.1)) == ["excess_kurtosis", "leverage"]
@@ -149,7 +149,7 @@ def test_what_is_broken_is_named() -> None:
         ([0.1] * 999, "at least 1000 finite numbers"),
         ([math.nan] * 2000, "at least 1000 finite numbers"),
         ([[0.1, 0.2]] * 2000, "at least 1000 finite numbers"),
-        ([0.0] * 2000, "must differ"),
+        ([0.0] * 2000, "must not all be equal"),
     ],
 )
 def test_a_series_that_cannot_be_measured_is_refused(returns: list[float], message: str) -> None:

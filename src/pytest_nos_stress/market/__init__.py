@@ -1,8 +1,8 @@
 """Prices to trade at, and an exchange to trade on.
 
-`Market` answers what a symbol costs now; `Exchange` keeps accounts and matches orders; `EmbeddedExchange`
-joins them into something that agents can trade on when there is no system of one's own to test. All of it is
-plain Python: importing this package imports nothing outside the standard library.
+`Market` gives the prices of a symbol. `Exchange` keeps accounts and matches orders. `EmbeddedExchange` joins them
+into a target that agents can trade on if a test has no target of its own. Importing this package imports nothing
+outside the standard library.
 """
 
 from pytest_nos_stress.market.exchange.accounts import Balance

@@ -1,7 +1,7 @@
-"""What markets and exchanges raise, so that a caller can tell an answer from a mistake.
+"""Exceptions of markets and exchanges.
 
-An `OrderRefused` is an answer: the exchange understood and said no, and nothing has changed. All others are
-mistakes of the caller, or of the exchange itself. Every message is one line and says the numbers.
+An `OrderRefused` is an answer: the exchange understood the request, refused it, and changed nothing. Every other
+exception is a mistake of the caller or of the exchange. Every message is one line and contains the figures.
 """
 
 from __future__ import annotations
@@ -16,11 +16,11 @@ _MAX_NAMES = 10
 
 
 class RefusedOrder(Protocol):
-    """The request of a refused order, as far as an error tells it: an `Order`."""
+    """The part of an `Order` that an error shows."""
 
     @property
     def account(self) -> str:
-        """The account that sent it."""
+        """The account that sent the order."""
 
     @property
     def symbol(self) -> str:
@@ -40,7 +40,7 @@ class RefusedOrder(Protocol):
 
     @property
     def client_id(self) -> str:
-        """The account's own id of the order."""
+        """The id that the account gave the order."""
 
     @property
     def status(self) -> str:
@@ -48,32 +48,33 @@ class RefusedOrder(Protocol):
 
 
 class UnknownSymbol(LookupError):
-    """There is no such symbol."""
+    """The market has no symbol of this name."""
 
 
 class AccountExists(ValueError):
-    """An account of this name has been opened already."""
+    """An account of this name already exists."""
 
 
 class IllegalStatusChange(RuntimeError):
-    """An order was to change in a way that orders never do: a mistake of whoever keeps the book."""
+    """An order was about to change in a way that is not allowed: a mistake in the order book."""
 
 
 class OrderRefused(ValueError):
-    """The exchange refused: nothing has changed.
+    """The exchange refused a request and changed nothing.
 
-    `order` is the refused order, with the status `rejected`, where the request got as far as being one.
+    `order` is the refused order, with the status `rejected`. It is None if the request was refused before an order
+    was made of it.
     """
 
     order: RefusedOrder | None = None
 
 
 class InvalidOrder(OrderRefused):
-    """A side, quantity or price that no order can have."""
+    """The order has an invalid side, quantity or price."""
 
 
 class InsufficientFunds(OrderRefused):
-    """The account has less cash available than the order could cost."""
+    """The account has less cash available than the order can cost."""
 
 
 class InsufficientPosition(OrderRefused):
@@ -81,11 +82,11 @@ class InsufficientPosition(OrderRefused):
 
 
 class UnknownAccount(OrderRefused):
-    """No account of this name has been opened."""
+    """No account of this name exists."""
 
 
 class UnknownOrder(OrderRefused):
-    """The account has no order with this client id, or had one so long ago that it is forgotten."""
+    """The account has no order with this client id, or the order ended so long ago that it is forgotten."""
 
 
 class SymbolNotListed(UnknownSymbol, OrderRefused):
@@ -93,13 +94,13 @@ class SymbolNotListed(UnknownSymbol, OrderRefused):
 
 
 class BadQuote(OrderRefused, MissingDataError):
-    """A quote to which nobody can trade: no number, not positive, or the bid not below the ask.
+    """A quote that nobody can trade at: a price is not a positive number, or the bid is not below the ask.
 
-    As good as none, so that an operation which is handed broken data ends as planned.
+    A `MissingDataError` too, so that an operation with bad market data has the outcome `missing_data`.
     """
 
 
 def name_list(names: Iterable[str], total: int) -> str:
-    """Return the first few of `total` names as text, for the end of a message."""
+    """Return the first ten of `total` names as text, for the end of a message."""
     first = ", ".join(islice(names, _MAX_NAMES)) or "none"
     return first if total <= _MAX_NAMES else f"{first} and {total - _MAX_NAMES} more"

@@ -1,8 +1,8 @@
-"""The lock of an exchange, made for many threads that want it all the time.
+"""The lock of an exchange, made for high contention.
 
-With a lock of the standard library eight busy threads form a convoy where a core is idle (Blasgen, Gray, Mitoma
-and Price, "The convoy phenomenon", 1979): each order costs a switch of threads, and all together a third of the
-orders/s. `benchmarks/exchange.py` measures both.
+With a lock of the standard library, eight busy threads form a convoy if a core is idle (Blasgen, Gray, Mitoma and
+Price, "The convoy phenomenon", 1979). Each order then costs a switch of threads, and the exchange loses a third of
+its orders/s. `benchmarks/exchange.py` measures both locks.
 """
 
 from __future__ import annotations
@@ -13,15 +13,15 @@ from time import sleep
 from types import TracebackType
 from typing import Final
 
-_PATIENCE: Final = 1_000
+_TRIES_BEFORE_BLOCKING: Final = 1_000
 
 
 class ExchangeLock:
-    """A reentrant lock for much contention under one GIL.
+    """A reentrant lock for high contention under one GIL.
 
-    A thread that finds it taken gives the processor away and tries again, and blocks only after many tries,
-    when its holder must be asleep. So nobody who waits is given the lock without the GIL that is needed to use
-    it, while the one that has the GIL finds the lock taken: what makes a convoy.
+    A thread that finds the lock taken yields the processor and tries again. It blocks only after 1,000 tries,
+    when the holder must be asleep. This avoids the cause of a convoy: a blocked thread that is handed the lock
+    cannot use it before it has the GIL, and meanwhile the thread that has the GIL finds the lock taken.
     """
 
     __slots__ = ("_acquire", "release")
@@ -32,14 +32,17 @@ class ExchangeLock:
         self.release: Callable[[], None] = lock.release
 
     def acquire(self, blocking: bool = True, timeout: float = -1) -> bool:
-        """As `threading.RLock.acquire`: whether the lock was taken. `timeout` is in seconds, -1 for ever."""
+        """Acquire the lock as `threading.RLock.acquire` does. Returns True if the lock was acquired.
+
+        `timeout` is in seconds; -1 waits forever.
+        """
         if not blocking or timeout != -1:
             return self._acquire(blocking, timeout)
         self.__enter__()
         return True
 
     def _wait(self) -> None:
-        for _ in range(_PATIENCE):
+        for _ in range(_TRIES_BEFORE_BLOCKING):
             sleep(0)
             if self._acquire(False):
                 return

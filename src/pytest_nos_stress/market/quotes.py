@@ -1,12 +1,11 @@
-"""What a symbol costs at this moment, cost before, and what was traded: the market as agents see it.
+"""The market as agents see it: quotes, trades and bars of each symbol, now and at earlier times.
 
-Guaranteed: prices depend on the seed, the symbol and the time since the market's start, and on nothing else; so
-two markets with one seed agree, in any process, and whoever asks first changes nothing. Every price is positive
-and on a grid of 0.01, and the bid is below the ask. A market never changes, so any number of threads may read it
-without a lock.
+Guarantees: prices depend only on the seed, the symbol and the time since the market's start. So two markets with
+the same seed agree in any process, whatever was read before. Every price is positive and a multiple of 0.01, and
+the bid is below the ask. A market never changes, so any number of threads may read it without a lock.
 
-A market joins a clock and a `PriceSource`: a model (`ModelSource`), or recorded prices. It turns the source's
-seconds into those of the clock, and ticks into money. NumPy is imported with the first market, not with this
+A market joins a clock and a `PriceSource`: a model (`ModelSource`) or recorded prices. It converts the source's
+seconds to the clock's time, and ticks to money. NumPy is imported when the first market is made, not with this
 module.
 """
 
@@ -29,10 +28,10 @@ _FIRST_SPAN = 60.0
 
 
 class Quote(NamedTuple):
-    """The best prices of one symbol at one moment.
+    """The best prices of a symbol at a moment.
 
-    `bid`, `ask` and `last` are in units of money; `timestamp` is when these prices came to be, in seconds as the
-    market's clock gives them.
+    `bid`, `ask` and `last` are in units of money. `timestamp` is the time of the last change of these prices, in
+    seconds of the market's clock.
     """
 
     symbol: str
@@ -43,7 +42,11 @@ class Quote(NamedTuple):
 
 
 class MarketTrade(NamedTuple):
-    """One trade: its number among the symbol's trades (without gaps), price in money, units, clock's seconds."""
+    """A trade.
+
+    `sequence`: its number among the symbol's trades, without gaps. `price`: in units of money. `quantity`: units.
+    `timestamp`: seconds of the market's clock.
+    """
 
     sequence: int
     symbol: str
@@ -53,9 +56,9 @@ class MarketTrade(NamedTuple):
 
 
 class Bar(NamedTuple):
-    """What was traded in an interval that begins at `start`: prices in money, volume in units.
+    """Prices (in money) and volume (in units) of an interval that begins at `start`.
 
-    `open` is the price as the interval begins. Where nothing was traded all four are that price.
+    `open` is the price at the beginning of the interval. If nothing was traded, all four prices are the same.
     """
 
     symbol: str
@@ -70,11 +73,11 @@ class Bar(NamedTuple):
 class Market:
     """Quotes, trades and bars of some symbols.
 
-    `symbols`: names, at least one, none twice. `model`: `"equity"` (like large US shares), `"gjr"`, `"bates"` or
-    `"calm"`; or any `PriceSource`, whose symbols the market has then. `seed`: decides all prices of a model.
-    `clock`: gives the time in seconds since the epoch. `start`: the clock's time of the market's start; by
-    default, now. `speed`: seconds of the market that pass in one of the clock. `events`: crashes of a model's
-    market, as names or mappings. Raises `SettingError`, a `ValueError`, for what makes no market.
+    `symbols`: at least one name, without duplicates. `model`: `"equity"` (like large US shares), `"gjr"`,
+    `"bates"` or `"calm"`; or any `PriceSource`, which then defines the symbols. `seed`: decides all prices of a
+    model. `clock`: returns the time in seconds since the epoch. `start`: the clock's time at the market's start;
+    by default, now. `speed`: market seconds per second of the clock; default 1. `events`: crashes in a model's
+    market, as names or mappings. Raises `SettingError`, a `ValueError`, for an invalid argument.
     """
 
     def __init__(
@@ -100,11 +103,11 @@ class Market:
         self._known = frozenset(self.symbols)
 
     def quote(self, symbol: str) -> Quote:
-        """The symbol's quote at this moment. Raises `UnknownSymbol`, a `LookupError`, where there is none."""
+        """Return the symbol's quote now. Raises `UnknownSymbol`, a `LookupError`, for an unknown symbol."""
         return self.quote_at(symbol, self._clock())
 
     def quote_at(self, symbol: str, when: float) -> Quote:
-        """The symbol's quote as it was, or will be, at this time of the clock. Raises as `quote`."""
+        """Return the symbol's quote at a past or future time of the clock. Raises `UnknownSymbol`."""
         if symbol not in self._known:
             raise self._unknown(symbol)
         source, history, speed, start = self._source, self._history, self.speed, self.start
@@ -114,9 +117,9 @@ class Market:
         return Quote(symbol, bid / TICKS_PER_UNIT, ask / TICKS_PER_UNIT, last / TICKS_PER_UNIT, updated)
 
     def trades(self, symbol: str, count: int = 20, *, until: float | None = None) -> list[MarketTrade]:
-        """The symbol's last `count` trades up to a time of the clock, by default now, the latest last.
+        """Return the symbol's last `count` trades up to a time of the clock (by default now), latest last.
 
-        Fewer where there are no more. Raises `UnknownSymbol`, and `SettingError` for a negative count.
+        Returns fewer trades if there are no more. Raises `UnknownSymbol`, and `SettingError` for a negative count.
         """
         end, span = self._end(symbol, count, until), _FIRST_SPAN
         trades = self._source.trades(symbol, end - span, end)
@@ -131,11 +134,11 @@ class Market:
     def bars(
         self, symbol: str, count: int = 20, interval: float = 60.0, *, until: float | None = None
     ) -> list[Bar]:
-        """The symbol's last `count` complete bars up to a time of the clock, by default now, the latest last.
+        """Return the symbol's last `count` complete bars up to a time of the clock (by default now), latest last.
 
-        `interval` is in seconds of the market; a session has 23,400. A model's are multiples of 0.25 s. Fewer
-        where there is no more history. Raises `UnknownSymbol`, and `SettingError` for a negative count or an
-        interval that is none.
+        `interval` is in seconds of the market; a session has 23,400. With a model it must be a multiple of 0.25 s.
+        Returns fewer bars if there is no more history. Raises `UnknownSymbol`, and `SettingError` for a negative
+        count or an invalid interval.
         """
         if not interval > 0 or not math.isfinite(interval):
             raise SettingError(f"interval={interval!r}: must be a number of seconds above 0")
@@ -157,7 +160,7 @@ class Market:
         ]
 
     def is_halted(self, symbol: str, *, at: float | None = None) -> bool:
-        """Whether trading is halted at a time of the clock, by default now. Raises `UnknownSymbol`."""
+        """Return True if trading is halted at a time of the clock (by default now). Raises `UnknownSymbol`."""
         return self._source.is_halted(symbol, self._end(symbol, 0, at))
 
     def __repr__(self) -> str:
@@ -168,7 +171,7 @@ class Market:
         return f"Market({self.symbols!r}, {self._model!r}, {self.seed!r}, start={self.start!r}{more})"
 
     def _end(self, symbol: str, count: int, until: float | None) -> float:
-        """The source's seconds at that time, once it is clear that the question makes sense."""
+        """Check symbol and count, and return the source's seconds at the time `until`."""
         if symbol not in self._known:
             raise self._unknown(symbol)
         if count < 0:
@@ -180,7 +183,7 @@ class Market:
         return self.start + (seconds - self._history) / self.speed
 
     def _unknown(self, symbol: str) -> UnknownSymbol:
-        return UnknownSymbol(f"no symbol {symbol!r}; there are {name_list(self.symbols, len(self.symbols))}")
+        return UnknownSymbol(f"unknown symbol {symbol!r}; available: {name_list(self.symbols, len(self.symbols))}")
 
 
 def _source_of(
@@ -188,9 +191,14 @@ def _source_of(
 ) -> PriceSource:
     if not isinstance(model, str) and hasattr(model, "prices"):
         if tuple(symbols) not in (DEFAULT_SYMBOLS, tuple(model.symbols)):
-            raise SettingError(f"symbols={symbols!r}: recorded prices have theirs: {', '.join(model.symbols)}")
+            recorded = ", ".join(model.symbols)
+            raise SettingError(
+                f"symbols={symbols!r}: must be those of the recorded prices ({recorded}) or left out"
+            )
         if events:
-            raise SettingError(f"events={events!r}: only a model has events, recorded prices are as they were")
+            raise SettingError(
+                f"events={events!r}: must be left out with recorded prices; only a model has events"
+            )
         return model
     from pytest_nos_stress.market.prices.model import ModelSource
 
@@ -205,14 +213,14 @@ def _checked_speed(speed: float) -> float:
 
 def _checked_symbols(symbols: Iterable[str]) -> tuple[str, ...]:
     if isinstance(symbols, str):
-        raise SettingError(f"symbols must be a collection of names, not the text {symbols!r}")
+        raise SettingError(f"symbols={symbols!r}: must be a list of names, got a single string")
     names = tuple(symbols)
     if not names:
-        raise SettingError("symbols must hold at least one name")
-    wrong = next((name for name in names if not isinstance(name, str) or not name), None)
-    if wrong is not None:
-        raise SettingError(f"symbols must be names, not {wrong!r}")
-    twice = next((name for index, name in enumerate(names) if name in names[:index]), None)
-    if twice is not None:
-        raise SettingError(f"symbols must differ, but {twice!r} is there twice")
+        raise SettingError(f"symbols={symbols!r}: must have at least one name")
+    invalid = next((name for name in names if not isinstance(name, str) or not name), None)
+    if invalid is not None:
+        raise SettingError(f"symbols={symbols!r}: {invalid!r} is not a name; must be non-empty strings")
+    duplicate = next((name for index, name in enumerate(names) if name in names[:index]), None)
+    if duplicate is not None:
+        raise SettingError(f"symbols={symbols!r}: duplicate symbol {duplicate!r}; must differ")
     return names

@@ -1,8 +1,9 @@
-"""Where a market's prices come from: a model or recorded data, as a function of symbol and time.
+"""The interface of price sources: prices of a model or of recorded data, as a function of symbol and time.
 
-A source knows nothing of clocks. Its time is seconds from 0 up, and it answers for any moment, in any order, the
-same every time. The market starts at 0; a source with prices from before has an attribute ``history``: after so
-many seconds the market starts. Prices are whole ticks of 0.01.
+A source knows nothing of clocks. Its time is in seconds from 0. It answers for any moment, in any order, and
+always gives the same answer. The market starts at 0, unless the source has an attribute ``history``: the market
+then starts after that many seconds, and the prices before its start are its history. Prices are whole ticks of
+0.01.
 """
 
 from __future__ import annotations
@@ -21,7 +22,11 @@ class Prices(NamedTuple):
 
 
 class SourceTrade(NamedTuple):
-    """A trade: its number among the symbol's trades (from 1, without gaps), when, at how many ticks, how much."""
+    """A trade.
+
+    ``sequence``: its number among the symbol's trades, from 1 without gaps. ``seconds``: its time. ``price``: in
+    ticks. ``quantity``: units.
+    """
 
     sequence: int
     seconds: float
@@ -30,9 +35,9 @@ class SourceTrade(NamedTuple):
 
 
 class SourceBar(NamedTuple):
-    """What was traded in an interval that begins at ``seconds``: prices in ticks, volume in units.
+    """Prices (in ticks) and volume (in units) of an interval that begins at ``seconds``.
 
-    Where nothing was traded the four prices are the last one before, and the volume is 0.
+    If nothing was traded, all four prices are the last price before the interval, and the volume is 0.
     """
 
     seconds: float
@@ -44,24 +49,24 @@ class SourceBar(NamedTuple):
 
 
 class PriceSource(Protocol):
-    """What a ``Market`` asks: a model of prices, or recorded ones. Any number of threads may ask at once."""
+    """The source of a ``Market``'s prices: a model or recorded data. Any number of threads may read it at once."""
 
     symbols: tuple[str, ...]
 
     def prices(self, symbol: str, seconds: float) -> Prices:
-        """The symbol's prices at this moment; before the first ones of recorded data, the first ones.
+        """Return the symbol's prices at this moment. Before its first record, recorded data has its first prices.
 
-        Cheap: it is asked for every operation.
+        Must be cheap, because it is called for every operation.
         """
 
     def updated(self, symbol: str, seconds: float) -> float:
-        """When the prices of this moment came to be: at ``seconds`` or shortly before."""
+        """Return the time of the last price change: ``seconds`` or earlier."""
 
     def trades(self, symbol: str, after: float, until: float) -> list[SourceTrade]:
-        """The trades in that time, in order: ``after < seconds <= until``."""
+        """Return the trades with ``after < seconds <= until``, in order."""
 
     def bars(self, symbol: str, start: float, interval: float, count: int) -> list[SourceBar]:
-        """``count`` bars of ``interval`` seconds in order, the first of which begins at ``start``."""
+        """Return ``count`` successive bars of ``interval`` seconds. The first begins at ``start``."""
 
     def is_halted(self, symbol: str, seconds: float) -> bool:
-        """Whether trading in the symbol is halted at this moment."""
+        """Return True if trading in the symbol is halted at this moment."""

@@ -1,8 +1,10 @@
-"""The market of a scenario: what a setting may say of it, and the market that opens from that.
+"""The ``market`` setting of a scenario: check its value, and open the market that it describes.
 
-A setting is the name of a model, the name of an event on the default model, or a mapping of ``Market``'s
-parameters (``symbols``, ``model``, ``events``, ``speed``), with ``replay`` (a path, or paths by symbol) in
-place of a model, and ``timezone`` beside it. Guarantee: a value that ``check_market`` gives opens.
+The value is the name of a model, the name of an event (which happens on the default model), or a mapping. A
+mapping has parameters of ``Market`` (``symbols``, ``model``, ``events``, ``speed``). Instead of ``model`` it can
+have ``replay`` (a path, or paths by symbol) with the options of ``replay()``, such as ``timezone``.
+
+Guarantees: a value that ``check_market`` returns opens a market.
 """
 
 from __future__ import annotations
@@ -27,15 +29,15 @@ _REPLAY_OPTIONS: Final = ("timezone", "symbol", "format", "interval", "spread")
 
 
 def check_market(value: Any) -> str | FrozenDict | None:
-    """The value, frozen. Raises ``InvalidValue`` or ``ValueError`` for one that opens no market."""
+    """Check the value and return it frozen. Raises ``InvalidValue`` or ``ValueError`` if it is not allowed."""
     if value is None:
         return None
     if isinstance(value, str):
         if value not in _MODELS and value not in _EVENTS:
-            raise InvalidValue(f"no such market; there are {', '.join((*_MODELS, *_EVENTS))}, or a mapping")
+            raise InvalidValue(f"unknown name; known names: {', '.join((*_MODELS, *_EVENTS))}")
         return value
     if not isinstance(value, Mapping):
-        raise InvalidValue("recorded prices are {'replay': path}, a model {'model': name}")
+        raise InvalidValue("not a name or a mapping such as {'model': name} or {'replay': path}")
     options = FrozenDict(_in_json_types(value))
     _check_options(options)
     return options
@@ -44,7 +46,7 @@ def check_market(value: Any) -> str | FrozenDict | None:
 def open_market(
     value: str | FrozenDict | None, *, seed: int, clock: Callable[[], float], start: float | None
 ) -> Market:
-    """The market that a setting's checked value stands for."""
+    """Open the market that a checked value describes."""
     from .quotes import Market
 
     return Market(**_parameters(value), seed=seed, clock=clock, start=start)
@@ -76,7 +78,7 @@ def _file_versions(paths: Any) -> Any:
 
 
 def _in_json_types(value: Any) -> Any:
-    """Return the value in JSON's types. A path becomes text."""
+    """Return the value with JSON's types. A path becomes a string."""
     if isinstance(value, Mapping):
         return {name: _in_json_types(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -85,12 +87,12 @@ def _in_json_types(value: Any) -> Any:
         return os.fspath(value)
     if value is None or isinstance(value, (bool, int, float, str)):
         return value
-    raise InvalidValue(f"{safe_repr(value)} is no name, number or path; recorded prices are {{'replay': path}}")
+    raise InvalidValue(f"{safe_repr(value)} is not a name, number or path")
 
 
 @functools.lru_cache(maxsize=8)
 def _open_replay(options: FrozenDict, _versions: Any) -> PriceSource:
-    """Recorded prices, read once for all runs of a session."""
+    """Return recorded prices. Unchanged files are read once for all runs of a session."""
     from pytest_nos_stress.market.recorded.replay import replay
 
     parameters = {name: to_json_types(option) for name, option in options.items()}
@@ -101,9 +103,9 @@ def _check_options(options: FrozenDict) -> None:
     allowed = (*_MARKET_OPTIONS, "replay", *(_REPLAY_OPTIONS if "replay" in options else ()))
     unknown = [name for name in options if name not in allowed]
     if unknown:
-        raise InvalidValue(f"there is no {unknown[0]!r}; there are {', '.join(allowed)}")
+        raise InvalidValue(f"unknown key {unknown[0]!r}; known keys: {', '.join(allowed)}")
     if "replay" in options and "model" in options:
-        raise InvalidValue("'replay' and 'model': give one or the other")
+        raise InvalidValue("'replay' and 'model' exclude each other")
     try:
         open_market(options, seed=0, clock=lambda: 0.0, start=0.0)
     except ValueError as error:

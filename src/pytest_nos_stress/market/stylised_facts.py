@@ -1,9 +1,9 @@
-"""Statistics of a series of returns by which real prices are told from random walks.
+"""Statistics of returns that tell real prices from random walks.
 
-``stylised_facts(returns)`` measures them, ``broken(facts)`` says which are not as in a real market. The bounds are
-those of ``BOUNDS``, meant for one series of at least 5,000 returns.
+``stylised_facts(returns)`` measures them, and ``broken(facts)`` names those that differ from a real market.
+``BOUNDS`` has the range of each statistic, for one series of at least 5,000 returns.
 
-Source: Cont (2001), "Empirical properties of asset returns: stylized facts and statistical issues", Quantitative
+Sources: Cont (2001), "Empirical properties of asset returns: stylized facts and statistical issues", Quantitative
 Finance 1, 223-236. The Hill estimator: Hill (1975). EWMA volatility with 0.94: RiskMetrics (1996).
 """
 
@@ -20,29 +20,29 @@ import numpy.typing as npt
 
 _Floats = npt.NDArray[np.float64]
 
-LEAST_RETURNS: Final = 1000
+MIN_RETURNS: Final = 1000
 _EWMA: Final = 0.94
 _EWMA_START: Final = 100
 
 
 class StylisedFacts(NamedTuple):
-    """What ``stylised_facts`` found."""
+    """The statistics that ``stylised_facts`` measures."""
 
     autocorrelation: float
-    """Mean of the absolute autocorrelations of returns, lags 2 to 20: near 0."""
+    """Mean of the absolute autocorrelations of returns, lags 2 to 20. Real markets: near 0."""
 
     excess_kurtosis: float
-    """Fat tails: 0 for normal returns."""
+    """Fatness of the tails: 0 for normal returns."""
 
     tail_index: float
-    """Hill's estimate from the largest 5 % of absolute returns: 3 to 4 in most markets."""
+    """Hill's estimate from the largest 5% of absolute returns. Most markets: 3 to 4."""
 
     aggregational_gaussianity: float
-    """Excess kurtosis of sums of 20 returns over that of single ones: below 1."""
+    """Excess kurtosis of sums of 20 returns, divided by that of single returns. Real markets: below 1."""
 
     fano_factor: float
-    """Variance over mean of the number of extreme returns (beyond the 99 % quantile) in windows of 100: 1 if
-    independent, more if they cluster."""
+    """Variance divided by mean of the number of extreme returns (above the 99% quantile) in windows of 100. 1 if
+    extreme returns are independent, more if they cluster."""
 
     volatility_clustering: float
     """Mean autocorrelation of absolute returns, lags 1 to 10."""
@@ -51,11 +51,12 @@ class StylisedFacts(NamedTuple):
     """Excess kurtosis of returns divided by their EWMA volatility."""
 
     memory: float
-    """How slowly clustering fades: the negative slope of the autocorrelation of absolute returns against the lag,
-    1 to 100, both as logarithms."""
+    """Decay of volatility clustering: the negative slope of the autocorrelation of absolute returns against the
+    lag, 1 to 100, both as logarithms."""
 
     leverage: float
-    """Mean correlation of a return with squared returns 1 to 10 later: below 0, as falls make markets nervous."""
+    """Mean correlation of a return with the squared returns 1 to 10 later. Real markets: below 0, because falls
+    raise volatility."""
 
 
 BOUNDS: Final = MappingProxyType(
@@ -71,41 +72,41 @@ BOUNDS: Final = MappingProxyType(
         "leverage": (-0.3, -0.005),
     }
 )
-"""Between which values each statistic of a real market lies."""
+"""The lowest and highest value of each statistic in a real market, both exclusive."""
 
 
 def stylised_facts(returns: Sequence[float] | _Floats) -> StylisedFacts:
-    """Measure logarithmic returns; what a series does not let be measured is nan.
+    """Measure logarithmic returns. A statistic that cannot be computed is nan.
 
-    Raises ``ValueError`` for fewer than 1,000 returns, or where none differ.
+    Raises ``ValueError`` for fewer than 1,000 returns, for returns that are not finite, or if all are equal.
     """
     series = np.asarray(returns, np.float64)
-    if series.ndim != 1 or len(series) < LEAST_RETURNS or not np.isfinite(series).all():
-        raise ValueError(f"returns must be a row of at least {LEAST_RETURNS} finite numbers")
+    if series.ndim != 1 or len(series) < MIN_RETURNS or not np.isfinite(series).all():
+        raise ValueError(f"returns must be a sequence of at least {MIN_RETURNS} finite numbers")
     if not series.std():
-        raise ValueError("returns must differ from each other")
+        raise ValueError("returns must not all be equal")
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
-        return _measured(series)
+        return _measure(series)
 
 
-def _measured(series: _Floats) -> StylisedFacts:
+def _measure(series: _Floats) -> StylisedFacts:
     absolute = np.abs(series)
-    of_absolute = _autocorrelations(absolute, 100)
+    absolute_autocorrelations = _autocorrelations(absolute, 100)
     return StylisedFacts(
         autocorrelation=float(np.abs(_autocorrelations(series, 20)[1:]).mean()),
         excess_kurtosis=_excess_kurtosis(series),
         tail_index=_tail_index(absolute),
         aggregational_gaussianity=float(np.divide(_excess_kurtosis(_sums(series, 20)), _excess_kurtosis(series))),
         fano_factor=_fano_factor(absolute > np.quantile(absolute, 0.99), 100),
-        volatility_clustering=float(of_absolute[:10].mean()),
+        volatility_clustering=float(absolute_autocorrelations[:10].mean()),
         conditional_kurtosis=_excess_kurtosis(_over_volatility(series)),
-        memory=_negative_slope(of_absolute),
+        memory=_negative_slope(absolute_autocorrelations),
         leverage=_mean_leverage(series, 10),
     )
 
 
 def broken(facts: StylisedFacts) -> list[str]:
-    """The names of the statistics that are not within their ``BOUNDS``."""
+    """Return the names of the statistics that are not within their ``BOUNDS``."""
     return [name for name, (low, high) in BOUNDS.items() if not low < getattr(facts, name) < high]
 
 
@@ -139,7 +140,7 @@ def _fano_factor(extreme: npt.NDArray[np.bool_], window: int) -> float:
 
 
 def _over_volatility(series: _Floats) -> _Floats:
-    """Returns divided by the volatility that those before them let expect."""
+    """Divide each return by the volatility expected from the returns before it."""
     squares, start = (series**2).tolist(), float((series**2).mean())
     variances = accumulate(squares, lambda v, square: _EWMA * v + (1.0 - _EWMA) * square, initial=start)
     expected = np.sqrt(np.array(list(variances)[:-1]))
@@ -148,7 +149,7 @@ def _over_volatility(series: _Floats) -> _Floats:
 
 def _negative_slope(autocorrelations: _Floats) -> float:
     lags = np.arange(1, len(autocorrelations) + 1)
-    # A logarithm needs a positive number; what is not is noise around nothing.
+    # A logarithm needs a positive number. Autocorrelations at or below 0 are noise around 0.
     values = np.maximum(autocorrelations, 1e-3)
     return -float(np.polyfit(np.log(lags), np.log(values), 1)[0])
 

@@ -1,4 +1,4 @@
-"""What the audit finds when an exchange is not as it must be, and that it finds nothing when it is."""
+"""The audit finds every violation in an exchange, and nothing in a correct exchange."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def lose_an_accepted_order(exchange: Exchange) -> None:
     exchange._orders -= 1
 
 
-def number_two_orders_alike(exchange: Exchange) -> None:
+def give_two_orders_the_same_number(exchange: Exchange) -> None:
     exchange._accounts["Bob"].orders["b1"].number = 1
 
 
@@ -77,11 +77,11 @@ def overfill(exchange: Exchange) -> None:
     exchange._accounts["Bob"].orders["b1"].filled = 99
 
 
-def leave_a_status_behind(exchange: Exchange) -> None:
+def set_a_status_too_early(exchange: Exchange) -> None:
     exchange._accounts["Bob"].orders["b1"].status = "open"
 
 
-def forget_a_waiting_order(exchange: Exchange) -> None:
+def forget_an_open_order(exchange: Exchange) -> None:
     del exchange._accounts["Bob"].orders["b2"]
 
 
@@ -105,28 +105,28 @@ def mix_up_client_ids(exchange: Exchange) -> None:
 @pytest.mark.parametrize(
     ("corrupt", "sentence"),
     [
-        (steal_cash, "cash is not conserved: 20000 ticks were deposited, the accounts hold 19999"),
-        (lose_units, "X is not conserved: 200 units were deposited, the accounts hold 199"),
-        (move_cash, "'Bob' holds 9501 ticks, its deposits and trades make 9500"),
-        (move_units, "'Bob' holds 111 X, its deposits and trades make 110"),
-        (keep_fees, "the fee account holds 1 ticks where 0 are due"),
-        (forget_to_release_cash, "'Bob' has 205 ticks reserved, its open orders need 200"),
-        (forget_to_release_units, "'Bob' has 5 X reserved, its open orders need 0"),
+        (steal_cash, "cash is not conserved: 20000 ticks were deposited, but the accounts hold 19999"),
+        (lose_units, "X is not conserved: 200 units were deposited, but the accounts hold 199"),
+        (move_cash, "'Bob' holds 9501 ticks, but its deposits and trades add up to 9500"),
+        (move_units, "'Bob' holds 111 X, but its deposits and trades add up to 110"),
+        (keep_fees, "the fee account holds 1 ticks, but 0 are due"),
+        (forget_to_release_cash, "'Bob' has 205 ticks reserved, but its open orders need 200"),
+        (forget_to_release_units, "'Bob' has 5 X reserved, but its open orders need 0"),
         (overdraw, "'Bob' has -100 ticks available, which is negative"),
         (sell_short, "'Ann' has -10 X available, which is negative"),
         (
             count_a_lost_order,
             "submitted quantity 48 is not 2 x 10 traded + 0 cancelled + 25 resting = 45",
         ),
-        (lose_a_trade_number, "trade numbers have a gap: 7 stands where 1 belongs"),
+        (lose_a_trade_number, "trade numbers have a gap: got 7, expected 1"),
         (lose_an_accepted_order, "an order has the number 3, but 2 were accepted"),
-        (number_two_orders_alike, "2 orders have the number 1"),
-        (overfill, "has more filled than its quantity"),
-        (leave_a_status_behind, "has a status that does not fit what is filled"),
-        (forget_a_waiting_order, "waits in the book, but its account does not know it"),
-        (drop_an_order_from_the_book, "is open, but waits in no book"),
+        (give_two_orders_the_same_number, "2 orders have the number 1"),
+        (overfill, "has a filled quantity below 0 or above its quantity"),
+        (set_a_status_too_early, "has a status that contradicts its filled quantity"),
+        (forget_an_open_order, "is in the book, but its account does not know it"),
+        (drop_an_order_from_the_book, "is open, but is not in any book"),
         (cross_the_book, "the book of X is crossed: best bid 40, best ask 30"),
-        (mix_up_client_ids, "is kept under the client id 'other' of 'Bob'"),
+        (mix_up_client_ids, "is stored under the client id 'other' of 'Bob'"),
     ],
 )
 def test_the_audit_finds(corrupt: Callable[[Exchange], None], sentence: str) -> None:
@@ -143,7 +143,7 @@ def test_the_audit_finds(corrupt: Callable[[Exchange], None], sentence: str) -> 
 
 def end_an_order_twice(exchange: Exchange) -> None:
     bob = exchange._accounts["Bob"]
-    bob.ended(bob.orders["b1"])
+    bob.record_end(bob.orders["b1"])
 
 
 def reopen_an_order(exchange: Exchange) -> None:
@@ -151,7 +151,7 @@ def reopen_an_order(exchange: Exchange) -> None:
     order.status, order.quantity = "partially filled", 12
 
 
-def wait_twice_under_one_id(exchange: Exchange) -> None:
+def submit_two_orders_with_one_client_id(exchange: Exchange) -> None:
     exchange._books["X"].submit(Order("Bob", "X", "buy", 5, 30, "b2", number=3))
 
 
@@ -163,7 +163,7 @@ def count_more_units_than_were_traded(exchange: Exchange) -> None:
     exchange._traded_quantity += 1
 
 
-def end_an_order_unseen(exchange: Exchange) -> None:
+def lose_the_end_of_an_order(exchange: Exchange) -> None:
     exchange._accounts["Bob"].ended_orders -= 1
 
 
@@ -180,14 +180,17 @@ def let_a_later_order_trade_first(exchange: Exchange) -> None:
 @pytest.mark.parametrize(
     ("corrupt", "sentence"),
     [
-        (end_an_order_twice, "the order 'b1' of 'Bob' ended 2 times"),
+        (end_an_order_twice, "order 'b1' of 'Bob' ended 2 times"),
         (reopen_an_order, "changed after its end"),
-        (wait_twice_under_one_id, "one client id is not one order: 2 orders 'b2' of 'Bob' wait"),
-        (lose_a_trade, "1 trades were counted, the journal has had 0"),
-        (count_more_units_than_were_traded, "11 units were counted as traded, the journal's trades make 10"),
-        (end_an_order_unseen, "3 orders were accepted, but 0 ended and 2 wait"),
-        (fill_without_a_trade, "has 2 filled, its trades make 0"),
-        (let_a_later_order_trade_first, "was not first in, first out: order 1, which came later, has traded"),
+        (submit_two_orders_with_one_client_id, "duplicate client id: 2 open orders are 'b2' of 'Bob'"),
+        (lose_a_trade, "1 trades were counted, but the journal recorded 0"),
+        (
+            count_more_units_than_were_traded,
+            "11 units were counted as traded, but the journal's trades add up to 10",
+        ),
+        (lose_the_end_of_an_order, "3 orders were accepted, but 0 ended and 2 are open"),
+        (fill_without_a_trade, "has 2 filled, but its trades add up to 0"),
+        (let_a_later_order_trade_first, "was not first in, first out: the later order 1 has traded"),
     ],
 )
 def test_the_audit_also_finds(corrupt: Callable[[Exchange], None], sentence: str) -> None:
@@ -201,14 +204,14 @@ def test_the_audit_also_finds(corrupt: Callable[[Exchange], None], sentence: str
 
 
 class TakersPrice(OrderBook):
-    """Trades at the price of the order that came."""
+    """A book that trades at the taker's price."""
 
     def execute(self, maker: Order, taker: Order, quantity: int) -> Trade:
         return super().execute(maker, taker, quantity)._replace(price=taker.price)
 
 
 class AnyPrice(OrderBook):
-    """Buys whatever the limit says, at the maker's price."""
+    """A book that buys at the maker's price, even beyond the taker's limit."""
 
     def submit(self, order: Order) -> list[Trade]:
         if order.side == "sell":
@@ -220,7 +223,7 @@ class AnyPrice(OrderBook):
 
 
 class LastInFirstOut(OrderBook):
-    """Serves the order that came last."""
+    """A book in which the latest order trades first."""
 
     def submit(self, order: Order) -> list[Trade]:
         for half in (self._bids, self._asks):
@@ -231,7 +234,7 @@ class LastInFirstOut(OrderBook):
 
 
 class WorstPriceFirst(OrderBook):
-    """Buys at the worst price first."""
+    """A book that buys at the worst price first."""
 
     def submit(self, order: Order) -> list[Trade]:
         if order.side == "sell":
@@ -245,21 +248,21 @@ class WorstPriceFirst(OrderBook):
 
 
 class ForgetsTrades(OrderBook):
-    """Does not tell of the last trade."""
+    """A book that does not report the last trade."""
 
     def submit(self, order: Order) -> list[Trade]:
         return super().submit(order)[:-1]
 
 
-class TellsTwice(OrderBook):
-    """Reports each execution twice."""
+class ReportsTwice(OrderBook):
+    """A book that reports each trade twice."""
 
     def submit(self, order: Order) -> list[Trade]:
         return [trade for trade in super().submit(order) for _ in range(2)]
 
 
 class NeverMatches(OrderBook):
-    """Lets every order wait."""
+    """A book that adds every order and matches none."""
 
     def submit(self, order: Order) -> list[Trade]:
         self._half_of(order).add(order)
@@ -272,9 +275,9 @@ class NeverMatches(OrderBook):
         (TakersPrice, "trade 1 was at 60, not at the maker's price of 50"),
         (AnyPrice, "trade 3 was at 70, worse than the taker's limit of 60"),
         (LastInFirstOut, "trade 2 was not first in, first out: order 2 traded at 50 before order 1"),
-        (WorstPriceFirst, "trade 2 was at 50, a better price than the 55 that order traded at before"),
+        (WorstPriceFirst, "trade 2 was at 50, a better price than the order's earlier trade at 55"),
         (ForgetsTrades, "is not 2 x"),
-        (TellsTwice, "trade numbers have a gap: 1 stands where 2 belongs"),
+        (ReportsTwice, "trade numbers have a gap: got 1, expected 2"),
         (NeverMatches, "the book of X was crossed after order 4 was open: best bid 60, best ask 50"),
     ],
 )
@@ -289,7 +292,7 @@ def test_the_audit_finds_a_book_that_breaks_the_rules(book: type[OrderBook], sen
     assert any(sentence in problem for problem in problems), problems
 
 
-def test_a_book_crossed_for_a_moment_is_remembered() -> None:
+def test_a_book_that_was_crossed_for_a_moment_is_recorded() -> None:
     exchange = exchange_of_two(NeverMatches)
     exchange.submit("Ann", "X", "sell", 10, 50, "a1")
     exchange.submit("Bob", "X", "buy", 10, 60, "b1")
@@ -300,14 +303,14 @@ def test_a_book_crossed_for_a_moment_is_remembered() -> None:
     ]
 
 
-def test_the_audit_stays_short_when_something_is_wrong_all_the_time() -> None:
+def test_the_audit_stays_short_when_every_order_is_a_violation() -> None:
     exchange = exchange_of_two(NeverMatches)
     exchange.submit("Ann", "X", "sell", 1, 50, "a1")
     for number in range(1, 101):
         exchange.submit("Bob", "X", "buy", 1, 60, f"b{number}")
     problems = exchange.audit()
     assert len(problems) < 30
-    assert problems[-1] == "and 80 more like these"
+    assert problems[-1] == "and 80 more violations"
 
 
 def trade_many_times(exchange: Exchange, times: int) -> None:
@@ -320,7 +323,7 @@ def trade_many_times(exchange: Exchange, times: int) -> None:
 
 @pytest.mark.parametrize("journal", [0, 7, 1000])
 @pytest.mark.parametrize("corrupt", [move_cash, move_units, keep_fees, count_more_units_than_were_traded])
-def test_a_replay_gives_the_state_after_any_number_of_trades(
+def test_the_audit_finds_violations_after_any_number_of_trades(
     journal: int, corrupt: Callable[[Exchange], None]
 ) -> None:
     exchange = exchange_of_two(journal=journal, fee=1)
@@ -332,7 +335,7 @@ def test_a_replay_gives_the_state_after_any_number_of_trades(
     assert exchange.audit() != []
 
 
-def test_trades_that_left_the_journal_were_checked() -> None:
+def test_trades_that_left_the_journal_are_checked() -> None:
     class TakersPriceOnce(OrderBook):
         def execute(self, maker: Order, taker: Order, quantity: int) -> Trade:
             trade = super().execute(maker, taker, quantity)
@@ -346,7 +349,7 @@ def test_trades_that_left_the_journal_were_checked() -> None:
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_an_exchange_as_it_must_be_passes_at_every_moment(seed: int) -> None:
+def test_a_correct_exchange_passes_the_audit_at_every_moment(seed: int) -> None:
     random, exchange = Random(seed), exchange_of_two(fee=seed % 2, journal=seed, remember=seed)
     exchange.deposit("Ann", cash=10**6, positions={"X": 10_000})
     exchange.deposit("Bob", cash=10**6, positions={"X": 10_000})

@@ -1,4 +1,4 @@
-"""What can be relied on when orders meet in a book."""
+"""The order book matches orders by the rules of its module docstring."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ def book_with(*orders: Order) -> OrderBook:
     return book
 
 
-def test_an_order_that_meets_nobody_waits() -> None:
+def test_an_order_without_a_match_rests_in_the_book() -> None:
     waiting = order("buy", 5, 100)
     book = book_with(waiting)
     assert (waiting.status, waiting.remaining, book.best_bid, book.best_ask) == ("open", 5, 100, None)
 
 
-def test_a_trade_is_at_the_price_of_the_order_that_waited() -> None:
+def test_a_trade_is_at_the_price_of_the_resting_order() -> None:
     waiting, arriving = order("sell", 5, 100), order("buy", 5, 110)
     book = book_with(waiting)
     [trade] = book.submit(arriving)
@@ -54,7 +54,7 @@ def test_a_trade_is_at_the_price_of_the_order_that_waited() -> None:
     assert book.depth() == Depth((), ())
 
 
-def test_what_does_not_trade_waits_at_its_limit() -> None:
+def test_the_rest_of_an_order_stays_in_the_book_at_its_limit() -> None:
     book = book_with(order("sell", 5, 100))
     arriving = order("buy", 8, 101)
     book.submit(arriving)
@@ -76,7 +76,7 @@ def test_the_better_price_trades_first_and_then_the_earlier_order() -> None:
     assert makers == [best, early, late]
 
 
-def test_an_order_partly_traded_keeps_its_place() -> None:
+def test_a_partially_filled_order_keeps_its_place() -> None:
     first, second = order("sell", 10, 100), order("sell", 10, 100)
     book = book_with(first, second)
     book.submit(order("buy", 4, 100))
@@ -90,7 +90,7 @@ def test_orders_of_one_account_may_trade_with_each_other() -> None:
     assert trade.buy.account == trade.sell.account
 
 
-def test_a_cancelled_order_is_gone_and_the_others_stay() -> None:
+def test_cancelling_removes_only_that_order() -> None:
     first, second = order("buy", 5, 100), order("buy", 7, 100)
     book = book_with(first, second)
     book.cancel(first)
@@ -98,7 +98,7 @@ def test_a_cancelled_order_is_gone_and_the_others_stay() -> None:
     assert book.depth() == Depth(((100, 7),), ())
 
 
-def test_an_order_that_does_not_wait_cannot_be_cancelled() -> None:
+def test_an_order_that_is_not_in_the_book_cannot_be_cancelled() -> None:
     waiting, arriving = order("buy", 5, 100), order("sell", 5, 100)
     book = book_with(waiting, arriving)
     for ended in (waiting, arriving, order("buy", 1, 1)):
@@ -141,7 +141,7 @@ def test_only_legal_status_changes_happen(before: Status, after: Status) -> None
 
 
 @pytest.mark.parametrize("ended", ["filled", "cancelled", "rejected"])
-def test_nothing_happens_after_the_end(ended: Status) -> None:
+def test_an_ended_order_never_changes(ended: Status) -> None:
     assert not LEGAL_CHANGES[ended]
 
 
@@ -163,21 +163,21 @@ def test_an_order_never_trades_more_than_remains(quantity: int) -> None:
         ("sell", 1, "9", "at least 1, not '9'"),
     ],
 )
-def test_what_cannot_be_an_order_is_refused(side: Side, quantity: int, price: int, message: str) -> None:
+def test_an_invalid_order_is_refused(side: Side, quantity: int, price: int, message: str) -> None:
     with pytest.raises(InvalidOrder, match=message):
         order(side, quantity, price)
 
 
-def test_two_waiting_orders_cannot_have_one_number() -> None:
+def test_two_resting_orders_cannot_have_the_same_number() -> None:
     book = book_with(order("buy", 1, 100, number=5))
-    with pytest.raises(IllegalStatusChange, match="number of an order that waits already"):
+    with pytest.raises(IllegalStatusChange, match="duplicate order number 5"):
         book.submit(order("buy", 1, 100, number=5))
 
 
 def test_problems_are_found_when_a_level_miscounts() -> None:
     book = book_with(order("buy", 5, 100))
     book._bids._levels[100].quantity = 6
-    assert book.problems() == ["the book of X: the level at 100 says 6 units, its orders have 5"]
+    assert book.problems() == ["the book of X: the level at 100 records 6 units, but its orders have 5"]
 
 
 def test_problems_are_found_when_the_book_is_crossed() -> None:
@@ -186,15 +186,15 @@ def test_problems_are_found_when_the_book_is_crossed() -> None:
     assert book.problems() == ["the book of X is crossed: best bid 100, best ask 99"]
 
 
-def test_problems_are_found_when_orders_wait_where_they_should_not() -> None:
+def test_problems_are_found_when_an_order_is_in_the_wrong_level() -> None:
     waiting = order("buy", 5, 100)
     book = book_with(waiting)
     book._bids._levels[90] = book._bids._levels.pop(100)
     waiting.status = "cancelled"
     problems = " / ".join(book.problems())
-    assert "its sorted prices [100] are not those of its levels [90]" in problems
-    assert "waits at 90" in problems
-    assert "still waits" in problems
+    assert "its sorted prices [100] differ from those of its levels [90]" in problems
+    assert "is in the level at 90" in problems
+    assert "is in the book, but is not open" in problems
 
 
 def test_problems_are_found_when_the_queue_is_out_of_order() -> None:
@@ -202,7 +202,7 @@ def test_problems_are_found_when_the_queue_is_out_of_order() -> None:
     assert book.problems() == ["the book of X: the level at 100 is not first come, first served: [9, 8]"]
 
 
-class WaitingOrder(NamedTuple):
+class RestingOrder(NamedTuple):
     number: int
     side: Side
     price: int
@@ -210,20 +210,20 @@ class WaitingOrder(NamedTuple):
 
 
 class NaiveBook:
-    """The rules of matching, as plainly as they can be said: one list of orders."""
+    """The rules of matching in their simplest form: one list of orders."""
 
     def __init__(self) -> None:
-        self.waiting: list[WaitingOrder] = []
+        self.waiting: list[RestingOrder] = []
 
     def submit(self, number: int, side: Side, quantity: int, price: int) -> list[Fill]:
-        """Each fill is the maker's number, the taker's number, the price and the quantity."""
+        """Match an order. A fill is the maker's number, the taker's number, the price and the quantity."""
         fills: list[Fill] = []
         while quantity:
             makers = [
                 maker for maker in self.waiting if maker.side != side and self._meets(side, price, maker.price)
             ]
             if not makers:
-                self.waiting.append(WaitingOrder(number, side, price, quantity))
+                self.waiting.append(RestingOrder(number, side, price, quantity))
                 break
             sign = 1 if side == "buy" else -1
             best = min(makers, key=lambda maker: (sign * maker.price, maker.number))
@@ -238,8 +238,8 @@ class NaiveBook:
     def cancel(self, number: int) -> None:
         self.waiting = [waiting for waiting in self.waiting if waiting.number != number]
 
-    def in_order(self) -> list[WaitingOrder]:
-        """Who would trade first: all bids, the highest first, then all asks, the lowest first."""
+    def in_order(self) -> list[RestingOrder]:
+        """Return the resting orders in the order in which they trade: bids, highest first; asks, lowest first."""
         bids = [waiting for waiting in self.waiting if waiting.side == "buy"]
         asks = [waiting for waiting in self.waiting if waiting.side == "sell"]
         bids.sort(key=lambda bid: (-bid.price, bid.number))
@@ -261,7 +261,7 @@ class NaiveBook:
         return price <= limit if side == "buy" else price >= limit
 
 
-def test_a_subclass_may_do_more_at_every_trade() -> None:
+def test_a_subclass_can_override_execute() -> None:
     class Tape(OrderBook):
         def execute(self, maker: Order, taker: Order, quantity: int) -> Trade:
             seen.append((maker.number, taker.number, quantity))
@@ -282,7 +282,7 @@ INSTRUCTIONS = st.lists(
 
 @settings(deadline=None, max_examples=300)
 @given(INSTRUCTIONS)
-def test_the_book_does_what_the_rules_say(instructions: list[Instruction]) -> None:
+def test_the_book_matches_as_the_naive_book_does(instructions: list[Instruction]) -> None:
     book, naive = OrderBook("X"), NaiveBook()
     submitted: list[Order] = []
     for number, (kind, quantity, price) in enumerate(instructions, 1):

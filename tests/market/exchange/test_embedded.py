@@ -1,4 +1,4 @@
-"""What agents can rely on when they trade on the embedded exchange."""
+"""The embedded exchange keeps its guarantees to agents."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ TASKS = ("buy", "sell", "hedge", "rebalance", "analyze")
 
 @dataclass
 class SetPrices:
-    """A market whose prices are what a test says: symbol -> bid; the ask is 0.02 above it."""
+    """A market with the bids that a test sets, by symbol. The ask is 0.02 above the bid."""
 
     bids: dict[str, float] = field(default_factory=lambda: {"A": 100.0, "B": 50.0, "C": 25.0})
 
@@ -41,12 +41,12 @@ class SetPrices:
 
 
 class NoData(Exception):
-    """What reading the market raises when there are no data."""
+    """The operation has no market data."""
 
 
 @dataclass
 class Operation:
-    """An operation as a run would hand it to a task."""
+    """An operation as a run passes it to a task."""
 
     view: MarketView | None
     random: Random
@@ -61,7 +61,7 @@ class Operation:
 
 
 class Agent:
-    """Performs operations one after another, each with an id of its own."""
+    """An agent that performs operations one after another, each with its own id."""
 
     def __init__(self, target: EmbeddedExchange, market: MarketView | None, name: str = "Agent_1") -> None:
         self.target, self.market, self.name = target, market, name
@@ -103,7 +103,7 @@ def test_there_is_a_default_market() -> None:
 
 
 @pytest.mark.parametrize("task", TASKS)
-def test_every_task_works_as_the_first(agent: Agent, task: str) -> None:
+def test_every_task_works_as_the_first_operation(agent: Agent, task: str) -> None:
     agent.does(task)
     assert agent.target.audit() == []
 
@@ -121,19 +121,21 @@ def test_without_data_nothing_changes(target: EmbeddedExchange, agent: Agent, ta
 
 @pytest.mark.parametrize("task", ["buy", "sell", "rebalance", "analyze"])
 @pytest.mark.parametrize("bid", [float("nan"), -1.0, 0.0, float("inf"), 9.3e18, None])
-def test_nobody_trades_on_a_bad_quote(target: EmbeddedExchange, agent: Agent, task: str, bid: float) -> None:
+def test_a_bad_quote_is_refused_and_changes_nothing(
+    target: EmbeddedExchange, agent: Agent, task: str, bid: float
+) -> None:
     class BadFeed(SetPrices):
         def quote(self, symbol: str, /) -> Quote:
             return Quote(symbol, bid, 100.0, 100.0, 0.0)
 
     agent.market = BadFeed()
     before = target.counts
-    with pytest.raises(BadQuote, match=r"^nobody can trade '[ABC]' at bid .*, ask 100\.0$"):
+    with pytest.raises(BadQuote, match=r"^cannot trade '[ABC]' at bid .*, ask 100\.0; must be 0 < bid < ask$"):
         agent.does(task)
     assert target.counts == before
 
 
-def test_buys_and_sells_trade_at_once_or_wait_at_prices_around_the_quote(agent: Agent) -> None:
+def test_buys_and_sells_trade_at_once_or_rest_at_prices_around_the_quote(agent: Agent) -> None:
     orders = [agent.does(task) for task in ("buy", "sell") * 100]
     statuses = set()
     for order in orders:
@@ -146,7 +148,7 @@ def test_buys_and_sells_trade_at_once_or_wait_at_prices_around_the_quote(agent: 
     assert {order.symbol for order in orders if isinstance(order, Order)} == {"A", "B", "C"}
 
 
-def test_an_agent_has_only_so_many_orders_waiting(agent: Agent) -> None:
+def test_an_agent_has_a_limited_number_of_resting_orders(agent: Agent) -> None:
     most = 0
     for _ in range(200):
         agent.does("buy")
@@ -154,7 +156,7 @@ def test_an_agent_has_only_so_many_orders_waiting(agent: Agent) -> None:
     assert most == MAX_RESTING_ORDERS
 
 
-def test_the_oldest_waiting_order_makes_room(agent: Agent) -> None:
+def test_the_oldest_resting_order_is_cancelled_for_a_new_one(agent: Agent) -> None:
     for _ in range(100):
         before = agent.resting()
         agent.does("buy")
@@ -162,7 +164,7 @@ def test_the_oldest_waiting_order_makes_room(agent: Agent) -> None:
         assert gone in ([], [min(before, key=lambda order: order.number)] if before else [])
 
 
-def test_waiting_orders_trade_when_the_price_comes_to_them(agent: Agent, prices: SetPrices) -> None:
+def test_resting_orders_trade_when_the_price_reaches_them(agent: Agent, prices: SetPrices) -> None:
     for _ in range(50):
         agent.does("buy")
     waiting = agent.resting()
@@ -176,7 +178,7 @@ def test_waiting_orders_trade_when_the_price_comes_to_them(agent: Agent, prices:
 
 
 @pytest.mark.parametrize("task", ["buy", "sell", "hedge", "rebalance"])
-def test_an_operation_performed_again_trades_nothing_more(
+def test_a_retried_operation_does_not_trade_again(
     agent: Agent, target: EmbeddedExchange, prices: SetPrices, task: str
 ) -> None:
     for _ in range(20):
@@ -196,7 +198,7 @@ def test_a_first_hedge_has_nothing_to_do(agent: Agent) -> None:
 
 
 @pytest.mark.parametrize("task", ["buy", "sell"])
-def test_a_hedge_takes_the_largest_change_back(agent: Agent, target: EmbeddedExchange, task: str) -> None:
+def test_a_hedge_reverses_the_largest_change(agent: Agent, target: EmbeddedExchange, task: str) -> None:
     for _ in range(100):
         agent.does(task)
     exposure = target.exposure("Agent_1")
@@ -206,7 +208,7 @@ def test_a_hedge_takes_the_largest_change_back(agent: Agent, target: EmbeddedExc
     assert target.exposure("Agent_1") == {**exposure, largest: 0}
 
 
-def test_hedging_ends_flat_even_among_own_waiting_orders(
+def test_a_hedge_ends_flat_in_spite_of_the_agents_resting_orders(
     agent: Agent, target: EmbeddedExchange, prices: SetPrices
 ) -> None:
     for _ in range(200):
@@ -228,7 +230,7 @@ def test_a_large_position_is_hedged_at_once(target: EmbeddedExchange, agent: Age
     assert set(target.exposure("Agent_1").values()) == {0}
 
 
-def test_a_large_hedge_is_complete_though_others_trade_with_the_house_first(agent: Agent) -> None:
+def test_a_large_hedge_is_complete_even_if_the_house_first_trades_with_others(agent: Agent) -> None:
     market, target = SetPrices({"A": 100.0}), agent.target
     agent.market, other = market, Agent(target, market, "Agent_2")
     agent.does("buy")
@@ -305,7 +307,7 @@ def test_prices_come_from_the_market_of_the_operation(target: EmbeddedExchange) 
     assert target.audit() == []
 
 
-def test_an_agent_unknown_so_far_holds_nothing(target: EmbeddedExchange) -> None:
+def test_an_unknown_agent_holds_nothing(target: EmbeddedExchange) -> None:
     assert (target.holdings("nobody"), target.exposure("nobody")) == ({}, {})
 
 
@@ -347,10 +349,10 @@ def test_eight_threads_lose_nothing() -> None:
     threads = [threading.Thread(target=trade, args=(agent,)) for agent in agents]
     for thread in threads:
         thread.start()
-    audits_on_the_way = [target.audit() for _ in range(5)]
+    audits_during_trading = [target.audit() for _ in range(5)]
     for thread in threads:
         thread.join()
-    assert audits_on_the_way == [[]] * 5
+    assert audits_during_trading == [[]] * 5
     assert target.audit() == []
     assert all(len(results) == 1_500 for results in returned.values())
     assert target.counts.refusals == 0
@@ -365,7 +367,7 @@ def orders_in(result: object) -> list[Order]:
     return [order for order in candidates if isinstance(order, Order)]
 
 
-def test_threads_that_share_an_agent_share_its_limit_too(prices: SetPrices) -> None:
+def test_threads_that_share_an_agent_share_its_limit_of_resting_orders(prices: SetPrices) -> None:
     target = EmbeddedExchange(prices)
 
     def trade(number: int) -> None:
@@ -386,7 +388,7 @@ def test_threads_that_share_an_agent_share_its_limit_too(prices: SetPrices) -> N
 @pytest.mark.parametrize(
     ("bid", "ask"), [(100.01, 100.0), (100.0, 100.0), (-1.0, -1.0), (2.0**63, 2.0**63 + 4096)]
 )
-def test_a_degraded_quote_leaves_no_trace(
+def test_a_crossed_or_extreme_quote_changes_nothing(
     target: EmbeddedExchange, agent: Agent, task: str, bid: float, ask: float
 ) -> None:
     class BadFeed(SetPrices):
@@ -404,7 +406,7 @@ def test_a_degraded_quote_leaves_no_trace(
 
 
 @pytest.mark.parametrize("factor", [0.001, 0.5, 2.0, 1000.0])
-def test_a_crash_or_a_surge_breaks_nothing(prices: SetPrices, factor: float) -> None:
+def test_no_order_is_refused_after_a_crash_or_a_surge(prices: SetPrices, factor: float) -> None:
     target = EmbeddedExchange(prices, fee=1)
     agents = [Agent(target, prices, f"Agent_{number}") for number in range(4)]
     for number in range(400):
@@ -421,17 +423,17 @@ def test_the_audit_finds_an_agent_that_forgot_its_orders(agent: Agent, target: E
         agent.does("buy")
     target._agents["Agent_1"].resting.clear()
     [problem] = target.audit()
-    assert problem.startswith("'Agent_1' has 0 waiting orders in mind, on the exchange wait 1")
+    assert problem.startswith("'Agent_1' tracks 0 open orders, but the exchange has 1")
 
 
 def test_the_audit_finds_an_order_that_the_agent_never_sent(agent: Agent, target: EmbeddedExchange) -> None:
     agent.does("buy")
     for number in range(MAX_RESTING_ORDERS + 1):
         target.exchange.submit("Agent_1", "A", "buy", 1, 1, f"somebody's {number}")
-    assert any("waiting orders, more than 5" in problem for problem in target.audit())
+    assert any("open orders, more than 5" in problem for problem in target.audit())
 
 
-def test_the_audit_finds_a_hedge_that_left_something(
+def test_the_audit_finds_a_hedge_that_is_not_flat(
     agent: Agent, target: EmbeddedExchange, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     while "A" not in target.exposure("Agent_1"):
@@ -439,7 +441,7 @@ def test_the_audit_finds_a_hedge_that_left_something(
     target.exchange.deposit("Agent_1", positions={"A": 50_000})
     monkeypatch.setattr(target._market_maker, "make_market", lambda *_: None)
     agent.does("hedge")
-    assert any(problem.startswith("'Agent_1' hedged A, and a delta of ") for problem in target.audit())
+    assert any(problem.startswith("'Agent_1' hedged A, but a delta of ") for problem in target.audit())
 
 
 def test_the_audit_finds_a_rebalance_that_stopped_short(
@@ -453,7 +455,7 @@ def test_the_audit_finds_a_rebalance_that_stopped_short(
     assert [problem.split(" to ")[0] for problem in short] == ["'Agent_1' rebalanced A", "'Agent_1' rebalanced B"]
 
 
-def test_a_book_of_ones_own_is_traded_on(prices: SetPrices) -> None:
+def test_agents_trade_on_the_given_class_of_books(prices: SetPrices) -> None:
     class Tape(OrderBook):
         def execute(self, maker: Order, taker: Order, quantity: int) -> Trade:
             seen.append(quantity)
@@ -468,7 +470,7 @@ def test_a_book_of_ones_own_is_traded_on(prices: SetPrices) -> None:
     assert sum(seen) == target.counts.traded_quantity
 
 
-def test_memory_of_the_past_is_bounded(prices: SetPrices) -> None:
+def test_memory_is_bounded(prices: SetPrices) -> None:
     target = EmbeddedExchange(prices)
     agent = Agent(target, prices)
     for _ in range(5_000):

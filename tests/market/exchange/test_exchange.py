@@ -1,4 +1,4 @@
-"""What traders can rely on."""
+"""The exchange keeps its guarantees to traders."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ from pytest_nos_stress.market.lock import ExchangeLock
 
 
 def exchange_of_two(**settings: Any) -> Exchange:
-    """Ann and Bob, with 10,000 ticks and 100 X each."""
+    """Return an exchange with the accounts Ann and Bob, with 10,000 ticks and 100 X each."""
     exchange = Exchange(["X", "Y"], **settings)
     for name in ("Ann", "Bob"):
         exchange.open_account(name, cash=10_000, positions={"X": 100})
@@ -43,7 +43,7 @@ def exchange_of_two(**settings: Any) -> Exchange:
 
 @pytest.fixture
 def exchange() -> Iterator[Exchange]:
-    """Ann and Bob, with 10,000 ticks and 100 X each; the audit is empty after every test."""
+    """An exchange with Ann and Bob (10,000 ticks and 100 X each). Its audit must be empty after every test."""
     exchange = exchange_of_two()
     yield exchange
     assert exchange.audit() == []
@@ -58,7 +58,7 @@ def test_a_trade_moves_cash_one_way_and_units_the_other(exchange: Exchange) -> N
     assert exchange.position("Bob", "X") == 110
 
 
-def test_a_waiting_order_sets_aside_what_it_may_need(exchange: Exchange) -> None:
+def test_an_open_order_reserves_the_cash_or_units_that_it_can_need(exchange: Exchange) -> None:
     exchange.submit("Ann", "X", "sell", 30, 70, "a1")
     exchange.submit("Bob", "X", "buy", 10, 60, "b1")
     assert exchange.balance("Ann").reserved_positions == {"X": 30}
@@ -67,7 +67,7 @@ def test_a_waiting_order_sets_aside_what_it_may_need(exchange: Exchange) -> None
     assert exchange.depth("X") == Depth(((60, 10),), ((70, 30),))
 
 
-def test_cancelling_gives_back_what_was_set_aside(exchange: Exchange) -> None:
+def test_cancelling_releases_the_reservation(exchange: Exchange) -> None:
     exchange.submit("Bob", "X", "buy", 10, 60, "b1")
     cancelled = exchange.cancel("Bob", "b1")
     assert (cancelled.status, cancelled.filled) == ("cancelled", 0)
@@ -75,7 +75,7 @@ def test_cancelling_gives_back_what_was_set_aside(exchange: Exchange) -> None:
     assert exchange.best("X") == (None, None)
 
 
-def test_cancelling_what_is_partly_traded_keeps_the_trade(exchange: Exchange) -> None:
+def test_cancelling_a_partially_filled_order_keeps_its_trades(exchange: Exchange) -> None:
     exchange.submit("Bob", "X", "buy", 10, 60, "b1")
     exchange.submit("Ann", "X", "sell", 4, 60, "a1")
     cancelled = exchange.cancel("Bob", "b1")
@@ -83,20 +83,20 @@ def test_cancelling_what_is_partly_traded_keeps_the_trade(exchange: Exchange) ->
     assert exchange.balance("Bob") == (9_760, 0, {"X": 104}, {})
 
 
-def test_cancelling_too_late_returns_the_order_as_it_ended(exchange: Exchange) -> None:
+def test_cancelling_an_ended_order_returns_it_unchanged(exchange: Exchange) -> None:
     exchange.submit("Bob", "X", "buy", 10, 60, "b1")
     exchange.submit("Ann", "X", "sell", 10, 60, "a1")
     assert exchange.cancel("Bob", "b1").status == "filled"
     assert exchange.counts.cancellations == 0
 
 
-def test_nobody_can_cancel_an_order_of_somebody_else(exchange: Exchange) -> None:
+def test_an_account_cannot_cancel_the_order_of_another(exchange: Exchange) -> None:
     exchange.submit("Bob", "X", "buy", 10, 60, "b1")
     with pytest.raises(UnknownOrder, match="'Ann' has no order 'b1'"):
         exchange.cancel("Ann", "b1")
 
 
-def test_an_order_sent_twice_is_one_order(exchange: Exchange) -> None:
+def test_a_retried_order_is_executed_once(exchange: Exchange) -> None:
     first = exchange.submit("Bob", "X", "buy", 10, 60, "b1")
     assert exchange.submit("Bob", "X", "buy", 10, 60, "b1") is first
     exchange.submit("Ann", "X", "sell", 10, 60, "a1")
@@ -111,13 +111,13 @@ def test_the_first_request_of_a_client_id_counts(exchange: Exchange) -> None:
     assert (first.side, first.quantity) == ("buy", 10)
 
 
-def test_two_accounts_may_use_one_client_id(exchange: Exchange) -> None:
+def test_two_accounts_can_use_the_same_client_id(exchange: Exchange) -> None:
     anns, bobs = (exchange.submit(name, "X", "buy", 1, 60, "1") for name in ("Ann", "Bob"))
     assert anns is not bobs
     assert exchange.find("Ann", "1") is anns
 
 
-def test_open_orders_and_the_last_ended_ones_are_remembered() -> None:
+def test_open_orders_and_the_last_ended_orders_are_remembered() -> None:
     exchange = exchange_of_two(remember=3)
     exchange.submit("Ann", "X", "buy", 1, 1, "open")
     for number in range(5):
@@ -137,26 +137,26 @@ def test_fees_are_collected_from_both_sides() -> None:
     assert exchange.audit() == []
 
 
-def test_a_sale_that_would_not_earn_its_fee_is_refused() -> None:
+def test_a_sell_order_below_the_fee_is_refused() -> None:
     exchange = exchange_of_two(fee=5)
-    with pytest.raises(InvalidOrder, match="a limit price of 4 ticks is below the fee of 5 ticks a unit"):
+    with pytest.raises(InvalidOrder, match="at least the fee of 5 ticks per unit for a sell order, not 4"):
         exchange.submit("Ann", "X", "sell", 1, 4, "a1")
 
 
-def test_nobody_buys_without_the_cash_for_it(exchange: Exchange) -> None:
+def test_a_buy_order_without_enough_cash_is_refused(exchange: Exchange) -> None:
     exchange.submit("Bob", "X", "buy", 100, 60, "b1")
     with pytest.raises(InsufficientFunds) as caught:
         exchange.submit("Bob", "X", "buy", 100, 50, "b2")
-    assert str(caught.value) == "'Bob' cannot buy 100 X at 50: that takes 5000 ticks, 4000 are available"
+    assert str(caught.value) == "'Bob' cannot buy 100 X at 50: needs 5000 ticks, has 4000 available"
     assert caught.value.order is not None
     assert caught.value.order.status == "rejected"
 
 
-def test_nobody_sells_what_is_not_there(exchange: Exchange) -> None:
+def test_a_sell_order_without_enough_units_is_refused(exchange: Exchange) -> None:
     exchange.submit("Ann", "X", "sell", 70, 60, "a1")
-    with pytest.raises(InsufficientPosition, match=r"^'Ann' cannot sell 40 X at 50: 30 are available$"):
+    with pytest.raises(InsufficientPosition, match=r"^'Ann' cannot sell 40 X at 50: has 30 available$"):
         exchange.submit("Ann", "X", "sell", 40, 50, "a2")
-    with pytest.raises(InsufficientPosition, match="0 are available"):
+    with pytest.raises(InsufficientPosition, match="has 0 available"):
         exchange.submit("Ann", "Y", "sell", 1, 50, "a3")
 
 
@@ -169,10 +169,10 @@ def test_a_refusal_changes_nothing_and_leaves_the_client_id_free(exchange: Excha
     assert exchange.submit("Ann", "X", "sell", 100, 60, "a1").status == "open"
 
 
-def test_unknown_names_are_refused_by_name(exchange: Exchange) -> None:
-    with pytest.raises(UnknownAccount, match="no account 'Cy'"):
+def test_unknown_accounts_and_symbols_are_named(exchange: Exchange) -> None:
+    with pytest.raises(UnknownAccount, match="unknown account 'Cy'"):
         exchange.submit("Cy", "X", "buy", 1, 1, "c1")
-    with pytest.raises(SymbolNotListed, match="symbol 'Z' is not traded here; there are X, Y") as caught:
+    with pytest.raises(SymbolNotListed, match="symbol 'Z' is not listed; listed symbols: X, Y") as caught:
         exchange.submit("Ann", "Z", "buy", 1, 1, "a1")
     assert isinstance(caught.value, UnknownSymbol)
     with pytest.raises(InvalidOrder, match="quantity"):
@@ -180,7 +180,7 @@ def test_unknown_names_are_refused_by_name(exchange: Exchange) -> None:
     assert exchange.counts.refusals == 3
 
 
-def test_a_refusal_survives_the_way_to_another_process(exchange: Exchange) -> None:
+def test_a_refusal_can_be_pickled(exchange: Exchange) -> None:
     with pytest.raises(InsufficientFunds) as caught:
         exchange.submit("Ann", "X", "buy", 1000, 1000, "a1")
     copy = pickle.loads(pickle.dumps(caught.value))
@@ -205,7 +205,7 @@ def test_settings_below_zero_are_refused(setting: str) -> None:
         exchange_of_two(**{setting: -1})
 
 
-def test_deposits_and_new_symbols_come_in_at_any_time(exchange: Exchange) -> None:
+def test_deposits_and_new_symbols_are_possible_at_any_time(exchange: Exchange) -> None:
     exchange.list_symbol("Z")
     exchange.deposit("Ann", cash=5, positions={"Z": 7})
     assert exchange.symbols == ("X", "Y", "Z")
@@ -221,7 +221,7 @@ def test_the_journal_keeps_the_last_trades() -> None:
     assert exchange.audit() == []
 
 
-def test_an_exchange_without_memory_of_the_past_still_works() -> None:
+def test_an_exchange_without_journal_and_remembered_orders_works() -> None:
     exchange = exchange_of_two(journal=0, remember=0)
     exchange.submit("Ann", "X", "sell", 3, 50, "a")
     exchange.submit("Bob", "X", "buy", 3, 50, "b")
@@ -230,7 +230,7 @@ def test_an_exchange_without_memory_of_the_past_still_works() -> None:
     assert exchange.audit() == []
 
 
-def test_several_calls_can_be_one_step(exchange: Exchange) -> None:
+def test_the_lock_makes_several_calls_one_step(exchange: Exchange) -> None:
     with exchange.lock:
         exchange.submit("Ann", "X", "buy", 1, 50, "a1")
         exchange.cancel("Ann", "a1")
@@ -248,7 +248,7 @@ def test_open_orders_are_those_that_can_still_trade(exchange: Exchange) -> None:
         exchange.open_orders("Cy")
 
 
-def test_a_book_of_ones_own_trades_under_the_exchange() -> None:
+def test_an_exchange_uses_the_given_class_of_books() -> None:
     class ClosedBook(OrderBook):
         def execute(self, maker: Order, taker: Order, quantity: int) -> Trade:
             raise RuntimeError("the market is closed")
@@ -261,7 +261,7 @@ def test_a_book_of_ones_own_trades_under_the_exchange() -> None:
         exchange.submit("Ann", "Y", "buy", 1, 50, "2")
 
 
-def test_who_holds_the_lock_is_waited_for_however_long_that_takes() -> None:
+def test_a_call_waits_for_the_lock_however_long_it_is_held() -> None:
     exchange = exchange_of_two()
     held, let_go = threading.Event(), threading.Event()
     order_seen: list[bool] = []
@@ -304,7 +304,7 @@ def test_the_lock_is_free_again_after_an_error() -> None:
     assert taken == [True]
 
 
-def test_a_lock_that_is_taken_can_be_tried() -> None:
+def test_a_taken_lock_can_be_tried_without_blocking_or_with_a_timeout() -> None:
     lock = ExchangeLock()
     answers: list[bool] = []
 
@@ -318,13 +318,13 @@ def test_a_lock_that_is_taken_can_be_tried() -> None:
     assert answers == [False, False]
 
 
-def test_nobody_releases_a_lock_that_is_not_held() -> None:
+def test_releasing_a_lock_that_is_not_held_is_an_error() -> None:
     with pytest.raises(RuntimeError):
         ExchangeLock().release()
 
 
 def trade_at_random(exchange: Exchange, account: str, random: Random, operations: int) -> int:
-    """Send orders, some twice, and cancel some; return how many different orders were accepted."""
+    """Send orders, retry some, cancel some, and return the number of different orders accepted."""
     accepted = 0
     for number in range(operations):
         client_id = f"{account}-{number}"
@@ -343,7 +343,7 @@ def trade_at_random(exchange: Exchange, account: str, random: Random, operations
 
 
 def test_eight_threads_lose_nothing() -> None:
-    # Other accounts may end any number of an account's orders between the two times that it sends one.
+    # Trades of other accounts may end any number of an account's orders between an order and its retry.
     exchange = Exchange(["X", "Y"], fee=1, remember=2_000)
     names = [f"trader-{number}" for number in range(8)]
     accepted: dict[str, int] = {}
@@ -356,10 +356,10 @@ def test_eight_threads_lose_nothing() -> None:
     threads = [threading.Thread(target=trade, args=(name,)) for name in names]
     for thread in threads:
         thread.start()
-    audits_on_the_way = [exchange.audit() for _ in range(5)]
+    audits_during_trading = [exchange.audit() for _ in range(5)]
     for thread in threads:
         thread.join()
-    assert audits_on_the_way == [[]] * 5
+    assert audits_during_trading == [[]] * 5
     assert exchange.audit() == []
     assert exchange.counts.orders == sum(accepted.values())
     assert exchange.counts.orders + exchange.counts.refusals == 8 * 2_000
@@ -382,7 +382,7 @@ ACTIONS = st.lists(
 
 @settings(deadline=None, max_examples=300)
 @given(actions=ACTIONS, fee=st.integers(0, 3), remember=st.integers(0, 4))
-def test_whatever_traders_do_everything_is_conserved(actions: list[Any], fee: int, remember: int) -> None:
+def test_cash_and_units_are_conserved_whatever_traders_do(actions: list[Any], fee: int, remember: int) -> None:
     exchange = Exchange(["X", "Y"], fee=fee, remember=remember)
     for name in ("Ann", "Bob", "Cy"):
         exchange.open_account(name, cash=1_000, positions={"X": 50, "Y": 20})

@@ -1,4 +1,4 @@
-"""What agents can rely on because the house is always there to trade with."""
+"""The house always trades, and its quotes are always its open orders."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pytest_nos_stress.market.exchange.market_maker import MARKET_MAKER_ACCOUNT,
 
 @pytest.fixture
 def exchange() -> Exchange:
-    """Ann, with 1,000,000 ticks and 10,000 X, and no house yet."""
+    """An exchange with Ann (1,000,000 ticks and 10,000 X) and without the house."""
     exchange = Exchange(["X"])
     exchange.open_account("Ann", cash=1_000_000, positions={"X": 10_000})
     return exchange
@@ -24,14 +24,14 @@ def house(exchange: Exchange) -> MarketMaker:
     return MarketMaker(exchange)
 
 
-def test_the_house_buys_and_sells_at_the_prices_it_is_given(exchange: Exchange, house: MarketMaker) -> None:
+def test_the_house_buys_and_sells_at_its_quotes(exchange: Exchange, house: MarketMaker) -> None:
     house.make_market("X", 99, 101, 5)
     assert exchange.best("X") == (99, 101)
     assert exchange.submit("Ann", "X", "buy", 5, 101, "1").status == "filled"
     assert exchange.submit("Ann", "X", "sell", 5, 99, "2").status == "filled"
 
 
-def test_a_quote_that_stands_right_keeps_its_place(exchange: Exchange, house: MarketMaker) -> None:
+def test_an_unchanged_quote_keeps_its_place(exchange: Exchange, house: MarketMaker) -> None:
     house.make_market("X", 99, 101, 5)
     quotes = exchange.open_orders(MARKET_MAKER_ACCOUNT)
     exchange.submit("Ann", "X", "buy", 5, 101, "1")
@@ -39,14 +39,14 @@ def test_a_quote_that_stands_right_keeps_its_place(exchange: Exchange, house: Ma
     assert exchange.open_orders(MARKET_MAKER_ACCOUNT) == quotes
 
 
-def test_a_quote_too_small_for_what_is_asked_is_replaced(exchange: Exchange, house: MarketMaker) -> None:
+def test_a_quote_that_is_too_small_is_replaced(exchange: Exchange, house: MarketMaker) -> None:
     house.make_market("X", 99, 101, 5)
     house.make_market("X", 99, 101, 5_000)
     assert exchange.submit("Ann", "X", "buy", 5_000, 101, "1").status == "filled"
 
 
 @pytest.mark.parametrize(("bid", "ask"), [(1, 2), (89, 91), (98, 100), (100, 102), (150, 151), (10**9, 10**9 + 1)])
-def test_the_house_follows_the_price_and_never_meets_itself(
+def test_the_house_follows_the_price_and_never_trades_with_itself(
     exchange: Exchange, house: MarketMaker, bid: int, ask: int
 ) -> None:
     house.make_market("X", 99, 101, 5)
@@ -56,7 +56,9 @@ def test_the_house_follows_the_price_and_never_meets_itself(
     assert exchange.counts.trades == 0
 
 
-def test_waiting_orders_that_a_new_quote_meets_trade_with_it(exchange: Exchange, house: MarketMaker) -> None:
+def test_a_new_quote_trades_with_the_resting_orders_that_it_matches(
+    exchange: Exchange, house: MarketMaker
+) -> None:
     house.make_market("X", 99, 101, 5)
     orders = [exchange.submit("Ann", "X", "buy", 600, 98, str(number)) for number in range(4)]
     house.make_market("X", 90, 92, 50)
@@ -65,14 +67,12 @@ def test_waiting_orders_that_a_new_quote_meets_trade_with_it(exchange: Exchange,
     assert exchange.submit("Ann", "X", "buy", 50, 92, "last").status == "filled"
 
 
-def test_a_symbol_that_nobody_listed_is_listed_when_the_house_comes(
-    exchange: Exchange, house: MarketMaker
-) -> None:
+def test_the_house_lists_an_unlisted_symbol(exchange: Exchange, house: MarketMaker) -> None:
     house.make_market("NEW", 99, 101, 5)
     assert exchange.best("NEW") == (99, 101)
 
 
-def test_the_house_knows_its_own_orders_however_prices_move(exchange: Exchange, house: MarketMaker) -> None:
+def test_the_house_knows_its_orders_however_prices_move(exchange: Exchange, house: MarketMaker) -> None:
     random = Random(1)
     for number in range(500):
         bid = random.randint(1, 200)
@@ -85,11 +85,11 @@ def test_the_house_knows_its_own_orders_however_prices_move(exchange: Exchange, 
     assert exchange.balance(FEE_ACCOUNT).cash == 0
 
 
-def test_an_order_the_house_does_not_know_of_is_a_problem(exchange: Exchange, house: MarketMaker) -> None:
+def test_an_order_that_the_house_does_not_know_is_a_problem(exchange: Exchange, house: MarketMaker) -> None:
     house.make_market("X", 99, 101, 5)
     exchange.submit(MARKET_MAKER_ACCOUNT, "X", "buy", 1, 50, "a second house")
     [problem] = house.problems()
-    assert problem.startswith("the house does not know of <order 3 'a second house'")
+    assert problem.startswith("the house does not know its open order <order 3 'a second house'")
 
 
 def test_a_quote_that_the_exchange_lost_is_a_problem(exchange: Exchange, house: MarketMaker) -> None:
@@ -97,4 +97,4 @@ def test_a_quote_that_the_exchange_lost_is_a_problem(exchange: Exchange, house: 
     [bid, _] = exchange.open_orders(MARKET_MAKER_ACCOUNT)
     del exchange._accounts[MARKET_MAKER_ACCOUNT].orders[bid.client_id]
     [problem] = house.problems()
-    assert problem.startswith("the house quotes by <order 1")
+    assert problem.startswith("the house's quote is not an open order: <order 1")

@@ -1,4 +1,4 @@
-"""What a modelled market does: what agrees with what, what moves together, and what events change."""
+"""A model's bars, trades and quotes agree, its symbols are correlated, and its events change prices."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def merged(bars: list[SourceBar]) -> SourceBar:
 
 @pytest.mark.parametrize("events", [(), ("crash",), ("flash_crash",)], ids=str)
 @pytest.mark.parametrize("model", MODELS)
-def test_bars_of_sessions_are_those_of_their_minutes(model: str, events: tuple[str, ...]) -> None:
+def test_session_bars_agree_with_minute_bars(model: str, events: tuple[str, ...]) -> None:
     source = modelled(model, events)
     first = 29 * SESSION
     minutes = source.bars("A", first, 60.0, 3 * 390)
@@ -53,7 +53,7 @@ def test_bars_of_sessions_are_those_of_their_minutes(model: str, events: tuple[s
 
 
 @pytest.mark.parametrize("interval", [0.25, 1.0, 5.0, 300.0, 1800.0, 7200.0])
-def test_bars_of_any_length_make_up_longer_ones(interval: float) -> None:
+def test_short_bars_add_up_to_long_bars(interval: float) -> None:
     source = modelled()
     start = 30 * SESSION - 7200.0
     parts = source.bars("A", start, interval, round(7200.0 / interval))
@@ -65,7 +65,7 @@ def test_bars_of_any_length_make_up_longer_ones(interval: float) -> None:
     assert min(bar.low for bar in traded) >= whole.low
 
 
-def test_where_nothing_was_traded_a_bar_stands_still() -> None:
+def test_a_bar_without_trades_has_four_equal_prices() -> None:
     bars = modelled().bars("A", HISTORY, 0.25, 1200)
     silent = [bar for bar in bars if not bar.volume]
     assert 100 < len(silent) < 1200
@@ -86,7 +86,7 @@ def test_the_price_at_the_open_is_the_opening_price() -> None:
 
 
 @pytest.mark.parametrize("events", [(), EVENTS], ids=str)
-def test_trades_of_a_session_have_its_volume_and_go_on_where_the_last_session_ended(
+def test_trades_add_up_to_the_sessions_volume_and_continue_the_numbers_of_the_last_session(
     events: tuple[str, ...],
 ) -> None:
     source = modelled(events=events)
@@ -99,7 +99,7 @@ def test_trades_of_a_session_have_its_volume_and_go_on_where_the_last_session_en
     assert all(trade.quantity > 0 for trade in trades)
 
 
-def test_the_order_of_questions_changes_no_answer() -> None:
+def test_results_do_not_depend_on_the_order_of_calls() -> None:
     questions: list[Callable[[ModelSource], object]] = [
         *(lambda s, t=t: s.prices("A", t) for t in (HISTORY, 5.0, 900 * SESSION, HISTORY + 1e4)),
         *(lambda s, t=t: s.trades("B", t, t + 20) for t in (HISTORY, 2000 * SESSION + 7)),
@@ -115,17 +115,17 @@ def test_the_order_of_questions_changes_no_answer() -> None:
         assert {number: question(source) for number, question in shuffled} == dict(enumerate(expected))
 
 
-def test_threads_that_ask_at_once_are_given_the_same_as_one() -> None:
+def test_concurrent_threads_read_the_same_prices_as_one_thread() -> None:
     moments = [HISTORY + 37.0 * number for number in range(200)]
     expected = [modelled().prices("A", moment) for moment in moments]
     source = modelled()
-    switched = sys.getswitchinterval()
+    interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-5)
     try:
         with ThreadPoolExecutor(8) as pool:
             answers = list(pool.map(lambda _: [source.prices("A", moment) for moment in moments], range(8)))
     finally:
-        sys.setswitchinterval(switched)
+        sys.setswitchinterval(interval)
     assert answers == [expected] * 8
 
 
@@ -153,7 +153,7 @@ def test_memory_does_not_grow_with_the_length_of_a_run() -> None:
     assert after_fourteen - after_ten < 2_500_000
 
 
-def test_symbols_move_together_but_not_alike() -> None:
+def test_symbols_are_correlated_but_not_identical() -> None:
     source = modelled()
     for interval, count in ((SESSION, 2000), (300.0, 2000)):
         first, second = (returns(source.bars(symbol, 0.0, interval, count)) for symbol in ("A", "B"))
@@ -182,13 +182,13 @@ def test_volume_is_high_when_prices_move() -> None:
 
 
 def test_trades_come_in_clusters() -> None:
-    """Of trades that come one by one, as many in a second have the variance of their mean: a Fano factor of 1."""
+    """Independent trades would have a Fano factor of 1: the variance of their number would equal its mean."""
     source = modelled()
     volumes = [len(source.trades("A", 7200.0 + 10.0 * i, 7210.0 + 10.0 * i)) for i in range(600)]
     assert pvariance(volumes) / fmean(volumes) > 3.0
 
 
-def test_each_model_has_the_volatility_that_it_says() -> None:
+def test_each_model_has_its_stated_volatility() -> None:
     spread = {name: pstdev(returns(modelled(name).bars("A", 0.0, SESSION, 3000))) for name in MODELS}
     assert 0.004 < spread["calm"] < 0.010
     for name in ("equity", "gjr", "bates"):
@@ -232,7 +232,7 @@ def test_an_event_changes_nothing_before_it(event: str, at: float) -> None:
         assert market.trades(symbol, 100, until=at) == calm.trades(symbol, 100, until=at)
 
 
-def test_a_crash_takes_all_symbols_down_by_its_depth_for_good() -> None:
+def test_a_crash_lowers_all_symbols_permanently_by_about_its_depth() -> None:
     calm = crashing()
     market = crashing({"event": "crash", "at": 30.0, "depth": 0.2, "lasts": 600.0})
     for symbol in market.symbols:
@@ -259,7 +259,7 @@ def test_after_a_crash_prices_move_more_spreads_are_wider_and_there_are_more_tra
 
 
 @pytest.mark.parametrize("seed", range(5))
-def test_a_flash_crash_falls_by_five_to_ten_per_cent_and_comes_back(seed: int) -> None:
+def test_a_flash_crash_falls_by_about_its_depth_and_recovers(seed: int) -> None:
     calm, market = crashing(seed=seed), crashing("flash_crash", seed=seed)
     for symbol in market.symbols:
         before = market.quote_at(symbol, 0.0).last
@@ -280,7 +280,7 @@ def test_a_price_that_leaves_its_band_is_halted_for_five_minutes() -> None:
     assert during == []
 
 
-def test_what_comes_back_of_a_crash_can_be_chosen() -> None:
+def test_the_recovery_from_a_crash_can_be_set() -> None:
     calm = crashing()
     left = [
         crashing({"event": "crash", "recovers": share}).quote_at("A", 9000.0).last
@@ -294,12 +294,12 @@ def test_what_comes_back_of_a_crash_can_be_chosen() -> None:
 @pytest.mark.parametrize(
     ("events", "message"),
     [
-        ("crash", r"^events='crash': a list of events, not one$"),
-        (("boom",), r"^event='boom': no such event; there are crash, flash_crash$"),
-        ((5,), r"^events=5: a name, or a mapping with the key 'event'$"),
-        (({"at": 5.0},), r"^events=\{'at': 5.0\}: a name, or a mapping"),
-        (({"event": ["crash"]},), r"^event=\['crash'\]: no such event"),
-        (({"event": "crash", "dept": 0.1},), r"^dept=0.1: an event has no such key; there are event, at, depth"),
+        ("crash", r"^events='crash': must be a list of events, got a single event$"),
+        (("boom",), r"^event='boom': unknown event; must be one of crash, flash_crash$"),
+        ((5,), r"^events=5: must be a name, or a mapping with the key 'event'$"),
+        (({"at": 5.0},), r"^events=\{'at': 5.0\}: must be a name, or a mapping"),
+        (({"event": ["crash"]},), r"^event=\['crash'\]: unknown event"),
+        (({"event": "crash", "dept": 0.1},), r"^dept=0.1: unknown key of an event; allowed: event, at, depth"),
         (({"event": "crash", "depth": 1.0},), r"^depth=1.0: must be 0 to 0.95$"),
         (({"event": "crash", "depth": "deep"},), r"^depth='deep': must be 0 to 0.95$"),
         (({"event": "crash", "at": -1},), r"^at=-1: must be 0 to 1e9 seconds$"),
@@ -307,6 +307,6 @@ def test_what_comes_back_of_a_crash_can_be_chosen() -> None:
         (({"event": "crash", "recovers": float("nan")},), r"^recovers=nan: must be 0 to 1$"),
     ],
 )
-def test_an_event_that_is_none_is_one_line(events: tuple[object, ...], message: str) -> None:
+def test_an_invalid_event_is_a_one_line_error(events: tuple[object, ...], message: str) -> None:
     with pytest.raises(SettingError, match=message):
         modelled(events=events)

@@ -1,4 +1,4 @@
-"""What users can rely on when they replay LOBSTER files."""
+"""LOBSTER files are replayed as quotes, trades, bars and halts, and an invalid file is a one-line error."""
 
 from __future__ import annotations
 
@@ -48,11 +48,11 @@ def error_of(file: Path, **settings: Any) -> str:
     return str(caught.value)
 
 
-def test_a_message_file_is_known_by_its_name_and_names_its_symbol(tmp_path: Path) -> None:
+def test_the_name_of_a_message_file_gives_format_and_symbol(tmp_path: Path) -> None:
     assert replay(written(tmp_path)).symbols == ("AAPL",)
 
 
-def test_a_file_of_another_name_is_read_where_the_format_is_given(tmp_path: Path) -> None:
+def test_a_file_of_another_name_is_read_with_format_lobster(tmp_path: Path) -> None:
     (tmp_path / "flow.csv").write_text(MESSAGES)
     source = replay(tmp_path / "flow.csv", format="lobster", symbol="AAPL")
     assert source.prices("AAPL", 2) == Prices(10_001, 10_004, 10_002)
@@ -64,13 +64,13 @@ def test_bid_and_ask_follow_the_messages(tmp_path: Path) -> None:
     assert quotes == [(10_000, 10_004), (10_001, 10_004), (10_001, 10_004), (10_001, 10_004), (10_000, 10_004)]
 
 
-def test_a_side_without_orders_is_the_spread_away_from_the_other(tmp_path: Path) -> None:
+def test_an_empty_side_is_one_spread_away_from_the_other(tmp_path: Path) -> None:
     source = replay(written(tmp_path))
     assert source.prices("AAPL", 0) == Prices(10_000, 10_002, 10_001)
     assert source.prices("AAPL", 10)[:2] == (10_000, 10_002)
 
 
-def test_the_last_price_is_that_of_the_last_execution_and_before_the_first_the_middle(tmp_path: Path) -> None:
+def test_the_last_price_is_that_of_the_last_execution_or_else_the_middle_of_bid_and_ask(tmp_path: Path) -> None:
     source = replay(written(tmp_path))
     assert [source.prices("AAPL", second).last for second in (2, 3, 5, 5.25, 1e6)] == [
         10_002,
@@ -81,7 +81,7 @@ def test_the_last_price_is_that_of_the_last_execution_and_before_the_first_the_m
     ]
 
 
-def test_trades_are_the_executions_visible_and_hidden(tmp_path: Path) -> None:
+def test_trades_are_the_executions_of_visible_and_hidden_orders(tmp_path: Path) -> None:
     assert replay(written(tmp_path)).trades("AAPL", -1, 60) == [
         SourceTrade(1, 3.0, 10_001, 30),
         SourceTrade(2, 5.25, 10_002, 70),
@@ -97,7 +97,7 @@ def test_bars_are_made_of_the_executions(tmp_path: Path) -> None:
     ]
 
 
-def test_trading_is_halted_until_it_goes_on_not_until_quoting_does(tmp_path: Path) -> None:
+def test_trading_is_halted_until_trading_resumes_not_until_quoting_resumes(tmp_path: Path) -> None:
     source = replay(written(tmp_path))
     assert [source.is_halted("AAPL", second) for second in (0, 6.9, 7, 8, 8.9, 9, 60)] == [
         False,
@@ -115,7 +115,7 @@ def test_prices_are_as_old_as_the_last_message(tmp_path: Path) -> None:
     assert [source.updated("AAPL", second) for second in (2.5, 3.9, 99)] == [2, 3.5, 10]
 
 
-def test_the_orderbook_file_beside_it_gives_bid_and_ask(tmp_path: Path) -> None:
+def test_bid_and_ask_come_from_the_orderbook_file_if_there_is_one(tmp_path: Path) -> None:
     messages = "34200.1,1,1,100,1000000,1\n34200.2,1,2,100,1000500,-1\n34200.3,3,9,1,1000300,-1\n"
     book = "1000300,5,1000000,100\n1000300,5,1000100,7\n1000500,5,1000100,7\n"
     source = replay(written(tmp_path, messages, book))
@@ -126,7 +126,7 @@ def test_the_orderbook_file_beside_it_gives_bid_and_ask(tmp_path: Path) -> None:
     ]
 
 
-def test_an_empty_side_in_the_orderbook_file_is_no_price(tmp_path: Path) -> None:
+def test_an_empty_side_in_the_orderbook_file_is_not_a_price(tmp_path: Path) -> None:
     messages = "34200.1,1,1,100,1000000,1\n34201.1,3,1,100,1000000,1\n34202.1,1,2,5,990000,-1\n"
     book = (
         f"{EMPTY_ASK},0,1000000,100,{EMPTY_ASK},0,{EMPTY_BID},0\n"
@@ -141,22 +141,22 @@ def test_an_empty_side_in_the_orderbook_file_is_no_price(tmp_path: Path) -> None
     ]
 
 
-def test_prices_between_ticks_never_lock_bid_and_ask(tmp_path: Path) -> None:
+def test_bid_stays_below_ask_when_prices_are_rounded_to_ticks(tmp_path: Path) -> None:
     source = replay(written(tmp_path, "34200,1,1,100,1000010,1\n34201,1,2,100,1000040,-1\n"))
     assert source.prices("AAPL", 1)[:2] == (10_000, 10_001)
 
 
-def test_orders_from_before_the_file_are_not_needed(tmp_path: Path) -> None:
+def test_a_file_can_have_only_orders_from_before_its_beginning(tmp_path: Path) -> None:
     source = replay(written(tmp_path, "34200,4,77,100,1000000,1\n34201,3,78,100,1000400,-1\n"))
     assert source.prices("AAPL", 1) == Prices(9_999, 10_001, 10_000)
 
 
-def test_a_message_of_7_fields_is_read_as_one_of_6(tmp_path: Path) -> None:
+def test_the_seventh_field_of_a_message_is_ignored(tmp_path: Path) -> None:
     source = replay(written(tmp_path, MESSAGES.replace("\n", ",null\n")))
     assert source.prices("AAPL", 2)[:2] == (10_001, 10_004)
 
 
-def test_order_flow_and_bars_meet_at_the_same_moment(tmp_path: Path) -> None:
+def test_order_flow_and_bars_are_aligned(tmp_path: Path) -> None:
     bars = tmp_path / "msft.csv"
     bars.write_text(
         "time,open,high,low,close,volume\n"
@@ -174,7 +174,7 @@ Event = tuple[int, int, int, int, int]
 
 @st.composite
 def order_flow(draw: st.DrawFn) -> tuple[list[Event], list[tuple[int, int]]]:
-    """Messages of a book that begins empty, and after each of them its best bid and ask in units of 0.0001."""
+    """Draw messages of a book that begins empty, and its best bid and ask after each, in units of 0.0001."""
     orders: dict[int, tuple[int, int, int]] = {}
     events: list[Event] = []
     best: list[tuple[int, int]] = []
@@ -215,7 +215,7 @@ def message_lines(events: Iterable[Event]) -> str:
 
 @settings(deadline=None)
 @given(flow=order_flow())
-def test_the_rebuilt_book_is_the_recorded_one_where_the_file_has_all_orders(
+def test_the_rebuilt_book_is_the_recorded_book_if_the_file_has_all_orders(
     tmp_path_factory: pytest.TempPathFactory, flow: tuple[list[Event], list[tuple[int, int]]]
 ) -> None:
     events, best = flow
@@ -241,7 +241,7 @@ def test_the_rebuilt_book_is_the_recorded_one_where_the_file_has_all_orders(
         max_size=40,
     )
 )
-def test_the_rebuilt_book_is_never_crossed_whatever_the_file_leaves_out(
+def test_the_rebuilt_book_is_never_crossed_even_if_orders_are_missing(
     tmp_path_factory: pytest.TempPathFactory, events: list[Event]
 ) -> None:
     events = [(1, 99, 5, 100_000, 1), *events]
@@ -252,68 +252,74 @@ def test_the_rebuilt_book_is_never_crossed_whatever_the_file_leaves_out(
 
 
 GOOD = "34200.5,1,1,100,1000000,1\n"
-FAULTS = {
+MISTAKES = {
     "nothing in the file": ("", ": the file is empty"),
-    "other fields": ("1,2,3\n", ": line 1: has 3 fields where a LOBSTER message has 6"),
+    "other fields": ("1,2,3\n", ": line 1: has 3 fields, but a LOBSTER message has 6"),
     "cut in its last line": (
         GOOD + "34201.5,1,2",
-        ": line 2: has 3 fields where there should be 6; is the file cut off?",
+        ": line 2: has 3 fields, expected 6; the file may be cut off",
     ),
     "unsorted": (
         GOOD + "34200.25,1,2,100,1000000,1\n",
         ": line 2: not sorted: 2012-06-21 13:30:00.25 comes after 2012-06-21 13:30:00.5 (UTC)",
     ),
-    "NaN for a time": (GOOD + "nan,1,2,100,1000000,1\n", ": line 2: time nan is no time of a day"),
-    "a time since 1970": ("1340285400.0,1,2,100,1000000,1\n", ": line 1: time 1.34029e+09 is no time of a day"),
+    "NaN for a time": (GOOD + "nan,1,2,100,1000000,1\n", ": line 2: time nan is not allowed"),
+    "a time since 1970": (
+        "1340285400.0,1,2,100,1000000,1\n",
+        ": line 1: time 1.34029e+09 is not allowed; must be seconds after midnight",
+    ),
     "NaN for a price": (GOOD + "34201,1,2,100,nan,1\n", ": line 2: price 'nan' is not a whole number"),
     "a price in dollars": (GOOD + "34201,1,2,100,100.5,1\n", ": line 2: price '100.5' is not a whole number"),
     "a price below a tick": (
         GOOD + "34201,1,2,100,40,1\n",
         ": line 2: price 40 (times 10,000) rounds to 0 ticks of 0.01; scale the prices",
     ),
-    "no price": (GOOD + "34201,1,2,100,0,1\n", ": line 2: price 0 is not above 0"),
-    "an empty level's price": (GOOD + "34201,1,2,100,9999999999,1\n", ": line 2: price 9999999999 is above"),
-    "no size": (GOOD + "34201,1,2,0,1000000,1\n", ": line 2: size 0 is not above 0"),
-    "an unknown type": (GOOD + "34201,8,2,100,1000000,1\n", ": line 2: type 8 is none of 1 to 7"),
-    "no direction": (GOOD + "34201,1,2,100,1000000,0\n", ": line 2: direction 0 is neither 1 nor -1"),
-    "an unknown halt": (GOOD + "34201,7,0,0,5,-1\n", ": line 2: price 5 of a halt is none of -1, 0, 1"),
-    "only halts": ("34201,7,0,0,-1,-1\n", ": holds no message with a price"),
+    "no price": (GOOD + "34201,1,2,100,0,1\n", ": line 2: price 0 must be above 0"),
+    "an empty level's price": (
+        GOOD + "34201,1,2,100,9999999999,1\n",
+        ": line 2: price 9999999999 must be below 9999999999",
+    ),
+    "no size": (GOOD + "34201,1,2,0,1000000,1\n", ": line 2: size 0 must be above 0"),
+    "an unknown type": (GOOD + "34201,8,2,100,1000000,1\n", ": line 2: type 8 is unknown; must be 1 to 7"),
+    "no direction": (GOOD + "34201,1,2,100,1000000,0\n", ": line 2: direction 0 must be 1 or -1"),
+    "an unknown halt": (GOOD + "34201,7,0,0,5,-1\n", ": line 2: price 5 of a halt is unknown; must be -1, 0 or 1"),
+    "only halts": ("34201,7,0,0,-1,-1\n", ": has no message with a price"),
     "only deletions": (
         "34201,3,5,100,1000000,-1\n",
-        ": holds neither an order that was submitted nor an execution",
+        ": has no submission and no execution, so no prices are known",
     ),
 }
 
 
-@pytest.mark.parametrize("fault", FAULTS)
-def test_a_message_file_with_a_fault_is_refused_with_its_line(tmp_path: Path, fault: str) -> None:
-    content, said = FAULTS[fault]
-    assert said in error_of(written(tmp_path, content))
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_the_error_of_an_invalid_message_file_names_the_line(tmp_path: Path, mistake: str) -> None:
+    content, message = MISTAKES[mistake]
+    assert message in error_of(written(tmp_path, content))
 
 
 @pytest.mark.parametrize(
-    ("book", "said"),
+    ("book", "message"),
     [
         ("1000400,1,1000000,1\n", "has 1 lines, but AAPL_2012-06-21_34200000_57600000_message_1.csv has 2"),
-        ("1000400,1,1000000\n" * 2, "line 1: has 3 fields, which is not four for each level of the book"),
+        ("1000400,1,1000000\n" * 2, "line 1: has 3 fields; must be four for each level of the book"),
         (
             "1000400,1,1000000,1\n1000400,1,10",
-            "line 2: has 3 fields where there should be 4; is the file cut off?",
+            "line 2: has 3 fields, expected 4; the file may be cut off",
         ),
         ("1000400,1,1000000,1\n1000400,1,1000500,1\n", "line 2: bid 1000500 is above ask 1000400"),
         ("1000400,1,1000000,1\n1000400,1,nan,1\n", "line 2: bid 'nan' is not a whole number"),
     ],
 )
-def test_an_orderbook_file_with_a_fault_is_refused_with_its_name(tmp_path: Path, book: str, said: str) -> None:
+def test_the_error_of_an_invalid_orderbook_file_names_the_file(tmp_path: Path, book: str, message: str) -> None:
     text = error_of(written(tmp_path, GOOD + GOOD, book))
     assert "_orderbook_1.csv'" in text
-    assert said in text
+    assert message in text
 
 
-def test_a_date_in_the_name_that_is_none_is_refused(tmp_path: Path) -> None:
+def test_an_invalid_date_in_the_file_name_is_refused(tmp_path: Path) -> None:
     file = tmp_path / NAME.replace("06-21", "13-21")
     file.write_text(GOOD)
-    assert "'2012-13-21' in the file's name is no date" in error_of(file)
+    assert "'2012-13-21' in the file's name is not a date" in error_of(file)
 
 
 def test_days_that_do_not_overlap_are_refused(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""What users can rely on when they replay bars from Parquet files."""
+"""Bars are replayed from Parquet files, and an invalid file is a one-line error."""
 
 from __future__ import annotations
 
@@ -41,7 +41,9 @@ def error_of(file: Path, **settings: Any) -> str:
     return str(caught.value)
 
 
-def test_without_pyarrow_one_line_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_pyarrow_the_error_names_the_package_to_install(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     text = error_of(tmp_path / "aapl.parquet")
     assert text.endswith('reading Parquet needs pyarrow: pip install "pytest-nos-stress[parquet]"')
@@ -66,35 +68,35 @@ def test_bars_come_back_as_they_were_written(tmp_path: Path, stamps: list[Any]) 
     ]
 
 
-def test_daily_bars_may_have_dates_and_whole_prices(tmp_path: Path) -> None:
+def test_daily_bars_can_have_dates_and_whole_prices(tmp_path: Path) -> None:
     source = replay(written(tmp_path, columns(timestamp=[date(2024, 3, 1), date(2024, 3, 2)], open=[1, 2])))
     assert source.prices("AAPL", 86_400).last == 200
 
 
-def test_a_file_may_hold_several_symbols(tmp_path: Path) -> None:
+def test_a_file_can_have_several_symbols(tmp_path: Path) -> None:
     source = replay(written(tmp_path, columns(symbol=["A", "B"])), interval=60)
     assert source.symbols == ("A", "B")
     assert source.bars("B", 60, 60, 1) == [SourceBar(60, 200, 400, 200, 300, 8)]
 
 
 @pytest.mark.parametrize(
-    ("change", "said"),
+    ("change", "message"),
     [
-        ({"close": [2.0, float("nan")]}, ": row 2: close is nan, which is no price"),
-        ({"close": [None, 2.0]}, ": row 1: close is nan, which is no price"),
-        ({"volume": [4, -8]}, ": row 2: volume=-8 is negative"),
-        ({"high": ["high", "higher"]}, ": column high is of type string, which is no number"),
-        ({"timestamp": [NINE, NINE]}, ": row 2: a second bar at 2024-03-01 09:00:00 (UTC)"),
+        ({"close": [2.0, float("nan")]}, ": row 2: close=nan is not a price"),
+        ({"close": [None, 2.0]}, ": row 1: close=nan is not a price"),
+        ({"volume": [4, -8]}, ": row 2: volume=-8 must not be negative"),
+        ({"high": ["high", "higher"]}, ": column high has the type string, which is not a number"),
+        ({"timestamp": [NINE, NINE]}, ": row 2: duplicate bar at 2024-03-01 09:00:00 (UTC)"),
         ({"timestamp": [NINE, None]}, ": timestamp is missing in some rows"),
-        ({"timestamp": [1.5, 2.5]}, ": timestamp is of type double, which is no time"),
+        ({"timestamp": [1.5, 2.5]}, ": timestamp has the type double, which is not a time"),
         ({"timestamp": ["yesterday", "today"]}, ": timestamp is neither ISO 8601 nor a number"),
     ],
 )
-def test_a_file_with_a_fault_is_refused_with_its_row(tmp_path: Path, change: dict[str, Any], said: str) -> None:
-    assert said in error_of(written(tmp_path, columns(**change)))
+def test_the_error_of_an_invalid_file_names_the_row(tmp_path: Path, change: dict[str, Any], message: str) -> None:
+    assert message in error_of(written(tmp_path, columns(**change)))
 
 
-def test_a_missing_column_is_told_with_those_found(tmp_path: Path) -> None:
+def test_the_error_of_a_missing_column_names_the_columns_found(tmp_path: Path) -> None:
     table = columns()
     del table["low"]
     text = error_of(written(tmp_path, table))
@@ -103,10 +105,10 @@ def test_a_missing_column_is_told_with_those_found(tmp_path: Path) -> None:
 
 def test_a_file_without_rows_is_refused(tmp_path: Path) -> None:
     file = written(tmp_path, {name: values[:0] for name, values in columns().items()})
-    assert error_of(file).endswith(": holds no records")
+    assert error_of(file).endswith(": has no records")
 
 
-def test_another_time_zone_than_the_given_one_is_refused(tmp_path: Path) -> None:
+def test_another_time_zone_than_the_one_in_the_settings_is_refused(tmp_path: Path) -> None:
     file = written(tmp_path, columns())
     assert replay(file, timezone="UTC").symbols == ("AAPL",)
     assert ": timestamp is in the time zone UTC, not in timezone='Asia/Tokyo'" in error_of(
@@ -114,9 +116,9 @@ def test_another_time_zone_than_the_given_one_is_refused(tmp_path: Path) -> None
     )
 
 
-def test_a_file_that_is_cut_or_missing_is_refused(tmp_path: Path) -> None:
+def test_a_file_that_is_cut_off_or_missing_is_refused(tmp_path: Path) -> None:
     file = written(tmp_path, columns())
     file.write_bytes(file.read_bytes()[:-20])
-    assert ": is no Parquet file, or is cut off (" in error_of(file)
+    assert ": is not a Parquet file, or is cut off (" in error_of(file)
     file.unlink()
     assert error_of(file).endswith(": no such file")

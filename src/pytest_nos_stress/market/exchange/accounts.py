@@ -1,10 +1,10 @@
-"""Who owns what: an account's cash and positions, and what its open orders have set aside of them.
+"""Accounts: cash and positions, and the parts of them that are reserved for open orders.
 
-Guaranteed: an order is accepted only if the account could pay for all of it at its limit; so no trade can
-make the available cash negative or sell what is not there. All amounts are whole: cash in ticks, positions in
-units.
+Guarantees: an order is accepted only if the account can pay for all of it at its limit. So no trade makes the
+available cash negative or sells units that the account does not have. All amounts are whole numbers: cash in
+ticks, positions in units.
 
-Not thread-safe: an `Exchange` keeps its accounts under its lock.
+Not thread-safe: an `Exchange` uses its accounts while it holds its lock.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .book import Order
 
 
 class Balance(NamedTuple):
-    """What an account holds at a moment, and how much of that its open orders have set aside."""
+    """The cash and positions of an account at a moment, and the parts reserved for its open orders."""
 
     cash: int
     reserved_cash: int
@@ -28,10 +28,10 @@ class Balance(NamedTuple):
 
 
 class Account:
-    """One account. It remembers its open orders, and the last `remember` that have ended, by client id.
+    """One account, with its open orders and the last `remember` ended orders by client id.
 
-    `ended_ids` are the client ids of those that have ended, the first to end first; `ended_orders` counts all
-    that ever did.
+    `ended_ids`: client ids of the remembered orders that have ended, the first to end first. `ended_orders`: the
+    number of orders that have ended since the account was opened.
     """
 
     __slots__ = (
@@ -67,31 +67,34 @@ class Account:
             self.deposited_positions[symbol] = self.deposited_positions.get(symbol, 0) + quantity
 
     def reserve(self, order: Order, fee: int) -> None:
-        """Set aside what the order may need, or raise and change nothing. `fee` is in ticks a unit."""
+        """Reserve the cash or units that the order can need. `fee` is in ticks per unit.
+
+        Raises `InsufficientFunds` or `InsufficientPosition`, and then changes nothing.
+        """
         if order.side == "buy":
             self._reserve_cash(order, (order.price + fee) * order.quantity)
         else:
             self._reserve_position(order)
 
     def release(self, order: Order, fee: int) -> None:
-        """Give back what is set aside for the part of the order that has not traded."""
+        """Release the reservation for the part of the order that has not traded."""
         if order.side == "buy":
             self.reserved_cash -= (order.price + fee) * order.remaining
         else:
             self.reserved_positions[order.symbol] -= order.remaining
 
-    def bought(self, symbol: str, quantity: int, cost: int, reserved: int) -> None:
+    def settle_buy(self, symbol: str, quantity: int, cost: int, reserved: int) -> None:
         self.cash -= cost
         self.reserved_cash -= reserved
         self.positions[symbol] = self.positions.get(symbol, 0) + quantity
 
-    def sold(self, symbol: str, quantity: int, proceeds: int) -> None:
+    def settle_sell(self, symbol: str, quantity: int, proceeds: int) -> None:
         self.cash += proceeds
         self.positions[symbol] -= quantity
         self.reserved_positions[symbol] -= quantity
 
-    def ended(self, order: Order) -> None:
-        """Note that the order has ended; the one that ended longest ago may be forgotten for it."""
+    def record_end(self, order: Order) -> None:
+        """Record that the order has ended, and forget the oldest ended order if there are too many."""
         self.ended_orders += 1
         self.ended_ids.append(order.client_id)
         if len(self.ended_ids) > self._remember:
@@ -105,7 +108,7 @@ class Account:
         if needed > available:
             raise InsufficientFunds(
                 f"{self.name!r} cannot buy {order.quantity} {order.symbol} at {order.price}: "
-                f"that takes {needed} ticks, {available} are available"
+                f"needs {needed} ticks, has {available} available"
             )
         self.reserved_cash += needed
 
@@ -115,6 +118,6 @@ class Account:
         available = self.positions.get(symbol, 0) - reserved
         if order.quantity > available:
             raise InsufficientPosition(
-                f"{self.name!r} cannot sell {order.quantity} {symbol} at {order.price}: {available} are available"
+                f"{self.name!r} cannot sell {order.quantity} {symbol} at {order.price}: has {available} available"
             )
         self.reserved_positions[symbol] = reserved + order.quantity

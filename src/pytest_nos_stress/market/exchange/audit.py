@@ -1,10 +1,10 @@
-"""Check what must be true of an exchange at every moment, from its state alone.
+"""Check the invariants of an exchange from its state.
 
-Each check is a function from the state to sentences about violations; `audit` runs them all. They recompute from
-the books, the deposits and the journal what the exchange keeps in running totals, so a lost or doubled update
-shows, whichever it was.
+Each check is a function that takes the state and yields one sentence per violation. `audit` runs all checks. The
+checks recompute the running totals of the exchange from the books, the deposits and the journal. So they find
+any lost or duplicate update.
 
-Guaranteed: nothing is changed, and every sentence is one line and names what does not hold.
+Guarantees: nothing is changed, and every sentence is one line that names the violated invariant.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from .book import Order, OrderBook, Trade
 
 
 class Counts(NamedTuple):
-    """What has happened so far: how many orders were accepted, traded and so on, and how many units."""
+    """Numbers of orders, trades, cancellations and refusals so far, and of the units in them."""
 
     orders: int
     trades: int
@@ -31,7 +31,7 @@ class Counts(NamedTuple):
 
 
 class ExchangeState(NamedTuple):
-    """The state of an exchange, at rest."""
+    """The state of an exchange between two calls."""
 
     accounts: Mapping[str, Account]
     books: Mapping[str, OrderBook]
@@ -45,7 +45,7 @@ class ExchangeState(NamedTuple):
 
 
 def audit(state: ExchangeState) -> list[str]:
-    """One sentence for each problem, empty when all is well. The state must not change meanwhile."""
+    """Return one sentence per violation, or an empty list. The state must not change during the call."""
     checks = (
         _conservation,
         _fees,
@@ -70,19 +70,19 @@ def _conservation(state: ExchangeState) -> Iterator[str]:
     held = sum(account.cash for account in accounts)
     deposited = sum(account.deposited_cash for account in accounts)
     if held != deposited:
-        yield f"cash is not conserved: {deposited} ticks were deposited, the accounts hold {held}"
+        yield f"cash is not conserved: {deposited} ticks were deposited, but the accounts hold {held}"
     symbols = {symbol for account in accounts for symbol in (*account.positions, *account.deposited_positions)}
     for symbol in sorted(symbols):
         units = sum(account.positions.get(symbol, 0) for account in accounts)
         issued = sum(account.deposited_positions.get(symbol, 0) for account in accounts)
         if units != issued:
-            yield f"{symbol} is not conserved: {issued} units were deposited, the accounts hold {units}"
+            yield f"{symbol} is not conserved: {issued} units were deposited, but the accounts hold {units}"
 
 
 def _fees(state: ExchangeState) -> Iterator[str]:
     due = state.fees.deposited_cash + 2 * state.fee * state.counts.traded_quantity
     if state.fees.cash != due:
-        yield f"the fee account holds {state.fees.cash} ticks where {due} are due"
+        yield f"the fee account holds {state.fees.cash} ticks, but {due} are due"
 
 
 def _books(state: ExchangeState) -> Iterator[str]:
@@ -93,18 +93,18 @@ def _books(state: ExchangeState) -> Iterator[str]:
 def _reservations(state: ExchangeState) -> Iterator[str]:
     cash: Counter[str] = Counter()
     units: defaultdict[str, Counter[str]] = defaultdict(Counter)
-    for order in _waiting(state):
+    for order in _open_orders(state):
         if order.side == "buy":
             cash[order.account] += (order.price + state.fee) * order.remaining
         else:
             units[order.account][order.symbol] += order.remaining
     for name, account in state.accounts.items():
         if account.reserved_cash != cash[name]:
-            yield f"{name!r} has {account.reserved_cash} ticks reserved, its open orders need {cash[name]}"
+            yield f"{name!r} has {account.reserved_cash} ticks reserved, but its open orders need {cash[name]}"
         for symbol in sorted({*units[name], *account.reserved_positions}):
             reserved, needed = account.reserved_positions.get(symbol, 0), units[name][symbol]
             if reserved != needed:
-                yield f"{name!r} has {reserved} {symbol} reserved, its open orders need {needed}"
+                yield f"{name!r} has {reserved} {symbol} reserved, but its open orders need {needed}"
 
 
 def _availability(state: ExchangeState) -> Iterator[str]:
@@ -118,25 +118,25 @@ def _availability(state: ExchangeState) -> Iterator[str]:
 
 
 def _orders(state: ExchangeState) -> Iterator[str]:
-    waiting = dict.fromkeys(_waiting(state))
+    waiting = dict.fromkeys(_open_orders(state))
     for order in waiting:
         account = state.accounts.get(order.account)
         if account is None or account.orders.get(order.client_id) is not order:
-            yield f"{order} waits in the book, but its account does not know it"
+            yield f"{order} is in the book, but its account does not know it"
     for account in state.accounts.values():
         for client_id, order in account.orders.items():
             yield from _order_violations(order, account, client_id)
             if order.is_open and order not in waiting:
-                yield f"{order} is open, but waits in no book"
+                yield f"{order} is open, but is not in any book"
 
 
 def _order_violations(order: Order, account: Account, client_id: str) -> Iterator[str]:
     if (order.account, order.client_id) != (account.name, client_id):
-        yield f"{order} is kept under the client id {client_id!r} of {account.name!r}"
+        yield f"{order} is stored under the client id {client_id!r} of {account.name!r}"
     if not 0 <= order.filled <= order.quantity:
-        yield f"{order} has more filled than its quantity, or less than nothing"
+        yield f"{order} has a filled quantity below 0 or above its quantity"
     elif not _status_fits(order):
-        yield f"{order} has a status that does not fit what is filled"
+        yield f"{order} has a status that contradicts its filled quantity"
 
 
 def _status_fits(order: Order) -> bool:
@@ -158,21 +158,21 @@ def _ends(state: ExchangeState) -> Iterator[str]:
         for client_id, times in Counter(account.ended_ids).items():
             order = account.orders.get(client_id)
             if times > 1:
-                yield f"the order {client_id!r} of {name!r} ended {times} times"
+                yield f"order {client_id!r} of {name!r} ended {times} times"
             if order is not None and order.is_open:
                 yield f"{order} changed after its end"
 
 
 def _client_ids(state: ExchangeState) -> Iterator[str]:
-    waiting = Counter((order.account, order.client_id) for order in _waiting(state))
+    waiting = Counter((order.account, order.client_id) for order in _open_orders(state))
     for (name, client_id), times in waiting.items():
         if times > 1:
-            yield f"one client id is not one order: {times} orders {client_id!r} of {name!r} wait"
+            yield f"duplicate client id: {times} open orders are {client_id!r} of {name!r}"
 
 
 def _quantities(state: ExchangeState) -> Iterator[str]:
     counts = state.counts
-    resting = sum(order.remaining for order in _waiting(state))
+    resting = sum(order.remaining for order in _open_orders(state))
     accounted = 2 * counts.traded_quantity + counts.cancelled_quantity + resting
     if counts.submitted_quantity != accounted:
         yield (
@@ -185,46 +185,46 @@ def _numbering(state: ExchangeState) -> Iterator[str]:
     yield from numbering_gaps(state.journal, state.pruned.trades + 1)
     journalled = state.pruned.trades + len(state.journal)
     if journalled != state.counts.trades:
-        yield f"{state.counts.trades} trades were counted, the journal has had {journalled}"
+        yield f"{state.counts.trades} trades were counted, but the journal recorded {journalled}"
     known = {order for account in state.accounts.values() for order in account.orders.values()}
-    numbers = Counter(order.number for order in known.union(_waiting(state)))
+    numbers = Counter(order.number for order in known.union(_open_orders(state)))
     for number, times in sorted(numbers.items()):
         if times > 1:
             yield f"{times} orders have the number {number}"
         if not 1 <= number <= state.counts.orders:
             yield f"an order has the number {number}, but {state.counts.orders} were accepted"
     ended = sum(account.ended_orders for account in state.accounts.values())
-    waiting = sum(1 for _ in _waiting(state))
+    waiting = sum(1 for _ in _open_orders(state))
     if ended + waiting != state.counts.orders:
-        yield f"{state.counts.orders} orders were accepted, but {ended} ended and {waiting} wait"
+        yield f"{state.counts.orders} orders were accepted, but {ended} ended and {waiting} are open"
 
 
 def _priority(state: ExchangeState) -> Iterator[str]:
-    """Whether orders wait that should have traded; those that traded are in the audit state."""
-    for order in _waiting(state):
+    """Find open orders that should have traded before a later one. `AuditState` checks the orders that traded."""
+    for order in _open_orders(state):
         last = state.audit_state.last_maker(level_of(order))
         if order.number < last:
-            yield f"{order} was not first in, first out: order {last}, which came later, has traded at its price"
+            yield f"{order} was not first in, first out: the later order {last} has traded at the same price"
 
 
 def _replay(state: ExchangeState) -> Iterator[str]:
-    """Deposits and trades make up what each account holds."""
+    """Compare each account's holdings with its deposits and trades."""
     replayed = state.audit_state
     for name, account in state.accounts.items():
         cash = account.deposited_cash + replayed.cash[name]
         if account.cash != cash:
-            yield f"{name!r} holds {account.cash} ticks, its deposits and trades make {cash}"
+            yield f"{name!r} holds {account.cash} ticks, but its deposits and trades add up to {cash}"
         for symbol, held in account.positions.items():
             units = account.deposited_positions.get(symbol, 0) + replayed.units[name, symbol]
             if held != units:
-                yield f"{name!r} holds {held} {symbol}, its deposits and trades make {units}"
+                yield f"{name!r} holds {held} {symbol}, but its deposits and trades add up to {units}"
     if replayed.quantity != state.counts.traded_quantity:
         traded = state.counts.traded_quantity
-        yield f"{traded} units were counted as traded, the journal's trades make {replayed.quantity}"
+        yield f"{traded} units were counted as traded, but the journal's trades add up to {replayed.quantity}"
 
 
 def _replay_of_orders(state: ExchangeState) -> Iterator[str]:
-    """Trades make up what is filled of each order; no more than that where some of them may be pruned."""
+    """Compare each order's filled quantity with its trades, some of which may have been pruned."""
     traded: Counter[Order] = Counter()
     for trade in state.journal:
         traded[trade.maker] += trade.quantity
@@ -233,7 +233,7 @@ def _replay_of_orders(state: ExchangeState) -> Iterator[str]:
     for order in dict.fromkeys((*known, *traded)):
         quantity, all_known = traded[order], order.number > state.pruned.last_order
         if quantity > order.filled or (quantity < order.filled and all_known):
-            yield f"{order} has {order.filled} filled, its trades make {quantity}"
+            yield f"{order} has {order.filled} filled, but its trades add up to {quantity}"
 
 
 def _violations(state: ExchangeState) -> Iterator[str]:
@@ -241,6 +241,6 @@ def _violations(state: ExchangeState) -> Iterator[str]:
     yield from state.audit_state.violations.problems()
 
 
-def _waiting(state: ExchangeState) -> Iterator[Order]:
+def _open_orders(state: ExchangeState) -> Iterator[Order]:
     for book in state.books.values():
         yield from book.orders()

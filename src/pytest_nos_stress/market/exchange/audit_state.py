@@ -1,9 +1,9 @@
-"""What the audit of an exchange remembers: running totals of the trades, and violations that have passed.
+"""The memory of an exchange's audit: running totals of the trades, and past violations.
 
-A violation that the state does not show afterwards, such as a book that was crossed for a moment, is recorded in
-`Violations` when it happens. Each trade is checked once, by the first audit after it or when it leaves the
-journal, and added to `AuditState`. So an audit replays any number of trades at the price of the new ones. Event
-sourcing calls this a snapshot.
+Some violations do not show in the state afterwards, such as a book that was crossed for a moment. They are
+recorded in `Violations` when they happen. Each trade is checked once, by the first audit after it or when it
+leaves the journal, and added to `AuditState`. So an audit only has to replay the trades since the last audit.
+Event sourcing calls this a snapshot.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ Level = tuple[str, Side, int]
 
 
 class Violations:
-    """Violations at moments that have passed: the first few sentences, and how many more there were."""
+    """Past violations: the first 20 sentences, and the number of further ones."""
 
     def __init__(self) -> None:
         self._first: list[str] = []
@@ -38,14 +38,14 @@ class Violations:
     def problems(self) -> Iterator[str]:
         yield from self._first
         if self._more:
-            yield f"and {self._more} more like these"
+            yield f"and {self._more} more violations"
 
 
 class AuditState:
     """The sum of all trades so far: cash (ticks) by account, units by account and symbol.
 
-    `trades` counts them and `quantity` is what they traded, in units. `violations` has what was wrong with a trade
-    by itself, or after the trades before it.
+    `trades`: the number of trades. `quantity`: the units traded. `violations`: trades that are invalid by
+    themselves or in their order.
     """
 
     def __init__(self, fee: int, fee_account: str) -> None:
@@ -60,7 +60,7 @@ class AuditState:
         self._last_makers: dict[Level, int] = {}
 
     def replay(self, trades: Sequence[Trade]) -> None:
-        """Add trades, which follow those added so far."""
+        """Check and add trades, which must follow those added so far."""
         for trade in trades:
             self._apply(trade)
             self._check(trade)
@@ -68,7 +68,7 @@ class AuditState:
         self.trades += len(trades)
 
     def last_maker(self, level: Level) -> int:
-        """The number of the order that was the last maker at that level; 0 if unknown."""
+        """Return the number of the order that was the last maker at that level; 0 if unknown."""
         return self._last_makers.get(level, 0)
 
     def _apply(self, trade: Trade) -> None:
@@ -90,7 +90,7 @@ class AuditState:
         if maker.number < last:
             self.violations.record(
                 f"trade {trade.sequence} was not first in, first out: order {last} traded at {maker.price} "
-                f"before order {maker.number}, which had come first"
+                f"before order {maker.number}, which came first"
             )
         self._last_makers[level] = maker.number
         if len(self._last_makers) > _MAX_LEVELS:
@@ -98,7 +98,7 @@ class AuditState:
 
 
 class PrunedTotals(NamedTuple):
-    """The trades that have left the journal: how many, and the highest number of an order that had one."""
+    """Totals of the trades that have left the journal: their number, and the highest order number in them."""
 
     trades: int = 0
     last_order: int = 0
@@ -109,10 +109,10 @@ class PrunedTotals(NamedTuple):
 
 
 def numbering_gaps(trades: Sequence[Trade], first: int) -> Iterator[str]:
-    """A sentence where the numbers of the trades are not `first` and those that follow it."""
+    """Yield a sentence if the trades are not numbered from `first` without gaps."""
     for expected, trade in enumerate(trades, first):
         if trade.sequence != expected:
-            yield f"trade numbers have a gap: {trade.sequence} stands where {expected} belongs"
+            yield f"trade numbers have a gap: got {trade.sequence}, expected {expected}"
             return
 
 
@@ -124,13 +124,13 @@ def _price_violations(trade: Trade, before: Trade | None) -> Iterator[str]:
     if price * sign > taker.price * sign:
         yield f"trade {number} was at {price}, worse than the taker's limit of {taker.price}"
     if maker.side == taker.side:
-        yield f"trade {number} was between two orders to {taker.side}"
+        yield f"trade {number} was between two {taker.side} orders"
     if maker.number >= taker.number:
-        yield f"trade {number}: its maker, order {maker.number}, did not come before order {taker.number}"
+        yield f"trade {number}: its maker, order {maker.number}, did not come before taker {taker.number}"
     if before is not None and before.taker is taker and price * sign < before.price * sign:
-        yield f"trade {number} was at {price}, a better price than the {before.price} that order traded at before"
+        yield f"trade {number} was at {price}, a better price than the order's earlier trade at {before.price}"
 
 
 def level_of(order: Order) -> Level:
-    """The price level at which the order waits."""
+    """Return the price level of the order."""
     return order.symbol, order.side, order.price

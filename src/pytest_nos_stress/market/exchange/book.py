@@ -1,15 +1,15 @@
-"""A limit order book: it matches buyers and sellers of one symbol.
+"""A limit order book, which matches the buy and sell orders of one symbol.
 
-Guaranteed: the better price trades first and, at one price, the order that came first. A trade is at the
-price of the order that was waiting (the maker's), so never worse than the limit of the one that came (the
-taker's). After every call the best bid is below the best ask. An order changes status only along
-`LEGAL_CHANGES`, and never again once it has ended.
+Guarantees: the better price trades first; at the same price, the earlier order trades first. A trade is at the
+price of the resting order (the maker), so it is never worse than the limit of the arriving order (the taker).
+After every call the best bid is below the best ask. An order changes its status only as `LEGAL_CHANGES` allows,
+and never after it has ended.
 
-Prices are whole ticks and quantities whole units, so nothing is ever rounded. Orders of one account may trade
-with each other: forbidding it is a rule about people, not about matching, and allowing it conserves
-everything.
+Prices are whole ticks and quantities whole units, so nothing is rounded. Orders of the same account may trade
+with each other: forbidding that is a rule of compliance, not of matching, and such trades conserve cash and
+positions.
 
-Not thread-safe: whoever owns a book calls it from one thread at a time (`Exchange` does so under its lock).
+Not thread-safe: call a book from one thread at a time. `Exchange` does so under its lock.
 """
 
 from __future__ import annotations
@@ -35,11 +35,11 @@ LEGAL_CHANGES: Final[dict[Status, frozenset[Status]]] = {
 
 
 class Order:
-    """An order, as it stands now: `filled` and `status` change as it trades.
+    """An order. `filled` and `status` change as it trades.
 
-    `side` is `"buy"` or `"sell"`; `quantity` and `filled` are in units; `price` is the limit, in ticks;
-    `number` is its place among all orders that the exchange accepted, 0 before that. Raises `InvalidOrder`
-    for what no order can be.
+    `side`: `"buy"` or `"sell"`. `quantity` and `filled`: units. `price`: the limit, in ticks. `number`: the
+    order's place among all orders that the exchange accepted, from 1; 0 until it is accepted. Raises
+    `InvalidOrder` for an invalid side, quantity or price.
     """
 
     __slots__ = ("account", "client_id", "filled", "number", "price", "quantity", "side", "status", "symbol")
@@ -72,24 +72,24 @@ class Order:
 
     @property
     def remaining(self) -> int:
-        """Units not traded so far; those of a cancelled order will never be."""
+        """Units that have not traded."""
         return self.quantity - self.filled
 
     @property
     def is_open(self) -> bool:
-        """Whether it can still trade."""
+        """True if the order can still trade."""
         return self.status in {"open", "partially filled"}
 
     def fill(self, quantity: int) -> None:
-        """Note a trade of `quantity` units. Raises `IllegalStatusChange` for more than remains."""
+        """Record a trade of `quantity` units. Raises `IllegalStatusChange` if fewer units remain."""
         filled = self.filled + quantity
         if quantity < 1 or filled > self.quantity:
-            raise IllegalStatusChange(f"{self} cannot trade {quantity} more")
+            raise IllegalStatusChange(f"{self} cannot trade {quantity} more units; {self.remaining} remain")
         self.change_to("filled" if filled == self.quantity else "partially filled")
         self.filled = filled
 
     def change_to(self, status: Status) -> None:
-        """Take on a status. Raises `IllegalStatusChange` where `LEGAL_CHANGES` has no such step."""
+        """Set the status. Raises `IllegalStatusChange` if `LEGAL_CHANGES` does not allow the change."""
         if status not in LEGAL_CHANGES[self.status]:
             raise IllegalStatusChange(f"{self} cannot become {status}")
         self.status = status
@@ -102,9 +102,9 @@ class Order:
 
 
 class Trade(NamedTuple):
-    """`quantity` units changed hands at `price` ticks: the waiting `maker` met the arriving `taker`.
+    """A trade of `quantity` units at `price` ticks between the resting `maker` and the arriving `taker`.
 
-    `sequence` counts trades from 1 without gaps.
+    `sequence` numbers trades from 1 without gaps.
     """
 
     sequence: int
@@ -126,14 +126,14 @@ class Trade(NamedTuple):
 
 
 class Depth(NamedTuple):
-    """Price levels of a book, best first: pairs of price in ticks and quantity in units."""
+    """Price levels of a book, best first: pairs of price (ticks) and quantity (units)."""
 
     bids: tuple[tuple[int, int], ...]
     asks: tuple[tuple[int, int], ...]
 
 
 class OrderBook:
-    """The open orders of one symbol. `trade_numbers` gives each trade its number; by default 1, 2, 3, …"""
+    """The open orders of one symbol. `trade_numbers`: the numbers of its trades; by default 1, 2, 3, …"""
 
     def __init__(self, symbol: str, trade_numbers: Iterator[int] | None = None) -> None:
         self.symbol = symbol
@@ -142,7 +142,7 @@ class OrderBook:
         self._asks = _HalfBook(sign=-1)
 
     def submit(self, order: Order) -> list[Trade]:
-        """Trade the order as far as its limit allows, let the rest wait, and return the trades made."""
+        """Trade the order as far as its limit allows, add the rest to the book, and return the trades."""
         trades: list[Trade] = []
         opposite = self._asks if order.side == "buy" else self._bids
         while order.filled < order.quantity:
@@ -156,13 +156,16 @@ class OrderBook:
         return trades
 
     def execute(self, maker: Order, taker: Order, quantity: int) -> Trade:
-        """Fill two orders that have met. A subclass may do more here: `submit` calls it for every trade."""
+        """Fill two matching orders and return their trade.
+
+        `submit` calls it for every trade, so a subclass may override it.
+        """
         taker.fill(quantity)
         maker.fill(quantity)
         return Trade(next(self._trade_numbers), self.symbol, maker.price, quantity, maker, taker)
 
     def cancel(self, order: Order) -> None:
-        """Take an order out of the book. Raises `IllegalStatusChange` for one that does not wait in it."""
+        """Remove an order from the book. Raises `IllegalStatusChange` if it is not in the book."""
         half = self._half_of(order)
         if order not in half:
             raise IllegalStatusChange(f"{order} is not in the book of {self.symbol}")
@@ -171,31 +174,31 @@ class OrderBook:
 
     @property
     def best_bid(self) -> int | None:
-        """The highest price that somebody would pay, in ticks; None where nobody buys."""
+        """The highest price of a buy order, in ticks; None without one."""
         return self._bids.best()
 
     @property
     def best_ask(self) -> int | None:
-        """The lowest price that somebody would take, in ticks; None where nobody sells."""
+        """The lowest price of a sell order, in ticks; None without one."""
         return self._asks.best()
 
     @property
     def is_crossed(self) -> bool:
-        """Whether somebody would pay what somebody else would take, which no book allows."""
+        """True if the best bid is not below the best ask, which must never happen."""
         bid, ask = self._bids.best(), self._asks.best()
         return bid is not None and ask is not None and bid >= ask
 
     def depth(self, levels: int = 5) -> Depth:
-        """The best `levels` prices of both sides and the quantity waiting at each."""
+        """Return the best `levels` prices of both sides and the quantity resting at each."""
         return Depth(self._bids.top(levels), self._asks.top(levels))
 
     def orders(self) -> Iterator[Order]:
-        """All waiting orders, each side in the order in which they would trade, bids first."""
+        """Yield all resting orders: bids, then asks, each side in the order in which it would trade."""
         yield from self._bids.orders()
         yield from self._asks.orders()
 
     def problems(self) -> list[str]:
-        """One sentence for everything that is wrong with the book; empty when all is well."""
+        """Return one sentence per violation in the book, or an empty list."""
         problems = [
             f"the book of {self.symbol}: {problem}"
             for half in (self._bids, self._asks)
@@ -212,19 +215,19 @@ class OrderBook:
 
 
 class _Level:
-    """The orders that wait at one price, first come first, and their remaining quantity in all."""
+    """The orders at one price, oldest first, and their total remaining quantity."""
 
     __slots__ = ("orders", "quantity")
 
     def __init__(self) -> None:
-        # An OrderedDict takes from the front and from the middle at the same low cost; a dict slows down as
-        # its front empties.
+        # An OrderedDict removes from the front and from the middle at the same low cost. A dict slows down
+        # as its front empties.
         self.orders: OrderedDict[int, Order] = OrderedDict()
         self.quantity = 0
 
 
 class _HalfBook:
-    """One side of a book: its keys are prices times `sign`, so that on both sides the best is the last."""
+    """One side of a book. Its keys are prices times `sign`, so the best key is the last one on both sides."""
 
     __slots__ = ("_keys", "_levels", "_sign")
 
@@ -241,7 +244,7 @@ class _HalfBook:
         return self._keys[-1] * self._sign if self._keys else None
 
     def best_order_within(self, limit: int) -> Order | None:
-        """The order that is next to trade, where its price is as good as `limit` for the other side."""
+        """Return the order that trades next, or None if its price is worse than `limit` for the taker."""
         if not self._keys or self._keys[-1] < limit * self._sign:
             return None
         return next(iter(self._levels[self._keys[-1]].orders.values()))
@@ -253,7 +256,7 @@ class _HalfBook:
             level = self._levels[key] = _Level()
             insort(self._keys, key)
         if order.number in level.orders:
-            raise IllegalStatusChange(f"{order} has the number of an order that waits already")
+            raise IllegalStatusChange(f"duplicate order number {order.number}: {order} cannot join the book")
         level.orders[order.number] = order
         level.quantity += order.remaining
 
@@ -277,7 +280,7 @@ class _HalfBook:
 
     def problems(self) -> Iterator[str]:
         if self._keys != sorted(self._levels):
-            yield f"its sorted prices {self._keys} are not those of its levels {sorted(self._levels)}"
+            yield f"its sorted prices {self._keys} differ from those of its levels {sorted(self._levels)}"
         for key, level in self._levels.items():
             yield from _problems_of(level, key * self._sign)
 
@@ -294,14 +297,14 @@ class _HalfBook:
 def _problems_of(level: _Level, price: int) -> Iterator[str]:
     waiting = sum(order.remaining for order in level.orders.values())
     if not level.orders:
-        yield f"an empty level at {price}"
+        yield f"the level at {price} is empty"
     if level.quantity != waiting:
-        yield f"the level at {price} says {level.quantity} units, its orders have {waiting}"
+        yield f"the level at {price} records {level.quantity} units, but its orders have {waiting}"
     numbers = [order.number for order in level.orders.values()]
     if numbers != sorted(numbers):
         yield f"the level at {price} is not first come, first served: {numbers}"
     for order in level.orders.values():
         if order.price != price:
-            yield f"{order} waits at {price}"
+            yield f"{order} is in the level at {price}"
         if not order.is_open:
-            yield f"{order} still waits"
+            yield f"{order} is in the book, but is not open"

@@ -1,15 +1,17 @@
-"""The system that agents trade on when a stress run is given none of its own.
+"""The target of runs that have no target of their own: an exchange that agents trade on.
 
-Guaranteed: a task reads `operation.market` before it changes anything, so an operation without data leaves no
-trace; it takes its limit prices from that market; an operation performed again (same `operation.id`) trades
-nothing more; a hedge ends flat and a rebalance within one lot of what it set out to do; any number of threads
-may perform tasks, and `audit()` is empty whenever no call is under way or between any two of them.
+Guarantees:
 
-A house account keeps a bid and an ask at the prices of the last quote used, so there is always somebody to
-trade with. An agent's account is opened when it first trades, with as much cash as it can need and, in each
-symbol, with units worth `START_VALUE` ticks of its own and `LENT_UNITS` more that are lent to it: it may sell what
-it does not own, as short sellers do, and no order of a realistic run is refused. What counts as the agent's
-holdings is without the loan.
+- A task reads `operation.market` before it changes anything, so an operation without market data changes nothing.
+- Limit prices come from that market.
+- A retry of an operation (same `operation.id`) does not trade again.
+- A hedge ends flat. A rebalance ends within one lot of its goal.
+- Any number of threads may perform tasks. `audit()` is empty between any two calls.
+
+A house account keeps a bid and an ask at the prices of the last quote used, so agents can always trade. An agent's
+account is opened when the agent first trades, with as much cash as it can need. In each symbol it gets units worth
+`START_VALUE` ticks, and `LENT_UNITS` more as a loan. So it can sell units that it does not own, as short sellers
+do, and no order of a realistic run is refused. The agent's holdings do not include the loan.
 """
 
 from __future__ import annotations
@@ -40,10 +42,10 @@ _MAX_PRICE = 1e12
 
 
 class Analysis(NamedTuple):
-    """What `analyze` found.
+    """The result of `analyze`.
 
-    Spreads are in units of money, the book's is None where a side is empty; the imbalance goes from -1 (all
-    sell) to 1 (all buy), and is 0 for an empty book.
+    Spreads are in units of money. `book_spread` is None if a side of the book is empty. `imbalance` is between -1
+    (only sell orders) and 1 (only buy orders), and 0 for an empty book.
     """
 
     symbol: str
@@ -55,10 +57,10 @@ class Analysis(NamedTuple):
 class EmbeddedExchange:
     """An exchange that performs the tasks `buy`, `sell`, `hedge`, `rebalance` and `analyze`.
 
-    `market`: decides which symbols are listed from the start; by default a `Market()`. Prices are always
-    those of the operation's own market, and symbols that only that one has are listed when first traded.
-    `fee`: ticks that each side pays for a unit traded; default 0. `journal`: how many trades
-    `exchange.recent_trades()` keeps; default 1000. `book`: makes the book of a symbol, as in `Exchange`.
+    `market`: its symbols are listed from the start; by default a `Market()`. Prices always come from the
+    operation's market, and further symbols of that market are listed when they are first traded. `fee`: ticks
+    that each side pays per unit traded; default 0. `journal`: number of trades that `exchange.recent_trades()`
+    keeps; default 1000. `book`: makes the book of a symbol, as in `Exchange`.
     """
 
     def __init__(
@@ -76,19 +78,19 @@ class EmbeddedExchange:
         self._violations = Violations()
 
     def buy(self, operation: TradingOperation) -> Order:
-        """Buy 1 to 10 units of a random symbol: half of the time at once, else by waiting in the book.
+        """Buy 1 to 10 units of a random symbol. Half of the orders trade at once, the others rest in the book.
 
-        An agent has at most `MAX_RESTING_ORDERS` orders waiting: the oldest makes room for a new one. Raises
+        An agent has at most `MAX_RESTING_ORDERS` resting orders: the oldest is cancelled for a new one. Raises
         `BadQuote`.
         """
         return self._trade_at_random(operation, "buy")
 
     def sell(self, operation: TradingOperation) -> Order:
-        """As `buy`, on the other side."""
+        """Sell 1 to 10 units of a random symbol, in the same way as `buy`."""
         return self._trade_at_random(operation, "sell")
 
     def hedge(self, operation: TradingOperation) -> Order | None:
-        """Trade the largest change of the agent's holdings back; None where nothing has changed.
+        """Reverse the largest change of the agent's holdings. Returns None if nothing has changed.
 
         Raises `BadQuote`.
         """
@@ -104,8 +106,7 @@ class EmbeddedExchange:
             earlier = self.exchange.find(agent.name, client_id)
             if earlier is not None:
                 return earlier
-            # Somebody may have traded with the agent's waiting orders since, so it is the change of this
-            # moment that counts.
+            # Another agent may have traded with this agent's resting orders since, so read the change again.
             change = self._holding(agent, symbol) - agent.start[symbol]
             if not change:
                 return None
@@ -115,11 +116,11 @@ class EmbeddedExchange:
             return order
 
     def rebalance(self, operation: TradingOperation) -> tuple[Order, ...]:
-        """Bring the values of the agent's holdings closer to equal weights; return the orders: two, or none.
+        """Bring the values of the agent's holdings closer to equal weights. Returns two orders, or none.
 
-        Sells of the symbol that is the farthest above the mean value and buys, for as much, of the one that
-        is the farthest below, until one of the two is within one unit of the mean. Does nothing where that
-        would be less than one unit of either. Raises `BadQuote`.
+        Sells the symbol whose value is farthest above the mean, and buys the symbol whose value is farthest below
+        it for the same amount. The amount brings one of the two within one unit of the mean. Does nothing if it is
+        less than one unit of either symbol. Raises `BadQuote`.
         """
         market = operation.market
         all_prices = [_Prices.of(market.quote(symbol)) for symbol in market.symbols]
@@ -147,7 +148,7 @@ class EmbeddedExchange:
             return orders
 
     def analyze(self, operation: TradingOperation) -> Analysis:
-        """Compare the quote of a random symbol with the book; changes nothing. Raises `BadQuote`."""
+        """Compare the quote of a random symbol with the book. Changes nothing. Raises `BadQuote`."""
         market = operation.market
         symbol = _choose(market.symbols, operation.random)
         quote = market.quote(symbol)
@@ -157,13 +158,13 @@ class EmbeddedExchange:
         return Analysis(symbol, quote.ask - quote.bid, spread, _imbalance(bids, asks))
 
     def holdings(self, agent: str) -> dict[str, int]:
-        """Units of each symbol that the agent owns, the loan left out; negative where it is short."""
+        """Return the units of each symbol that the agent owns, without the loan; negative if it is short."""
         with self.exchange.lock:
             known = self._agents.get(agent)
             return {} if known is None else {symbol: self._holding(known, symbol) for symbol in known.start}
 
     def exposure(self, agent: str) -> dict[str, int]:
-        """How far the agent's holdings are from where they began, in units of each symbol."""
+        """Return the change of the agent's holdings since its first trade, in units of each symbol."""
         with self.exchange.lock:
             known = self._agents.get(agent)
             if known is None:
@@ -172,20 +173,20 @@ class EmbeddedExchange:
 
     @property
     def counts(self) -> Counts:
-        """Numbers of orders, trades, cancellations and so on, the house's included."""
+        """Numbers of orders, trades, cancellations and refusals, including those of the house."""
         return self.exchange.counts
 
     def audit(self) -> list[str]:
-        """Everything that is wrong with the exchange, a sentence each; empty when all is well.
+        """Check every invariant now. Returns one sentence per violation, or an empty list.
 
-        Besides `Exchange.audit()`: whether agents and the house know of the orders that wait for them, and no
-        others, and whether a hedge or rebalance so far did not do what it promises.
+        Besides `Exchange.audit()`, it checks that agents and the house know exactly their open orders, and that
+        every hedge and rebalance so far did what it promises.
         """
         with self.exchange.lock:
-            of_agents = [problem for agent in self._agents.values() for problem in self._problems_of(agent)]
+            agent_problems = [problem for agent in self._agents.values() for problem in self._problems_of(agent)]
             return [
                 *self.exchange.audit(),
-                *of_agents,
+                *agent_problems,
                 *self._market_maker.problems(),
                 *self._violations.problems(),
             ]
@@ -215,7 +216,7 @@ class EmbeddedExchange:
     def _trade_immediately(
         self, agent: _Agent, prices: _Prices, side: Side, quantity: int, client_id: str
     ) -> Order:
-        # Its own waiting orders go first, or the agent would trade with itself and end up where it was.
+        # Cancel the agent's resting orders first, or it trades with itself and its holdings do not change.
         self._cancel(agent, [order for order in agent.resting if order.symbol == prices.symbol])
         self._market_maker.make_market(prices.symbol, prices.bid, prices.ask, quantity)
         return self.exchange.submit(agent.name, prices.symbol, side, quantity, prices.marketable(side), client_id)
@@ -223,13 +224,13 @@ class EmbeddedExchange:
     def _check_hedge(self, agent: _Agent, symbol: str) -> None:
         left = self._holding(agent, symbol) - agent.start[symbol]
         if left:
-            self._violations.record(f"{agent.name!r} hedged {symbol}, and a delta of {left} units was left, not 0")
+            self._violations.record(f"{agent.name!r} hedged {symbol}, but a delta of {left} units was left, not 0")
 
     def _check_rebalance(self, agent: _Agent, prices: _Prices, target_value: float) -> None:
         value = self._holding(agent, prices.symbol) * prices.mid_price
         if abs(value - target_value) > prices.mid_price:
             self._violations.record(
-                f"{agent.name!r} rebalanced {prices.symbol} to {target_value:.0f} ticks, and held {value}: "
+                f"{agent.name!r} rebalanced {prices.symbol} to {target_value:.0f} ticks, but held {value}: "
                 f"more than one lot of {prices.mid_price} away"
             )
 
@@ -238,11 +239,11 @@ class EmbeddedExchange:
         resting = [order for order in agent.resting if order.is_open]
         if waiting != set(resting):
             yield (
-                f"{agent.name!r} has {len(resting)} waiting orders in mind, on the exchange wait {len(waiting)}, "
+                f"{agent.name!r} tracks {len(resting)} open orders, but the exchange has {len(waiting)}, "
                 "and they are not the same"
             )
         if len(waiting) > MAX_RESTING_ORDERS:
-            yield f"{agent.name!r} has {len(waiting)} waiting orders, more than {MAX_RESTING_ORDERS}"
+            yield f"{agent.name!r} has {len(waiting)} open orders, more than {MAX_RESTING_ORDERS}"
 
     def _make_room_for_order(self, agent: _Agent) -> None:
         if len(agent.resting) == MAX_RESTING_ORDERS:
@@ -255,7 +256,7 @@ class EmbeddedExchange:
                 self.exchange.cancel(agent.name, order.client_id)
 
     def _agent(self, name: str, *all_prices: _Prices) -> _Agent:
-        """The agent, with an account funded for these symbols: opened where this is its first time."""
+        """Return the agent, after opening its account and funding it for these symbols if necessary."""
         agent = self._agents.get(name)
         if agent is None:
             self.exchange.open_account(name, cash=START_CASH)
@@ -277,7 +278,7 @@ class EmbeddedExchange:
 
 
 class _Agent:
-    """An agent: its first holdings, and the last orders that it left waiting, oldest first."""
+    """An agent: its holdings at the start, and its latest resting orders, oldest first."""
 
     __slots__ = ("name", "resting", "start")
 
@@ -297,7 +298,9 @@ class _Prices(NamedTuple):
     @classmethod
     def of(cls, quote: Quote) -> _Prices:
         if not _is_tradable(quote):
-            raise BadQuote(f"nobody can trade {quote.symbol!r} at bid {quote.bid!r}, ask {quote.ask!r}")
+            raise BadQuote(
+                f"cannot trade {quote.symbol!r} at bid {quote.bid!r}, ask {quote.ask!r}; must be 0 < bid < ask"
+            )
         bid = max(1, round(quote.bid * TICKS_PER_UNIT))
         return cls(quote.symbol, bid, max(bid + 1, round(quote.ask * TICKS_PER_UNIT)))
 

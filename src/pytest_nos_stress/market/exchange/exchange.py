@@ -1,14 +1,19 @@
-"""An exchange: accounts trade with each other through order books, and an audit finds what went wrong.
+"""An exchange: accounts trade with each other through order books, and an audit finds violations.
 
-Guaranteed, under any number of threads: cash and positions are conserved, fees included; an order is accepted
-only if the account can pay for all of it; nothing is sold that is not there; one client id is one order,
-however often it is sent; orders and trades are numbered from 1 without gaps. `audit()` checks this and more,
-from the state itself.
+Guarantees, under any number of threads:
 
-One lock guards everything. It is reentrant and public: hold `exchange.lock` to make several calls one step.
+- Cash and positions are conserved, fees included.
+- An order is accepted only if the account can pay for all of it.
+- An account never sells units that it does not have.
+- A client id belongs to one order, however often the request is retried.
+- Orders and trades are numbered from 1 without gaps.
 
-Memory is bounded by the accounts and the open orders: of the past, an account keeps its last few ended orders
-and the exchange its last few trades.
+`audit()` checks these and more from the state.
+
+One lock guards everything. It is reentrant and public: hold `exchange.lock` to make several calls one atomic step.
+
+Memory is bounded by the accounts and the open orders: an account keeps only its last ended orders, and the
+exchange only its last trades.
 """
 
 from __future__ import annotations
@@ -39,12 +44,12 @@ _PRUNED_AT_ONCE: Final = 250
 
 
 class Exchange:
-    """An exchange for some symbols; more may be listed later.
+    """An exchange for some symbols. More can be listed later.
 
-    `fee`: ticks that each side of a trade pays for a unit, collected in the account `FEE_ACCOUNT`; default 0.
-    `remember`: how many ended orders an account keeps, so that sending their client ids again is recognised;
-    default 64. `journal`: how many trades `recent_trades` keeps; default 1000. `book`: makes the book of a
-    symbol; a subclass of `OrderBook` puts a matching engine of one's own under these accounts and this audit.
+    `fee`: ticks that each side of a trade pays per unit, collected in the account `FEE_ACCOUNT`; default 0.
+    `remember`: number of ended orders that an account keeps, so that it recognises a retry of their client ids;
+    default 64. `journal`: number of trades that `recent_trades` keeps; default 1000. `book`: makes the book of a
+    symbol. Pass a subclass of `OrderBook` to test your matching engine with these accounts and this audit.
     """
 
     def __init__(
@@ -77,22 +82,28 @@ class Exchange:
             self.list_symbol(symbol)
 
     def list_symbol(self, symbol: str) -> None:
-        """Start to trade a symbol; one that is traded already stays as it is."""
+        """Start to trade a symbol. Does nothing if the symbol is already listed."""
         with self.lock:
             if symbol not in self._books:
                 self._books[symbol] = self._make_book(symbol, self._trade_numbers)
 
     def open_account(self, name: str, cash: int = 0, positions: Mapping[str, int] = _NO_POSITIONS) -> None:
-        """Open an account with `cash` in ticks and `positions` in units. Raises `AccountExists`."""
+        """Open an account with `cash` in ticks and `positions` in units.
+
+        Raises `AccountExists`, and `ValueError` for a negative amount.
+        """
         with self.lock:
             if name in self._accounts:
-                raise AccountExists(f"there is an account {name!r} already")
+                raise AccountExists(f"account {name!r} already exists; choose another name")
             _check_deposit(cash, positions)
             self._accounts[name] = Account(name, self._remember)
             self._accounts[name].deposit(cash, positions)
 
     def deposit(self, account: str, cash: int = 0, positions: Mapping[str, int] = _NO_POSITIONS) -> None:
-        """Bring in cash (ticks) and positions (units). Raises `UnknownAccount`, `ValueError` below 0."""
+        """Add cash (ticks) and positions (units).
+
+        Raises `UnknownAccount`, and `ValueError` for a negative amount.
+        """
         with self.lock:
             _check_deposit(cash, positions)
             self._account(account).deposit(cash, positions)
@@ -100,11 +111,11 @@ class Exchange:
     def submit(
         self, account: str, symbol: str, side: Side, quantity: int, limit_price: int, client_id: str
     ) -> Order:
-        """Trade up to `quantity` units at `limit_price` ticks or better; what remains waits in the book.
+        """Trade up to `quantity` units at `limit_price` ticks or better. The rest stays in the book.
 
-        Sending a client id again returns the account's order of that id as it stands now, whatever else the
-        request says, and executes nothing: always while it is open, and afterwards until `remember` more of
-        the account's orders have ended.
+        If the account already has an order with this client id, the call executes nothing and returns that order,
+        whatever the other arguments are. The account knows the order while it is open, and afterwards until
+        `remember` more of the account's orders have ended.
 
         Raises `OrderRefused`: `UnknownAccount`, `SymbolNotListed`, `InvalidOrder`, `InsufficientFunds` or
         `InsufficientPosition`. Then nothing has changed, and the client id may be used again.
@@ -124,66 +135,67 @@ class Exchange:
             for trade in book.submit(order):
                 self._settle(trade)
             if order.filled == order.quantity:
-                holder.ended(order)
+                holder.record_end(order)
             self._check_not_crossed(book, order)
             return order
 
     def cancel(self, account: str, client_id: str) -> Order:
-        """Cancel what has not traded of an order, and return it.
+        """Cancel the part of an order that has not traded, and return the order.
 
-        An order that has ended already is returned as it is: its status says which came first. Raises
-        `UnknownAccount`, and `UnknownOrder` for a client id never used or forgotten.
+        An order that has already ended is returned unchanged. Raises `UnknownAccount`, and `UnknownOrder` for a
+        client id that was never used or is forgotten.
         """
         with self.lock:
             holder = self._account(account)
             order = holder.orders.get(client_id)
             if order is None:
                 raise UnknownOrder(
-                    f"{account!r} has no order {client_id!r} that is open or ended a short while ago"
+                    f"{account!r} has no order {client_id!r}: the client id was never used, or the order ended "
+                    f"before the account's last {self._remember} ended orders"
                 )
             if order.is_open:
                 book = self._books[order.symbol]
                 book.cancel(order)
                 holder.release(order, self.fee)
-                holder.ended(order)
+                holder.record_end(order)
                 self._cancellations += 1
                 self._cancelled_quantity += order.remaining
                 self._check_not_crossed(book, order)
             return order
 
     def find(self, account: str, client_id: str) -> Order | None:
-        """The account's order of this client id; None where unknown or forgotten. Raises `UnknownAccount`."""
+        """Return the account's order with this client id, or None if unknown. Raises `UnknownAccount`."""
         with self.lock:
             return self._account(account).orders.get(client_id)
 
     def open_orders(self, account: str) -> tuple[Order, ...]:
-        """The account's orders that can still trade, the first to come first. Raises `UnknownAccount`."""
+        """Return the account's orders that can still trade, oldest first. Raises `UnknownAccount`."""
         with self.lock:
             return tuple(order for order in self._account(account).orders.values() if order.is_open)
 
     def best(self, symbol: str) -> tuple[int | None, int | None]:
-        """Best bid and best ask in ticks, each None where nobody waits. Raises `SymbolNotListed`."""
+        """Return best bid and best ask in ticks, None for an empty side. Raises `SymbolNotListed`."""
         with self.lock:
             book = self._book(symbol)
             return book.best_bid, book.best_ask
 
     def depth(self, symbol: str, levels: int = 5) -> Depth:
-        """The best `levels` prices of both sides, with quantities. Raises `SymbolNotListed`."""
+        """Return the best `levels` prices of both sides, with quantities. Raises `SymbolNotListed`."""
         with self.lock:
             return self._book(symbol).depth(levels)
 
     def balance(self, account: str) -> Balance:
-        """What the account holds now: a copy. Raises `UnknownAccount`."""
+        """Return a copy of the account's balance now. Raises `UnknownAccount`."""
         with self.lock:
             return self._account(account).balance()
 
     def position(self, account: str, symbol: str) -> int:
-        """Units of the symbol that the account holds now. Raises `UnknownAccount`."""
+        """Return the units of the symbol that the account holds now. Raises `UnknownAccount`."""
         with self.lock:
             return self._account(account).positions.get(symbol, 0)
 
     def recent_trades(self) -> tuple[Trade, ...]:
-        """The last trades, oldest first: as many as `journal` says."""
+        """Return the last `journal` trades, oldest first."""
         with self.lock:
             return tuple(self._journal[max(0, len(self._journal) - self._journal_size) :])
 
@@ -195,7 +207,7 @@ class Exchange:
 
     @property
     def counts(self) -> Counts:
-        """What has happened so far, all of one moment."""
+        """Numbers of orders, trades, cancellations and refusals so far, all read at the same moment."""
         with self.lock:
             return Counts(
                 self._orders,
@@ -208,10 +220,10 @@ class Exchange:
             )
 
     def audit(self) -> list[str]:
-        """Check every invariant now: one sentence for each problem, empty when all is well.
+        """Check every invariant now. Returns one sentence per violation, or an empty list.
 
-        Looks at each account and open order a few times and at each new trade once, so it may be called during
-        a run.
+        The cost grows with the accounts, the open orders and the trades since the last audit, so it can be called
+        during a run.
         """
         with self.lock:
             self._replay_new_trades()
@@ -232,14 +244,14 @@ class Exchange:
     def _account(self, name: str) -> Account:
         account = self._accounts.get(name)
         if account is None:
-            raise UnknownAccount(f"no account {name!r}; there are {len(self._accounts)}")
+            raise UnknownAccount(f"unknown account {name!r}; open it first")
         return account
 
     def _book(self, symbol: str) -> OrderBook:
         book = self._books.get(symbol)
         if book is None:
             listed = name_list(self._books, len(self._books))
-            raise SymbolNotListed(f"symbol {symbol!r} is not traded here; there are {listed}")
+            raise SymbolNotListed(f"symbol {symbol!r} is not listed; listed symbols: {listed}")
         return book
 
     def _accept(self, order: Order, holder: Account) -> None:
@@ -256,19 +268,23 @@ class Exchange:
         holder.orders[order.client_id] = order
 
     def _check_fee(self, order: Order) -> None:
-        # Below the fee a sale would cost its seller money, which nothing was set aside for.
+        # Below the fee a sale costs its seller cash, and a sell order reserves none.
         if order.side == "sell" and order.price < self.fee:
-            raise InvalidOrder(f"a limit price of {order.price} ticks is below the fee of {self.fee} ticks a unit")
+            raise InvalidOrder(
+                f"limit price must be at least the fee of {self.fee} ticks per unit for a sell order, "
+                f"not {order.price}"
+            )
 
     def _settle(self, trade: Trade) -> None:
         _, symbol, price, quantity, maker, taker = trade
         buy, sell = (taker, maker) if taker.side == "buy" else (maker, taker)
         notional, fees = price * quantity, self.fee * quantity
-        self._accounts[buy.account].bought(symbol, quantity, notional + fees, (buy.price + self.fee) * quantity)
-        self._accounts[sell.account].sold(symbol, quantity, notional - fees)
+        reserved = (buy.price + self.fee) * quantity
+        self._accounts[buy.account].settle_buy(symbol, quantity, notional + fees, reserved)
+        self._accounts[sell.account].settle_sell(symbol, quantity, notional - fees)
         self._fees.cash += 2 * fees
         if maker.filled == maker.quantity:
-            self._accounts[maker.account].ended(maker)
+            self._accounts[maker.account].record_end(maker)
         self._trades += 1
         self._traded_quantity += quantity
         self._journal.append(trade)

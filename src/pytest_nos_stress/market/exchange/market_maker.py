@@ -1,8 +1,8 @@
 """The market maker, "the house": the account that always trades, so that agents never wait for each other.
 
-It keeps one bid and one ask in each book, at the prices it is given. A quote that stands right is left alone
-and keeps its place in the queue; one at another price, or used up, is replaced. Agents' orders that a new
-quote meets trade with it.
+The house keeps one bid and one ask in each book, at the prices that its caller sets. A quote that is still
+correct keeps its place in the queue. A quote at another price, or with too few units left, is replaced. A new
+quote trades with the agents' orders that it matches.
 
 Not thread-safe: call it with the exchange's lock held.
 """
@@ -19,13 +19,13 @@ from .exchange import Exchange
 MARKET_MAKER_ACCOUNT: Final = "(house)"
 
 _QUOTE_SIZE = 1_000
-# So much that no run can use it up: whole numbers have no limit, and what the house holds means nothing.
+# More than any run can use up. Python's whole numbers have no limit, and nobody reads the house's holdings.
 _CASH = 10**24
 _UNITS = 10**18
 
 
 class MarketMaker:
-    """A market maker on `exchange`, with an account of its own, `MARKET_MAKER_ACCOUNT`."""
+    """A market maker on `exchange`. Its account is `MARKET_MAKER_ACCOUNT`."""
 
     def __init__(self, exchange: Exchange) -> None:
         self._exchange = exchange
@@ -34,7 +34,7 @@ class MarketMaker:
         exchange.open_account(MARKET_MAKER_ACCOUNT, cash=_CASH)
 
     def make_market(self, symbol: str, bid: int, ask: int, size: int) -> None:
-        """Quote `bid` and `ask` (ticks), for at least `size` units each."""
+        """Quote `bid` and `ask` (ticks) for at least `size` units each."""
         quotes = self._quotes.get(symbol) or self._list_symbol(symbol)
         bid_is_current, ask_is_current = (
             _is_current(quotes.get("buy"), bid, size),
@@ -42,7 +42,7 @@ class MarketMaker:
         )
         if bid_is_current and ask_is_current:
             return
-        # Both wrong quotes go before a new one comes, or the house would meet itself when prices move far.
+        # Cancel both old quotes before the first new one, or the house trades with itself when prices move far.
         if not bid_is_current:
             self._cancel(quotes.get("buy"))
         if not ask_is_current:
@@ -53,13 +53,13 @@ class MarketMaker:
             quotes["sell"] = self._place(symbol, "sell", ask, size)
 
     def problems(self) -> Iterator[str]:
-        """Where the quotes the house has in mind are not the orders that wait for it."""
+        """Yield a sentence for each difference between the house's quotes and its open orders."""
         quotes = {order for sides in self._quotes.values() for order in sides.values() if order.is_open}
         waiting = set(self._exchange.open_orders(MARKET_MAKER_ACCOUNT))
         for order in sorted(waiting - quotes, key=_order_number):
-            yield f"the house does not know of {order}, which waits"
+            yield f"the house does not know its open order {order}"
         for order in sorted(quotes - waiting, key=_order_number):
-            yield f"the house quotes by {order}, which does not wait"
+            yield f"the house's quote is not an open order: {order}"
 
     def _list_symbol(self, symbol: str) -> dict[Side, Order]:
         self._exchange.list_symbol(symbol)
@@ -67,8 +67,7 @@ class MarketMaker:
         return self._quotes.setdefault(symbol, {})
 
     def _place(self, symbol: str, side: Side, price: int, size: int) -> Order:
-        # Each round that falls short has consumed agents' orders at this price, so there are no more rounds
-        # than of those.
+        # The loop ends: a round that leaves too few units has used up agents' orders at this price.
         while True:
             quantity = max(size, _QUOTE_SIZE)
             order = self._exchange.submit(

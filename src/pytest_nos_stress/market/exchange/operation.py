@@ -1,4 +1,4 @@
-"""The operation of an agent, as far as the embedded exchange needs it."""
+"""The part of an agent's operation that the embedded exchange needs."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ class MarketView(Protocol):
 
     @property
     def symbols(self) -> Sequence[str]:
-        """The names that have a quote."""
+        """The names of the symbols that have a quote."""
 
     def quote(self, symbol: str, /) -> Quote:
-        """The symbol's prices now."""
+        """Return the symbol's prices now."""
 
 
 class TradingOperation(Protocol):
@@ -25,16 +25,16 @@ class TradingOperation(Protocol):
 
     @property
     def agent(self) -> str:
-        """Who trades."""
+        """The name of the agent that trades."""
 
     @property
     def id(self) -> str:
-        """The client order id: unique, and the same where the operation is performed again."""
+        """The client order id: unique to the operation, and the same at each retry."""
 
     @property
     def random(self) -> Random:
-        """Where every random choice comes from."""
+        """The source of every random choice of the operation."""
 
     @property
     def market(self) -> MarketView:
-        """The prices; raises where there are no data."""
+        """The prices. Raises `MissingDataError` if the operation has no market data."""

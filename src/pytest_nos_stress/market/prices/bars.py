@@ -1,6 +1,6 @@
-"""Prices and volume of successive intervals, and how they make longer ones.
+"""Prices and volume of successive intervals, and their aggregation to longer intervals.
 
-Guarantees: bars made of bars are those made of what these were made of.
+Guarantees: aggregating bars gives the same result as aggregating the prices that the bars were made of.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class OhlcvColumns(NamedTuple):
         return OhlcvColumns(*(column[first:last] for column in self))
 
     def aggregated(self, size: int) -> OhlcvColumns:
-        """Aggregate every ``size`` intervals. Without trades, all four prices are the one before."""
+        """Aggregate every ``size`` intervals into one. Without trades, all four prices are the opening price."""
         volume = self.volume.reshape(-1, size).sum(axis=1)
         first, traded = self.open[::size], volume > 0
         return OhlcvColumns(

@@ -1,12 +1,12 @@
-"""Crashes and flash crashes: what is added to prices from a moment on.
+"""Crashes and flash crashes: price changes that begin at a given moment.
 
-Guarantees: an event adds to the logarithm of a price, so nothing changes before it; it ends, and what it has
-added by then stays. It begins at the first full five seconds that its ``at`` lets it. The whole market falls,
-each symbol by more or less, and is nervous while it falls and for half a session after: prices move more,
-spreads are wider and there are more trades.
+Guarantees: an event adds to the logarithm of a price from its beginning on, so earlier prices do not change. The
+event ends, and its total change stays. It begins at its time ``at``, rounded up to five seconds. The whole market
+falls, each symbol by its own amount. The market is nervous during the fall and for about half a session after it:
+prices move more, spreads are wider and trades are more frequent.
 
-Sources: the depth and the time of a flash crash are those of 6 May 2010 (CFTC and SEC report, 30 September
-2010); that volatility decays slowly after a crash: Lillo and Mantegna (2003).
+Sources: the depth and duration of a flash crash are those of 6 May 2010 (CFTC and SEC report, 30 September 2010).
+The slow decay of volatility after a crash: Lillo and Mantegna (2003).
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ _BASE_VOLATILITY = 0.0115
 class Event(NamedTuple):
     """A fall of the whole market.
 
-    ``at``: seconds of market time after the market's start. ``depth``: the fall as a fraction. ``lasts``: seconds
-    from its beginning to its lowest point. ``recovers``: how much of it comes back, in four times as long.
+    ``at``: seconds of market time after the market's start. ``depth``: the fall, as a fraction. ``lasts``: seconds
+    from the beginning to the lowest point. ``recovers``: the fraction of the fall that is recovered, in four times
+    as many seconds.
     """
 
     event: str
@@ -52,7 +53,7 @@ EVENTS: Final = {
     "crash": Event("crash", at=5.0, depth=0.20, lasts=600.0, recovers=0.0),
     "flash_crash": Event("flash_crash", at=5.0, depth=0.09, lasts=240.0, recovers=1.0),
 }
-"""The events there are, as they are where nothing else is said."""
+"""The events and their default parameters, by name."""
 
 _RANGES: Final = {
     "at": (0.0, 1e9, "0 to 1e9 seconds"),
@@ -63,26 +64,29 @@ _RANGES: Final = {
 
 
 def events_of(described: Iterable[str | Mapping[str, Any]]) -> tuple[Event, ...]:
-    """Events from their names, or from mappings of ``event`` and what is to differ from the usual."""
+    """Make events from their names, or from mappings of ``event`` (the name) and parameters that differ.
+
+    Raises ``SettingError`` for an unknown event or an invalid parameter.
+    """
     if isinstance(described, (str, Mapping)):
-        raise SettingError(f"events={described!r}: a list of events, not one")
+        raise SettingError(f"events={described!r}: must be a list of events, got a single event")
     return tuple(map(_event, described))
 
 
 def _event(described: str | Mapping[str, Any]) -> Event:
     parameters = {"event": described} if isinstance(described, str) else described
     if not isinstance(parameters, Mapping) or "event" not in parameters:
-        raise SettingError(f"events={described!r}: a name, or a mapping with the key 'event'")
+        raise SettingError(f"events={described!r}: must be a name, or a mapping with the key 'event'")
     default = EVENTS.get(parameters["event"]) if isinstance(parameters["event"], str) else None
     if default is None:
-        raise SettingError(f"event={parameters['event']!r}: no such event; there are {', '.join(EVENTS)}")
+        raise SettingError(f"event={parameters['event']!r}: unknown event; must be one of {', '.join(EVENTS)}")
     changes = {key: _number(key, value) for key, value in parameters.items() if key != "event"}
     return Event(**{**default._asdict(), **changes})
 
 
 def _number(key: Any, value: Any) -> float:
     if key not in _RANGES:
-        raise SettingError(f"{key}={value!r}: an event has no such key; there are {', '.join(Event._fields)}")
+        raise SettingError(f"{key}={value!r}: unknown key of an event; allowed: {', '.join(Event._fields)}")
     low, high, allowed = _RANGES[key]
     if isinstance(value, bool) or not isinstance(value, (int, float)) or not low <= value <= high:
         raise SettingError(f"{key}={value!r}: must be {allowed}")
@@ -90,9 +94,10 @@ def _number(key: Any, value: Any) -> float:
 
 
 class Shock:
-    """What an event does to one symbol. ``number`` tells events of one market apart.
+    """The effect of an event on one symbol.
 
-    ``begin`` and ``end`` are seconds of the source between which it changes prices.
+    ``number``: the event's index in its market. ``begin`` and ``end``: seconds of the source between which the
+    event changes prices.
     """
 
     def __init__(
@@ -108,7 +113,7 @@ class Shock:
         self._trade_rate = draw.uniform(0.7, 1.5) * _EXTRA_TRADES_RATE
 
     def log_price_change(self, points: Integers) -> Floats:
-        """The change of the logarithm of the price at these points, counted in five seconds of the source."""
+        """Return the change of the log price at these points. The source has a point every five seconds."""
         since = points - round(self.begin / POINT_INTERVAL)
         fall = -math.log1p(-self._event.depth) * self._strength
         seconds = since * POINT_INTERVAL
@@ -118,7 +123,7 @@ class Shock:
         return np.asarray(noise - fall * (falling - self._event.recovers * np.sqrt(recovery)), np.float64)
 
     def intensity(self, points: Integers) -> Floats:
-        """The event's intensity at each point: 0 before it, 1 during the fall, less and less after it."""
+        """Return the event's intensity at each point: 0 before it, 1 during the fall, then decaying."""
         since = points * POINT_INTERVAL - self.begin
         return np.where(since < 0, 0.0, self._intensity(since))
 

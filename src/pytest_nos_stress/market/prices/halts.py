@@ -1,7 +1,7 @@
-"""Limit up, limit down: halts of trading in a symbol whose price leaves its band.
+"""Limit up, limit down: trading in a symbol halts if its price leaves a band.
 
-Guarantees: a price stays in the band of 5 % around the mean price of the five minutes before; where it would
-have been outside for 15 s, trading halts for five minutes. No halt reaches beyond its session.
+Guarantees: a price stays within 5% of the mean price of the five minutes before. If it would be outside this band
+for 15 s, trading halts for five minutes. A halt ends with its session at the latest.
 
 Source: Plan to Address Extraordinary Market Volatility ("limit up, limit down"), Tier 1, without the wider bands
 at the close.
@@ -25,14 +25,14 @@ _HALT_POINTS: Final = round(HALT_SECONDS / POINT_INTERVAL)
 
 
 class Halt(NamedTuple):
-    """A halt, from one point of its session to another."""
+    """A halt: its first and last point in its session."""
 
     first: int
     last: int
 
 
 def apply_halts(log_prices: Floats, first: int) -> tuple[Floats, tuple[Halt, ...]]:
-    """Return a session's path with halts, and the halts. Halts are possible from the point ``first`` on."""
+    """Return a session's path with halts applied, and the halts. No halt begins before the point ``first``."""
     path, halts = log_prices.tolist(), []
     since, outside, point = 0, 0, max(1, first)
     while point <= POINTS_PER_SESSION:
@@ -45,7 +45,7 @@ def apply_halts(log_prices: Floats, first: int) -> tuple[Floats, tuple[Halt, ...
             halt = Halt(point, min(point + _HALT_POINTS, POINTS_PER_SESSION))
             halts.append(halt)
             path[halt.first : halt.last + 1] = [inside] * (halt.last + 1 - halt.first)
-            # The first price after a halt is free: it makes a band of its own.
+            # The first price after a halt has no limit: a new band begins with it.
             since, outside, point = halt.last + 1, 0, halt.last + 1
         point += 1
     return np.array(path), tuple(halts)

@@ -1,11 +1,12 @@
-"""Prices within a session: every five seconds, fitted between the half hours of ``sessions``; then quotes.
+"""Prices within a session: a path of points every five seconds, and four quotes a second.
 
-Guarantees: the path passes through the half hours' prices, and never leaves the range they span (it is reflected
-there), so a session's high, low and close are those of its path. In the same way quotes, four a second, stay
-between the two points around them. So bars of any length agree with each other and with the quotes.
+Guarantees: the path passes through the half hours' prices of ``sessions``. It never leaves their range, because it
+is reflected at the highest and the lowest of them. So a session's high, low and close are those of its half hours.
+In the same way, quotes stay between the two points around them. So bars of any length agree with each other and
+with the quotes.
 
-Within a session volatility has memories of minutes and about an hour, fat tails from minute to minute, and is
-higher at the open and the close.
+Within a session, volatility has memories of minutes and of about an hour, has fat tails from minute to minute, and
+is higher at the open and the close.
 """
 
 from __future__ import annotations
@@ -29,12 +30,12 @@ POINTS_PER_MINUTE: Final = 12
 POINTS_PER_SESSION: Final = MINUTES_PER_SESSION * POINTS_PER_MINUTE
 POINTS_PER_HALF_HOUR: Final = POINTS_PER_SESSION // HALF_HOURS_PER_SESSION
 QUOTE_INTERVAL: Final = 0.25
-"""Seconds for which a quote stands."""
+"""Seconds between two quotes."""
 
 QUOTES_PER_POINT: Final = 20
 QUOTES_PER_MINUTE: Final = POINTS_PER_MINUTE * QUOTES_PER_POINT
 MIN_PRICE: Final = 2
-"""The lowest price in ticks: there must be room for a bid below it."""
+"""The lowest price in ticks. It leaves room for a bid below it."""
 
 _MAX_TAILS = 8
 _MAX_SPREAD = 0.02
@@ -42,14 +43,14 @@ _MIN_RANGE = 1e-12
 
 
 class Path(NamedTuple):
-    """A session: logarithms of the price at its open and every five seconds; each minute's volatility."""
+    """A session: log prices at its open and then every five seconds, and the volatility of each minute."""
 
     log_prices: Floats
     volatility: Floats
 
 
 def path_of(draws: SymbolDraws, model: Model, session: int, half_hours: Floats, volatility: float) -> Path:
-    """The path of a session between the prices of its half hours. ``volatility`` is the session's."""
+    """Make the path of a session through the prices of its half hours. ``volatility``: of the session."""
     minutes = draws.normals(
         "minutes", session, (MINUTES_PER_SESSION, POINTS_PER_MINUTE + INNOVATIONS + _MAX_TAILS)
     )
@@ -68,7 +69,7 @@ def path_of(draws: SymbolDraws, model: Model, session: int, half_hours: Floats, 
 
 def _minute_volatility(minutes: LogVolatility, normals: Floats, innovations: Floats) -> Floats:
     normal = normals.sum(axis=1) / math.sqrt(POINTS_PER_MINUTE)
-    # The last minute's innovations have no later minute in the session: they say how it begins.
+    # No later minute of the session uses the last minute's innovations, so they give the state at its beginning.
     state = tuple(float(value) for value in innovations[-1, : len(minutes.memories)])
     relative, _ = minutes.evolve(state, Shocks(normal, normal, innovations))
     return relative
@@ -81,10 +82,10 @@ def quotes_of(
     volatility: float,
     spread: Floats,
 ) -> list[Prices]:
-    """The quotes of a minute of the source, four a second.
+    """Make the quotes of a minute of the source, four a second.
 
-    ``log_prices`` are the 13 points of its path; ``spread`` is the width of the spread there, as a fraction.
-    A path that stands still, as in a halt, has quotes that do.
+    ``log_prices``: the 13 points of the minute's path. ``spread``: the spread at the first 12 of them, as a
+    fraction of the price. While the path does not move, as in a halt, the last price does not move either.
     """
     changes = draws.independent_normals("quotes", minute, (POINTS_PER_MINUTE, QUOTES_PER_POINT))
     changes *= volatility / math.sqrt(QUOTES_PER_MINUTE)
@@ -103,13 +104,13 @@ def quotes_of(
 
 
 def ticks(logarithms: Floats) -> Integers:
-    """Prices in ticks."""
+    """Convert logarithms of prices to whole ticks, at least ``MIN_PRICE``."""
     prices: Integers = np.rint(TICKS_PER_UNIT * np.exp(logarithms)).astype(np.int64)
     return np.maximum(MIN_PRICE, prices)
 
 
 def brownian_bridges(changes: Floats, variances: Floats, ends: Floats) -> Floats:
-    """Rows of changes as paths: row i leads from ``ends[i]`` to ``ends[i + 1]``."""
+    """Turn rows of changes into paths. The path of row i leads from ``ends[i]`` to ``ends[i + 1]``."""
     path = np.cumsum(changes, axis=1)
     shares = np.cumsum(variances, axis=1)
     shares /= shares[:, -1:]
@@ -119,7 +120,7 @@ def brownian_bridges(changes: Floats, variances: Floats, ends: Floats) -> Floats
 
 
 def reflected(path: Floats, low: Floats | float, high: Floats | float) -> Floats:
-    """The path as between two mirrors."""
+    """Return the path, reflected at ``low`` and ``high`` so that it stays between them."""
     width = np.maximum(high - low, _MIN_RANGE)
     beyond = np.mod(path - low, 2.0 * width)
     return np.asarray(np.minimum(high, low + np.minimum(beyond, 2.0 * width - beyond)), np.float64)

@@ -1,11 +1,11 @@
-"""A market that is a model: prices as a function of seed, symbol and time.
+"""A model of a market: prices as a function of seed, symbol and time.
 
-Guarantees: the same answer to the same question in any process, in any order, from any thread, and whatever other
-symbols there are. Reading takes no lock; what is made stays for a while, in bounded memory.
+Guarantees: a call gives the same result in any process, in any order and from any thread, whatever other symbols
+the market has. Reading takes no lock. Computed prices are cached in bounded memory.
 
-The choice made: sessions first (``sessions``), then a path of five-second points fitted into each
-(``intraday``), then four quotes a second between the points. So a year of sessions needs none of their seconds,
-and a quote needs no year.
+Prices are computed in three steps: sessions (``sessions``), then a path of five-second points within a session
+(``intraday``), then four quotes a second between the points. So a year of daily bars needs no path, and a quote
+needs the path of only one session.
 """
 
 from __future__ import annotations
@@ -26,17 +26,17 @@ from .sessions import LAST_SESSION, SESSION_SECONDS
 from .volatility import MODELS, Model
 
 HISTORY: Final = 30 * SESSION_SECONDS + 3600.0
-"""Seconds of prices before the market's start: thirty sessions and the first hour of the next."""
+"""Seconds of prices before the market's start: thirty sessions and the first hour of the next session."""
 
 END: Final = (LAST_SESSION + 1) * SESSION_SECONDS
-"""Later times have the last prices."""
+"""The end of the model, in seconds of the source. Later times have the last prices."""
 
 
 class ModelSource:
-    """A ``PriceSource`` that is a model.
+    """A ``PriceSource`` that computes prices from a model.
 
-    ``symbols``: names. ``model``: one of ``MODELS``, or a ``Model``. ``seed``: decides everything. ``events``:
-    names or mappings, as ``events_of`` reads them. Raises ``SettingError`` for a model or an event that is none.
+    ``symbols``: names. ``model``: the name of one of ``MODELS``, or a ``Model``. ``seed``: decides all prices.
+    ``events``: names or mappings for ``events_of``. Raises ``SettingError`` for an unknown model or event.
     """
 
     history = HISTORY
@@ -54,7 +54,7 @@ class ModelSource:
         self._series = {symbol: Series(chosen, symbol, common, self.events, HISTORY) for symbol in self.symbols}
 
     def prices(self, symbol: str, seconds: float) -> Prices:
-        """The symbol's prices at this moment."""
+        """Return the symbol's prices at this moment."""
         if not 0.0 <= seconds < END:
             seconds = _within(seconds)
         series = self._series[symbol]
@@ -63,21 +63,24 @@ class ModelSource:
         return (quotes or series.quotes(minute))[step]
 
     def updated(self, symbol: str, seconds: float) -> float:  # noqa: ARG002
-        """When these prices came to be: a quote stands for 0.25 s."""
+        """Return the time of the last price change. Prices change every 0.25 s."""
         return seconds - seconds % QUOTE_INTERVAL
 
     def trades(self, symbol: str, after: float, until: float) -> list[SourceTrade]:
-        """The trades with ``after < seconds <= until``, in order."""
+        """Return the trades with ``after < seconds <= until``, in order."""
         return self._series[symbol].trades(max(after, -1.0), _within(until))
 
     def bars(self, symbol: str, start: float, interval: float, count: int) -> list[SourceBar]:
-        """``count`` bars in order. Raises ``SettingError`` unless they begin and last a multiple of 0.25 s."""
+        """Return ``count`` successive bars.
+
+        Raises ``SettingError`` unless ``start`` and ``interval`` are multiples of 0.25 s within the model's time.
+        """
         if not interval > 0 or interval % QUOTE_INTERVAL or start % QUOTE_INTERVAL:
             raise SettingError(
-                f"interval={interval!r}: bars of a model last a multiple of {QUOTE_INTERVAL} seconds"
+                f"interval={interval!r}: must be a multiple of {QUOTE_INTERVAL} seconds with a model"
             )
         if not 0.0 <= start <= start + interval * count <= END:
-            raise SettingError(f"start={start!r}: bars of a model lie between 0 and {END:.0f} seconds")
+            raise SettingError(f"start={start!r}: bars of a model must lie between 0 and {END:.0f} seconds")
         if count < 1:
             return []
         columns = self._series[symbol].bars(start, interval, count)
@@ -85,7 +88,7 @@ class ModelSource:
         return list(map(SourceBar, starts.tolist(), *(column.tolist() for column in columns)))
 
     def is_halted(self, symbol: str, seconds: float) -> bool:
-        """Whether trading is apply_halts: limit up or limit down."""
+        """Return True if trading is halted (limit up, limit down) at this moment."""
         session, within = divmod(_within(seconds), SESSION_SECONDS)
         halts = self._series[symbol].session(int(session)).halts
         return any(halt.first * POINT_INTERVAL <= within < halt.last * POINT_INTERVAL for halt in halts)
@@ -100,5 +103,5 @@ def _model_of(model: str | Model) -> Model:
         return model
     known = MODELS.get(model) if isinstance(model, str) else None
     if known is None:
-        raise SettingError(f"model={model!r}: no such model; there are {', '.join(MODELS)}")
+        raise SettingError(f"model={model!r}: unknown model; must be one of {', '.join(MODELS)}")
     return known

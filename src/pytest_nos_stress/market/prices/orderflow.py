@@ -1,11 +1,12 @@
-"""When there are trades in a session, and how large they are.
+"""Times and sizes of the trades in a session.
 
-Guarantees: a session has exactly as many trades and as much volume as ``sessions`` says, and what events add.
-Trades come in clusters: one in five comes by itself, at the pace of the minute's volatility and the U-shaped
-day, and each is followed by 0.8 others on average, each after a second on average.
+Guarantees: a session has exactly the number of trades and the volume that ``sessions`` gives, and the extra trades
+of events. Trades come in clusters. One trade in five comes by itself, at a rate that follows the minute's
+volatility and the U shape of the day. Each trade triggers 0.8 further trades on average, each after one second on
+average. Sizes are lognormal.
 
-Source: Hawkes (1971) as clusters (Hawkes and Oakes 1974); a branching ratio of 0.8: Filimonov and Sornette (2012).
-Sizes are lognormal.
+Sources: Hawkes (1971) as clusters (Hawkes and Oakes 1974). The branching ratio of 0.8: Filimonov and Sornette
+(2012).
 """
 
 from __future__ import annotations
@@ -23,16 +24,16 @@ from .sessions import SESSION_SECONDS, u_shape
 BRANCHING_RATIO: Final = 0.8
 DECAY_RATE: Final = 1.0
 
-# Families differ in size: so many more are begun than are needed on average.
+# Clusters differ in size, so more clusters are begun than are needed on average.
 _SURPLUS = 1.3
 _GENERATIONS = 64
 _SIZE_SPREAD = 1.0
 _FOLLOWERS_CDF = np.cumsum([math.exp(-BRANCHING_RATIO) * BRANCHING_RATIO**n / math.factorial(n) for n in range(8)])
-"""Poisson's probabilities of at most 0, 1, … followers."""
+"""Poisson probabilities of at most 0, 1, … followers."""
 
 
 class Flow(NamedTuple):
-    """A session's trades: seconds of the session in whole microseconds, in order; quantities."""
+    """A session's trades in order: seconds of the session (whole microseconds), and quantities."""
 
     seconds: Floats
     quantities: Integers
@@ -47,11 +48,11 @@ def flow_of(
     extra: Floats,
     halts: tuple[Halt, ...],
 ) -> Flow:
-    """The trades of a session. ``volatility``: each minute's; ``extra``: when events add trades, in seconds."""
+    """Make the trades of a session. ``volatility``: of each minute. ``extra``: times of trades that events add."""
     seconds = _hawkes_times(draws, session, trades, volatility)
     seconds = np.floor(1e6 * np.sort(np.concatenate((seconds, extra)))) / 1e6
     for halt in halts:
-        # Orders that come during a halt trade in the auction that ends it.
+        # Orders that arrive during a halt trade in the auction that ends the halt.
         during = (seconds > halt.first * POINT_INTERVAL) & (seconds < halt.last * POINT_INTERVAL)
         seconds[during] = min(halt.last * POINT_INTERVAL, SESSION_SECONDS - 1e-6)
     sizes = np.exp(_SIZE_SPREAD * draws.independent_normals("sizes", session, (trades,)))
@@ -62,27 +63,27 @@ def flow_of(
 
 
 def _hawkes_times(draws: SymbolDraws, session: int, count: int, volatility: Floats) -> Floats:
-    """Seconds of trades, family by family."""
+    """Return the times of ``count`` trades, in seconds of the session, cluster by cluster."""
     first = int(count * (1.0 - BRANCHING_RATIO) * _SURPLUS) + 10
     times = _immigrant_times(draws.uniforms("trades", session, first), volatility)
-    family = np.arange(first)
-    seconds, families = [times], [family]
+    cluster = np.arange(first)
+    seconds, clusters = [times], [cluster]
     for generation in range(1, _GENERATIONS):
         stream = session * _GENERATIONS + generation
         followers = np.searchsorted(_FOLLOWERS_CDF, draws.uniforms("followers", stream, times.size))
-        family, times = np.repeat(family, followers), np.repeat(times, followers)
+        cluster, times = np.repeat(cluster, followers), np.repeat(times, followers)
         if not times.size:
             break
         waits = -np.log1p(-draws.uniforms("waits", stream, times.size)) / DECAY_RATE
         times = np.mod(times + waits, SESSION_SECONDS)
         seconds.append(times)
-        families.append(family)
-    whole = np.concatenate(seconds)[np.argsort(np.concatenate(families), kind="stable")]
+        clusters.append(cluster)
+    whole = np.concatenate(seconds)[np.argsort(np.concatenate(clusters), kind="stable")]
     return np.resize(whole, count)
 
 
 def _immigrant_times(drawn: Floats, volatility: Floats) -> Floats:
-    """Seconds of trades that follow no other, more of them in minutes of high volatility."""
+    """Return the times of the trades that begin a cluster. Minutes of high volatility have more of them."""
     shape = u_shape(MINUTES_PER_SESSION)
     pace = np.cumsum(shape * np.sqrt(volatility / (shape * volatility.mean())))
     return np.interp(

@@ -1,10 +1,10 @@
-"""Random numbers for prices, each found by its place: nothing has to be drawn before it.
+"""Random numbers for prices. Each number is computed from its key alone, without drawing others first.
 
-Guarantees: a number depends on (seed, symbol, purpose, index) only. Symbols share a common factor, whose numbers
-have keys of their own, so adding a symbol changes no other. Any number of threads may draw.
+Guarantees: a number depends only on seed, symbol, purpose and index. Symbols share a common factor, whose numbers
+have separate keys, so adding a symbol does not change the others. Any number of threads may draw.
 
-Source: counter-based random numbers (Salmon et al. 2011), as in ``pytest_nos_stress.scenario.schedule``; normal
-ones by Box and Muller (1958), from NumPy's raw stream, which stays the same for good.
+Sources: counter-based random numbers (Salmon et al. 2011), as in ``pytest_nos_stress.scenario.schedule``. Normal
+numbers by Box and Muller (1958), from NumPy's raw stream, which never changes between versions.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ _COUNTER_BITS_OF_INDEX: Final = 64
 
 
 class BoundedCache(Generic[Key, Value]):
-    """A cache of the values made last. Reading takes no lock: two threads may make the same value twice."""
+    """A cache of the latest ``max_size`` values. It takes no lock, so two threads may compute the same value."""
 
     __slots__ = ("_max_size", "values")
 
@@ -51,13 +51,13 @@ class BoundedCache(Generic[Key, Value]):
 
 
 def uniforms(key: int, index: int, count: int) -> Floats:
-    """``count`` numbers of the stream ``index`` under a key: at least 0, below 1."""
+    """Draw ``count`` uniform numbers in [0, 1) from the stream ``index`` of a key."""
     generator = np.random.Philox(key=key, counter=index << _COUNTER_BITS_OF_INDEX)
     return (generator.random_raw(count) >> np.uint64(11)) / np.float64(_VALUES)
 
 
 def normals(key: int, index: int, shape: tuple[int, ...]) -> Floats:
-    """Standard normal numbers of the stream ``index`` under a key."""
+    """Draw standard normal numbers from the stream ``index`` of a key."""
     count = math.prod(shape)
     half = (count + 1) // 2
     radius, angle = uniforms(key, index, 2 * half).reshape(2, half)
@@ -67,7 +67,7 @@ def normals(key: int, index: int, shape: tuple[int, ...]) -> Floats:
 
 
 class CommonFactor:
-    """The numbers that all symbols of a market share."""
+    """The random numbers that all symbols of a market share."""
 
     def __init__(self, seed: int) -> None:
         self.seed = seed
@@ -82,7 +82,7 @@ class CommonFactor:
 
 
 class SymbolDraws:
-    """One symbol's numbers. ``loading``: their correlation with the common factor, 0 to 1."""
+    """The random numbers of one symbol. ``loading``: their correlation with the common factor, 0 to 1."""
 
     def __init__(self, common: CommonFactor, symbol: str, loading: float) -> None:
         self._common = common
@@ -91,18 +91,18 @@ class SymbolDraws:
         self._keys: dict[str, int] = {}
 
     def normals(self, purpose: str, index: int, shape: tuple[int, ...]) -> Floats:
-        """Standard normal numbers, correlated with those of other symbols at the same place."""
+        """Draw standard normal numbers, correlated with those of other symbols for the same purpose and index."""
         common = self._common.normals(purpose, index, shape)
         own = self.independent_normals(purpose, index, shape)
         mixed: Any = self._loading * common + math.sqrt(1.0 - self._loading**2) * own
         return np.asarray(mixed, np.float64)
 
     def independent_normals(self, purpose: str, index: int, shape: tuple[int, ...]) -> Floats:
-        """Standard normal numbers of this symbol alone."""
+        """Draw standard normal numbers that do not depend on other symbols."""
         return normals(self._key(purpose), index, shape)
 
     def uniforms(self, purpose: str, index: int, count: int) -> Floats:
-        """Numbers of this symbol alone: at least 0, below 1."""
+        """Draw uniform numbers in [0, 1) that do not depend on other symbols."""
         return uniforms(self._key(purpose), index, count)
 
     def _key(self, purpose: str) -> int:

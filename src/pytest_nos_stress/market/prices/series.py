@@ -1,7 +1,7 @@
-"""One symbol of a model: what is made of it when somebody asks, and kept for a while.
+"""The prices of one symbol of a model, computed on demand and cached.
 
 Guarantees: bars, trades and quotes agree. A bar's high and low are those of its path, its volume is that of its
-trades, and long bars are made of the same prices as short ones. Nothing depends on what was asked before.
+trades, and long bars are made of the same prices as short ones. No result depends on earlier calls.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _MINUTE = 60.0
 
 
 class SessionPath(NamedTuple):
-    """A session with events and halts: log prices every five seconds, each minute's volatility, halts."""
+    """A session with events and halts: log prices every five seconds, volatility of each minute, halts."""
 
     log_prices: Floats
     volatility: Floats
@@ -48,7 +48,7 @@ class SessionPath(NamedTuple):
 
 
 class Series:
-    """One symbol under a model. ``start``: seconds of the source at which the market starts."""
+    """The prices of one symbol of a model. ``start``: seconds of the source at which the market starts."""
 
     def __init__(
         self, model: Model, symbol: str, common: CommonFactor, events: tuple[Event, ...], start: float
@@ -65,15 +65,15 @@ class Series:
         self.recent_quotes = self._quotes.values
 
     def quotes(self, minute: int) -> list[Prices]:
-        """The quotes of a minute of the source, four a second."""
+        """Return the quotes of a minute of the source, four a second."""
         return self._quotes.get(minute, self._make_quotes)
 
     def session(self, number: int) -> SessionPath:
-        """The path of a session."""
+        """Return the path of a session."""
         return self._paths.get(number, self._make_path)
 
     def bars(self, start: float, interval: float, count: int) -> OhlcvColumns:
-        """Bars, made of the longest intervals that they are multiples of."""
+        """Return ``count`` bars of ``interval`` seconds, aggregated from the longest intervals that fit."""
         unit = next(
             unit
             for unit in (SESSION_SECONDS, POINT_INTERVAL, QUOTE_INTERVAL)
@@ -94,7 +94,7 @@ class Series:
         )
 
     def trades(self, after: float, until: float) -> list[SourceTrade]:
-        """The trades in that time."""
+        """Return the trades with ``after < seconds <= until``, in order."""
         trades = []
         for session in range(
             max(0, int(after // SESSION_SECONDS)), min(int(until // SESSION_SECONDS), LAST_SESSION) + 1
@@ -134,7 +134,7 @@ class Series:
             prices[:, -1].copy(),
             block.volume[rows].copy(),
         )
-        # Half hours do not show what a halt hides, nor how deep an event went between them.
+        # Half hours show neither the effect of a halt nor the depth of an event between two of them.
         for session in (first + np.flatnonzero(block.sudden[rows] | self._has_event(first, last))).tolist():
             path = ticks(self.session(session).log_prices)
             volume = block.volume[session - block.first] + self._extra_volume(session)
@@ -184,7 +184,10 @@ class Series:
         return SessionPath(log_prices, path.volatility, halts)
 
     def _first_point_with_halts(self, session: int, sudden: bool) -> int | None:
-        """The first point of the session with halts: its open, or the begin of an event; None without either."""
+        """Return the first point at which a halt can begin; None if the session has no halts.
+
+        It is the open after a sudden move, otherwise the beginning of the first event.
+        """
         if sudden:
             return 0
         begins = [
@@ -226,7 +229,7 @@ class Series:
         return flow_of(self._draws, session, trades, volume, path.volatility, extra, path.halts)
 
     def _extra_trades(self, session: int) -> Floats:
-        """The times of the trades that events add, in seconds of the session."""
+        """Return the times of the trades that events add, in seconds of the session."""
         begin = session * SESSION_SECONDS
         times = [
             shock.trades[slice(*np.searchsorted(shock.trades, (begin, begin + SESSION_SECONDS)))] - begin

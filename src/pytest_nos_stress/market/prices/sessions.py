@@ -1,13 +1,16 @@
-"""Prices from session to session: the coarse path that everything within a session is fitted into.
+"""Prices from session to session: the coarse path that prices within a session are fitted to.
 
-A session is 6.5 hours of trading (23,400 s); sessions follow each other without nights between, and the night is a
-jump at the open. For each, this module has the price at the open and after every half hour, the volatility, the
-volume and the number of trades. Guarantees: sessions are made in blocks, each continued from the state after the
-one before, so any session is the same whichever was asked for first.
+A session is 6.5 hours of trading (23,400 s). Sessions follow each other without a gap: the night is a jump of the
+price at the open. For each session, this module computes the price at the open and after every half hour, the
+volatility, the volume and the number of trades.
 
-Volume follows volatility: Tauchen and Pitts (1983). The day is U-shaped: Jain and Joh (1988), Admati and
-Pfleiderer (1988). Logarithms of prices return to their base within some 20 years, so that they stay sensible for
-ever.
+Guarantees: sessions are computed in blocks, and each block continues from the end state of the block before it. So
+a session is the same in whatever order sessions are read.
+
+The logarithms of prices revert to their base within about 20 years, so prices stay realistic.
+
+Sources: volume follows volatility: Tauchen and Pitts (1983). Activity within a day is U-shaped: Jain and Joh
+(1988), Admati and Pfleiderer (1988).
 """
 
 from __future__ import annotations
@@ -29,13 +32,13 @@ from .volatility import INNOVATIONS, SESSIONS_PER_YEAR, Model, Shocks, State, ar
 SESSION_SECONDS: Final = 23_400.0
 HALF_HOURS_PER_SESSION: Final = 13
 LAST_SESSION: Final = 99_999
-"""Nearly 400 years: later times have its last prices."""
+"""The number of the last session, after nearly 400 years. Later times have its last prices."""
 
 OVERNIGHT_SHARE: Final = 0.2
-"""Of a session's variance, the part that is the jump at the open."""
+"""Fraction of a session's variance that is in the jump at the open."""
 
 SUDDEN_MOVE: Final = 0.04
-"""Sessions in which no half hour moves the price by so much have no halts of their own."""
+"""Smallest change of the log price in a half hour that makes halts possible without an event."""
 
 _FIRST_BLOCK, _LATER_BLOCKS = 64, 1024
 _MAX_TAILS = 8
@@ -45,7 +48,7 @@ _VOLUME_MEMORY, _VOLUME_SIZE = 0.8, 0.30
 
 
 class SymbolParameters(NamedTuple):
-    """Parameters that a symbol has for good."""
+    """Parameters of a symbol, which never change."""
 
     base: float
     volatility: float
@@ -68,9 +71,10 @@ class SymbolParameters(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Successive sessions. ``log_prices`` are logarithms of prices at the open and after each half hour.
+    """Successive sessions, one row each.
 
-    ``sudden`` are those in which a half hour moved the price so much that trading may have been apply_halts.
+    ``log_prices``: logarithms of prices at the open and after each half hour. ``sudden``: True if a half hour
+    moved the price by at least ``SUDDEN_MOVE``, so that trading may have been halted.
     """
 
     first: int
@@ -93,7 +97,7 @@ class SessionState(NamedTuple):
 
 
 class Sessions:
-    """One symbol's sessions under a model."""
+    """The sessions of one symbol of a model."""
 
     def __init__(self, model: Model, symbol: str, common: CommonFactor) -> None:
         self.model = model
@@ -103,7 +107,7 @@ class Sessions:
         self._blocks: BoundedCache[int, Block] = BoundedCache(8)
 
     def block_of(self, session: int) -> Block:
-        """The block that this session is in."""
+        """Return the block that contains this session."""
         number = 0 if session < _FIRST_BLOCK else 1 + (session - _FIRST_BLOCK) // _LATER_BLOCKS
         return self._blocks.get(number, self._make)
 
@@ -164,7 +168,7 @@ class Sessions:
 
 @lru_cache(maxsize=8)
 def u_shape(parts: int) -> Floats:
-    """How busy each of the parts of a session is, about 1 at midday and 2.5 at the open and at the close."""
+    """Return the activity in each part of a session: about 1 at midday, 2.5 at the open and at the close."""
     return 1.0 + 1.5 * (2.0 * (np.arange(parts) + 0.5) / parts - 1.0) ** 2
 
 
@@ -180,7 +184,7 @@ def _mean_reverting(base: float, before: float, changes: Floats) -> Floats:
 
 
 def _brownian_bridges(drawn: Floats, volatility: Floats, changes: Floats) -> Floats:
-    """Paths that begin at 0 and end at the changes, the open and the close being the most volatile."""
+    """Return paths from 0 to the given changes. They are most volatile at the open and the close."""
     variances = u_shape(HALF_HOURS_PER_SESSION) ** 2
     shares = variances / variances.sum()
     path = np.cumsum(np.sqrt(shares) * drawn, axis=1) * volatility[:, None]

@@ -1,11 +1,11 @@
-"""How volatility changes from session to session, and the models of prices that are made of it.
+"""Processes of volatility from session to session, and the models of prices that use them.
 
-Guarantees: a process is a function of its state and the numbers it is given, so a path can be continued from any
-session whose state is known. Parameters are those of daily returns; a year has 252 sessions.
+Guarantees: a process is a function of its state and its random numbers, so a path can be continued from any
+session whose state is known. Parameters are for daily returns; a year has 252 sessions.
 
 Sources: several exponential memories add up to the slow decay of volatility's autocorrelation (Corsi 2009, "A
-simple approximate long-memory model of realized volatility"; LeBaron 2001); Glosten, Jagannathan and Runkle
-(1993); Bates (1996). That bad news raises volatility: Black (1976).
+simple approximate long-memory model of realized volatility"; LeBaron 2001). GJR-GARCH: Glosten, Jagannathan and
+Runkle (1993). Jumps: Bates (1996). Bad news raises volatility: Black (1976).
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from .rng import Floats
 
 SESSIONS_PER_YEAR: Final = 252
 INNOVATIONS: Final = 3
-"""Normal numbers that a process may use for one session."""
+"""Number of normal numbers that a process can use per session, besides the return's."""
 
 State = tuple[float, ...]
 
@@ -32,7 +32,7 @@ class Shocks(NamedTuple):
     """Random shocks of successive sessions.
 
     ``normal``: the normal part of each session's return; ``standardized``: the return in units of volatility;
-    ``innovations``: ``INNOVATIONS`` more normal numbers for each session.
+    ``innovations``: ``INNOVATIONS`` further normal numbers per session.
     """
 
     normal: Floats
@@ -45,21 +45,22 @@ class Volatility(Protocol):
 
     @property
     def level(self) -> float:
-        """The volatility of an ordinary session, as a fraction: 0.0115 is 1.15 %."""
+        """The volatility of an ordinary session, as a fraction: 0.0115 is 1.15%."""
 
     def initial_state(self) -> State:
-        """The state before the first session: ordinary times."""
+        """Return the state before the first session: that of ordinary times."""
 
     def evolve(self, state: State, shocks: Shocks) -> tuple[Floats, State]:
-        """The volatility in each session, and the state after the last."""
+        """Return the volatility in each session, and the state after the last session."""
 
 
 @dataclass(frozen=True)
 class LogVolatility:
-    """The logarithm of volatility is a sum of AR(1) processes with memories of days, weeks and a year.
+    """A process in which the logarithm of volatility is a sum of AR(1) processes.
 
-    ``memories`` in periods, ``sizes`` are the standard deviations in the logarithm, ``leverage`` the correlation
-    of a change of volatility with the return before it.
+    ``level``: the volatility of an ordinary session. ``memories``: in sessions; by default of days, weeks and a
+    year. ``sizes``: standard deviations of the logarithm. ``leverage``: the correlation of a change of volatility
+    with the return before it.
     """
 
     level: float = 0.0115
@@ -88,7 +89,7 @@ class LogVolatility:
 
 @dataclass(frozen=True)
 class Gjr:
-    """GJR-GARCH(1,1): the variance follows the squares of returns, more so those of falls."""
+    """GJR-GARCH(1,1): the variance follows the squares of returns, and falls raise it more than rises."""
 
     level: float = 0.0115
     alpha: float = 0.03
@@ -107,11 +108,10 @@ class Gjr:
 
 @dataclass(frozen=True)
 class Heston:
-    """The variance returns to its mean by a square-root process: Heston (1993), of which Bates' model has jumps
-    too.
+    """A square-root process of the variance, which reverts to its mean: Heston (1993). Bates' model adds jumps.
 
-    Parameters are for a year: ``speed`` of the return, ``mean`` of the variance, ``size`` of its changes, and
-    their correlation with returns.
+    Parameters are per year. ``speed``: of the reversion. ``mean``: of the variance. ``size``: of its changes.
+    ``leverage``: the correlation of these changes with returns.
     """
 
     speed: float = 5.0
@@ -141,7 +141,7 @@ class Heston:
 
 @dataclass(frozen=True)
 class Jumps:
-    """Sudden changes between sessions: how many a year, their mean and standard deviation (as logarithms)."""
+    """Jumps between sessions: ``rate`` per year, ``mean`` and standard deviation (``size``) of the log price."""
 
     rate: float
     mean: float
@@ -150,11 +150,11 @@ class Jumps:
 
 @dataclass(frozen=True)
 class Model:
-    """What a market's prices are like.
+    """Parameters of a market's prices.
 
     ``daily``: volatility from session to session. ``tails``: degrees of freedom of Student's t for a session's
-    shock, None for normal ones. ``minutes`` and ``minute_tails``: the same within a session, from minute to
-    minute, around the session's volatility (``minutes.level`` is 1).
+    shock; None for normal shocks. ``jumps``: None for none. ``minutes`` and ``minute_tails``: volatility and tails
+    from minute to minute within a session, relative to the session's volatility (``minutes.level`` is 1).
     """
 
     daily: Volatility
@@ -183,14 +183,17 @@ MODELS: Final[Mapping[str, Model]] = MappingProxyType(
 
 
 def ar1_path(initial: float, persistence: float, innovations: Floats) -> Floats:
-    """Return an AR(1) process: its value before each innovation, and after the last."""
+    """Return the values of an AR(1) process: before each innovation, and after the last."""
     return np.array(
         list(accumulate(innovations.tolist(), lambda value, new: persistence * value + new, initial=initial))
     )
 
 
 def student_scale(drawn: Floats, tails: int | None) -> Floats:
-    """What turns normal numbers into Student's t of variance 1, made of ``tails`` normal numbers for each."""
+    """Return factors that turn normal numbers into Student's t of variance 1.
+
+    Each factor is made of ``tails`` normal numbers, the degrees of freedom.
+    """
     if tails is None:
         return np.ones(len(drawn))
     squares = np.sum(drawn[:, :tails] ** 2, axis=1)

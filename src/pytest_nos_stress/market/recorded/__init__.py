@@ -1,1 +1,1 @@
-"""Recorded prices and their files."""
+"""Recorded prices, and the readers of their files."""

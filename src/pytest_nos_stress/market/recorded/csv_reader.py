@@ -1,11 +1,11 @@
-"""Comma-separated files, read whole and strictly, a column at a time.
+"""A strict reader of comma-separated files, column by column.
 
-Guarantees: every line has as many fields as it should, and every value was understood by its column's reader;
-otherwise a ``SettingError`` of one line names the file, the line and the mistake. A million lines of six fields
-take two or three seconds.
+Guarantees: every line has the expected number of fields, and the reader of its column accepts every value.
+Otherwise a one-line ``SettingError`` names the file, the line and the mistake. A million lines of six fields take
+two or three seconds.
 
-A column's reader takes many texts at once and raises ``ValueError`` if it does not understand one of them. Only
-then are the values read one by one, to find it: so good files are read fast, and bad ones explained well.
+The reader of a column takes many values at once and raises ``ValueError`` if one of them is invalid. Only then are
+the values read one by one to find it. So valid files are read fast, and errors name the invalid value.
 """
 
 from __future__ import annotations
@@ -24,25 +24,25 @@ from pytest_nos_stress.errors import SettingError
 Array = npt.NDArray[Any]
 Column = Callable[[Sequence[str]], Array]
 Fields = Mapping[str, tuple[int, Column]]
-"""For each field to read: its index in a line, and its column's reader."""
+"""The index in a line and the column's reader, by name of the field."""
 
-# As many as a processor's cache holds: with 30 times as many, reading takes twice as long.
+# As many lines as fit into a processor's cache. With 30 times as many, reading takes twice as long.
 _CHUNK_LINES = 2_048
 _MAX_TEXT = 300
 
 
 class BadValue(ValueError):
-    """A value that is not allowed; the text says why, without naming the value."""
+    """A value is not allowed. The message gives the reason, and its caller adds the value."""
 
 
 def file_error(path: str, text: str, line: int | None = None, unit: str = "line") -> SettingError:
-    """Return the error for a mistake in a replay file, in one line."""
+    """Return a one-line error for a mistake in a recorded file."""
     position = "" if line is None else f"{unit} {line}: "
     return SettingError(f"replay={path!r}: {position}{shorten(escape_controls(text), _MAX_TEXT)}")
 
 
 def read_header(path: str) -> list[str]:
-    """The fields of the first line."""
+    """Return the fields of the first line."""
     with _open(path) as file:
         header = next(_chunks(path, file, 1, lines=1), None)
     if header is None:
@@ -51,7 +51,7 @@ def read_header(path: str) -> list[str]:
 
 
 def read_columns(path: str, fields: Fields, width: int, header: bool) -> dict[str, Array]:
-    """Read the named columns of a file whose lines have ``width`` fields. ``header``: whether to skip line 1."""
+    """Read the named columns of a file whose lines have ``width`` fields. ``header``: True to skip line 1."""
     parts: dict[str, list[Array]] = {name: [] for name in fields}
     line = 1 + header
     with _open(path) as file:
@@ -64,12 +64,12 @@ def read_columns(path: str, fields: Fields, width: int, header: bool) -> dict[st
                 parts[name].append(_read(path, name, column, columns[index], line))
             line += len(rows)
     if line == 1 + header:
-        raise file_error(path, "holds no records")
+        raise file_error(path, "has no records")
     return {name: np.concatenate(arrays) for name, arrays in parts.items()}
 
 
 def numbers(texts: Sequence[str]) -> npt.NDArray[np.float64]:
-    """A column of decimal numbers."""
+    """Read a column of decimal numbers."""
     try:
         return np.fromiter(map(float, texts), np.float64, len(texts))
     except ValueError:
@@ -77,7 +77,7 @@ def numbers(texts: Sequence[str]) -> npt.NDArray[np.float64]:
 
 
 def whole_numbers(texts: Sequence[str]) -> npt.NDArray[np.int64]:
-    """A column of whole numbers of at most 63 bits."""
+    """Read a column of whole numbers of at most 63 bits."""
     try:
         return np.fromiter(map(int, texts), np.int64, len(texts))
     except (ValueError, OverflowError):
@@ -94,7 +94,7 @@ def _open(path: str) -> TextIO:
 
 
 def _chunks(path: str, file: TextIO, line: int, lines: int = _CHUNK_LINES) -> Iterator[list[list[str]]]:
-    """The lines that remain, split into fields, many at a time; without the empty ones at the end of the file."""
+    """Yield the remaining lines in chunks, split into fields. Empty lines at the end of the file are left out."""
     first, reader = line, csv.reader(file)
     try:
         while rows := list(islice(reader, lines)):
@@ -107,7 +107,7 @@ def _chunks(path: str, file: TextIO, line: int, lines: int = _CHUNK_LINES) -> It
                 yield rows[:full]
             line += len(rows)
     except UnicodeDecodeError:
-        raise file_error(path, "is no text in UTF-8") from None
+        raise file_error(path, "is not text in UTF-8") from None
     except csv.Error as error:
         raise file_error(path, f"is not comma-separated: {error}", first + reader.line_num - 1) from None
 
@@ -121,8 +121,8 @@ def _check_width(path: str, rows: list[list[str]], width: int, line: int) -> Non
         raise file_error(path, "is empty", line + wrong)
     raise file_error(
         path,
-        f"has {count} field{'s' * (count != 1)} where there should be {width}"
-        + ("; is the file cut off?" if count < width else ""),
+        f"has {count} field{'s' * (count != 1)}, expected {width}"
+        + ("; the file may be cut off" if count < width else ""),
         line + wrong,
     )
 

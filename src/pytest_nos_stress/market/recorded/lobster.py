@@ -1,14 +1,14 @@
 """Recorded order flow from LOBSTER files: the best prices after each message, executions and halts.
 
-Source of the format: https://lobsterdata.com/info/DataStructure.php. A message is a line of time (seconds after
+Source of the format: https://lobsterdata.com/info/DataStructure.php. A message is a line with time (seconds after
 midnight), type, order id, size, price (times 10,000) and direction (1 buy, -1 sell). Types: 1 submission,
-2 partial cancellation, 3 deletion, 4 execution of a visible order, 5 of a hidden one, 6 cross trade, 7 trading
-halt, whose price is -1 where trading stops, 0 where quoting and 1 where trading goes on.
+2 partial cancellation, 3 deletion, 4 execution of a visible order, 5 execution of a hidden order, 6 cross trade,
+7 trading halt. The price of a halt is -1 if trading stops, 0 if quoting resumes, and 1 if trading resumes.
 
-Guarantees: the whole file is checked, and the first line that cannot be is named. Bid and ask come from the
-orderbook file beside it where there is one; otherwise they are rebuilt from the messages. The rebuilt book is an
-approximation: orders from before the file's beginning are unknown, and so are some that were outside of its
-levels. What a message contradicts is dropped, so the rebuilt book is never crossed.
+Guarantees: the whole file is checked, and an error names the first invalid line. Bid and ask come from the
+orderbook file beside the message file if there is one; otherwise they are rebuilt from the messages. The rebuilt
+book is an approximation. It does not know the orders from before the file's beginning, nor some orders that were
+outside of the recorded levels. Orders that contradict a message are removed, so the rebuilt book is never crossed.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from .timestamps import SECOND, Nanoseconds, Timestamps, format_moment
 
 Integers = npt.NDArray[np.int64]
 _Rule = tuple[npt.NDArray[np.bool_], Callable[[int], str]]
-"""Which messages break it, and what to say of one that does."""
+"""A mask of the messages that violate the rule, and a function from such a row to the error's text."""
 
 NAME: Final = re.compile(r"(?P<symbol>[^_]+)_(?P<date>\d{4}-\d\d-\d\d)_\d+_\d+_message_\d+\.csv", re.IGNORECASE)
 ZONE: Final = "America/New_York"
@@ -44,7 +44,10 @@ _TWO_DAYS: Final = 172_800
 
 
 class Messages(NamedTuple):
-    """A symbol's book over time: ``times`` in ns since 1970, prices in ticks, sizes in units."""
+    """A symbol's book over time: times in ns since 1970, prices in ticks, quantities in units.
+
+    ``halts``: 1 if trading is halted from the time in ``halt_times`` on, 0 if it is not.
+    """
 
     times: Nanoseconds
     bids: Integers
@@ -58,10 +61,10 @@ class Messages(NamedTuple):
 
 
 def read(path: str, zone: tzinfo, spread: int) -> Messages:
-    """What the message file records, and the orderbook file beside it where there is one.
+    """Read a message file, and the orderbook file beside it if there is one.
 
-    ``zone``: of the exchange. ``spread``: ticks between bid and ask while one side of the book is empty.
-    Raises ``SettingError`` for any fault.
+    ``zone``: time zone of the exchange. ``spread``: ticks between bid and ask while one side of the book is empty.
+    Raises ``SettingError`` for an invalid file.
     """
     columns = _read_messages(path)
     times = _timestamps(path, columns["time"], zone)
@@ -80,13 +83,13 @@ def read(path: str, zone: tzinfo, spread: int) -> Messages:
         prices[trade],
         columns["size"][trade],
         times[halt],
-        # Where quoting goes on, trading does not yet.
+        # When quoting resumes (price 0), trading is still halted.
         (columns["price"][halt] != 1).astype(np.int64),
     )
 
 
 def symbol_in(path: str) -> str | None:
-    """The symbol in a LOBSTER file's name; None where the name is another."""
+    """Return the symbol in a LOBSTER file's name, or None for another name."""
     match = NAME.fullmatch(Path(path).name)
     return match and match["symbol"]
 
@@ -94,7 +97,7 @@ def symbol_in(path: str) -> str | None:
 def _read_messages(path: str) -> dict[str, Array]:
     width = len(read_header(path))
     if width not in (len(_FIELDS), len(_FIELDS) + 1):
-        raise file_error(path, f"has {width} fields where a LOBSTER message has {len(_FIELDS)}", 1)
+        raise file_error(path, f"has {width} fields, but a LOBSTER message has {len(_FIELDS)}", 1)
     fields = {name: (index, numbers if name == "time" else whole_numbers) for index, name in enumerate(_FIELDS)}
     return read_columns(path, fields, width, header=False)
 
@@ -103,7 +106,11 @@ def _timestamps(path: str, seconds: Array, zone: tzinfo) -> Nanoseconds:
     within = (seconds >= 0) & (seconds < _TWO_DAYS)
     if not within.all():
         row = int(np.argmin(within))
-        raise file_error(path, f"time {seconds[row]:g} is no time of a day", row + 1)
+        raise file_error(
+            path,
+            f"time {seconds[row]:g} is not allowed; must be seconds after midnight, below {_TWO_DAYS}",
+            row + 1,
+        )
     since_midnight: Nanoseconds = np.rint(seconds * SECOND).astype(np.int64)
     return _midnight(path, zone) + since_midnight
 
@@ -114,21 +121,21 @@ def _midnight(path: str, zone: tzinfo) -> int:
     try:
         local = np.array([datetime.fromisoformat(day)], "datetime64[ns]").astype(np.int64)
     except ValueError:
-        raise file_error(path, f"{day!r} in the file's name is no date") from None
+        raise file_error(path, f"{day!r} in the file's name is not a date") from None
     return int(Timestamps(zone).of_local_times(local)[0])
 
 
 def _check_messages(path: str, columns: dict[str, Array], times: Nanoseconds) -> None:
-    """Raise for the first message that cannot be."""
+    """Raise ``SettingError`` for the first invalid message."""
     kinds = columns["type"]
     order = (kinds >= _SUBMISSION) & (kinds <= _HIDDEN_EXECUTION)
     rules = [*_message_rules(kinds, columns["price"], times), *_order_rules(columns, order)]
-    broken = [(int(np.argmax(breaks)), text) for breaks, text in rules if breaks.any()]
-    if broken:
-        row, text = min(broken, key=lambda rule: rule[0])
+    violated = [(int(np.argmax(mask)), text) for mask, text in rules if mask.any()]
+    if violated:
+        row, text = min(violated, key=lambda rule: rule[0])
         raise file_error(path, text(row), row + 1)
     if not order.any():
-        raise file_error(path, "holds no message with a price")
+        raise file_error(path, "has no message with a price")
 
 
 def _message_rules(kinds: Array, prices: Array, times: Nanoseconds) -> Iterator[_Rule]:
@@ -137,21 +144,21 @@ def _message_rules(kinds: Array, prices: Array, times: Nanoseconds) -> Iterator[
         return f"not sorted: {after} comes after {before} (UTC)"
 
     yield np.concatenate([[False], np.diff(times) < 0]), unsorted
-    yield (kinds < _SUBMISSION) | (kinds > _HALT), lambda row: f"type {kinds[row]} is none of 1 to 7"
+    yield (kinds < _SUBMISSION) | (kinds > _HALT), lambda row: f"type {kinds[row]} is unknown; must be 1 to 7"
     unknown_halt = (kinds == _HALT) & (np.abs(prices) > 1)
-    yield unknown_halt, lambda row: f"price {prices[row]} of a halt is none of -1, 0, 1"
+    yield unknown_halt, lambda row: f"price {prices[row]} of a halt is unknown; must be -1, 0 or 1"
 
 
 def _order_rules(columns: dict[str, Array], order: npt.NDArray[np.bool_]) -> Iterator[_Rule]:
     sizes, prices, directions = (columns[name] for name in ("size", "price", "direction"))
-    yield order & (sizes <= 0), lambda row: f"size {sizes[row]} is not above 0"
-    yield order & (prices <= 0), lambda row: f"price {prices[row]} is not above 0"
+    yield order & (sizes <= 0), lambda row: f"size {sizes[row]} must be above 0"
+    yield order & (prices <= 0), lambda row: f"price {prices[row]} must be above 0"
     yield (
         order & (_in_ticks(prices) == 0),
         lambda row: f"price {prices[row]} (times 10,000) rounds to 0 ticks of 0.01; scale the prices",
     )
-    yield order & (prices >= _EMPTY_LEVEL), lambda row: f"price {prices[row]} is above that of an empty level"
-    yield order & (np.abs(directions) != 1), lambda row: f"direction {directions[row]} is neither 1 nor -1"
+    yield order & (prices >= _EMPTY_LEVEL), lambda row: f"price {prices[row]} must be below {_EMPTY_LEVEL}"
+    yield order & (np.abs(directions) != 1), lambda row: f"direction {directions[row]} must be 1 or -1"
 
 
 def _best_prices(
@@ -162,10 +169,10 @@ def _best_prices(
     bids, asks = _in_ticks(bids), _in_ticks(asks)
     known = (bids > 0) | (asks > 0)
     if not known.any():
-        # Nothing but hidden orders and orders from before: what they traded at is all there is.
+        # The file has only hidden orders and orders from before its beginning: use the prices of their executions.
         bids, known = np.where(trade, prices - spread // 2, 0), trade
     if not known.any():
-        raise file_error(path, "holds neither an order that was submitted nor an execution")
+        raise file_error(path, "has no submission and no execution, so no prices are known")
     bids = np.where(bids > 0, bids, asks - spread)
     asks = np.where(asks > 0, asks, bids + spread)
     latest = np.maximum.accumulate(np.where(known, np.arange(len(known)), int(np.argmax(known))))
@@ -174,7 +181,7 @@ def _best_prices(
 
 
 def _last_prices(prices: Integers, trade: npt.NDArray[np.bool_], before: Integers) -> Integers:
-    """The price of the last execution; before the first one, the middle of bid and ask."""
+    """Return the price of the last execution after each message. Before the first execution, it is ``before``."""
     latest = np.maximum.accumulate(np.where(trade, np.arange(len(trade)), -1))
     return np.where(latest >= 0, prices[latest], before)
 
@@ -190,10 +197,10 @@ def _orderbook_beside(path: str) -> str | None:
 
 
 def _read_orderbook(path: str, messages: str, count: int) -> tuple[Integers, Integers]:
-    """Bids and asks of an orderbook file, in its prices; 0 where that side is empty."""
+    """Return bids and asks of an orderbook file, in its prices; 0 if the side is empty."""
     width = len(read_header(path))
     if width % len(_BOOK_FIELDS):
-        raise file_error(path, f"has {width} fields, which is not four for each level of the book", 1)
+        raise file_error(path, f"has {width} fields; must be four for each level of the book", 1)
     fields = {name: (index, whole_numbers) for index, name in enumerate(_BOOK_FIELDS)}
     columns = read_columns(path, fields, width, header=False)
     if len(columns["bid"]) != count:
@@ -207,7 +214,7 @@ def _read_orderbook(path: str, messages: str, count: int) -> tuple[Integers, Int
 
 
 def _rebuild(columns: dict[str, Array]) -> tuple[Integers, Integers]:
-    """Bids and asks as far as the messages tell, in their prices; 0 where no order of that side is known."""
+    """Rebuild bids and asks from the messages, in their prices; 0 if no order of that side is known."""
     bids, asks = _Side(sign=1), _Side(sign=-1)
     best_bids, best_asks = [], []
     rows = zip(*(columns[name].tolist() for name in _FIELDS[1:]), strict=True)
@@ -229,7 +236,7 @@ def _rebuild(columns: dict[str, Array]) -> tuple[Integers, Integers]:
 
 
 class _Side:
-    """One side of a book. ``sign``: 1 where a higher price is better, -1 where a lower one is."""
+    """One side of a book. ``sign``: 1 if a higher price is better (bids), -1 if a lower price is better (asks)."""
 
     def __init__(self, sign: int) -> None:
         self._sign = sign
@@ -260,7 +267,7 @@ class _Side:
             self._orders_at[price].discard(order)
 
     def best(self) -> int:
-        """The best price; 0 where there is none."""
+        """Return the best price, or 0 for an empty side."""
         while self._heap:
             price = -self._sign * self._heap[0]
             if self._orders_at[price]:
@@ -270,12 +277,12 @@ class _Side:
         return 0
 
     def forget_better_than(self, price: int) -> None:
-        """An execution at this price shows that no better order is left."""
+        """Remove the orders with a better price: an execution at this price shows that they are gone."""
         while (best := self.best()) and self._sign * best > self._sign * price:
             self._forget(best)
 
     def forget_through(self, price: int) -> None:
-        """An order of the other side that rests at this price shows that none is left that would match it."""
+        """Remove the orders that match an order of the other side resting at this price: they must be gone."""
         while (best := self.best()) and self._sign * best >= self._sign * price:
             self._forget(best)
 

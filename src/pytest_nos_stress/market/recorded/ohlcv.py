@@ -1,8 +1,8 @@
 """Recorded bars (open, high, low, close, volume) from CSV and Parquet files.
 
-Guarantees: what is returned is sound, in every row of the file: prices are finite, positive and at least one tick,
-the high is the highest and the low the lowest, the volume is not negative, and each symbol's timestamps rise. The
-first row for which that does not hold is named, in one line.
+Guarantees: every row of the file is checked. Prices are finite, positive and at least one tick, the high is the
+highest and the low the lowest price, the volume is not negative, and each symbol's timestamps rise. A one-line
+error names the first invalid row.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from .timestamps import SECOND, Nanoseconds, Timestamps, format_moment
 
 Ticks = npt.NDArray[np.int64]
 _Rule = tuple[npt.NDArray[np.bool_], Callable[[int], str]]
-"""Which rows break it, and what to say of one that does."""
+"""A mask of the rows that violate the rule, and a function from such a row to the error's text."""
 
 _PRICES: Final = ("open", "high", "low", "close")
 _NAMES: Final = {
@@ -39,8 +39,8 @@ _MAX_VOLUME: Final = 1e15
 class Bars(NamedTuple):
     """One symbol's bars in order.
 
-    ``times`` in ns since 1970; ``path``: for each bar four prices in ticks, in the order in which they are
-    reached; ``volumes`` in whole units; ``length`` of a bar in ns.
+    ``times``: ns since 1970. ``path``: for each bar four prices in ticks, in the order in which they are reached.
+    ``volumes``: whole units. ``length``: of a bar, in ns.
     """
 
     times: Nanoseconds
@@ -50,7 +50,11 @@ class Bars(NamedTuple):
 
 
 class _Table(NamedTuple):
-    """A file's columns; ``symbols`` is None where it has no such column. Row 0 is ``first`` of these ``unit``s."""
+    """A file's columns.
+
+    ``unit``: the word for a row in messages, "line" or "row". ``first``: the number of the first record in these
+    units. ``symbols``: None if the file has no such column.
+    """
 
     path: str
     unit: str
@@ -65,10 +69,10 @@ class _Table(NamedTuple):
 
 
 def read_csv(path: str, name: str, symbol: str | None, zone: tzinfo | None, length: int | None) -> dict[str, Bars]:
-    """The bars of each symbol of a CSV file; of only ``symbol`` if it is given.
+    """Read the bars of each symbol of a CSV file, or only those of ``symbol``.
 
-    ``name``: of the symbol where the file has no column of symbols. ``length`` of a bar in ns; None: the shortest
-    distance between two bars of a symbol. Raises ``SettingError`` for any fault.
+    ``name``: the symbol of a file without a column of symbols. ``length``: of a bar, in ns; None for the shortest
+    distance between two bars of a symbol. Raises ``SettingError`` for an invalid file.
     """
     header = read_header(path)
     column_indices = _column_indices(path, header, 1)
@@ -84,10 +88,10 @@ def read_csv(path: str, name: str, symbol: str | None, zone: tzinfo | None, leng
 def read_parquet(
     path: str, name: str, symbol: str | None, zone: tzinfo | None, length: int | None
 ) -> dict[str, Bars]:
-    """As ``read_csv``, of a Parquet file. It needs pyarrow, the extra ``parquet``."""
+    """Read a Parquet file in the same way as ``read_csv``. Needs pyarrow, the extra ``parquet``."""
     columns = _parquet_columns(path)
     if len(columns["timestamp"]) == 0:
-        raise file_error(path, "holds no records")
+        raise file_error(path, "has no records")
     try:
         times = _parquet_times(columns["timestamp"], Timestamps(zone))
     except BadValue as reason:
@@ -106,7 +110,7 @@ def _column_indices(path: str, header: Sequence[str], line: int | None) -> dict[
         matches = [index for index, field in enumerate(fields) if field in spellings]
         if len(matches) > 1:
             both = " and ".join(repr(header[index]) for index in matches)
-            raise file_error(path, f"the columns {both} both give the {name}; there must be one", line)
+            raise file_error(path, f"duplicate column of the {name}: {both}; must be only one", line)
         if matches:
             indices[name] = matches[0]
         elif name != "symbol":
@@ -134,7 +138,7 @@ def _parquet_columns(path: str) -> dict[str, Any]:
         raise file_error(path, "no such file") from None
     except (OSError, arrow.ArrowException) as error:
         reason = " ".join(str(error).split())
-        raise file_error(path, f"is no Parquet file, or is cut off ({reason[:80]})") from None
+        raise file_error(path, f"is not a Parquet file, or is cut off ({reason[:80]})") from None
     return {name: table.column(header[index]) for name, index in indices.items()}
 
 
@@ -147,12 +151,12 @@ def _parquet_times(column: Any, timestamps: Timestamps) -> Nanoseconds:
     if types.is_string(column.type) or types.is_large_string(column.type):
         return timestamps(column.to_pylist())
     if not types.is_timestamp(column.type) and not types.is_date(column.type):
-        raise BadValue(f"is of type {column.type}, which is no time")
+        raise BadValue(f"has the type {column.type}, which is not a time")
     zone = getattr(column.type, "tz", None)
     try:
         moments: Nanoseconds = column.cast(arrow.timestamp("ns", zone)).to_numpy().astype(np.int64)
     except arrow.ArrowException:
-        raise BadValue("lies after the year 2200") from None
+        raise BadValue("is after the year 2199") from None
     return timestamps.of_local_times(moments) if zone is None else timestamps.of_zone(moments, zone)
 
 
@@ -161,7 +165,7 @@ def _parquet_numbers(path: str, name: str, column: Any) -> npt.NDArray[np.float6
     try:
         return np.array(column.cast(arrow.float64()).to_numpy(zero_copy_only=False), np.float64)
     except arrow.ArrowException:
-        raise file_error(path, f"column {name} is of type {column.type}, which is no number") from None
+        raise file_error(path, f"column {name} has the type {column.type}, which is not a number") from None
 
 
 def _bars(table: _Table, name: str, only: str | None, length: int | None) -> dict[str, Bars]:
@@ -172,7 +176,7 @@ def _bars(table: _Table, name: str, only: str | None, length: int | None) -> dic
     path = _paths(ticks)
     rows_of = _rows_of(table, name)
     if only is not None and table.symbols is not None and only not in rows_of:
-        raise file_error(table.path, f"holds no symbol {only!r}; found: {name_list(rows_of, len(rows_of))}")
+        raise file_error(table.path, f"has no symbol {only!r}; found: {name_list(rows_of, len(rows_of))}")
     for symbol, rows in rows_of.items():
         _check_order(table, symbol, rows)
     chosen = rows_of if only is None else {only: rows_of[only]}
@@ -185,7 +189,7 @@ def _bars(table: _Table, name: str, only: str | None, length: int | None) -> dic
 
 
 def _rows_of(table: _Table, name: str) -> dict[str, npt.NDArray[np.intp]]:
-    """Which rows each symbol has; symbols in the order in which they first appear."""
+    """Return the rows of each symbol, with symbols in the order of their first row."""
     if table.symbols is None:
         return {name: np.arange(len(table.times))}
     number_of: dict[str, int] = {}
@@ -201,11 +205,11 @@ def _rows_of(table: _Table, name: str) -> dict[str, npt.NDArray[np.intp]]:
 
 
 def _check_values(table: _Table) -> None:
-    """Raise for the first row whose prices or volume cannot be."""
+    """Raise ``SettingError`` for the first row with an invalid price or volume."""
     rules = [*_price_rules(table.prices), *_range_rules(table.prices), *_volume_rules(table.volumes)]
-    broken = [(int(np.argmax(breaks)), text) for breaks, text in rules if breaks.any()]
-    if broken:
-        row, text = min(broken, key=lambda rule: rule[0])
+    violated = [(int(np.argmax(mask)), text) for mask, text in rules if mask.any()]
+    if violated:
+        row, text = min(violated, key=lambda rule: rule[0])
         raise table.error(row, text(row))
 
 
@@ -213,25 +217,25 @@ def _price_rules(prices: npt.NDArray[np.float64]) -> Iterator[_Rule]:
     for name, values in zip(_PRICES, prices.T, strict=True):
         say = partial(_format_value, name, values)
         ticks = np.rint(values * TICKS_PER_UNIT)
-        yield ~np.isfinite(values), partial(say, "{name} is {value:g}, which is no price")
-        yield values <= 0, partial(say, "{name}={value:.12g} is not above 0")
+        yield ~np.isfinite(values), partial(say, "{name}={value:g} is not a price")
+        yield values <= 0, partial(say, "{name}={value:.12g} must be above 0")
         yield ticks == 0, partial(say, "{name}={value:.12g} rounds to 0 ticks of 0.01; scale the prices")
-        yield values > _MAX_PRICE, partial(say, "{name}={value:.12g} is above 1e12")
+        yield values > _MAX_PRICE, partial(say, "{name}={value:.12g} must not be above 1e12")
 
 
 def _range_rules(prices: npt.NDArray[np.float64]) -> Iterator[_Rule]:
     opening, high, low, close = prices.T
     yield high < low, lambda row: f"high={high[row]:.12g} is below low={low[row]:.12g}"
     for name, values in (("open", opening), ("close", close)):
-        outside = "{name}={value:.12g} is outside of the bar's low and high"
+        outside = "{name}={value:.12g} is not between the bar's low and high"
         yield (values < low) | (values > high), partial(_format_value, name, values, outside)
 
 
 def _volume_rules(volumes: npt.NDArray[np.float64]) -> Iterator[_Rule]:
     say = partial(_format_value, "volume", volumes)
-    yield ~np.isfinite(volumes), partial(say, "{name} is {value:g}, which is no number of units")
-    yield volumes < 0, partial(say, "{name}={value:.12g} is negative")
-    yield volumes > _MAX_VOLUME, partial(say, "{name}={value:.12g} is above 1e15")
+    yield ~np.isfinite(volumes), partial(say, "{name}={value:g} is not a number of units")
+    yield volumes < 0, partial(say, "{name}={value:.12g} must not be negative")
+    yield volumes > _MAX_VOLUME, partial(say, "{name}={value:.12g} must not be above 1e15")
 
 
 def _format_value(name: str, values: npt.NDArray[np.float64], text: str, row: int) -> str:
@@ -247,7 +251,7 @@ def _check_order(table: _Table, symbol: str, rows: npt.NDArray[np.intp]) -> None
     before, after = int(times[row]), int(times[row + 1])
     of_symbol = "" if table.symbols is None else f" of {symbol}"
     text = (
-        f"a second bar{of_symbol} at {format_moment(after)} (UTC)"
+        f"duplicate bar{of_symbol} at {format_moment(after)} (UTC)"
         if after == before
         else f"not sorted: {format_moment(after)}{of_symbol} comes after {format_moment(before)} (UTC)"
     )
@@ -257,18 +261,22 @@ def _check_order(table: _Table, symbol: str, rows: npt.NDArray[np.intp]) -> None
 def _length(path: str, symbol: str, times: Nanoseconds, interval: int | None) -> int:
     shortest = int(np.diff(times).min()) if len(times) > 1 else None
     if interval is None and shortest is None:
-        raise file_error(path, f"holds a single bar of {symbol}, which does not tell its length; give interval=60")
+        raise file_error(
+            path, f"has a single bar of {symbol}, so the length of a bar is unknown; give it, such as interval=60"
+        )
     if interval is None or shortest is None:
         return interval or shortest or SECOND
     if interval > shortest:
         raise file_error(
-            path, f"interval={interval / SECOND:g}: bars of {symbol} are only {shortest / SECOND:g} s apart"
+            path,
+            f"interval={interval / SECOND:g}: must be at most {shortest / SECOND:g}, the shortest distance "
+            f"between bars of {symbol}",
         )
     return interval
 
 
 def _paths(ticks: Ticks) -> Ticks:
-    """The four prices of each bar in the order in which they are reached: the nearer extreme first."""
+    """Return each bar's four prices in the order in which they are reached. A rising bar has its low first."""
     opening, high, low, close = ticks.T
     rises = close >= opening
     return np.column_stack([opening, np.where(rises, low, high), np.where(rises, high, low), close])

@@ -1,13 +1,13 @@
-"""One symbol's recorded prices as a function of time: of bars, or of a book's changes.
+"""The recorded prices of one symbol as a function of time, from bars or from the changes of a book.
 
-Guarantees: nothing changes after construction, so any number of threads may ask; every answer is a search by
-bisection in sorted arrays. Bid and ask are whole ticks, at least 1, and the bid is below the ask. After the last
-record its prices stay.
+Guarantees: nothing changes after construction, so any number of threads may read. Every call is a bisection of
+sorted arrays. Bid and ask are whole ticks, at least 1, and the bid is below the ask. After the last record its
+prices stay.
 
-A bar does not say what happened inside it. The choice: its price goes in straight lines from the open to the
-first extreme at a quarter of the bar, to the second at half, and to the close at three quarters, where it stays. A
-bar that rises has its low first, one that falls its high first, which is the shorter way. At each of these four
-points a quarter of the volume is traded.
+A bar does not record the prices between its open and its close, so this module chooses them. The price moves in
+straight lines: from the open to the first extreme at a quarter of the bar, to the second extreme at half, and to
+the close at three quarters, where it stays. A rising bar has its low first and a falling bar its high first, which
+is the shorter way. A quarter of the volume is traded at each of these four points.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _DECIMALS: Final = 9
 
 
 class Recorded(Protocol):
-    """What a symbol's recording answers; as in ``PriceSource``, for one symbol."""
+    """The recording of one symbol, with the methods of ``PriceSource``."""
 
     def prices(self, seconds: float) -> Prices: ...
     def updated(self, seconds: float) -> float: ...
@@ -35,10 +35,10 @@ class Recorded(Protocol):
 
 
 class RecordedBars:
-    """Bars of one length.
+    """Recorded bars of one length.
 
-    ``starts``: seconds, rising. ``path``: for each bar the four prices in ticks through which it goes.
-    ``volumes``: units. ``length``: seconds. ``spread``: ticks between bid and ask.
+    ``starts``: seconds, rising. ``path``: for each bar four prices in ticks, in the order in which they are
+    reached. ``volumes``: units. ``length``: seconds. ``spread``: ticks between bid and ask.
     """
 
     def __init__(
@@ -51,7 +51,7 @@ class RecordedBars:
         self._quarter = length / _PRINTS_PER_BAR
         self._spread = spread
         self._below = spread // 2
-        # A bar has at most four trades, and fewer where its volume is smaller than that.
+        # A bar has four trades, or fewer if its volume is below four units.
         self._trades_before = array(
             "q", accumulate((min(volume, _PRINTS_PER_BAR) for volume in volumes), initial=0)
         )
@@ -132,11 +132,11 @@ class RecordedBars:
 
 
 class RecordedBook:
-    """The best prices of a book after each of its changes, and what was traded.
+    """The best prices of a book after each change, its trades and its halts.
 
-    ``times``: seconds, never falling; ``bids``, ``asks``, ``lasts``: ticks, as many. ``trade_times``,
-    ``trade_prices``, ``quantities``: the trades. ``halt_times``, ``halts``: when trading stopped (1) and went
-    on (0).
+    ``times``: seconds, never falling. ``bids``, ``asks``, ``lasts``: prices in ticks at these times.
+    ``trade_times``, ``trade_prices``, ``quantities``: the trades. ``halts``: 1 if trading stopped at the time in
+    ``halt_times``, 0 if it resumed.
     """
 
     def __init__(
@@ -193,7 +193,7 @@ class RecordedBook:
 
 
 def _edges(start: float, interval: float, count: int) -> list[float]:
-    # Sums of floats end beside the round number they should be: 3 * 0.1 is above 0.3.
+    # Round, because sums of floats miss round numbers: 3 * 0.1 is above 0.3.
     return [round(start + number * interval, _DECIMALS) for number in range(count + 1)]
 
 

@@ -1,12 +1,12 @@
-"""Recorded market data as a source of prices: what was traded once is traded again.
+"""Recorded market data as a source of prices.
 
     market = Market(model=replay("aapl.csv"))
 
-Guarantees: a file is read and checked whole before the first price is asked for, and every fault is a
-``SettingError`` of one line with file and line. Time 0 is the time of the first record; after the last one the
-prices stay as they are. A replay never changes, so any number of threads may ask it.
+Guarantees: a file is read and checked completely before the first price is read. Every mistake in a file is a
+one-line ``SettingError`` with file and line. Time 0 is the time of the first record. After the last record, the
+prices do not change. A replay never changes, so any number of threads may read it.
 
-The files' readers, and with them NumPy, are imported when the first file is read.
+The readers of the files, and NumPy with them, are imported when the first file is read.
 """
 
 from __future__ import annotations
@@ -45,18 +45,20 @@ def replay(
     interval: float | None = None,
     spread: int = 2,
 ) -> Replay:
-    """Recorded prices as a market's model.
+    """Read recorded prices, to be used as a market's model.
 
-    ``path``: a file of bars (CSV or Parquet: timestamp, open, high, low, close, volume, and a symbol where there
-    are several) or a LOBSTER message file; or a mapping of symbols to files, which must overlap in time.
-    ``timezone``: what timestamps without an offset are in, and what offsets must agree with. None: UTC
-    (LOBSTER: New York), and any offset that is the same in the whole file.
-    ``symbol``: the only one to take of a file of several, or the name of the one that a file does not name
-    (default: from the file's name). ``format``: "csv", "parquet" or "lobster"; None: as the file is named.
+    ``path``: a LOBSTER message file, or a file of bars (CSV or Parquet) with the columns timestamp, open, high,
+    low, close, volume, and symbol if it has several symbols. Or a mapping of symbols to files, which must overlap
+    in time.
+    ``timezone``: the time zone of timestamps without an offset. Offsets in the file must agree with it. None: UTC
+    (for LOBSTER files New York); any offset is allowed if it is the same in the whole file.
+    ``symbol``: the only symbol to read from a file with several, or the name of the symbol in a file without a
+    column of symbols (default: from the file's name).
+    ``format``: "csv", "parquet" or "lobster"; None: from the file's name.
     ``interval``: a bar's length in seconds; None: the shortest distance between two bars of a symbol.
-    ``spread``: ticks between bid and ask where the recording has none.
+    ``spread``: ticks between bid and ask if the recording has only one price; default 2.
 
-    Raises ``SettingError``, a ``ValueError``, for a file or a setting that is not allowed.
+    Raises ``SettingError``, a ``ValueError``, for an invalid file or argument.
     """
     _check_settings(format, interval, spread)
     named_files = _files_by_symbol(path, symbol)
@@ -71,9 +73,9 @@ def replay(
 
 
 class Replay:
-    """Recorded prices: a ``PriceSource``. Made by ``replay``.
+    """A ``PriceSource`` of recorded prices, made by ``replay()``.
 
-    ``symbols``: those recorded, in the order of the files.
+    ``symbols``: the recorded symbols, in the order of the files.
     """
 
     def __init__(self, recorded: Mapping[str, Recorded], origin: str) -> None:
@@ -82,23 +84,32 @@ class Replay:
         self._origin = origin
 
     def prices(self, symbol: str, seconds: float) -> Prices:
-        """The symbol's prices at this moment; before its first record the first ones, after its last the last."""
+        """Return the symbol's prices at this moment.
+
+        Before its first record it has its first prices, after its last record its last.
+        """
         return self._recording_of(symbol).prices(seconds)
 
     def updated(self, symbol: str, seconds: float) -> float:
-        """When these prices came to be: now within a bar; after one, its end; in a book, its last change."""
+        """Return the time of the last price change.
+
+        During a bar it is ``seconds``, after the bar it is the bar's end. For a book it is the last change.
+        """
         return self._recording_of(symbol).updated(seconds)
 
     def trades(self, symbol: str, after: float, until: float) -> list[SourceTrade]:
-        """The executions recorded in that time; of bars, the four prints of each that have a quantity."""
+        """Return the trades with ``after < seconds <= until``, in order.
+
+        They are the recorded executions, or the four prints of each bar. Prints without volume are left out.
+        """
         return self._recording_of(symbol).trades(after, until)
 
     def bars(self, symbol: str, start: float, interval: float, count: int) -> list[SourceBar]:
-        """What was recorded, in bars of any length in seconds."""
+        """Return ``count`` successive bars of ``interval`` seconds, which may be any length."""
         return self._recording_of(symbol).bars(start, interval, count)
 
     def is_halted(self, symbol: str, seconds: float) -> bool:
-        """Whether a recorded halt lasts at this moment; bars know of none."""
+        """Return True if trading is halted at this moment. Recorded bars have no halts."""
         return self._recording_of(symbol).is_halted(seconds)
 
     def __repr__(self) -> str:
@@ -109,11 +120,11 @@ class Replay:
             return self._recorded[symbol]
         except KeyError:
             known = name_list(self.symbols, len(self.symbols))
-            raise UnknownSymbol(f"no symbol {symbol!r}; there are {known}") from None
+            raise UnknownSymbol(f"unknown symbol {symbol!r}; available: {known}") from None
 
 
 class _ReadFile(NamedTuple):
-    """A file's content before its times count from the first record of all files."""
+    """The content of a file, with times in ns since 1970."""
 
     path: str
     first: int
@@ -125,7 +136,7 @@ class _ReadFile(NamedTuple):
 
 
 class _Reader:
-    """Reads files of any format with one set of settings."""
+    """A reader of files of any format, all with the same settings."""
 
     def __init__(self, timezone: str | None, format: str | None, interval: float | None, spread: int) -> None:
         from .timestamps import SECOND, zone_named
@@ -158,11 +169,11 @@ class _Reader:
 
 def _check_settings(format: str | None, interval: float | None, spread: int) -> None:
     if format is not None and format not in _ALLOWED_FORMATS:
-        raise SettingError(f"format={format!r}: allowed: {', '.join(_ALLOWED_FORMATS)}")
+        raise SettingError(f"format={format!r}: must be one of {', '.join(_ALLOWED_FORMATS)}")
     if interval is not None and not (isinstance(interval, int | float) and 1e-6 <= interval <= 1e9):
-        raise SettingError(f"interval={interval!r}: a bar's length in seconds, 1e-6 to 1e9")
+        raise SettingError(f"interval={interval!r}: must be a bar's length in seconds, 1e-6 to 1e9")
     if isinstance(spread, bool) or not isinstance(spread, int) or not 1 <= spread <= _MAX_SPREAD:
-        raise SettingError(f"spread={spread!r}: a whole number of ticks, 1 to {_MAX_SPREAD}")
+        raise SettingError(f"spread={spread!r}: must be a whole number of ticks, 1 to {_MAX_SPREAD}")
 
 
 def _files_by_symbol(path: File | Mapping[str, File], symbol: str | None) -> list[tuple[str | None, str]]:
@@ -170,12 +181,12 @@ def _files_by_symbol(path: File | Mapping[str, File], symbol: str | None) -> lis
     if not isinstance(path, Mapping):
         return [(symbol, _path_text(path))]
     if symbol is not None:
-        raise SettingError(f"symbol={symbol!r}: the mapping of files names the symbols; give one or the other")
+        raise SettingError(f"symbol={symbol!r}: must be left out, because the mapping of files names the symbols")
     if not path:
-        raise SettingError("replay={}: there must be at least one file")
-    wrong = next((name for name in path if not isinstance(name, str) or not name), None)
-    if wrong is not None:
-        raise SettingError(f"replay={{{wrong!r}: ...}}: a symbol must be a name")
+        raise SettingError("replay={}: must have at least one file")
+    invalid = next((name for name in path if not isinstance(name, str) or not name), None)
+    if invalid is not None:
+        raise SettingError(f"replay={{{invalid!r}: ...}}: the symbol must be a non-empty string")
     return [(name, _path_text(file)) for name, file in path.items()]
 
 
@@ -194,7 +205,7 @@ def _format_of(path: str) -> str:
     ending = Path(path).suffix.lower()
     if ending not in _FORMATS:
         raise SettingError(
-            f"replay={path!r}: unknown format {ending!r}; give format=, one of {', '.join(_ALLOWED_FORMATS)}"
+            f"replay={path!r}: unknown format {ending!r}; set format= to one of {', '.join(_ALLOWED_FORMATS)}"
         )
     return _FORMATS[ending]
 

@@ -1,10 +1,11 @@
-"""Timestamps of recorded data, as nanoseconds since 1970 in UTC.
+"""Timestamps of recorded data, converted to nanoseconds since 1970 in UTC.
 
-ISO 8601 with or without an offset, or whole or decimal seconds, milliseconds, microseconds or nanoseconds since
-1970: the first timestamp of a file decides which.
+A timestamp is ISO 8601 with or without an offset, or a whole or decimal number of seconds, milliseconds,
+microseconds or nanoseconds since 1970. The first timestamp of a file decides the kind.
 
-Guarantees: one file has one kind of timestamp. Offsets that differ within a file, or from a time zone that was
-asked for, are refused, never converted in silence: a file in an unexpected zone would shift all prices by hours.
+Guarantees: a file has one kind of timestamp. Offsets that differ within a file, or from the time zone in the
+settings, are an error. They are never converted silently, because a file in an unexpected zone would shift all
+prices by hours.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ SECOND: Final = 1_000_000_000
 _MINUTE: Final = 60 * SECOND
 _HOUR: Final = 60 * _MINUTE
 _YEAR_2200: Final = 7_258_118_400 * SECOND
-# Which unit a number since 1970 has, by its size: each unit's limit lies in the year 5138.
+# The unit of a number since 1970, by the number's size. Each unit's limit lies in the year 5138.
 _UNITS: Final = ((10**11, SECOND), (10**14, SECOND // 10**3), (10**17, SECOND // 10**6), (10**20, 1))
 
 _ISO: Final = re.compile(
@@ -41,7 +42,7 @@ _NOT_A_TIMESTAMP: Final = "is neither ISO 8601 nor a number of seconds, ms, us o
 
 
 def zone_named(name: str | None) -> tzinfo | None:
-    """The time zone of that name; None for None. Raises ``SettingError`` where there is none."""
+    """Return the time zone of this name; None for None. Raises ``SettingError`` for an unknown name."""
     if name is None:
         return None
     if name == "UTC":
@@ -50,13 +51,13 @@ def zone_named(name: str | None) -> tzinfo | None:
         return ZoneInfo(name)
     except (ValueError, OSError, TypeError, LookupError):
         raise SettingError(
-            f"timezone={name!r}: no such time zone on this machine; allowed: None, 'UTC', or a name such as "
-            "'America/New_York' (the package tzdata has them all)"
+            f"timezone={name!r}: unknown time zone on this machine; must be None, 'UTC', or a name such as "
+            "'America/New_York' (the package tzdata installs all names)"
         ) from None
 
 
 def zone_of(name: str) -> tzinfo:
-    """The time zone of a name or an offset such as +02:00, as Parquet files hold them."""
+    """Return the time zone of a name, or of an offset such as +02:00. Parquet files have either."""
     if re.fullmatch(r"[+-]\d\d:\d\d", name):
         return timezone(timedelta(seconds=_offset_length(name) / SECOND))
     return zone_named(name) or UTC
@@ -69,10 +70,10 @@ def format_moment(moment: int) -> str:
 
 
 class Timestamps:
-    """Reads the column of timestamps of one file.
+    """A reader of the column of timestamps of one file.
 
-    ``zone``: what timestamps without an offset are in, and what offsets must agree with; None: UTC for those
-    without, and any offset that is the same in the whole file.
+    ``zone``: the time zone of timestamps without an offset. Offsets must agree with it. None: UTC for timestamps
+    without an offset; any offset is allowed if it is the same in the whole file.
     """
 
     def __init__(self, zone: tzinfo | None) -> None:
@@ -82,23 +83,26 @@ class Timestamps:
         self._began = False
 
     def __call__(self, texts: Sequence[str]) -> Nanoseconds:
-        """The timestamps. Raises ``BadValue`` where one is not allowed."""
+        """Read timestamps. Raises ``BadValue`` if one is not allowed."""
         if not self._began:
             self._begin(texts[0].strip())
         return self._iso(texts) if self._unit is None else self._since_1970(texts, self._unit)
 
     def of_numbers(self, numbers: npt.NDArray[np.int64]) -> Nanoseconds:
-        """Whole numbers since 1970, the first of which decides the unit."""
+        """Convert whole numbers since 1970. The first one decides the unit."""
         if not self._began:
             self._begin(str(numbers[0]))
         return _scaled(numbers, self._unit or SECOND)
 
     def of_local_times(self, local: Nanoseconds) -> Nanoseconds:
-        """Timestamps without an offset."""
+        """Convert timestamps without an offset."""
         return local if self._zone is None else local - _offsets(self._zone, local, local=True)
 
     def of_zone(self, utc: Nanoseconds, zone: str) -> Nanoseconds:
-        """Moments in UTC that were recorded in the named zone, which must agree with the one asked for."""
+        """Return moments in UTC that were recorded in the named zone.
+
+        Raises ``BadValue`` if the time zone in the settings has other offsets at these moments.
+        """
         if self._zone is not None:
             recorded = zone_of(zone)
             if (_offsets(recorded, utc, local=False) != _offsets(self._zone, utc, local=False)).any():
@@ -106,7 +110,7 @@ class Timestamps:
         return utc
 
     def check_offset(self, utc: Nanoseconds, offset: int) -> None:
-        """Raise ``BadValue`` where the offset (ns) is not the one the time zone that was asked for has then."""
+        """Raise ``BadValue`` if the time zone in the settings has another offset (ns) at one of these moments."""
         if self._zone is None:
             return
         expected = _offsets(self._zone, utc, local=False)
@@ -137,7 +141,7 @@ class Timestamps:
         matches = [_ISO.fullmatch(text.strip()) for text in texts]
         pairs = [match.groups() for match in matches if match is not None]
         if len(pairs) != len(texts):
-            raise BadValue("is not ISO 8601, as the file's first timestamp is")
+            raise BadValue("is not ISO 8601, but the file's first timestamp is")
         local = _parsed([text for text, _ in pairs])
         offsets = [offset for _, offset in pairs]
         different = set(offsets)
@@ -146,42 +150,42 @@ class Timestamps:
             return self.of_local_times(local)
         length = {offset: _offset_length(offset) for offset in different}
         if self._zone is None and set(length.values()) != {_offset_length(self._offset)}:
-            raise BadValue(f"has another offset than the file's first timestamp ({self._offset})")
+            raise BadValue(f"must have the offset of the file's first timestamp ({self._offset})")
         utc = local - np.array([length[offset] for offset in offsets], np.int64)
         for offset, nanoseconds in length.items():
-            of_this = np.array([other == offset for other in offsets]) if len(length) > 1 else slice(None)
-            self.check_offset(utc[of_this], nanoseconds)
+            has_offset = np.array([other == offset for other in offsets]) if len(length) > 1 else slice(None)
+            self.check_offset(utc[has_offset], nanoseconds)
         return utc
 
     def _check_without_offset(self, different: set[str | None]) -> None:
         if different != {None}:
-            raise BadValue("has an offset, other timestamps of the file have none")
+            raise BadValue("has an offset, but other timestamps of the file have none")
         if self._offset is not None:
-            raise BadValue(f"has no offset, the file's first timestamp has one ({self._offset})")
+            raise BadValue(f"has no offset, but the file's first timestamp has one ({self._offset})")
 
 
 def _parsed(texts: list[str]) -> Nanoseconds:
     try:
         return np.array(texts, "datetime64[ns]").astype(np.int64)
     except ValueError:
-        raise BadValue("is no moment of the calendar") from None
+        raise BadValue("is not a valid date and time") from None
 
 
 def _exact(texts: Sequence[str], unit: int) -> Nanoseconds:
-    """Decimal numbers since 1970, of which a float would not hold the nanoseconds."""
+    """Convert decimal numbers since 1970 exactly. A float would lose the nanoseconds."""
     if not all(map(_EPOCH.fullmatch, map(str.strip, texts))):
-        raise BadValue("is not a number since 1970, as the file's first timestamp is")
+        raise BadValue("is not a number since 1970, but the file's first timestamp is")
     exact = [int(Decimal(text.strip()) * unit) for text in texts]
     if max(exact) >= _YEAR_2200:
-        raise BadValue("lies after the year 2200")
+        raise BadValue("is after the year 2199")
     return np.array(exact, np.int64)
 
 
 def _scaled(numbers: npt.NDArray[np.int64], unit: int) -> Nanoseconds:
     if numbers.min() < 0:
-        raise BadValue("lies before 1970")
+        raise BadValue("is before 1970")
     if numbers.max() >= _YEAR_2200 // unit:
-        raise BadValue("lies after the year 2200")
+        raise BadValue("is after the year 2199")
     return numbers * unit
 
 
@@ -199,7 +203,7 @@ def _format_offset(offset: int) -> str:
 
 
 def _offsets(zone: tzinfo, moments: Nanoseconds, local: bool) -> Nanoseconds:
-    """What the zone's clocks are ahead of UTC, at moments in local time or in UTC."""
+    """Return the zone's offsets from UTC at these moments. ``local``: True if they are local times."""
     hours, inverse = np.unique(moments // _HOUR, return_inverse=True)
     offsets = [_offset_at(zone, int(hour), local) for hour in hours]
     return np.array(offsets, np.int64)[inverse]
