@@ -9,8 +9,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from pytest_nos_stress.config import Setting
 from pytest_nos_stress.config.options import SESSION_SETTINGS, SETTINGS
-from pytest_nos_stress.config.setting import Setting
 
 ROOT = Path(__file__).resolve().parent.parent
 _FIRST_OPTIONS = (

@@ -10,8 +10,8 @@ import pytest
 
 from pytest_nos_stress import Scenario, SettingError
 from pytest_nos_stress._internal.validation import OptionType
+from pytest_nos_stress.config import Setting
 from pytest_nos_stress.config.options import SESSION_SETTINGS, SETTINGS
-from pytest_nos_stress.config.setting import Setting
 from pytest_nos_stress.scenario.fields import FieldOption
 from pytest_nos_stress.scenario.scenario import SCENARIO_OPTIONS
 

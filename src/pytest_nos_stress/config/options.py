@@ -11,12 +11,28 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from pytest_nos_stress import engines
-from pytest_nos_stress._internal.text import safe_repr
-from pytest_nos_stress.errors import UnknownSetting
-from pytest_nos_stress.reporting.outputs import choices
+from . import Setting
 
-from .setting import Setting
+
+def _engine_help() -> str:
+    from pytest_nos_stress import engines
+
+    return f"what runs the agents: {engines.help_text()}"
+
+
+def _report_help() -> str:
+    return f"what shows a run: {_choices('report')}, comma-separated; none for nothing"
+
+
+def _records_help() -> str:
+    return f"files with a row for each operation: {_choices('records')}, comma-separated"
+
+
+def _choices(group: str) -> str:
+    from pytest_nos_stress.reporting.outputs import choices
+
+    return choices(group)
+
 
 SETTINGS: tuple[Setting, ...] = (
     Setting(
@@ -135,7 +151,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "engine",
-        f"what runs the agents: {engines.help_text()}",
+        _engine_help,
         "--stress-engine",
         metavar="NAME",
     ),
@@ -180,7 +196,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "report",
-        f"what shows a run: {choices('report')}, comma-separated; none for nothing",
+        _report_help,
         "--stress-report",
         metavar="KINDS",
         is_list=True,
@@ -189,7 +205,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "records",
-        f"files with a row for each operation: {choices('records')}, comma-separated",
+        _records_help,
         "--stress-records",
         metavar="FORMATS",
         is_list=True,
@@ -322,10 +338,13 @@ def find(name: str) -> Setting:
     """Return the setting of that name. Raises ``UnknownSetting``, with the nearest name there is."""
     if name in BY_NAME:
         return BY_NAME[name]
-    if any(setting.name == name for setting in SESSION_SETTINGS):
-        raise UnknownSetting(f"{name}: is of the whole session; allowed on the command line and in ini files")
     import difflib
 
+    from pytest_nos_stress._internal.text import safe_repr
+    from pytest_nos_stress.errors import UnknownSetting
+
+    if any(setting.name == name for setting in SESSION_SETTINGS):
+        raise UnknownSetting(f"{name}: is of the whole session; allowed on the command line and in ini files")
     near = difflib.get_close_matches(name, BY_NAME, 1)
     hint = f"did you mean {near[0]!r}?" if near else f"allowed: {', '.join(BY_NAME)}"
     raise UnknownSetting(f"{safe_repr(name)[1:-1]}: no such setting; {hint}")

@@ -14,8 +14,6 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
-from pytest_nos_stress.errors import SettingError
-
 if TYPE_CHECKING:
     from .base import Engine, EngineOptions
 
@@ -55,6 +53,8 @@ def engine_class(name: str, label: str = "engine") -> type[Engine]:
     Raises ``SettingError``, under the label, for an engine that does not exist yet.
     """
     from pkgutil import resolve_name
+
+    from pytest_nos_stress.errors import SettingError
 
     if name not in ENGINES:
         raise SettingError(f"{label}={name!r}: does not exist yet; allowed: {', '.join(map(repr, ENGINES))}")

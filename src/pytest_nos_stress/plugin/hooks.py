@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from pytest_nos_stress.config import UNSET
 from pytest_nos_stress.config.options import SESSION_SETTINGS, SETTINGS
-from pytest_nos_stress.config.setting import UNSET
 
 if TYPE_CHECKING:
     from .proxy_fixture import StressProxy

@@ -10,8 +10,7 @@ from typing import Any
 
 import pytest
 
-from pytest_nos_stress.config import merge, options
-from pytest_nos_stress.config.setting import UNSET, Setting
+from pytest_nos_stress.config import UNSET, Setting, merge, options
 from pytest_nos_stress.errors import SettingError
 
 
