@@ -1,141 +1,96 @@
-"""What a run leaves behind: each file whole or not at all, and one that cannot be written fails the run."""
+"""The table of outputs: every row is complete, and a new output takes one row and its renderer."""
 
 from __future__ import annotations
 
-import html
 import json
-from pathlib import Path
-from typing import Any
+from collections import Counter
+from importlib import import_module
+from importlib.metadata import metadata
+from xml.etree import ElementTree
 
 import pytest
 
-from pytest_nos_stress import MultiAgentSimulator, RunFailed, StressResult
-from pytest_nos_stress.errors import SettingError
+from pytest_nos_stress.reporting import outputs
+from pytest_nos_stress.reporting.outputs import OUTPUTS, Output
 
-CORE = [
-    "agent_memory_snapshot.json",
-    "scenario.json",
-    "simulation_statistics.json",
-    "stress_test_results.log",
-]
+PACKAGE = "pytest_nos_stress.reporting"
 
 
-def perform(output_dir: Path, target: object = lambda: None, **given: Any) -> StressResult:
-    values: dict[str, Any] = {"agents": 2, "operations_per_agent": 5, "seed": 1, "engine": "virtual"}
-    return MultiAgentSimulator(target=target, output_dir=output_dir, **(values | given)).run()
+def name_of(output: Output) -> str:
+    return f"{output.group}-{output.name}"
 
 
-def names(directory: Path) -> list[str]:
-    return sorted(path.name for path in directory.iterdir())
+@pytest.mark.parametrize("output", OUTPUTS, ids=name_of)
+def test_a_row_has_every_part(output: Output) -> None:
+    assert output.name.isidentifier()
+    assert output.group in (outputs.ALWAYS, "report", "records")
+    assert output.filename.rpartition(".")[0]
+    assert output.key.isidentifier()
+    assert "/" in output.media_type
+    assert bool(output.modules) == bool(output.extra)
+    assert not output.extra or output.extra in (metadata("pytest-nos-stress").get_all("Provides-Extra") or ())
 
 
-def report_of(directory: Path) -> str:
-    """The report of a run that did not pass, from its verdict on."""
-    page = html.unescape((directory / "stress_test_report.html").read_text())
-    assert '<section class="verdict failed"' in page
-    return page[page.index("<h1") :]
+@pytest.mark.parametrize("output", [output for output in OUTPUTS if output is not outputs.LOG], ids=name_of)
+def test_what_is_written_after_the_run_has_a_renderer(output: Output) -> None:
+    module, _, function = output.renderer.partition(":")
+    assert callable(getattr(import_module(f"{PACKAGE}{module}"), function))
 
 
-@pytest.mark.parametrize(
-    ("given", "extra"),
-    [
-        ({"report": "none"}, []),
-        ({}, ["stress_test_report.html"]),
-        ({"report": (), "records": "csv"}, ["stress_test_records.csv"]),
-        (
-            {"records": ["jsonl", "csv"]},
-            [f"stress_test_{one}" for one in ("records.csv", "records.jsonl", "report.html")],
-        ),
-    ],
+@pytest.mark.parametrize("part", ["filename", "key"])
+def test_no_two_rows_share_a_file_or_a_key(part: str) -> None:
+    assert set(Counter(getattr(output, part) for output in OUTPUTS).values()) == {1}
+
+
+def test_no_two_rows_of_a_group_share_a_name() -> None:
+    assert set(Counter(map(name_of, OUTPUTS)).values()) == {1}
+
+
+THROW_AWAY = """
+from pytest_nos_stress.reporting import outputs
+
+def render(result):
+    yield f"{result.operations} operations, ".encode()
+    yield f"{result.summary['verdict']}".encode()
+
+outputs.OUTPUTS += (
+    outputs.Output(
+        "words", "report", "stress_test_report.words", "text/x-words", "report_words", "throw_away:render"
+    ),
 )
-def test_a_run_writes_what_it_is_asked_for_and_lists_it(
-    tmp_path: Path, given: dict[str, Any], extra: list[str]
-) -> None:
-    result = perform(tmp_path, **given)
-    assert names(tmp_path) == sorted([*CORE, *extra])
-    assert sorted(path.name for path in result.files) == names(tmp_path)
+"""
+PROJECT = """
+def test_it(stress_simulator):
+    result = stress_simulator.run(lambda: None, agents=2, operations_per_agent=5, engine="virtual")
+    assert result.summary["files"]["report_words"].endswith("stress_test_report.words")
+    assert (result.output_dir / "stress_test_report.words") in result.files
+"""
 
 
-def test_a_later_run_removes_reports_and_records_that_it_does_not_write_itself(tmp_path: Path) -> None:
-    perform(tmp_path, records="csv")
-    (tmp_path / "notes.csv").write_text("mine")
-    perform(tmp_path, report="none")
-    assert names(tmp_path) == sorted([*CORE, "notes.csv"])
+def test_a_new_output_takes_one_row_and_its_renderer(pytester: pytest.Pytester) -> None:
+    pytest.importorskip("allure", reason="allure-pytest is not installed")
+    pytester.makepyfile(throw_away=THROW_AWAY, test_it=PROJECT)
+    asked = ["--stress", "-p", "throw_away", "--stress-report=words"]
+    result = pytester.runpytest_subprocess(*asked, "--junitxml=junit.xml", "--alluredir=allure")
+    result.assert_outcomes(passed=1)
+    (written,) = pytester.path.rglob("stress_test_report.words")
+    assert written.read_text() == "10 operations, passed"
+    assert not list(pytester.path.rglob("stress_test_report.html"))
+    properties = {
+        element.attrib["name"]: element.attrib["value"]
+        for element in ElementTree.parse(pytester.path / "junit.xml").iter("property")
+    }
+    assert properties["stress_report_words"] == str(written)
+    (test,) = (pytester.path / "allure").glob("*-result.json")
+    attachments = json.loads(test.read_text())["attachments"]
+    media_types = {attachment["name"]: attachment["type"] for attachment in attachments}
+    assert media_types["stress_test_report.words"] == "text/x-words"
 
 
-@pytest.mark.parametrize(
-    "name",
-    [
-        "stress_test_report.html",
-        "stress_test_records.csv",
-        "agent_memory_snapshot.json",
-        "scenario.json",
-        "simulation_statistics.json",
-    ],
-)
-def test_a_file_that_cannot_be_written_fails_the_run_and_the_others_are_written(tmp_path: Path, name: str) -> None:
-    def block() -> None:
-        (tmp_path / name).mkdir(exist_ok=True)
-
-    with pytest.raises(RunFailed, match=rf"output_dir=.*: {name} could not be written") as failed:
-        perform(tmp_path, block, records="csv")
-    assert names(tmp_path) == sorted([*CORE, "stress_test_records.csv", "stress_test_report.html"])
-    stats = failed.value.result.stats
-    assert stats["verdict"] == "failed"
-    assert f"{name} could not be written" in stats["reason"]
-    assert failed.value.result.summary["failure"] == stats["reason"]
-    assert not failed.value.result.passed
-    if name != "simulation_statistics.json":
-        assert json.loads((tmp_path / "simulation_statistics.json").read_text()) == stats
-    if name not in ("stress_test_report.html", "simulation_statistics.json"):
-        assert f"{name} could not be written" in report_of(tmp_path)
-
-
-def test_without_the_gate_a_file_that_cannot_be_written_fails_the_run_too(tmp_path: Path) -> None:
-    def block() -> None:
-        (tmp_path / "stress_test_report.html").mkdir(exist_ok=True)
-
-    with pytest.raises(RunFailed):
-        perform(tmp_path, block, gate=False)
-
-
-def test_a_baseline_that_cannot_be_kept_fails_the_run_and_its_report_says_so(tmp_path: Path) -> None:
-    (tmp_path / "a-file").touch()
-    with pytest.raises(RunFailed, match=r"save_baseline='main': .* cannot be written"):
-        perform(tmp_path / "out", save_baseline="main", baseline_dir=tmp_path / "a-file", records="csv")
-    assert "save_baseline='main'" in report_of(tmp_path / "out")
-    assert json.loads((tmp_path / "out" / "simulation_statistics.json").read_text())["verdict"] == "failed"
-
-
-def test_no_unfinished_file_is_left(tmp_path: Path) -> None:
-    def block() -> None:
-        (tmp_path / "stress_test_records.csv").mkdir(exist_ok=True)
-
-    with pytest.raises(RunFailed):
-        perform(tmp_path, block, records=["csv", "jsonl"])
-    assert [name for name in names(tmp_path) if "unfinished" in name] == []
-
-
-def test_a_directory_that_cannot_be_written_is_refused_before_anything_runs(tmp_path: Path) -> None:
-    (tmp_path / "stress_test_report.html").mkdir()
-    with pytest.raises(SettingError, match=r"output_dir=.* cannot be written"):
-        perform(tmp_path, lambda: pytest.fail("it ran"))
-
-
-def test_a_report_that_cannot_be_made_fails_the_run_in_one_line_and_the_other_files_are_written(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def render(*_: object) -> None:
-        raise KeyError("no such\nfigure")
-
-    monkeypatch.setattr("pytest_nos_stress.reporting.html.page.render", render)
-    with pytest.raises(RunFailed) as failed:
-        perform(tmp_path, records="csv")
-    (line,) = str(failed.value).splitlines()
-    assert "stress_test_report.html could not be made (KeyError: " in line
-    assert names(tmp_path) == sorted([*CORE, "stress_test_records.csv"])
-    stats = json.loads((tmp_path / "simulation_statistics.json").read_text())
-    assert stats == failed.value.result.stats
-    assert (stats["verdict"], stats["total_operations"]) == ("failed", 10)
-    assert stats["reason"].startswith("stress_test_report.html could not be made (KeyError: ")
-    assert failed.value.result.summary["failure"] == stats["reason"]
+def test_a_new_output_is_named_in_help_and_in_messages(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(throw_away=THROW_AWAY)
+    shown = pytester.runpytest_subprocess("-p", "throw_away", "--help")
+    assert "(extra [pictures]) or words" in " ".join(shown.stdout.str().split())
+    refused = pytester.runpytest_subprocess("-p", "throw_away", "--stress-report=words,pdf")
+    assert refused.ret == pytest.ExitCode.USAGE_ERROR
+    refused.stderr.fnmatch_lines(["*must be html, svg, png, words, several of them, or none*"])

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pytest_nos_stress._internal.atomic_write import unfinished_name
 from pytest_nos_stress.errors import SettingError
-from pytest_nos_stress.reporting.outputs import OUTPUTS
+from pytest_nos_stress.reporting import outputs
 
 
 def prepare(directory: Path) -> None:
@@ -14,7 +14,7 @@ def prepare(directory: Path) -> None:
 
     Raises ``SettingError`` if the directory cannot be written.
     """
-    names = [output.filename for output in OUTPUTS]
+    names = [output.filename for output in outputs.OUTPUTS]
     try:
         directory.mkdir(parents=True, exist_ok=True)
         for name in (*names, *map(unfinished_name, names)):
