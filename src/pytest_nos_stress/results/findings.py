@@ -218,8 +218,8 @@ def _latency(run: RunOperations) -> _Finding | None:
 
 
 def _course_of(run: RunOperations, name: str, share: float, needed: int, steps: int) -> _Finding | None:
-    step = np.clip(run.columns.at * steps // run.nanoseconds, 0, steps - 1)
-    durations = GroupedDurations(run.latencies, step, steps)
+    step = run.step_of_operations(steps)
+    durations = GroupedDurations.by_group(run.latencies, step, steps)
     enough = np.flatnonzero(durations.counts >= needed)
     values = durations.percentile(share)[enough] / 1e9
     if enough.size < _FEWEST_STEPS or values.min() <= 0:

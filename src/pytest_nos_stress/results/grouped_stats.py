@@ -9,7 +9,7 @@ type 7).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Final
+from typing import Any, Final, Self
 
 import numpy as np
 
@@ -18,31 +18,52 @@ from pytest_nos_stress._internal.outcome import CELLS, ERROR, SUCCESS
 from .records import Column
 from .run_operations import OrderedSamples
 
-_NARROW: Final = 1 << 16
+_NARROW: Final = 1 << 15
+
+
+def narrowest_type(groups: int) -> type[np.signedinteger[Any]]:
+    """Return the type of a column of so many groups: 16 bits are sorted and looked up fastest."""
+    return np.int16 if groups < _NARROW else np.int32
 
 
 def count_outcomes(group: Column, outcome: Column, groups: int) -> Column:
     """Count the operations of each group by outcome: a row for each outcome, a column for each group.
 
-    Operations in a group below 0 are left out.
+    Operations in group -1 are left out.
     """
-    cells = (group * CELLS + outcome)[group >= 0]
-    return np.bincount(cells, minlength=groups * CELLS).reshape(groups, CELLS).T
+    cells = np.multiply(group, CELLS, dtype=np.intp)
+    cells += outcome
+    cells += CELLS
+    return np.bincount(cells, minlength=(groups + 1) * CELLS)[CELLS:].reshape(groups, CELLS).T
 
 
 class GroupedDurations:
-    """Durations of the operations of each group; operations in a group below 0 are left out."""
+    """Durations of the operations of each group.
 
-    def __init__(self, samples: OrderedSamples, group: Column, groups: int) -> None:
-        of_sample = group[samples.rows]
-        duration = samples.duration
-        is_grouped = of_sample >= 0
-        if not is_grouped.all():
-            of_sample, duration = of_sample[is_grouped], duration[is_grouped]
-        keys = of_sample.astype(np.uint16) if groups <= _NARROW else of_sample
-        self._ordered = duration[np.argsort(keys, kind="stable")]
-        self.counts: Column = np.bincount(of_sample, minlength=groups)
-        self._starts = np.cumsum(self.counts) - self.counts
+    ``ordered`` has the durations of the first group in ascending order, then those of the next one; ``counts`` is
+    the number of durations of each group.
+    """
+
+    def __init__(self, ordered: Column, counts: Column) -> None:
+        self._ordered = ordered
+        self.counts = counts
+        self._starts = np.cumsum(counts) - counts
+
+    @classmethod
+    def of_one_group(cls, ordered: Column) -> Self:
+        """Return durations in ascending order as those of one group."""
+        return cls(ordered, np.array([ordered.size]))
+
+    @classmethod
+    def by_group(cls, samples: OrderedSamples, group: Column, groups: int) -> Self:
+        """Group the samples by the group of their operation, and leave out those in group -1."""
+        of_sample = group.take(samples.rows)
+        counts = np.bincount(of_sample + 1, minlength=groups + 1)
+        left_out = int(counts[0])
+        if groups == 1 and not left_out:
+            return cls.of_one_group(samples.duration)
+        ordered = samples.duration.take(np.argsort(of_sample, kind="stable"))
+        return cls(ordered[left_out:], counts[1:])
 
     def percentile(self, share: float) -> Column:
         """The percentile of every group (``share`` from 0 to 1) in nanoseconds; NaN without a sample."""
@@ -63,10 +84,12 @@ class GroupedDurations:
 
     def mean(self) -> Column:
         """The mean of every group in nanoseconds; NaN where a group has no sample."""
-        of_group = np.repeat(np.arange(self.counts.size), self.counts)
-        sums = np.bincount(of_group, weights=self._ordered, minlength=self.counts.size)
         means: Column = np.full(self.counts.size, np.nan)
-        return np.divide(sums, self.counts, out=means, where=self.counts > 0)
+        filled = self.counts > 0
+        if filled.any():
+            sums = np.add.reduceat(self._ordered, self._starts[filled], dtype=np.int64)
+            means[filled] = sums / self.counts[filled]
+        return means
 
 
 def percentile_grid(samples: int, per_decade: int) -> Column:

@@ -226,6 +226,13 @@ def test_durations_have_as_many_digits_as_people_read(nanoseconds: float, digits
     assert rounded(np.array([nanoseconds]), digits) == [shown]
 
 
+def test_operations_of_agents_that_are_not_listed_are_in_no_other_agents_course(draw_run: Any) -> None:
+    level = chart_data(draw_run(20_000, MOST_AGENTS + 200, 1))["levels"]["agent"]
+    steps = level["course"]["steps"]
+    for counts, course in zip(level["counts"], level["course"]["counts"], strict=True):
+        assert np.reshape(course, (MOST_AGENTS, steps)).sum(axis=1).tolist() == counts
+
+
 def test_response_times_have_a_distribution_of_their_own(run: Any, data: dict[str, Any]) -> None:
     latencies = [operation[4] for operation in operations_of(run)]
     assert data["responseTimes"]["samples"] == [len(latencies)]

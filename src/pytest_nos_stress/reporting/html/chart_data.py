@@ -16,12 +16,15 @@ from itertools import pairwise
 from typing import Any, Final
 
 import numpy as np
+import numpy.typing as npt
 
+from pytest_nos_stress._internal.outcome import CELLS
 from pytest_nos_stress._internal.text import escape_controls
 from pytest_nos_stress.results import findings
 from pytest_nos_stress.results.grouped_stats import (
     GroupedDurations,
     count_outcomes,
+    narrowest_type,
     percentile_grid,
     rounded,
     worst_first,
@@ -53,29 +56,26 @@ def chart_data(result: StressResult) -> dict[str, Any]:
     run = read_operations(result.measured, result.fault_spans)
     agents, tasks = len(run.agents), len(run.tasks)
     listed = _listed_agents(run)
-    agent = _places(listed, agents)[run.columns.agent]
-    task = run.columns.task
-    everything = np.zeros_like(task)
-    levels = {
-        "all": _level("all", run, everything, 1),
-        "task": _level("task", run, task, tasks, has_course=tasks > 1),
-        "agent": _level("agent", run, agent, listed.size),
-        "pair": _level(
-            "pair",
-            run,
-            np.where(agent < 0, -1, agent * tasks + task),
-            listed.size * tasks,
-            has_course=min(listed.size, tasks) > 1,
-        ),
+    pairs = listed.size * tasks
+    agent = _indices(listed, agents, narrowest_type(pairs)).take(run.columns.agent)
+    task = run.columns.task.astype(agent.dtype)
+    pair = agent * agent.dtype.type(tasks) + task
+    pair[agent < 0] = -1
+    levels = _Levels(run)
+    by_level = {
+        "all": levels.level("all", np.zeros_like(task), 1),
+        "task": levels.level("task", task, tasks, has_course=tasks > 1),
+        "agent": levels.level("agent", agent, listed.size),
+        "pair": levels.level("pair", pair, pairs, has_course=min(listed.size, tasks) > 1),
     }
-    response_times = GroupedDurations(run.response_times, everything, 1)
+    response_times = GroupedDurations.of_one_group(run.response_times)
     found = findings.find(run)
     return {
         "duration": run.nanoseconds / 1e9,
         "agents": [run.agents[place] for place in listed.tolist()],
         "agentsInAll": agents,
         "tasks": list(run.tasks),
-        "levels": levels,
+        "levels": by_level,
         "responseTimes": {
             "samples": response_times.counts.tolist(),
             "curve": _curve(response_times, np.zeros(1, np.int64), _POINTS_A_DECADE["all"]),
@@ -102,50 +102,67 @@ def _listed_agents(run: RunOperations) -> Column:
     return np.sort(worst_first(counts)[:MOST_AGENTS])
 
 
-def _places(listed: Column, number: int) -> Column:
-    """For each of a number of things its place among the listed ones; -1 where it is not among them."""
-    places = np.full(number, -1, np.int32)
-    places[listed] = np.arange(listed.size, dtype=np.int32)
-    return places
+def _indices(listed: Column, number: int, dtype: npt.DTypeLike) -> Column:
+    """Return for each of a number of groups its index among the listed ones; -1 if it is not listed."""
+    indices = np.full(number, -1, dtype)
+    indices[listed] = np.arange(listed.size)
+    return indices
 
 
-def _level(
-    name: str, run: RunOperations, group: Column, groups: int, *, has_course: bool = True
-) -> dict[str, Any]:
-    """Figures of every group, and the course over time and the curve of percentiles of those that fit."""
-    counts = count_outcomes(group, run.columns.outcome, groups)
-    durations = GroupedDurations(run.latencies, group, groups)
-    longest = durations.percentile(1.0)
-    steps = _steps(int(counts.sum()) // _OPERATIONS_A_STEP[name], groups)
-    shown = np.sort(worst_first(counts, [longest])[: _CELLS // steps]) if has_course else np.empty(0, np.int64)
-    return {
-        "counts": counts.tolist(),
-        "samples": durations.counts.tolist(),
-        "latency": _latency(durations, _DIGITS),
-        "mean": rounded(durations.mean(), _DIGITS),
-        "shown": None if shown.size == groups else shown.tolist(),
-        "course": _course(run, _places(shown, groups)[group] if groups else group, shown.size, steps),
-        "curve": _curve(durations, shown, _POINTS_A_DECADE[name]),
-    }
+class _Levels:
+    """Makes the levels of a run. Equal steps of time are computed once for all levels that have as many."""
+
+    def __init__(self, run: RunOperations) -> None:
+        self._run = run
+        self._steps: dict[int, Column] = {}
+
+    def level(self, name: str, group: Column, groups: int, *, has_course: bool = True) -> dict[str, Any]:
+        """Return the figures of every group, and the course over time and percentiles of the groups that fit."""
+        counts = count_outcomes(group, self._run.columns.outcome, groups)
+        durations = GroupedDurations.by_group(self._run.latencies, group, groups)
+        steps = _number_of_steps(int(counts.sum()) // _OPERATIONS_A_STEP[name], groups)
+        in_order = worst_first(counts, [durations.percentile(1.0)])
+        shown = np.sort(in_order[: _CELLS // steps if has_course else 0])
+        shows_all = shown.size == groups
+        index = group if shows_all else _indices(shown, groups, group.dtype).take(group)
+        return {
+            "counts": counts.tolist(),
+            "samples": durations.counts.tolist(),
+            "latency": _latency(durations, _DIGITS),
+            "mean": rounded(durations.mean(), _DIGITS),
+            "shown": None if shows_all else shown.tolist(),
+            "course": self._course(index, shown.size, steps),
+            "curve": _curve(durations, shown, _POINTS_A_DECADE[name]),
+        }
+
+    def _course(self, group: Column, groups: int, steps: int) -> dict[str, Any]:
+        """Return counts and percentiles of each group in each step of time, a row for each group."""
+        if not groups:
+            nothing: dict[str, list[int]] = {name: [] for name in _PERCENTILES}
+            return {"steps": steps, "counts": [[] for _ in range(CELLS)], "samples": [], "latency": nothing}
+        cells = groups * steps
+        cell = group.astype(narrowest_type(cells))
+        cell *= cell.dtype.type(steps)
+        cell += self._step_of_operations(steps)
+        cell[group < 0] = -1
+        durations = GroupedDurations.by_group(self._run.latencies, cell, cells)
+        return {
+            "steps": steps,
+            "counts": count_outcomes(cell, self._run.columns.outcome, cells).tolist(),
+            "samples": durations.counts.tolist(),
+            "latency": _latency(durations, _DIGITS_IN_CHARTS),
+        }
+
+    def _step_of_operations(self, steps: int) -> Column:
+        if steps not in self._steps:
+            self._steps[steps] = self._run.step_of_operations(steps)
+        return self._steps[steps]
 
 
-def _steps(wanted_in_all: int, groups: int) -> int:
-    """Into how many equal steps of time a level divides the run."""
+def _number_of_steps(wanted_in_all: int, groups: int) -> int:
+    """Return into how many equal steps of time a level divides the run."""
     wanted = min(max(wanted_in_all // max(groups, 1), _FEWEST_STEPS), _MOST_STEPS)
     return max(min(wanted, _CELLS // max(groups, 1)), _FEWEST_STEPS)
-
-
-def _course(run: RunOperations, group: Column, groups: int, steps: int) -> dict[str, Any]:
-    """Counts and percentiles of each group in each step of time, a row for each group."""
-    step = np.clip(run.columns.at * steps // run.nanoseconds, 0, steps - 1).astype(np.int32)
-    cell = np.where(group < 0, -1, group * steps + step)
-    durations = GroupedDurations(run.latencies, cell, groups * steps)
-    return {
-        "steps": steps,
-        "counts": count_outcomes(cell, run.columns.outcome, groups * steps).tolist(),
-        "samples": durations.counts.tolist(),
-        "latency": _latency(durations, _DIGITS_IN_CHARTS),
-    }
 
 
 def _latency(durations: GroupedDurations, digits: int) -> dict[str, list[int]]:
@@ -154,7 +171,9 @@ def _latency(durations: GroupedDurations, digits: int) -> dict[str, list[int]]:
 
 def _curve(durations: GroupedDurations, shown: Column, per_decade: int) -> dict[str, Any]:
     """The distribution on a percentile axis: quantiles of each group on the grid that its samples allow."""
-    grids = [percentile_grid(samples, per_decade) for samples in durations.counts[shown].tolist()]
+    samples = durations.counts[shown].tolist()
+    grid_of = {number: percentile_grid(number, per_decade) for number in set(samples)}
+    grids = [grid_of[number] for number in samples]
     sizes = [grid.size for grid in grids]
     shares = np.concatenate(grids) if grids else np.empty(0)
     values = durations.quantiles(np.repeat(shown, sizes), shares)

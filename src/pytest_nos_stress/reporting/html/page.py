@@ -194,24 +194,24 @@ def _traceback(one: ErrorTypeStatistics) -> str:
 
 
 def _breakdown(data: dict[str, Any]) -> str:
-    """Figures of tasks and agents as plain tables, the worst agents first."""
-    tasks = table(
-        ("Task", *_HEADS), _rows(data["tasks"], data["levels"]["task"]), "Figures by task", numbers_from=1
-    )
-    rows = _rows(data["agents"], data["levels"]["agent"])
-    agents = table(("Agent", *_HEADS), rows[:_MOST_ROWS], "Figures by agent", numbers_from=1)
-    left = data["agentsInAll"] - min(len(rows), _MOST_ROWS)
+    """Render figures of tasks and agents as plain tables, the worst agents first."""
+    tasks, agents = data["tasks"], data["agents"]
+    rows = _rows(tasks, data["levels"]["task"], len(tasks))
+    by_task = table(("Task", *_HEADS), rows, "Figures by task", numbers_from=1)
+    rows = _rows(agents, data["levels"]["agent"], _MOST_ROWS)
+    by_agent = table(("Agent", *_HEADS), rows, "Figures by agent", numbers_from=1)
+    left = data["agentsInAll"] - len(rows)
     more = f'<p class="note">{left} agents with fewer errors and failures are left out.</p>' if left > 0 else ""
     return (
         '<section class="card" aria-labelledby="tables"><h2 id="tables">Figures by task and agent</h2>'
-        f"{tasks}<details><summary>By agent, the worst first</summary>{agents}{more}</details></section>"
+        f"{by_task}<details><summary>By agent, the worst first</summary>{by_agent}{more}</details></section>"
     )
 
 
-def _rows(names: Sequence[str], level: dict[str, Any]) -> list[tuple[str, ...]]:
-    """A row of figures for each name: those with the most errors and the least success first."""
+def _rows(names: Sequence[str], level: dict[str, Any], most: int) -> list[tuple[str, ...]]:
+    """Render a row for each name, at most so many: those with the most errors and the least success first."""
     columns = zip(*level["counts"], *(level["latency"][name] for name in ("p50", "p99", "max")), strict=True)
-    figures = [(name, one[:4], one[4:]) for name, one in zip(names, columns, strict=True)]
+    figures = [(name, column[:4], column[4:]) for name, column in zip(names, columns, strict=True)]
     figures.sort(key=lambda row: (-row[1][ERROR], row[1][SUCCESS] - sum(row[1])))
     return [
         (
@@ -219,7 +219,7 @@ def _rows(names: Sequence[str], level: dict[str, Any]) -> list[tuple[str, ...]]:
             *map(digits, map(str, _counts(counts))),
             *("&ndash;" if nanoseconds < 0 else format_seconds(nanoseconds / 1e9) for nanoseconds in latency),
         )
-        for name, counts, latency in figures
+        for name, counts, latency in figures[:most]
     ]
 
 
