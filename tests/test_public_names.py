@@ -31,17 +31,17 @@ def python(code: str, directory: Path) -> str:
 
 
 @pytest.mark.parametrize("name", [*PROMISED, "MissingDataError", "ThresholdsNotMet", "RunFailed", "SettingError"])
-def test_every_promised_name_is_there_and_listed(name: str) -> None:
+def test_every_promised_name_exists_and_is_listed(name: str) -> None:
     assert getattr(pytest_nos_stress, name).__name__ == name
     assert name in pytest_nos_stress.__all__
     assert name in dir(pytest_nos_stress)
 
 
-def test_every_listed_name_is_there() -> None:
+def test_every_listed_name_exists() -> None:
     assert all(hasattr(pytest_nos_stress, name) for name in pytest_nos_stress.__all__)
 
 
-def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
+def test_an_unknown_name_raises_attribute_error() -> None:
     with pytest.raises(AttributeError, match="module 'pytest_nos_stress' has no attribute 'Simulator'"):
         _ = pytest_nos_stress.Simulator
 
@@ -98,5 +98,5 @@ def test_public_objects_can_be_pickled_by_name(name: str) -> None:
     assert pickle.loads(pickle.dumps(value)) is value
 
 
-def test_a_version_is_there() -> None:
+def test_the_package_has_a_version() -> None:
     assert len(pytest_nos_stress.__version__.split(".")) == 3

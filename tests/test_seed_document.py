@@ -92,7 +92,7 @@ def check_files(directory: Path, agents: list[str], tasks: set[str], operations:
     return stats
 
 
-def test_the_three_examples_run_as_they_stand(tmp_path: Path) -> None:
+def test_the_three_examples_run_unchanged(tmp_path: Path) -> None:
     """At the same time: with the document's own delays they take ten seconds, six, and ten."""
     processes = {}
     for name, code in {"basic": BASIC, "customised": CUSTOMISED, "by class": BY_CLASS}.items():
@@ -126,7 +126,7 @@ def test_the_three_examples_run_as_they_stand(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("function", [run_stress_test, MultiAgentSimulator], ids=["function", "class"])
-def test_positions_and_defaults_of_parameters_are_the_seeds(function: Any) -> None:
+def test_parameters_have_the_positions_and_defaults_of_the_seed_document(function: Any) -> None:
     parameters = list(inspect.signature(function).parameters.values())
     positional = [one for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD]
     assert [(one.name, one.default) for one in positional] == PARAMETERS
@@ -143,12 +143,12 @@ def test_the_function_and_its_help_have_its_own_name() -> None:
     assert not inspect.isclass(run_stress_test)
 
 
-def test_the_seeds_default_tasks_and_agents_are_performed_where_none_are_given(tmp_path: Path) -> None:
+def test_the_default_tasks_and_agents_are_those_of_the_seed_document(tmp_path: Path) -> None:
     stats = run_stress_test(operations_per_agent=50, min_delay=0, max_delay=0, output_dir=str(tmp_path), seed=1)
     assert list(stats["agent_stats"]) == ["StockAgent_A", "ForexAgent_B", "CryptoAgent_C", "ArbitrageAgent_D"]
     assert list(stats["tasks"]) == ["buy", "sell", "hedge", "rebalance"]
 
 
-def test_the_module_of_the_seed_has_the_same_objects() -> None:
+def test_the_seed_documents_module_has_the_same_objects() -> None:
     assert MultiAgentSimulator is pytest_nos_stress.MultiAgentSimulator
     assert run_stress_test is pytest_nos_stress.run_stress_test

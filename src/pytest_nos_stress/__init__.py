@@ -1,7 +1,7 @@
-"""pytest-nos-stress: concurrent trading agents on a system under test, from an ordinary pytest test.
+"""pytest-nos-stress: put concurrent trading agents on a system under test, from an ordinary pytest test.
 
-The public names are resolved on first use, so that importing the package, which every pytest session does
-where the plugin is installed, imports nothing heavy.
+Every pytest session imports this package if the plugin is installed. Public names are therefore imported on first
+use, and the package itself imports nothing heavy.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Seeded TCP proxies, under their documented import path."""
+"""The documented import path of the seeded TCP proxies."""
 
 from pytest_nos_stress.faults.proxy import Proxy, ProxyServer, Statistics, Toxic
 

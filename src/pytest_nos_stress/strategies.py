@@ -1,4 +1,4 @@
-"""Hypothesis strategies that draw scenarios, under their documented import path."""
+"""The documented import path of the Hypothesis strategies that draw scenarios."""
 
 from pytest_nos_stress.search.strategies import scenarios
 

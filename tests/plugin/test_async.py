@@ -76,7 +76,7 @@ def test_it(stress_simulator):
 
 
 @pytest.mark.parametrize(("ending", "outcome"), [("skip", "skipped"), ("xfail", "xfailed"), ("fail", "failed")])
-def test_outcomes_of_pytest_in_an_async_task_mean_what_they_say(
+def test_skip_and_xfail_in_an_async_task_act_on_the_test(
     pytester: pytest.Pytester, ending: str, outcome: str
 ) -> None:
     result = run(
@@ -111,7 +111,7 @@ def test_it(stress_simulator):
     assert "errors == 0" in result.stdout.str()
 
 
-def test_run_inside_of_a_running_loop_is_refused_in_one_line(pytester: pytest.Pytester) -> None:
+def test_run_inside_a_running_loop_is_refused_in_one_line(pytester: pytest.Pytester) -> None:
     result = run(
         pytester,
         """
@@ -125,7 +125,7 @@ def test_it(stress_simulator):
     result.stdout.fnmatch_lines(["E *an event loop runs in this test; *await stress_simulator.run_async(...)"])
 
 
-def test_run_async_is_awaited_by_asyncio_run(pytester: pytest.Pytester) -> None:
+def test_run_async_works_under_asyncio_run(pytester: pytest.Pytester) -> None:
     run(
         pytester,
         """
@@ -136,7 +136,7 @@ def test_it(stress_simulator):
         return result
     assert asyncio.run(main()).successes == 10
 
-def test_its_failure_reads_as_that_of_run(stress_simulator):
+def test_its_failure_message_is_that_of_run(stress_simulator):
     async def fails(operation):
         raise LookupError("no order")
     with pytest.raises(AssertionError, match="(?s)no order.*repeat this run with"):
@@ -174,7 +174,7 @@ def test_it(stress_simulator, number):
     ).assert_outcomes(passed=4)
 
 
-def test_a_coroutine_body_is_refused_clearly(pytester: pytest.Pytester) -> None:
+def test_a_coroutine_body_is_refused_in_one_line(pytester: pytest.Pytester) -> None:
     result = run(
         pytester,
         """

@@ -283,11 +283,11 @@ def test_an_empty_list_of_agents_on_the_command_line_is_a_usage_error(project: p
     assert "--stress-agents" in refused_at_start(project.runpytest_inprocess("--stress", "--stress-agents="))
 
 
-def test_a_bad_flag_is_a_usage_error_without_stress_too(project: pytest.Pytester) -> None:
+def test_a_bad_flag_is_a_usage_error_without_stress(project: pytest.Pytester) -> None:
     refused_at_start(project.runpytest_inprocess("--failure-prob=1.5"))
 
 
-def test_a_bad_flag_is_a_usage_error_under_xdist_too(project: pytest.Pytester) -> None:
+def test_a_bad_flag_is_a_usage_error_under_xdist(project: pytest.Pytester) -> None:
     refused_at_start(project.runpytest_subprocess("--stress", "-n", "2", "--failure-prob=1.5"))
 
 
@@ -302,7 +302,7 @@ def test_a_bad_flag_is_a_usage_error_under_xdist_too(project: pytest.Pytester) -
         ([], "stress_duration = 1\nstress_operations = 5", ["stress_duration", "stress_operations"]),
     ],
 )
-def test_settings_that_do_not_hold_together_are_a_usage_error_that_names_both(
+def test_settings_that_conflict_are_a_usage_error_that_names_both(
     project: pytest.Pytester, flags: list[str], ini: str, named: list[str]
 ) -> None:
     project.makeini(f"[pytest]\n{ini}\n")
@@ -383,7 +383,7 @@ def test_run_raises_a_value_error_that_a_test_can_catch(project: pytest.Pytester
 
 
 @pytest.mark.parametrize("style", ["auto", "long", "short", "line"])
-def test_no_style_of_traceback_goes_through_our_code(project: pytest.Pytester, style: str) -> None:
+def test_no_style_of_traceback_shows_the_plugins_code(project: pytest.Pytester, style: str) -> None:
     project.makepyfile("def test_it(stress_simulator): stress_simulator.run(agents=0)")
     result = project.runpytest_inprocess("--stress", f"--tb={style}")
     result.assert_outcomes(failed=1)
@@ -407,7 +407,7 @@ def test_no_style_of_traceback_goes_through_our_code(project: pytest.Pytester, s
     ],
 )
 @pytest.mark.parametrize("stress", [["--stress"], []], ids=["with --stress", "plain"])
-def test_a_marker_that_makes_no_sense_is_a_collection_error(
+def test_a_wrong_marker_is_a_collection_error(
     project: pytest.Pytester, marker: str, named: list[str], stress: list[str]
 ) -> None:
     project.makepyfile(f"import pytest\n\n@pytest.mark.stress({marker})\ndef test_it():\n    pass\n")
@@ -427,13 +427,13 @@ def test_a_bad_marker_of_a_class_or_module_is_a_collection_error(project: pytest
     result.stdout.fnmatch_lines(["*agents=0: must be*", "*failure_prob=2: must be*"])
 
 
-def test_tasks_at_the_marker_of_a_body_are_a_collection_error(project: pytest.Pytester) -> None:
+def test_tasks_in_the_marker_of_a_body_are_a_collection_error(project: pytest.Pytester) -> None:
     project.makepyfile("import pytest\n\n@pytest.mark.stress(tasks=['buy'])\ndef test_it():\n    pass\n")
     line = refused_at_collection(project.runpytest_inprocess("--stress"), "marker: tasks")
     assert "body" in line
 
 
-def test_tasks_at_the_marker_of_a_user_of_the_fixture_are_fine(project: pytest.Pytester) -> None:
+def test_tasks_in_the_marker_are_allowed_with_the_fixture(project: pytest.Pytester) -> None:
     project.makepyfile(
         f"""
         import pytest
@@ -494,7 +494,7 @@ def test_an_async_target_is_refused_in_one_line(project: pytest.Pytester) -> Non
 
 
 @pytest.mark.parametrize("name", ["live", "openmetrics", "benchmark"])
-def test_what_is_a_matter_of_the_session_is_refused_in_run(project: pytest.Pytester, name: str) -> None:
+def test_a_setting_of_the_session_is_refused_in_run(project: pytest.Pytester, name: str) -> None:
     project.makepyfile(f"def test_it(stress_simulator): stress_simulator.run({name}='plain', {QUICK})")
     line = refused_in_the_test(project.runpytest_inprocess("--stress"), "UnknownSetting")
     assert f": {name}: is of the whole session; allowed on the command line" in line
@@ -556,7 +556,7 @@ def test_a_bad_threshold_at_the_start_is_shown_with_a_caret_under_the_mistake(
     assert has_caret_under(result.errlines, text, mistake)
 
 
-def test_a_bad_threshold_at_a_marker_is_a_collection_error_with_a_caret(modules: Modules) -> None:
+def test_a_bad_threshold_in_a_marker_is_a_collection_error_with_a_caret(modules: Modules) -> None:
     result = modules(
         f"import pytest\n\n@pytest.mark.stress(thresholds=[{text!r}])\ndef test_it():\n    pass\n"
         for text, _ in BAD_THRESHOLDS

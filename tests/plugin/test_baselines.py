@@ -92,14 +92,14 @@ def saved(pytester: pytest.Pytester, kept_once: Path) -> pytest.Pytester:
     return pytester
 
 
-def test_each_run_of_each_test_is_kept_in_a_file_of_its_own(saved: pytest.Pytester) -> None:
+def test_each_run_of_each_test_has_its_own_baseline_file(saved: pytest.Pytester) -> None:
     names = kept(saved.path / ".stress-baselines")
     assert len(names) == 3
     assert [name for name in names if name.startswith("main/test_it.py--test_quote")]
     assert len([name for name in names if name.startswith("main/test_it.py--test_twice")]) == 2
 
 
-def test_the_same_code_holds_whatever_the_seed(saved: pytest.Pytester) -> None:
+def test_the_same_code_passes_with_any_seed(saved: pytest.Pytester) -> None:
     ended = run(saved, COMPARE, "--stress-seed=99")
     assert ended.status == pytest.ExitCode.OK, ended.lines
     assert len(ended.thresholds) == 3
@@ -110,7 +110,7 @@ def test_the_same_code_holds_whatever_the_seed(saved: pytest.Pytester) -> None:
 
 
 @pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["one process", "xdist"])
-def test_slower_code_does_not_hold(saved: pytest.Pytester, workers: list[str]) -> None:
+def test_slower_code_fails(saved: pytest.Pytester, workers: list[str]) -> None:
     (saved.path / "pause").write_text("0.03")
     ended = run(saved, COMPARE, *workers, in_process=not workers)
     assert ended.status == pytest.ExitCode.TESTS_FAILED
@@ -130,7 +130,7 @@ def test_slower_code_does_not_hold(saved: pytest.Pytester, workers: list[str]) -
         ("throughput >= 120% of baseline", "broken"),
     ],
 )
-def test_a_threshold_relative_to_the_baseline_takes_the_place_of_the_default_ones(
+def test_a_threshold_relative_to_the_baseline_replaces_the_default_thresholds(
     saved: pytest.Pytester, expression: str, verdict: str
 ) -> None:
     (saved.path / "pause").write_text("0.03")
@@ -139,7 +139,7 @@ def test_a_threshold_relative_to_the_baseline_takes_the_place_of_the_default_one
     assert (ended.status == pytest.ExitCode.OK) == (verdict == "held")
 
 
-def test_a_relative_threshold_without_a_baseline_to_compare_with_does_not_pass(pytester: pytest.Pytester) -> None:
+def test_a_relative_threshold_without_a_baseline_does_not_pass(pytester: pytest.Pytester) -> None:
     write_project(pytester.path)
     ended = run(pytester, "--stress-threshold=latency.p50 <= 2x baseline", "-k", "test_quote")
     assert ended.status == pytest.ExitCode.TESTS_FAILED
@@ -154,7 +154,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize("case", REFUSED)
-def test_what_cannot_be_compared_is_said_and_does_not_pass(saved: pytest.Pytester, case: str) -> None:
+def test_a_run_that_cannot_be_compared_is_reported_and_does_not_pass(saved: pytest.Pytester, case: str) -> None:
     options, words = REFUSED[case]
     if "engine" in case:
         options = [*options, "--stress-min-delay=0", "--stress-max-delay=0"]
@@ -173,7 +173,7 @@ def test_what_cannot_be_compared_is_said_and_does_not_pass(saved: pytest.Pyteste
 @pytest.mark.parametrize(
     "content", ["", "{", "[]", '{"schema_version": 1, "entries": [{}]}', "\xff\ud800"], ids=ascii
 )
-def test_a_damaged_baseline_is_said_and_does_not_pass(saved: pytest.Pytester, content: str) -> None:
+def test_a_damaged_baseline_is_reported_and_does_not_pass(saved: pytest.Pytester, content: str) -> None:
     for file in (saved.path / ".stress-baselines").rglob("*.json"):
         file.write_bytes(content.encode("latin-1", "replace"))
     ended = run(saved, COMPARE, "-k", "test_quote")
@@ -182,14 +182,14 @@ def test_a_damaged_baseline_is_said_and_does_not_pass(saved: pytest.Pytester, co
     assert re.search(r"baseline 'main': .* is damaged", reason)
 
 
-def test_a_run_that_did_not_pass_is_not_kept_and_that_is_said(pytester: pytest.Pytester) -> None:
+def test_a_run_that_did_not_pass_is_not_saved_and_the_report_states_it(pytester: pytest.Pytester) -> None:
     write_project(pytester.path)
     ended = run(pytester, SAVE, "--stress-threshold=operations > 1000", "-k", "test_quote")
     assert not (pytester.path / ".stress-baselines").exists()
     assert "  baseline 'main' is not saved: the run did not pass" in ended.lines
 
 
-def test_a_run_may_be_compared_with_a_baseline_and_kept_as_another(saved: pytest.Pytester) -> None:
+def test_a_run_can_be_compared_with_a_baseline_and_saved_as_another(saved: pytest.Pytester) -> None:
     ended = run(saved, COMPARE, "--stress-save-baseline=next", "-k", "test_quote")
     assert ended.status == pytest.ExitCode.OK
     assert [name for name in kept(saved.path / ".stress-baselines") if name.startswith("next/")]
@@ -204,7 +204,7 @@ def test_a_second_save_adds_a_run_and_changes_no_line_of_the_first(saved: pytest
     assert {line.rstrip(",") for line in before} <= {line.rstrip(",") for line in after}
 
 
-def test_baselines_are_kept_in_the_root_directory_wherever_pytest_is_started(
+def test_baselines_are_in_the_root_directory_wherever_pytest_is_started(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytester.makeini("[pytest]\n")
@@ -220,7 +220,7 @@ def test_baselines_are_kept_in_the_root_directory_wherever_pytest_is_started(
 
 
 @pytest.mark.parametrize("absolute", [False, True], ids=["relative", "absolute"])
-def test_a_directory_of_ones_own_for_baselines(pytester: pytest.Pytester, absolute: bool) -> None:
+def test_the_directory_of_baselines_can_be_chosen(pytester: pytest.Pytester, absolute: bool) -> None:
     write_project(pytester.path)
     directory = pytester.path / "kept" / "here"
     given = f"--stress-baseline-dir={directory if absolute else 'kept/here'}"
@@ -230,7 +230,7 @@ def test_a_directory_of_ones_own_for_baselines(pytester: pytest.Pytester, absolu
     assert run(pytester, COMPARE, given, "-k", "test_quote").status == pytest.ExitCode.OK
 
 
-def test_a_baseline_that_cannot_be_kept_fails_the_run_and_is_said(pytester: pytest.Pytester) -> None:
+def test_a_baseline_that_cannot_be_saved_fails_the_run_and_is_reported(pytester: pytest.Pytester) -> None:
     write_project(pytester.path)
     (pytester.path / ".stress-baselines").touch()
     ended = run(pytester, SAVE, "-k", "test_quote", "--junitxml=junit.xml")
@@ -241,7 +241,7 @@ def test_a_baseline_that_cannot_be_kept_fails_the_run_and_is_said(pytester: pyte
     assert [text for text in said if "cannot be written" in text]
 
 
-def test_marker_and_run_have_baselines_too(pytester: pytest.Pytester) -> None:
+def test_marker_and_run_accept_the_settings_of_baselines(pytester: pytest.Pytester) -> None:
     (pytester.path / "test_it.py").write_text(
         r"""
 import pytest
@@ -266,7 +266,7 @@ def test_run(stress_simulator):
     assert kept(pytester.path / ".stress-baselines") == ["mine/quotes.json", "mine/test_it.py--test_marker.json"]
 
 
-def test_examples_of_hypothesis_are_not_compared_and_that_is_said(pytester: pytest.Pytester) -> None:
+def test_examples_of_hypothesis_are_not_compared_and_the_report_states_it(pytester: pytest.Pytester) -> None:
     (pytester.path / "test_it.py").write_text(
         """
 from hypothesis import given, settings, strategies as st
@@ -281,7 +281,7 @@ def test_given(stress_simulator, seed):
     assert [line for line in ended.lines if line.startswith("  ") and "compare" in line and "example" in line]
 
 
-def test_the_first_run_that_is_kept_has_nothing_to_be_compared_with_and_passes(pytester: pytest.Pytester) -> None:
+def test_the_first_saved_run_has_no_baseline_to_compare_with_and_passes(pytester: pytest.Pytester) -> None:
     write_project(pytester.path)
     relative = "latency.p50 <= 1.2x baseline"
     source = (pytester.path / "test_it.py").read_text()

@@ -93,7 +93,7 @@ def test_fixtures_are_set_up_once_and_torn_down_after_the_last_operation(pyteste
     pytester.runpytest_inprocess("--stress").assert_outcomes(passed=2)
 
 
-def test_each_parameter_is_a_run_of_its_own(pytester: pytest.Pytester) -> None:
+def test_each_parameter_has_its_own_run(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         f"""
         import pytest
@@ -139,7 +139,7 @@ def test_tmp_path_monkeypatch_and_request_work_in_a_body(pytester: pytest.Pytest
     ],
     ids=["method", "static method", "class method"],
 )
-def test_methods_of_plain_classes_are_bodies_too(pytester: pytest.Pytester, method: str) -> None:
+def test_methods_of_plain_classes_can_be_bodies(pytester: pytest.Pytester, method: str) -> None:
     pytester.makepyfile(f"import pytest\n\n@pytest.mark.stress({QUICK})\nclass TestExchange:\n    {method}\n")
     pytester.runpytest_inprocess("--stress").assert_outcomes(passed=1)
     (stats,) = statistics(pytester)
@@ -207,9 +207,7 @@ def test_pytest_fail_in_a_body_fails_the_test_with_its_reason(pytester: pytest.P
 
 
 @pytest.mark.parametrize("exception", ["SystemExit(3)", "KeyboardInterrupt()", "GeneratorExit()"])
-def test_an_exception_meant_for_the_interpreter_is_an_error_of_the_operation(
-    pytester: pytest.Pytester, exception: str
-) -> None:
+def test_a_base_exception_is_an_error_of_the_operation(pytester: pytest.Pytester, exception: str) -> None:
     pytester.makepyfile(
         f"""
         import pytest
@@ -256,7 +254,7 @@ def test_pytest_skip_ends_the_run_and_skips_the_test(pytester: pytest.Pytester, 
 
 
 @pytest.mark.parametrize("where", ENDINGS)
-def test_pytest_xfail_ends_the_run_and_means_an_expected_failure(pytester: pytest.Pytester, where: str) -> None:
+def test_pytest_xfail_ends_the_run_and_xfails_the_test(pytester: pytest.Pytester, where: str) -> None:
     pytester.makepyfile(ending_test(where, "pytest.xfail('known bug')"))
     result = pytester.runpytest_inprocess("--stress", "-rx")
     result.assert_outcomes(xfailed=1)
@@ -279,7 +277,7 @@ def test_importorskip_in_a_body_skips_the_test(pytester: pytest.Pytester) -> Non
     pytester.runpytest_inprocess("--stress").assert_outcomes(skipped=1)
 
 
-def test_the_marks_xfail_and_skip_mean_for_a_body_what_they_mean_for_a_test(pytester: pytest.Pytester) -> None:
+def test_the_markers_xfail_and_skip_apply_to_a_body(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         f"""
         import pytest
@@ -311,7 +309,7 @@ def refusal(result: pytest.RunResult) -> str:
     return line
 
 
-def test_a_unittest_method_is_refused_in_one_clear_line(pytester: pytest.Pytester) -> None:
+def test_a_unittest_method_is_refused_in_one_line(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         f"""
         import unittest
@@ -333,14 +331,14 @@ def test_a_unittest_method_is_refused_in_one_clear_line(pytester: pytest.Pyteste
 
 
 @pytest.mark.parametrize("body", ["pass", "yield"], ids=["coroutine", "async generator"])
-def test_an_async_body_is_refused_in_one_clear_line(pytester: pytest.Pytester, body: str) -> None:
+def test_an_async_body_is_refused_in_one_line(pytester: pytest.Pytester, body: str) -> None:
     pytester.makepyfile(f"import pytest\n\n@pytest.mark.stress({QUICK})\nasync def test_orders():\n    {body}\n")
     result = pytester.runpytest_inprocess("--stress", "-W", "error")
     result.assert_outcomes(failed=1)
     assert "coroutine" in refusal(result) or "async" in refusal(result)
 
 
-def test_a_body_that_hands_back_a_coroutine_has_performed_nothing_and_fails(pytester: pytest.Pytester) -> None:
+def test_a_body_that_returns_a_coroutine_fails(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         f"""
         import pytest
@@ -381,7 +379,7 @@ def test_a_test_with_the_fixture_that_never_runs_the_simulator_fails(pytester: p
     result.stdout.no_re_match_line(r".*pytest_nos_stress/\w+\.py")
 
 
-def test_per_agent_and_expected_errors_of_the_marker_serve_a_body(pytester: pytest.Pytester) -> None:
+def test_per_agent_and_expected_errors_of_the_marker_apply_to_a_body(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         f"""
         import contextlib
@@ -433,7 +431,7 @@ def test_errors_before_a_skip_fail_the_test(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["*RuntimeError: real bug*"])
 
 
-def test_a_body_that_was_never_performed_fails(pytester: pytest.Pytester) -> None:
+def test_a_body_that_was_never_called_fails(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
         import pytest
@@ -445,10 +443,10 @@ def test_a_body_that_was_never_performed_fails(pytester: pytest.Pytester) -> Non
     )
     result = pytester.runpytest_inprocess("--stress")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*the body was never performed*"])
+    result.stdout.fnmatch_lines(["*the test's body was never called*"])
 
 
-def test_a_body_that_fails_is_an_assertion_error_to_xfail(pytester: pytest.Pytester) -> None:
+def test_xfail_with_assertion_error_matches_a_body_that_fails(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
         import pytest

@@ -1,4 +1,4 @@
-"""--stress-verify-determinism: a test of the virtual engine is run twice, and must be the same."""
+"""--stress-verify-determinism: a test of the virtual engine is executed twice, with the same results."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NOT_DETERMINISTIC = {
     "the wall clock": "operation.sleep(time.time() % 0.001)",
     "id()": "raise LookupError(f'no order {object()} {id(object())} {time.perf_counter_ns()}')",
     "state that outlives the test": "seen.append(1); operation.sleep(len(seen) / 1000)",
-    "a thread of its own": (
+    "a thread that the target starts": (
         "event = threading.Event(); threading.Timer(random.random() / 500, event.set).start();"
         " operation.sleep(0 if event.wait(5) else 0.001); operation.sleep(time.time_ns() % 1000 / 1e6)"
     ),
@@ -21,7 +21,9 @@ NOT_DETERMINISTIC = {
 
 
 @pytest.mark.parametrize("cause", NOT_DETERMINISTIC)
-def test_where_two_runs_differ_the_first_operation_is_named(pytester: pytest.Pytester, cause: str) -> None:
+def test_if_two_executions_differ_the_first_different_operation_is_named(
+    pytester: pytest.Pytester, cause: str
+) -> None:
     pytester.makepyfile(f"""
         import random, threading, time
 
@@ -37,7 +39,7 @@ def test_where_two_runs_differ_the_first_operation_is_named(pytester: pytest.Pyt
     result.assert_outcomes(failed=1)
     result.stdout.re_match_lines(
         [
-            r"not deterministic: operation \d+, by the order of ends, is the first that differs",
+            r"not deterministic: operation \d+ differs \(the first difference, in order of end\)",
             r"  first time:  \w+ operation \d+ \(buy\) .*, ended .*, took .*",
             r"  second time: \w+ operation \d+ \(buy\) .*, ended .*, took .*",
             r"Usual causes: the wall clock .*",
@@ -60,7 +62,7 @@ def test_a_deterministic_test_passes_and_its_report_has_the_hash_under_xdist_too
             "--stress", "--stress-verify-determinism", "--stress-seed=6", "--junitxml=report.xml", *workers
         )
         result.assert_outcomes(passed=1)
-        result.stdout.fnmatch_lines(["1 test verified: two runs of each were the same"])
+        result.stdout.fnmatch_lines(["1 test verified: two executions gave the same results"])
         lines = Path(pytester.path, "report.xml").read_text().split("<")
         hashes.append([line for line in lines if "stress_trace" in line])
     assert len(hashes[0]) == 2
@@ -68,7 +70,7 @@ def test_a_deterministic_test_passes_and_its_report_has_the_hash_under_xdist_too
     assert hashes[0] == hashes[1] == hashes[2]
 
 
-def test_a_run_of_real_threads_is_said_not_to_be_verified(pytester: pytest.Pytester) -> None:
+def test_a_run_of_real_threads_is_reported_as_not_verified(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("""
         performed = []
         def test_trades(stress_simulator):
@@ -92,7 +94,7 @@ def test_a_test_that_runs_more_often_the_second_time_is_not_deterministic(pytest
     """)
     result = pytester.runpytest("--stress", "--stress-verify-determinism")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["not deterministic: 1 runs the first time, 2 the second"])
+    result.stdout.fnmatch_lines(["not deterministic: 1 runs the first time, 2 the second time"])
 
 
 def test_the_files_of_the_first_run_are_kept(pytester: pytest.Pytester) -> None:
@@ -121,9 +123,9 @@ def test_a_test_that_fails_the_second_time_only_is_not_deterministic(pytester: p
     )
 
 
-def test_a_scenario_from_a_file_is_verified_with_itself(pytester: pytest.Pytester) -> None:
+def test_a_scenario_from_a_file_can_be_verified(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_trades(stress_simulator): stress_simulator.run(engine='virtual')")
     pytester.path.joinpath("one.json").write_text('{"version": 1, "engine": "virtual", "agents": 2, "seed": 9}')
     result = pytester.runpytest("--stress", "--stress-verify-determinism", "--stress-scenario=one.json")
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["1 test verified: two runs of each were the same"])
+    result.stdout.fnmatch_lines(["1 test verified: two executions gave the same results"])

@@ -96,7 +96,7 @@ def test_names_in_the_message_of_a_refused_or_failed_run_are_escaped(
 
 
 @pytest.mark.usefixtures("short_grace")
-def test_the_agents_name_is_escaped_where_it_hangs(pytester: pytest.Pytester) -> None:
+def test_the_name_of_a_hung_agent_is_escaped(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         f"""
         import threading
@@ -161,7 +161,7 @@ def test_names_from_the_command_line_are_escaped_in_messages_and_in_the_command_
 @pytest.mark.parametrize("name", [RED, FORGED], ids=NAME_IDS)
 @pytest.mark.parametrize("raw", [False, True], ids=["ids as pytest escapes them", "raw ids"])
 @pytest.mark.parametrize("threshold", ["operations > 0", "operations > 1000"], ids=["passes", "fails"])
-def test_what_we_write_of_a_test_id_is_escaped(
+def test_a_test_id_is_escaped_in_the_plugins_output(
     pytester: pytest.Pytester, name: str, raw: bool, threshold: str
 ) -> None:
     pytester.makepyfile(
@@ -186,7 +186,7 @@ def test_what_we_write_of_a_test_id_is_escaped(
     assert len(list(pytester.path.rglob("simulation_statistics.json"))) == 1
 
 
-def test_names_at_a_bad_marker_are_escaped(pytester: pytest.Pytester) -> None:
+def test_names_in_a_bad_marker_are_escaped(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         f"""
         import pytest

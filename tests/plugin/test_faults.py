@@ -87,7 +87,7 @@ def clean(result: pytest.RunResult) -> str:
 # What is given where.
 
 
-def test_the_command_line_breaks_any_test(project: pytest.Pytester) -> None:
+def test_settings_of_faults_on_the_command_line(project: pytest.Pytester) -> None:
     result = project.runpytest_inprocess(
         "--stress",
         "--stress-seed=1",
@@ -109,7 +109,7 @@ def test_the_command_line_breaks_any_test(project: pytest.Pytester) -> None:
     assert stats(project)["latency"]["med"] == pytest.approx(0.08, rel=0.35)
 
 
-def test_so_does_an_ini_file(project: pytest.Pytester) -> None:
+def test_settings_of_faults_in_an_ini_file(project: pytest.Pytester) -> None:
     project.makeini(
         "[pytest]\nstress_faults = binance\nstress_missing_data = stale=3,gap=1\nstress_retries = 1\n"
         "stress_fault_windows = 1s-3s, 5s-\nstress_network = same-region\nstress_seed = 1\n"
@@ -121,7 +121,7 @@ def test_so_does_an_ini_file(project: pytest.Pytester) -> None:
 
 
 @pytest.mark.skipif(int(pytest.__version__.split(".")[0]) < 9, reason="native TOML came with pytest 9")
-def test_so_does_native_toml_with_tables(project: pytest.Pytester) -> None:
+def test_settings_of_faults_in_native_toml(project: pytest.Pytester) -> None:
     (project.path / "pytest.toml").write_text(
         '[pytest]\nstress_faults = {profile = "ib", reject = 5}\n'
         "stress_missing_data = {stale = {age = [5, 9], weight = 2}, gap = 1}\nstress_retries = {times = 1}\n"
@@ -134,7 +134,7 @@ def test_so_does_native_toml_with_tables(project: pytest.Pytester) -> None:
     assert scenario["fault_windows"] == [[1, 3], [5, None]]
 
 
-def test_run_comes_before_the_command_line_and_that_before_the_marker(pytester: pytest.Pytester) -> None:
+def test_run_overrides_the_command_line_which_overrides_the_marker(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         test_it="""
         import pytest
@@ -150,7 +150,7 @@ def test_run_comes_before_the_command_line_and_that_before_the_marker(pytester: 
     pytester.runpytest_inprocess("--stress", "--stress-faults=binance").assert_outcomes(passed=1)
 
 
-def test_the_network_of_the_command_line_reaches_a_test_that_is_its_own_body(pytester: pytest.Pytester) -> None:
+def test_the_network_of_the_command_line_applies_to_a_body(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         test_it="""
         import pytest
@@ -168,7 +168,7 @@ def test_the_network_of_the_command_line_reaches_a_test_that_is_its_own_body(pyt
     assert latency["p99"] > 0.2
 
 
-def test_the_network_reaches_the_embedded_exchange_in_real_time(pytester: pytest.Pytester) -> None:
+def test_the_network_applies_to_the_embedded_exchange_in_real_time(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         test_it="def test_it(stress_simulator): stress_simulator.run(operations_per_agent=5, max_delay=0.1)"
     )
@@ -177,7 +177,7 @@ def test_the_network_reaches_the_embedded_exchange_in_real_time(pytester: pytest
     assert stats(pytester)["latency"]["min"] >= 0.02
 
 
-def test_a_test_announces_what_a_window_waits_for(pytester: pytest.Pytester) -> None:
+def test_a_test_announces_the_event_that_a_window_waits_for(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         test_it="""
         import pytest
@@ -205,7 +205,7 @@ def test_a_test_announces_what_a_window_waits_for(pytester: pytest.Pytester) -> 
 # Thresholds.
 
 
-def test_a_session_wide_threshold_on_faults_off_is_not_applicable_where_they_never_are(
+def test_a_session_wide_threshold_on_faults_off_is_not_applicable_if_faults_never_stop(
     project: pytest.Pytester,
 ) -> None:
     result = project.runpytest_inprocess("--stress", "--stress-threshold=errors{faults=off} == 0")
@@ -221,7 +221,7 @@ def test_a_session_wide_threshold_on_faults_off_is_not_applicable_where_they_nev
     assert {row["verdict"] for row in stats(project)["thresholds"]} == {"held"}
 
 
-def test_a_tests_own_threshold_on_faults_off_fails_where_they_never_are(pytester: pytest.Pytester) -> None:
+def test_a_tests_own_threshold_on_faults_off_fails_if_faults_never_stop(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         test_it="""
         def test_it(stress_simulator):
@@ -261,7 +261,7 @@ BROKEN = """
 """
 
 
-def test_a_run_with_everything_is_deterministic(project: pytest.Pytester) -> None:
+def test_a_run_with_all_kinds_of_faults_is_deterministic(project: pytest.Pytester) -> None:
     result = project.runpytest_inprocess(
         "--stress",
         "--stress-verify-determinism",
@@ -272,7 +272,7 @@ def test_a_run_with_everything_is_deterministic(project: pytest.Pytester) -> Non
         "--stress-fault-windows=1s-9s",
     )
     result.assert_outcomes(passed=1)
-    result.stdout.fnmatch_lines(["*verified: two runs of each were the same*"])
+    result.stdout.fnmatch_lines(["*verified: two executions gave the same results*"])
 
 
 def test_a_brokers_faults_find_a_service_that_is_not_idempotent_and_shrink_to_one_operation(
@@ -285,7 +285,7 @@ def test_a_brokers_faults_find_a_service_that_is_not_idempotent_and_shrink_to_on
     assert "duplicate_ack" in result.stdout.str()
 
 
-def test_what_only_retries_bring_about_shrinks_too(pytester: pytest.Pytester) -> None:
+def test_a_failure_that_needs_retries_is_shrunk(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_it=BROKEN.format(settings="faults={'lost_reply': 1}, retries=1, failure_prob=0.3"))
     result = pytester.runpytest_inprocess("--stress", "--stress-seed=2", "--stress-shrink")
     result.assert_outcomes(failed=1)
@@ -293,7 +293,7 @@ def test_what_only_retries_bring_about_shrinks_too(pytester: pytest.Pytester) ->
     assert "'lost_reply'" in result.stdout.str()
 
 
-def test_a_scenario_file_repeats_a_run_with_everything(project: pytest.Pytester) -> None:
+def test_a_scenario_file_repeats_a_run_with_all_kinds_of_faults(project: pytest.Pytester) -> None:
     options = [
         "--stress-seed=7",
         "--stress-faults=binance",
@@ -311,7 +311,7 @@ def test_a_scenario_file_repeats_a_run_with_everything(project: pytest.Pytester)
     assert stats(project) == first
 
 
-def test_a_failure_says_how_to_repeat_it_with_its_faults(pytester: pytest.Pytester) -> None:
+def test_the_printed_command_repeats_a_failure_with_its_faults(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_it=BROKEN.format(settings="failure_prob=0.5"))
     result = pytester.runpytest_inprocess("--stress", "--stress-seed=2", "--stress-faults=duplicate_ack=1")
     result.assert_outcomes(failed=1)
@@ -380,7 +380,7 @@ def test_a_bad_value_in_run_is_a_value_error_of_one_line(pytester: pytest.Pytest
         assert [word for word in words if word not in line] == []
 
 
-def test_failure_mode_and_faults_from_two_places_are_one_line_that_names_both(pytester: pytest.Pytester) -> None:
+def test_failure_mode_and_faults_from_two_sources_are_one_line_that_names_both(pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]\nstress_failure_mode = lost_reply\n")
     pytester.makepyfile(test_it=TEST)
     result = pytester.runpytest_inprocess("--stress", "--stress-faults=binance")

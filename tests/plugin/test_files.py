@@ -40,7 +40,7 @@ def write_test(path: Path, arguments: str = QUICK, runs: int = 1) -> None:
     path.write_text(f"def test_it(stress_simulator):\n{body}")
 
 
-def test_each_test_has_a_readable_directory_of_its_own(pytester: pytest.Pytester) -> None:
+def test_each_test_has_its_own_readable_directory(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         test_orders=f"""
         import pytest
@@ -64,7 +64,7 @@ def test_each_test_has_a_readable_directory_of_its_own(pytester: pytest.Pytester
     assert names(output / buy) == names(output / sell) == OURS
 
 
-def test_the_second_run_of_a_test_has_a_directory_in_the_first_ones(pytester: pytest.Pytester) -> None:
+def test_the_second_run_of_a_test_has_a_directory_inside_the_first_runs(pytester: pytest.Pytester) -> None:
     write_test(pytester.path / "test_twice.py", runs=3)
     pytester.runpytest_inprocess("--stress").assert_outcomes(passed=1)
     (first,) = directories(pytester.path / "stress_test_output")
@@ -72,7 +72,7 @@ def test_the_second_run_of_a_test_has_a_directory_in_the_first_ones(pytester: py
     assert names(first / "run-2") == names(first / "run-3") == OURS
 
 
-def test_files_go_to_the_directory_pytest_was_started_in(
+def test_files_go_to_the_directory_in_which_pytest_was_started(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytester.makeini("[pytest]\n")
@@ -83,7 +83,7 @@ def test_files_go_to_the_directory_pytest_was_started_in(
     assert not (pytester.path / "stress_test_output").exists()
 
 
-def test_a_test_that_changes_directory_changes_nothing_of_that(pytester: pytest.Pytester) -> None:
+def test_a_test_that_changes_directory_does_not_move_the_files(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         f"""
         def test_it(stress_simulator, tmp_path, monkeypatch):
@@ -107,7 +107,7 @@ def test_an_output_directory_is_absolute_or_relative_to_where_pytest_was_started
     assert names(pytester.path / "made" / "by us") == names(absolute)
 
 
-def test_an_output_directory_given_to_run_or_marker_has_a_directory_for_the_test_too(
+def test_an_output_directory_from_run_or_marker_has_a_subdirectory_for_the_test(
     pytester: pytest.Pytester,
 ) -> None:
     pytester.makepyfile(
@@ -126,7 +126,7 @@ def test_an_output_directory_given_to_run_or_marker_has_a_directory_for_the_test
     assert ["test_marker" in names(pytester.path / "mine")[0], len(names(pytester.path / "mine"))] == [True, 2]
 
 
-def test_files_of_ours_are_replaced_and_others_kept(pytester: pytest.Pytester) -> None:
+def test_files_of_the_plugin_are_replaced_and_others_kept(pytester: pytest.Pytester) -> None:
     write_test(pytester.path / "test_it.py")
     pytester.runpytest_inprocess("--stress", "--stress-seed=1").assert_outcomes(passed=1)
     (directory,) = directories(pytester.path / "stress_test_output")
@@ -144,7 +144,7 @@ def test_files_of_ours_are_replaced_and_others_kept(pytester: pytest.Pytester) -
     assert [(directory / name).read_text() for name in foreign] == ["mine"] * 4
 
 
-def test_a_run_that_was_refused_leaves_the_files_of_an_earlier_one(pytester: pytest.Pytester) -> None:
+def test_a_refused_run_leaves_the_files_of_an_earlier_run(pytester: pytest.Pytester) -> None:
     write_test(pytester.path / "test_it.py")
     pytester.runpytest_inprocess("--stress").assert_outcomes(passed=1)
     write_test(pytester.path / "test_it.py", "agents=0")
@@ -189,7 +189,7 @@ ODD_IDS = [
 
 
 @pytest.mark.parametrize("escaping", [True, False], ids=["ids as pytest escapes them", "raw ids"])
-def test_every_test_id_gives_a_directory_of_its_own_inside_the_output_directory(
+def test_every_test_id_gives_its_own_directory_inside_the_output_directory(
     pytester: pytest.Pytester, escaping: bool
 ) -> None:
     pytester.makepyfile(
@@ -213,7 +213,7 @@ def test_every_test_id_gives_a_directory_of_its_own_inside_the_output_directory(
     assert {path for path in after - before if path.suffix in (".json", ".log", ".html")} == set()
 
 
-def test_tests_of_one_name_in_several_directories_do_not_share_files(pytester: pytest.Pytester) -> None:
+def test_tests_of_the_same_name_in_several_directories_do_not_share_files(pytester: pytest.Pytester) -> None:
     pytester.makeini("[pytest]\naddopts = --import-mode=importlib\n")
     paths = ["a/b/test_it.py", "a-b/test_it.py", "a_b/test_it.py", "a b/test_it.py", "a/b-test_it/test_it.py"]
     for path in paths:
@@ -231,7 +231,7 @@ TEST_IDS = st.builds(
 
 
 @given(TEST_IDS)
-def test_a_safe_name_is_one_name_that_every_file_system_takes(test_id: str) -> None:
+def test_a_safe_name_is_a_single_name_that_every_file_system_accepts(test_id: str) -> None:
     name = safe_name(test_id)
     assert name not in ("", ".", "..")
     assert name.isascii()
@@ -246,7 +246,7 @@ def test_different_test_ids_have_different_safe_names(one: str, other: str) -> N
 
 
 @given(st.lists(st.sampled_from(["/", "::", ":", "-", "--", "_", " ", "a"]), max_size=6))
-def test_ids_that_differ_in_replaced_characters_only_have_different_safe_names(parts: list[str]) -> None:
+def test_ids_that_differ_only_in_replaced_characters_have_different_safe_names(parts: list[str]) -> None:
     one = f"test_a.py::test_a[{''.join(parts)}]"
     replaced = {one.replace(*pair) for pair in [("//", "::"), ("/", "-"), (" ", "_"), (":", "_")]}
     for other in replaced - {one}:

@@ -34,7 +34,7 @@ def run(pytester: pytest.Pytester, code: str, *options: str) -> pytest.RunResult
     return pytester.runpytest("--stress", *options)
 
 
-def test_a_wrapped_client_fails_as_planned_and_the_target_runs_as_it_is(pytester: pytest.Pytester) -> None:
+def test_a_wrapped_client_has_the_planned_faults_and_the_target_has_none(pytester: pytest.Pytester) -> None:
     run(
         pytester,
         """
@@ -45,7 +45,7 @@ def test_it(stress_simulator):
     assert result.errors == 0
     assert len(broker.orders) == result.successes
 
-def test_the_next_test_has_faults_of_its_agents_again(stress_simulator):
+def test_in_the_next_test_faults_act_on_the_agents_calls(stress_simulator):
     broker = Broker()
     result = stress_simulator.run(Desk(broker), **CALM)
     assert len(broker.orders) == result.successes < 100
@@ -72,7 +72,7 @@ def test_it(desk, broker, stress_simulator):
     ).assert_outcomes(passed=1)
 
 
-def test_thresholds_judge_what_the_clients_faults_lead_to(pytester: pytest.Pytester) -> None:
+def test_thresholds_judge_the_effect_of_the_clients_faults(pytester: pytest.Pytester) -> None:
     run(
         pytester,
         """
@@ -84,7 +84,7 @@ def test_it(stress_simulator):
     ).assert_outcomes(passed=1)
 
 
-def test_one_wrapper_serves_two_runs_which_repeat_each_other(pytester: pytest.Pytester) -> None:
+def test_two_runs_with_the_same_wrapper_meet_the_same_faults(pytester: pytest.Pytester) -> None:
     run(
         pytester,
         """
@@ -117,7 +117,9 @@ def test_it(stress_simulator):
     ).assert_outcomes(passed=1)
 
 
-def test_each_hypothesis_example_wraps_anew_and_a_seed_means_the_same_in_all(pytester: pytest.Pytester) -> None:
+def test_clients_wrapped_in_each_hypothesis_example_meet_the_same_faults_with_the_same_seed(
+    pytester: pytest.Pytester,
+) -> None:
     run(
         pytester,
         """
@@ -157,7 +159,7 @@ def test_it(stress_simulator):
     ).assert_outcomes(passed=1)
 
 
-def test_the_test_may_ask_for_recovery_after_a_fault_window(pytester: pytest.Pytester) -> None:
+def test_eventually_waits_for_recovery_after_a_fault_window(pytester: pytest.Pytester) -> None:
     run(
         pytester,
         """

@@ -51,7 +51,7 @@ def write_test(pytester: pytest.Pytester, run: str, target: str = "lambda: None"
     )
 
 
-def test_a_broken_threshold_fails_the_test_in_its_call_phase(pytester: pytest.Pytester) -> None:
+def test_a_failed_threshold_fails_the_test_in_its_call_phase(pytester: pytest.Pytester) -> None:
     write_test(pytester, f"{QUICK}, thresholds=['operations > 1000']")
     record = pytester.inline_run("--stress")
     (report,) = [one for one in record.getreports("pytest_runtest_logreport") if one.failed]
@@ -59,7 +59,7 @@ def test_a_broken_threshold_fails_the_test_in_its_call_phase(pytester: pytest.Py
     record.assertoutcome(failed=1)
 
 
-def test_the_failure_has_a_table_of_wanted_and_measured_and_no_traceback_through_our_code(
+def test_the_failure_has_a_table_and_no_traceback_of_the_plugins_code(
     pytester: pytest.Pytester,
 ) -> None:
     write_test(pytester, f"{QUICK}, thresholds=['operations > 1000', 'success_rate >= 50%', 'latency.max < 1m']")
@@ -93,7 +93,7 @@ def test_a_body_has_the_same_table_without_a_traceback(pytester: pytest.Pytester
     assert not OUR_FILES.search(result.stdout.str())
 
 
-def test_the_files_are_there_when_the_gate_fails(pytester: pytest.Pytester) -> None:
+def test_the_files_are_written_when_the_gate_fails(pytester: pytest.Pytester) -> None:
     write_test(pytester, f"{QUICK}, thresholds=['operations > 1000']")
     pytester.runpytest_inprocess("--stress").assert_outcomes(failed=1)
     (statistics,) = pytester.path.rglob("simulation_statistics.json")
@@ -142,7 +142,7 @@ def test_thresholds_not_met_is_an_assertion_error_with_the_result(pytester: pyte
     pytester.runpytest_inprocess("--stress").assert_outcomes(passed=1)
 
 
-def test_an_exception_of_the_target_fails_the_test_though_no_threshold_speaks_of_errors(
+def test_an_exception_of_the_target_fails_the_test_without_a_threshold_on_errors(
     pytester: pytest.Pytester,
 ) -> None:
     write_test(
@@ -155,7 +155,7 @@ def test_an_exception_of_the_target_fails_the_test_though_no_threshold_speaks_of
     result.stdout.re_match_lines([r"E +errors == 0 +1 +broken"])
 
 
-def test_planned_failures_are_no_errors(pytester: pytest.Pytester) -> None:
+def test_planned_failures_are_not_errors(pytester: pytest.Pytester) -> None:
     write_test(pytester, "agents=2, operations_per_agent=5, min_delay=0, max_delay=0, failure_prob=1")
     pytester.runpytest_inprocess("--stress").assert_outcomes(passed=1)
     stats = only_statistics(pytester.path)
@@ -164,15 +164,13 @@ def test_planned_failures_are_no_errors(pytester: pytest.Pytester) -> None:
 
 
 @pytest.mark.parametrize("threshold", ["errors < 100", "error_rate <= 100%"])
-def test_a_threshold_on_errors_takes_the_place_of_the_implicit_one(
-    pytester: pytest.Pytester, threshold: str
-) -> None:
+def test_a_threshold_on_errors_replaces_the_implicit_threshold(pytester: pytest.Pytester, threshold: str) -> None:
     write_test(pytester, QUICK, "lambda: fail(KeyError())", f"thresholds=[{threshold!r}]")
     pytester.runpytest_inprocess("--stress").assert_outcomes(passed=1)
     assert only_statistics(pytester.path)["errors"] == 10
 
 
-def test_expected_errors_are_failed_operations_and_no_errors(pytester: pytest.Pytester) -> None:
+def test_expected_errors_are_failed_operations_and_not_errors(pytester: pytest.Pytester) -> None:
     write_test(pytester, f"{QUICK}, expected_errors=[LookupError]", "lambda: fail(KeyError())")
     pytester.runpytest_inprocess("--stress").assert_outcomes(passed=1)
     stats = only_statistics(pytester.path)
@@ -181,7 +179,7 @@ def test_expected_errors_are_failed_operations_and_no_errors(pytester: pytest.Py
 
 @pytest.mark.parametrize("where", ["command line", "ini"])
 @pytest.mark.parametrize("tag", ["agent=Nobody", "task=fly"])
-def test_a_session_wide_threshold_on_what_a_run_does_not_have_is_shown_as_not_applicable(
+def test_a_session_wide_threshold_that_matches_nothing_in_a_run_is_not_applicable(
     pytester: pytest.Pytester, tag: str, where: str
 ) -> None:
     text = f"failure_rate{{{tag}}} < 1%"
@@ -199,7 +197,7 @@ def test_a_session_wide_threshold_on_what_a_run_does_not_have_is_shown_as_not_ap
 
 @pytest.mark.parametrize("where", ["marker", "run"])
 @pytest.mark.parametrize("tag", ["agent=Nobody", "task=fly"])
-def test_a_threshold_of_the_test_on_what_its_run_does_not_have_fails(
+def test_a_tests_own_threshold_that_matches_nothing_in_its_run_fails(
     pytester: pytest.Pytester, tag: str, where: str
 ) -> None:
     thresholds = f"thresholds=['failure_rate{{{tag}}} < 1%']"
@@ -219,7 +217,7 @@ def test_a_session_wide_threshold_judges_the_runs_it_applies_to(pytester: pytest
         def test_has_it(stress_simulator):
             stress_simulator.run({{"fly": lambda: None}}, {QUICK})
 
-        def test_has_it_not(stress_simulator):
+        def test_does_not_have_it(stress_simulator):
             stress_simulator.run({{"buy": lambda: None}}, {QUICK})
         """
     )
@@ -229,7 +227,7 @@ def test_a_session_wide_threshold_judges_the_runs_it_applies_to(pytester: pytest
 
 
 @pytest.mark.parametrize("threshold", ["latency.p99 < 1h", "latency.p95 < 1h", "latency{agent=Agent_1}.p90 < 1h"])
-def test_a_percentile_of_too_few_samples_does_not_hold(pytester: pytest.Pytester, threshold: str) -> None:
+def test_a_percentile_of_too_few_samples_does_not_pass(pytester: pytest.Pytester, threshold: str) -> None:
     write_test(pytester, f"{QUICK}, thresholds=[{threshold!r}]")
     result = pytester.runpytest_inprocess("--stress")
     result.assert_outcomes(failed=1)
@@ -567,12 +565,12 @@ def test_the_printed_command_repeats_a_body(pytester: pytest.Pytester) -> None:
     run_again(pytester, pytester.runpytest_inprocess("--stress"))
 
 
-def test_the_printed_command_repeats_what_happened_under_xdist(pytester: pytest.Pytester) -> None:
+def test_the_printed_command_repeats_a_failure_under_xdist(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(failing_test())
     run_again(pytester, pytester.runpytest_subprocess("--stress", "-n", "2"))
 
 
-def test_the_printed_command_still_works_once_the_output_is_gone(pytester: pytest.Pytester) -> None:
+def test_the_printed_command_still_works_after_the_output_is_deleted(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(failing_test())
     first = pytester.runpytest_inprocess("--stress")
     before = counts(pytester.path)
@@ -613,7 +611,7 @@ FAST = {
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_what_is_slow_while_agents_start_and_the_target_warms_up_breaks_no_gate(
+def test_slow_operations_during_ramp_and_warm_up_do_not_fail_the_gate(
     pytester: pytest.Pytester, place: str
 ) -> None:
     fast = {"threshold": ("thresholds=['latency.max < 50ms']", *FAST["threshold"][1:])}
@@ -628,7 +626,7 @@ def test_what_is_slow_while_agents_start_and_the_target_warms_up_breaks_no_gate(
     assert stats["total_operations"] == 200
 
 
-def test_without_a_warm_up_the_same_gate_breaks(pytester: pytest.Pytester) -> None:
+def test_without_a_warm_up_the_same_gate_fails(pytester: pytest.Pytester) -> None:
     options = paced(pytester, "command line", COLD, FAST)
     pytester.runpytest_inprocess("--stress", *options).assert_outcomes(failed=1)
 
@@ -643,9 +641,7 @@ ABORT = {
 
 
 @pytest.mark.parametrize("place", PLACES)
-def test_a_hopeless_run_ends_early_and_says_when_and_by_which_threshold(
-    pytester: pytest.Pytester, place: str
-) -> None:
+def test_abort_ends_a_run_early_and_reports_time_and_threshold(pytester: pytest.Pytester, place: str) -> None:
     options = paced(pytester, place, "lambda: fail(TimeoutError())", ABORT)
     result = pytester.runpytest_inprocess("--stress", *options)
     result.assert_outcomes(failed=1)
@@ -660,7 +656,7 @@ def test_a_hopeless_run_ends_early_and_says_when_and_by_which_threshold(
     assert "aborted after 2 s by failure_rate < 50% abort after 2s" in "\n".join(error_lines(result))
 
 
-def test_a_run_that_recovers_before_the_grace_time_ends_is_not_ended(pytester: pytest.Pytester) -> None:
+def test_a_run_that_recovers_within_the_grace_time_is_not_aborted(pytester: pytest.Pytester) -> None:
     target = "lambda operation: fail(TimeoutError()) if operation.index < 5 else None"
     write_test(
         pytester,

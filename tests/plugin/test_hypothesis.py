@@ -69,7 +69,7 @@ def test_a_failing_search_shows_the_smallest_scenario_to_paste(
     assert "check audit is broken: after an operation of Agent_1" in output
 
 
-def test_the_pasted_example_fails_at_once_and_passes_once_the_bug_is_mended(search: pytest.Pytester) -> None:
+def test_the_pasted_example_fails_at_once_and_passes_once_the_bug_is_fixed(search: pytest.Pytester) -> None:
     line = pasted(search.runpytest("--stress", "--hypothesis-seed=1").stdout.str())
     no_search = SEARCH.replace("set(Phase) - {Phase.explain}", "[Phase.explicit]")
     search.makepyfile(test_pasted=SERVICE + no_search.replace("@given", f"{line}\n@given"))
@@ -81,7 +81,7 @@ def test_the_pasted_example_fails_at_once_and_passes_once_the_bug_is_mended(sear
     search.runpytest("--stress", "test_mended.py").assert_outcomes(passed=1)
 
 
-def test_positional_given_arguments_are_shown_by_name_too(search: pytest.Pytester) -> None:
+def test_positional_given_arguments_are_printed_by_name(search: pytest.Pytester) -> None:
     positional = SEARCH.replace("(scenario=scenarios", "(scenarios").replace(
         "(scenario, stress_simulator)", "(stress_simulator, scenario)"
     )
@@ -89,7 +89,7 @@ def test_positional_given_arguments_are_shown_by_name_too(search: pytest.Pyteste
     assert pasted(search.runpytest("--stress").stdout.str()).startswith("@example(scenario=Scenario(")
 
 
-def test_the_example_database_brings_the_failure_back_first(search: pytest.Pytester) -> None:
+def test_the_example_database_replays_the_failure_first(search: pytest.Pytester) -> None:
     counted = SEARCH.replace("    service = ", "    print('performed', scenario)\n    service = ").replace(
         "deadline=None", "deadline=None, database=DirectoryBasedExampleDatabase('found')"
     )
@@ -120,7 +120,7 @@ def test_files_and_figures_are_those_of_the_last_example(search: pytest.Pytester
     result.stdout.re_match_lines([r"failed +1 +0/1/0 .*\(last of \d+ examples\)"])
 
 
-def test_an_example_may_run_the_simulator_several_times(search: pytest.Pytester) -> None:
+def test_an_example_can_run_the_simulator_several_times(search: pytest.Pytester) -> None:
     twice = SEARCH.replace(
         "    service = ", "    stress_simulator.run(OrderService(), scenario=scenario)\n    service = "
     )

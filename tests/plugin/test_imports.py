@@ -55,9 +55,7 @@ def test_fixture(stress_simulator):
 
 
 @pytest.mark.parametrize("options", [[], ["--collect-only"], ["-m", "not stress"], ["-n", "2"]], ids=" ".join)
-def test_plain_pytest_imports_nothing_heavy_to_the_interpreters_exit(
-    pytester: pytest.Pytester, options: list[str]
-) -> None:
+def test_plain_pytest_imports_nothing_heavy_until_exit(pytester: pytest.Pytester, options: list[str]) -> None:
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile(PROJECT)
     pytester.makeini(
@@ -77,20 +75,20 @@ def imported(pytester: pytest.Pytester, *options: str) -> set[str]:
     return set((pytester.path / "imported").read_text().split())
 
 
-def test_with_stress_the_same_check_sees_the_engine_and_no_extra(pytester: pytest.Pytester) -> None:
+def test_with_stress_the_engine_is_imported_and_no_extra(pytester: pytest.Pytester) -> None:
     modules = imported(pytester)
     assert {"numpy", "psutil", *(f"{PACKAGE}.{name}" for name in WITH_STRESS)} <= modules
     unneeded = (*EXTRAS, *(f"{PACKAGE}.{name}" for name in ON_DEMAND))
     assert [name for name in modules if name.startswith(unneeded)] == []
 
 
-def test_a_baseline_is_kept_without_an_extra(pytester: pytest.Pytester) -> None:
+def test_saving_a_baseline_imports_no_extra(pytester: pytest.Pytester) -> None:
     modules = imported(pytester, "--stress-save-baseline=main")
     assert f"{PACKAGE}.results.baselines.store" in modules
     assert [name for name in modules if name.startswith(EXTRAS)] == []
 
 
-def test_extras_are_imported_where_they_are_asked_for(
+def test_extras_are_imported_if_a_setting_needs_them(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     options = {
@@ -115,7 +113,7 @@ def test_importing_the_package_or_the_plugin_imports_nothing_heavy(module: str) 
     assert process.stdout.strip() == "[]"
 
 
-def test_settings_that_need_extras_import_none_of_them_where_the_test_is_skipped(
+def test_settings_of_a_skipped_test_import_no_extras(
     pytester: pytest.Pytester,
 ) -> None:
     settings = {

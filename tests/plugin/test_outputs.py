@@ -250,7 +250,7 @@ def test_the_benchmark_has_the_same_percentiles_as_junit(session: Session) -> No
     assert means["test_it.py::test_degrades latency p50"] == float(described["test_degrades", 1]["latency_p50"])
 
 
-def test_what_thresholds_say_is_the_same_everywhere(session: Session) -> None:
+def test_verdicts_of_thresholds_are_the_same_everywhere(session: Session) -> None:
     described = junit_properties(session)
     for run, directory in session.runs.items():
         said = {text for name, text in described[run].items() if name.startswith("threshold_")}
@@ -263,7 +263,7 @@ def test_what_thresholds_say_is_the_same_everywhere(session: Session) -> None:
             assert [wanted, measured, verdict] in rows(step_summary(session))
 
 
-def test_why_a_run_did_not_pass_is_the_same_everywhere(session: Session) -> None:
+def test_the_reason_for_a_failure_is_the_same_everywhere(session: Session) -> None:
     output = session.path / "stress_test_output"
     for run in (("test_degrades", 1), ("test_errors", 1)):
         reason = junit_properties(session)[run]["failure"]
@@ -289,7 +289,7 @@ def test_a_run_that_degrades_at_its_end_fails_where_the_average_would_pass(sessi
     )
 
 
-def test_the_index_links_every_report_those_of_failed_runs_first(session: Session) -> None:
+def test_the_index_links_every_report_failed_runs_first(session: Session) -> None:
     directory = session.path / "stress_test_output"
     links = re.findall(r'<a href="([^"]*)"', (directory / "stress_test_index.html").read_text())
     targets = [(directory / link).resolve() for link in links]
@@ -327,7 +327,7 @@ def files_of(pytester: pytest.Pytester) -> list[str]:
         ("svg,png", ["stress_test_report.png", "stress_test_report.svg"]),
     ],
 )
-def test_reports_are_those_asked_for(pytester: pytest.Pytester, given: str, expected: list[str]) -> None:
+def test_the_requested_reports_are_written(pytester: pytest.Pytester, given: str, expected: list[str]) -> None:
     if "svg" in given:
         pytest.importorskip("py_mini_racer", reason="mini-racer is not installed")
         pytest.importorskip("resvg_py", reason="resvg-py is not installed")
@@ -397,7 +397,9 @@ def test_every_setting_of_results_has_an_ini_key(pytester: pytest.Pytester, file
 
 
 @pytest.mark.parametrize("given", [["--stress-otel"], ["-o", "stress_otel=true"]], ids=["switch", "ini"])
-def test_export_is_a_switch(pytester: pytest.Pytester, given: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_stress_otel_is_a_switch(
+    pytester: pytest.Pytester, given: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "http://127.0.0.1:1")
     pytester.makepyfile(f"def test_it(stress_simulator): stress_simulator.run(lambda: None, {QUICK})")
     result = pytester.runpytest_subprocess("--stress", *given)
@@ -409,7 +411,7 @@ def test_export_is_a_switch(pytester: pytest.Pytester, given: list[str], monkeyp
 
 
 @pytest.mark.parametrize("workers", [[], ["-n", "1"]], ids=["one process", "xdist"])
-def test_session_files_that_cannot_be_written_are_said_and_fail_the_session(
+def test_session_files_that_cannot_be_written_are_reported_and_fail_the_session(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, workers: list[str]
 ) -> None:
     pytester.makepyfile(PASSING)
@@ -434,7 +436,7 @@ def test_session_files_that_cannot_be_written_are_said_and_fail_the_session(
     "unwritable",
     ["out/stress_test_index.html", "--stress-openmetrics", "--stress-benchmark", "GITHUB_STEP_SUMMARY"],
 )
-def test_each_session_file_that_cannot_be_written_fails_the_session_alone(
+def test_a_single_session_file_that_cannot_be_written_fails_the_session(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, unwritable: str
 ) -> None:
     pytester.makepyfile(PASSING)
@@ -451,7 +453,7 @@ def test_each_session_file_that_cannot_be_written_fails_the_session_alone(
     assert len([line for line in result.outlines if "cannot be written" in line]) == 1
 
 
-def test_without_the_terminals_reporter_a_file_that_cannot_be_written_fails_the_session_too(
+def test_without_the_terminal_reporter_a_file_that_cannot_be_written_fails_the_session(
     pytester: pytest.Pytester,
 ) -> None:
     pytester.makepyfile(PASSING)
@@ -465,7 +467,9 @@ def test_without_the_terminals_reporter_a_file_that_cannot_be_written_fails_the_
 
 
 @pytest.mark.parametrize("kind", ["html", "csv"])
-def test_a_report_that_cannot_be_written_fails_the_run_and_says_so(pytester: pytest.Pytester, kind: str) -> None:
+def test_a_report_that_cannot_be_written_fails_the_run_with_a_message(
+    pytester: pytest.Pytester, kind: str
+) -> None:
     name = {"html": "stress_test_report.html", "csv": "stress_test_records.csv"}[kind]
     pytester.makepyfile(
         f"""
@@ -488,7 +492,7 @@ def test_a_report_that_cannot_be_written_fails_the_run_and_says_so(pytester: pyt
     assert (properties["verdict"], properties["failure"]) == ("failed", kept["reason"])
 
 
-def test_a_directory_in_the_place_of_a_report_is_said_before_anything_runs(pytester: pytest.Pytester) -> None:
+def test_a_directory_in_place_of_a_report_is_reported_before_the_run(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_it=PASSING)
     blocking = pytester.path / "stress_test_output" / "test_it.py--test_it" / "stress_test_report.html"
     blocking.mkdir(parents=True)
@@ -513,7 +517,7 @@ def test_plain(stress_simulator):
 """
 
 
-def test_what_ci_shows_of_a_run_says_what_became_of_its_test(
+def test_ci_shows_the_outcome_of_the_test_with_each_run(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(pytester.path / "summary.md"))
@@ -576,7 +580,7 @@ OTHERWISE = {
         ("a fixture fails after it", "test_it"),
     ],
 )
-def test_ci_shows_an_error_for_each_run_that_failed_or_whose_test_did_and_for_no_other(
+def test_ci_shows_an_error_only_for_a_run_that_failed_or_whose_test_failed(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, case: str, failed: str
 ) -> None:
     monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(pytester.path / "summary.md"))
@@ -611,7 +615,7 @@ def test_it(stress_simulator, request):
 """
 
 
-def test_of_a_test_that_is_run_again_the_runs_of_the_last_time_count(pytester: pytest.Pytester) -> None:
+def test_if_a_test_is_rerun_only_its_last_runs_count(pytester: pytest.Pytester) -> None:
     """As by pytest-rerunfailures."""
     pytester.makeconftest(RUN_AGAIN)
     pytester.makepyfile(test_it=FLAKY)
@@ -629,7 +633,7 @@ def test_of_a_test_that_is_run_again_the_runs_of_the_last_time_count(pytester: p
 # Where there is little to write, or nobody to show it to.
 
 
-def test_live_lines_for_a_standard_output_that_is_closed_do_no_harm(pytester: pytest.Pytester) -> None:
+def test_live_lines_to_a_closed_standard_output_are_ignored(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(PASSING)
     options = ["--stress", "--stress-live=plain", "-s", "-p", "no:terminalreporter", "--stress-report=none"]
     code = f"import os, pytest, sys; os.close(1); sys.exit(pytest.main({options!r}))"
@@ -665,9 +669,7 @@ def test_collecting_only_leaves_the_files_of_an_earlier_session(
 
 
 @pytest.mark.parametrize("later", [["--stress-report=none"], ["--stress-tasks=fly"]], ids=["no report", "no run"])
-def test_no_index_of_an_earlier_session_is_left_to_speak_for_a_later_one(
-    pytester: pytest.Pytester, later: list[str]
-) -> None:
+def test_the_index_of_an_earlier_session_is_removed(pytester: pytest.Pytester, later: list[str]) -> None:
     pytester.makepyfile(PASSING)
     pytester.runpytest_inprocess("--stress").assert_outcomes(passed=1)
     assert (pytester.path / "stress_test_output" / "stress_test_index.html").exists()
@@ -723,7 +725,7 @@ def test_the_command_that_repeats_a_run_writes_no_baseline_and_can_be_run(pytest
     assert "--stress-otel=" not in command
 
 
-def test_a_pipe_or_a_link_in_the_place_of_a_session_file_is_written_through_or_refused(
+def test_a_session_file_can_be_a_pipe_or_a_link(
     pytester: pytest.Pytester,
 ) -> None:
     pytester.makepyfile(PASSING)
@@ -755,7 +757,7 @@ def test_it(stress_simulator):
 """
 
 
-def test_ctrl_c_leaves_the_sessions_files_of_the_runs_there_were(pytester: pytest.Pytester) -> None:
+def test_after_ctrl_c_the_sessions_files_have_the_runs_so_far(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(test_it=INTERRUPTED)
     outputs = ["--stress-openmetrics=metrics.txt", "--stress-benchmark=benchmark.json"]
     process = subprocess.Popen(

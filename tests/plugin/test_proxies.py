@@ -75,7 +75,7 @@ def statistics(project: pytest.Pytester) -> dict[str, object]:
     return read
 
 
-def test_what_a_stress_test_meets_at_its_proxy(project: pytest.Pytester) -> None:
+def test_network_and_faults_of_a_run_act_at_the_proxy(project: pytest.Pytester) -> None:
     project.makepyfile(
         ECHO
         + """
@@ -109,7 +109,7 @@ def test_planned_faults_of_calls_act_at_the_proxy(stress_simulator, stress_proxy
     assert result.failures == result.errors == 0
 
 
-def test_outside_of_the_fault_windows_the_proxy_lets_everything_pass(stress_simulator, stress_proxy, echo):
+def test_outside_of_fault_windows_the_proxy_has_no_faults(stress_simulator, stress_proxy, echo):
     proxy = stress_proxy(echo.server_address)
     proxy.add("reset_peer", timeout=0)
     windows = {"after": "outage", "lasts": 60}
@@ -138,16 +138,16 @@ def shared(stress_proxy):
         server.shutdown()
         thread.join()
 
-def test_a_proxy_that_a_test_makes(stress_proxy, shared, echo):
+def test_a_proxy_that_a_test_opens(stress_proxy, shared, echo):
     made.append(stress_proxy(echo.server_address))
     assert ask(made[0], "one") == ask(shared, "one") == "one"
 
-def test_is_gone_after_it_and_one_of_a_fixture_is_not(shared):
+def test_is_closed_after_it_and_the_fixtures_proxy_is_not(shared):
     assert made[0].is_closed
     assert ask(shared, "two") == "two"
 
 
-def test_every_run_of_a_test_meets_the_same_faults_whatever_went_before(stress_simulator, stress_proxy, echo):
+def test_every_run_of_a_test_meets_the_same_faults(stress_simulator, stress_proxy, echo):
     proxy = stress_proxy(echo.server_address)
     outcomes = []
     for runs in range(2):
@@ -163,7 +163,7 @@ def test_every_run_of_a_test_meets_the_same_faults_whatever_went_before(stress_s
     assert outcomes[0] == outcomes[1] != []
 
 
-def test_a_session_begins_and_checks_look_without_faults(stress_simulator, stress_proxy, echo):
+def test_per_agent_and_checks_meet_no_faults_at_the_proxy(stress_simulator, stress_proxy, echo):
     proxy = stress_proxy(echo.server_address)
 
     @contextlib.contextmanager
@@ -187,7 +187,7 @@ def test_a_session_begins_and_checks_look_without_faults(stress_simulator, stres
 
 
 @pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["one process", "xdist"])
-def test_a_network_from_the_command_line_acts_at_the_proxy_and_not_at_the_call_too(
+def test_a_network_from_the_command_line_acts_at_the_proxy_only(
     project: pytest.Pytester, workers: list[str]
 ) -> None:
     project.makepyfile(
@@ -227,7 +227,7 @@ def test_it(stress_simulator, stress_proxy, echo):
     assert outcomes[0] != outcomes[2]
 
 
-def test_a_test_that_is_no_stress_test_may_have_a_proxy_too(project: pytest.Pytester) -> None:
+def test_an_ordinary_test_can_use_a_proxy(project: pytest.Pytester) -> None:
     project.makepyfile(
         ECHO
         + """
@@ -270,7 +270,7 @@ def test_unknown(stress_proxy, echo):
     assert "pytest_nos_stress/" not in result.stdout.str()
 
 
-def test_faults_that_were_to_be_met_at_a_proxy_nobody_used_are_no_pass(project: pytest.Pytester) -> None:
+def test_a_run_that_never_used_its_proxy_does_not_pass(project: pytest.Pytester) -> None:
     project.makepyfile(
         ECHO
         + """

@@ -117,7 +117,7 @@ def test_a_run_without_a_called_operation_is_described_too(pytester: pytest.Pyte
     assert assert_describes(case, "stress")["latency"]["count"] == 0
 
 
-def test_properties_and_sections_of_a_report_are_there_for_other_plugins(pytester: pytest.Pytester) -> None:
+def test_other_plugins_find_properties_and_sections_on_the_report(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(PROJECT)
     record = pytester.inline_run("--stress")
     called = [one for one in record.getreports("pytest_runtest_logreport") if one.when == "call"]
@@ -203,7 +203,7 @@ def test_reports_do_not_need_the_plugins_that_show_them(pytester: pytest.Pyteste
     pytester.runpytest_subprocess("--stress", *options).assert_outcomes(passed=3, failed=1)
 
 
-def test_a_run_in_a_fixture_is_on_the_tests_report(pytester: pytest.Pytester) -> None:
+def test_a_run_in_a_fixture_appears_on_the_tests_report(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         f"""
         import pytest
@@ -232,7 +232,7 @@ def test_a_run_in_a_fixture_is_on_the_tests_report(pytester: pytest.Pytester) ->
     assert len(rows) == 2
 
 
-def test_a_run_that_fails_when_a_fixture_ends_is_in_the_summary(pytester: pytest.Pytester) -> None:
+def test_a_run_that_fails_during_teardown_is_in_the_summary(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         f"""
         import pytest

@@ -1,4 +1,4 @@
-"""A run's scenario as a file, in a marker, and in run(): it decides the whole plan."""
+"""A scenario in a file, in a marker and in run(): it decides the whole plan of a run."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_a_file_from_a_second_runs_directory_repeats_the_second_run(pytester: py
     assert (files_of(pytester, run="run-3") / "stress_test_results.log").read_bytes() == third  # of the same seed
 
 
-def test_a_file_of_a_run_that_the_test_does_not_make_is_no_silent_pass(pytester: pytest.Pytester) -> None:
+def test_a_test_fails_if_it_does_not_make_the_run_that_the_file_repeats(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(TRADES)
     directory = pytester.path / "run-7"
     directory.mkdir()
@@ -64,7 +64,9 @@ def test_a_file_of_a_run_that_the_test_does_not_make_is_no_silent_pass(pytester:
         (path / "scenario.json").write_text(Scenario(engine="virtual").to_json())
     result = pytester.runpytest("--stress", f"--stress-scenario={directory / 'scenario.json'}")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["--stress-scenario: is of the test's run 7, which it did not make"])
+    result.stdout.fnmatch_lines(
+        ["--stress-scenario=*: repeats run 7 of the test, but the test made fewer runs; *"]
+    )
 
 
 def test_a_scenario_file_for_a_test_under_given_is_refused(pytester: pytest.Pytester) -> None:
@@ -79,7 +81,9 @@ def test_a_scenario_file_for_a_test_under_given_is_refused(pytester: pytest.Pyte
     pytester.path.joinpath("one.json").write_text(Scenario(engine="virtual").to_json())
     result = pytester.runpytest("--stress", "--stress-scenario=one.json")
     assert result.ret == pytest.ExitCode.TESTS_FAILED
-    result.stdout.fnmatch_lines(["*a test under @given draws its own; give it the scenario by @example*"])
+    result.stdout.fnmatch_lines(
+        ["*a test under @given draws its own scenarios; pass this one with @example(...) instead*"]
+    )
 
 
 @pytest.mark.parametrize("workers", [[], ["-n", "2"]], ids=["one process", "xdist"])
@@ -89,7 +93,10 @@ def test_a_scenario_file_repeats_one_test_not_several(pytester: pytest.Pytester,
     result = pytester.runpytest("--stress", "--stress-scenario=one.json", *workers)
     assert result.ret != pytest.ExitCode.OK
     output = result.stdout.str() + result.stderr.str()
-    assert "--stress-scenario=one.json: repeats one stress test, but 2 are selected; name the test" in output
+    message = (
+        "--stress-scenario=one.json: repeats a run of one stress test, but 2 are selected; select exactly one"
+    )
+    assert message in output
     assert "INTERNALERROR" not in output
     pytester.runpytest("--stress", "--stress-scenario=one.json", "-k", "more", *workers).assert_outcomes(passed=1)
 
@@ -128,7 +135,7 @@ def test_a_scenario_with_a_task_the_target_does_not_have_is_one_line(pytester: p
     result.stdout.fnmatch_lines(["E*cannot perform 'teleport'; it has *"])
 
 
-def test_a_scenario_in_the_marker_goes_before_what_run_says_of_the_plan(pytester: pytest.Pytester) -> None:
+def test_a_scenario_in_the_marker_overrides_the_plan_settings_of_run(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("""
         import pytest
         from pytest_nos_stress import Scenario
@@ -159,10 +166,12 @@ def test_a_marked_body_performs_a_scenario_too(pytester: pytest.Pytester) -> Non
     pytester.runpytest("--stress").assert_outcomes(passed=2)
 
 
-@pytest.mark.parametrize("where", ["run", "marker"])
-def test_a_setting_beside_a_scenario_that_decides_it_is_refused(pytester: pytest.Pytester, where: str) -> None:
+@pytest.mark.parametrize("source", ["run", "marker"])
+def test_a_scenario_and_a_setting_that_it_decides_are_refused_in_one_source(
+    pytester: pytest.Pytester, source: str
+) -> None:
     settings = "scenario=Scenario(), agents=3"
-    marker, run = (settings, "") if where == "marker" else ("", settings)
+    marker, run = (settings, "") if source == "marker" else ("", settings)
     pytester.makepyfile(f"""
         import pytest
         from pytest_nos_stress import Scenario

@@ -33,7 +33,7 @@ def test_plain_pytest_skips_stress_tests_and_runs_the_others(pytester: pytest.Py
 
 
 @pytest.mark.parametrize("quiet", [[], ["-q"], ["-qq"], ["-v"]], ids=lambda options: "".join(options) or "plain")
-def test_the_summary_says_how_many_were_skipped_and_how_to_run_them(
+def test_the_summary_counts_skipped_stress_tests_and_shows_how_to_run_them(
     pytester: pytest.Pytester, quiet: list[str]
 ) -> None:
     pytester.makepyfile(PROJECT)
@@ -67,7 +67,7 @@ def test_each_parameter_of_a_stress_test_is_counted(pytester: pytest.Pytester) -
     pytester.runpytest_inprocess().stdout.fnmatch_lines(["4 stress tests were skipped*"])
 
 
-def test_a_test_skipped_for_a_reason_of_its_own_is_no_skipped_stress_test(pytester: pytest.Pytester) -> None:
+def test_a_test_skipped_for_another_reason_is_not_counted(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
         import pytest
@@ -82,7 +82,7 @@ def test_a_test_skipped_for_a_reason_of_its_own_is_no_skipped_stress_test(pytest
     result.stdout.no_re_match_line(".*stress tests? w")
 
 
-def test_a_project_without_stress_tests_sees_nothing_of_the_plugin(pytester: pytest.Pytester) -> None:
+def test_a_project_without_stress_tests_gets_no_output_or_files_of_the_plugin(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("def test_a(): pass\ndef test_b(): assert False")
     result = pytester.runpytest_inprocess("-W", "error", "-p", "no:cacheprovider")
     result.assert_outcomes(passed=1, failed=1)
@@ -125,15 +125,13 @@ def test_deselected_stress_tests_are_not_counted_as_skipped(pytester: pytest.Pyt
     ],
     ids=["through a fixture", "through an autouse fixture", "usefixtures", "method"],
 )
-def test_a_test_that_comes_to_the_fixture_in_any_way_is_a_stress_test(
-    pytester: pytest.Pytester, test: str
-) -> None:
+def test_a_test_that_uses_the_fixture_in_any_way_is_a_stress_test(pytester: pytest.Pytester, test: str) -> None:
     pytester.makepyfile("import pytest\n\n" + test.format(quick=QUICK))
     pytester.runpytest_inprocess().assert_outcomes(skipped=1)
     pytester.runpytest_inprocess("--stress", "-m", "stress").assert_outcomes(passed=1)
 
 
-def test_a_fixture_asked_for_by_name_during_the_test_is_skipped_and_counted_too(pytester: pytest.Pytester) -> None:
+def test_getfixturevalue_during_the_test_skips_and_counts_it(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         f"def test_it(request): request.getfixturevalue('stress_simulator').run({QUICK})",
     )
@@ -191,7 +189,7 @@ def test_the_fixtures_of_a_skipped_stress_test_are_not_set_up(pytester: pytest.P
     assert not (pytester.path / "set-up").exists()
 
 
-def test_the_header_tells_the_seed_and_how_to_repeat_it(pytester: pytest.Pytester) -> None:
+def test_the_header_shows_the_seed_and_how_to_repeat_it(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(PROJECT)
     pytester.runpytest_inprocess("--stress", "--stress-seed=4711").stdout.re_match_lines(
         [r"^stress: .*seed 4711\b.*--stress-seed=4711"]
@@ -203,7 +201,7 @@ def test_without_stress_there_is_no_header(pytester: pytest.Pytester) -> None:
     pytester.runpytest_inprocess("--stress-seed=4711").stdout.no_fnmatch_line("*4711*")
 
 
-def test_without_the_plugin_all_other_tests_run_as_ever(pytester: pytest.Pytester) -> None:
+def test_without_the_plugin_all_other_tests_run_as_before(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(PROJECT)
     result = pytester.runpytest_subprocess("-p", "no:nos-stress", "-k", "ordinary")
     result.assert_outcomes(passed=1, deselected=2, warnings=1)

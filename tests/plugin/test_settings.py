@@ -68,7 +68,7 @@ def write_test(pytester: pytest.Pytester, marker: str = "", run: str = "", targe
 
 
 @pytest.mark.parametrize("first", range(4), ids=LEVELS)
-def test_the_first_level_that_has_a_setting_decides_it(pytester: pytest.Pytester, first: int) -> None:
+def test_the_source_of_highest_precedence_decides_a_setting(pytester: pytest.Pytester, first: int) -> None:
     levels = ["", "", "", ""]
     for name, flag, key, run, command_line, marker, ini in SETTINGS:
         levels[0] += f"{name}={run}, "
@@ -86,7 +86,7 @@ def test_the_first_level_that_has_a_setting_decides_it(pytester: pytest.Pytester
     }
 
 
-def test_each_setting_is_decided_by_itself(pytester: pytest.Pytester) -> None:
+def test_each_setting_can_come_from_a_different_source(pytester: pytest.Pytester) -> None:
     write_test(pytester, "agents=5, operations_per_agent=5, failure_prob=0.5", "operations_per_agent=2")
     pytester.makeini(
         "[pytest]\nstress_agents = 9\nfailure_prob = 0.9\nstress_min_delay = 0\nstress_max_delay = 0\n"
@@ -99,7 +99,7 @@ def test_each_setting_is_decided_by_itself(pytester: pytest.Pytester) -> None:
     assert decided["missing_data_prob"] == 0.2
 
 
-def test_a_setting_that_no_level_has_takes_its_default(pytester: pytest.Pytester) -> None:
+def test_a_setting_without_a_source_has_its_default(pytester: pytest.Pytester) -> None:
     write_test(pytester, run="operations_per_agent=1", target="None")
     pytester.runpytest_inprocess("--stress").assert_outcomes(passed=1)
     decided = scenario(pytester)
@@ -148,7 +148,7 @@ NO_DELAY = "min_delay=0, max_delay=0"
         ("", "", "operations_per_agent=3", "stress_duration = 60", False),
     ],
 )
-def test_a_duration_takes_the_place_of_a_number_of_operations_from_a_lower_level_and_the_other_way_round(
+def test_a_duration_overrides_a_number_of_operations_from_a_lower_source_and_vice_versa(
     pytester: pytest.Pytester, run: str, command_line: str, marker: str, ini: str, by_duration: bool
 ) -> None:
     write_test(pytester, marker, f"agents=2, {NO_DELAY}, {run}")
@@ -182,7 +182,7 @@ def test_markers_of_module_class_and_function_combine_and_the_closest_decides(py
     assert [len(decided["agents"]), decided["operations_per_agent"], decided["failure_prob"]] == [2, 8, 0.25]
 
 
-def test_thresholds_of_all_levels_add_up(pytester: pytest.Pytester) -> None:
+def test_thresholds_of_all_sources_apply(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         f"""
         import pytest
@@ -205,7 +205,7 @@ def test_thresholds_of_all_levels_add_up(pytester: pytest.Pytester) -> None:
     assert [text for text, verdict in judged.items() if verdict == "held"] == ["operations == 4", "errors == 0"]
 
 
-def test_the_session_draws_one_seed_for_all_its_runs_and_says_it(pytester: pytest.Pytester) -> None:
+def test_the_session_draws_a_single_seed_for_all_runs_and_prints_it(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         f"""
         import pytest
@@ -243,7 +243,7 @@ def test_a_seed_is_used_as_given(pytester: pytest.Pytester, seed: int) -> None:
     assert statistics(pytester)["seed"] == seed
 
 
-def test_one_seed_gives_the_same_counts_again(pytester: pytest.Pytester) -> None:
+def test_the_same_seed_gives_the_same_counts(pytester: pytest.Pytester) -> None:
     write_test(pytester, run=NO_DELAY)
     counts = []
     for seed in (1, 1, 2):
@@ -386,7 +386,7 @@ def test_agents_in_toml_are_a_count_or_names(
     assert scenario(pytester)["agents"] == agents
 
 
-def test_an_inline_table_of_tasks_where_pytest_makes_text_of_it_is_not_misread(pytester: pytest.Pytester) -> None:
+def test_an_inline_table_of_tasks_that_pytest_converts_to_text_is_not_misread(pytester: pytest.Pytester) -> None:
     write_test(pytester, run=f"operations_per_agent=1, {NO_DELAY}")
     pytester.makepyprojecttoml("[tool.pytest.ini_options]\nstress_tasks = {buy = 3, sell = 1}\n")
     result = pytester.runpytest_inprocess("--stress")
@@ -414,14 +414,14 @@ def test_o_works_without_an_ini_file(pytester: pytest.Pytester) -> None:
     assert len(scenario(pytester)["agents"]) == 3
 
 
-def test_a_target_that_is_a_mapping_gives_the_tasks_where_no_level_does(pytester: pytest.Pytester) -> None:
+def test_a_mapping_as_target_gives_the_tasks_if_no_source_does(pytester: pytest.Pytester) -> None:
     write_test(pytester, run=f"operations_per_agent=9, {NO_DELAY}", target="{'quote': print, 'cancel': print}")
     pytester.runpytest_inprocess("--stress").assert_outcomes(passed=1)
     assert scenario(pytester)["tasks"] == ["quote", "cancel"]
 
 
 @pytest.mark.parametrize("plugin", ["no:xdist", "no:hypothesispytest", "no:terminalprogress"])
-def test_a_plugin_that_is_not_there_is_not_missed(pytester: pytest.Pytester, plugin: str) -> None:
+def test_the_plugin_works_without_other_plugins(pytester: pytest.Pytester, plugin: str) -> None:
     write_test(pytester, run=f"operations_per_agent=1, {NO_DELAY}")
     pytester.runpytest_inprocess("--stress", "-p", plugin).assert_outcomes(passed=1)
 
@@ -467,7 +467,7 @@ def test_a_value_is_read_once_for_each_source(pytester: pytest.Pytester) -> None
     pytester.runpytest_inprocess("--stress").assert_outcomes(passed=2)
 
 
-def test_a_marker_may_be_given_what_can_be_read_once_only(pytester: pytest.Pytester) -> None:
+def test_an_iterator_in_a_marker_is_read_once(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
         import pytest
@@ -480,7 +480,7 @@ def test_a_marker_may_be_given_what_can_be_read_once_only(pytester: pytest.Pytes
     pytester.runpytest_inprocess("--stress").assert_outcomes(passed=1)
 
 
-def test_a_run_under_pytest_makes_its_scenario_once(pytester: pytest.Pytester) -> None:
+def test_a_run_under_pytest_creates_its_scenario_once(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
         import pytest

@@ -1,4 +1,4 @@
-"""--stress-shrink: the smallest scenario that makes a test fail as it did, as a test to paste."""
+"""--stress-shrink: find the smallest scenario with which a test fails in the same way, as a test to paste."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ def test_orders(stress_simulator, orders):
 
 
 def smallest_test(output: str) -> str:
-    """What the report offers to be pasted."""
+    """Return the source of the test that the report prints to be pasted."""
     match = re.search(r"as a test to paste:\n\n(.*?)\n\nor repeat it with:", output, re.S)
     assert match, output
     return match[1]
@@ -146,7 +146,7 @@ def test_a_marked_body_is_shrunk(pytester: pytest.Pytester) -> None:
     assert "def test_body_smallest(rows):" in smallest_test(output)
 
 
-def test_a_race_of_real_threads_is_said_not_to_repeat(pytester: pytest.Pytester) -> None:
+def test_a_race_of_real_threads_is_reported_as_not_shrunk(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("""
         import time
         def test_race(stress_simulator):
@@ -160,19 +160,21 @@ def test_a_race_of_real_threads_is_said_not_to_repeat(pytester: pytest.Pytester)
     """)
     result = pytester.runpytest("--stress", "--stress-shrink")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["not shrunk: the failure does not repeat under virtual time*"])
+    result.stdout.fnmatch_lines(["not shrunk: the failure does not occur in virtual time*"])
 
 
 @pytest.mark.parametrize(
-    ("run", "why"),
+    ("run", "reason"),
     [
-        ('thresholds=["latency.max < 1ns"]', "only a threshold that says how much is too much"),
-        ('thresholds=["successes > 500"]', "only a threshold that says how much is too much"),
-        ('thresholds=["failure_rate < 1%"]', "only a threshold that says how much is too much"),
-        ('checks=[sometimes("never", lambda: False)]', "a state that was never seen is not seen in a smaller"),
+        ('thresholds=["latency.max < 1ns"]', "the failed thresholds limit times, rates or minimums"),
+        ('thresholds=["successes > 500"]', "the failed thresholds limit times, rates or minimums"),
+        ('thresholds=["failure_rate < 1%"]', "the failed thresholds limit times, rates or minimums"),
+        ('checks=[sometimes("never", lambda: False)]', "a state that the run never reached is not reached in a"),
     ],
 )
-def test_what_a_smaller_scenario_fails_anyway_is_not_shrunk(pytester: pytest.Pytester, run: str, why: str) -> None:
+def test_a_failure_that_every_smaller_scenario_has_too_is_not_shrunk(
+    pytester: pytest.Pytester, run: str, reason: str
+) -> None:
     pytester.makepyfile(f"""
         from pytest_nos_stress import sometimes
         def test_it(stress_simulator):
@@ -180,10 +182,10 @@ def test_what_a_smaller_scenario_fails_anyway_is_not_shrunk(pytester: pytest.Pyt
     """)
     result = pytester.runpytest("--stress", "--stress-shrink")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines([f"not shrunk: {why}*"])
+    result.stdout.fnmatch_lines([f"not shrunk: {reason}*"])
 
 
-def test_another_error_than_the_one_that_failed_the_test_is_not_taken_for_it(pytester: pytest.Pytester) -> None:
+def test_another_error_is_not_mistaken_for_the_original_failure(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("""
         def test_it(stress_simulator):
             done = []
@@ -203,7 +205,7 @@ def test_another_error_than_the_one_that_failed_the_test_is_not_taken_for_it(pyt
     assert "-> 6 of 1 agent" in output
 
 
-def test_a_method_is_offered_as_one(pytester: pytest.Pytester) -> None:
+def test_a_test_method_is_printed_as_a_method_to_paste(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("""
         class TestOrders:
             def test_it(self, stress_simulator):
@@ -225,7 +227,7 @@ def test_the_repeat_command_has_the_thresholds_of_the_command_line(pytester: pyt
     assert "'--stress-threshold=failures < 5'" in command
 
 
-def test_a_run_without_operations_is_not_shrunk_and_breaks_nothing(pytester: pytest.Pytester) -> None:
+def test_a_run_without_operations_is_not_shrunk(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("""
         def test_it(stress_simulator):
             def connect(agent):
@@ -257,7 +259,7 @@ def test_a_fixture_of_wider_scope_that_keeps_state_is_named_as_a_cause(pytester:
     assert "INTERNALERROR" not in output
 
 
-def test_what_passes_is_run_once(pytester: pytest.Pytester) -> None:
+def test_a_test_that_passes_is_run_once(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("""
         performed = []
         def test_passes(stress_simulator):

@@ -40,7 +40,7 @@ def test_transfers(stress_simulator, own_threads):
 """
 
 
-def test_locks_made_anywhere_under_stress_give_turns_away(pytester: pytest.Pytester) -> None:
+def test_locks_created_anywhere_under_stress_let_other_agents_run(pytester: pytest.Pytester) -> None:
     pytester.syspathinsert()
     pytester.makeconftest("import a_conftest_imports")
     pytester.makepyfile(
@@ -95,7 +95,7 @@ def test_a_marked_body_runs_in_virtual_time(pytester: pytest.Pytester) -> None:
     result.assert_outcomes(passed=1)
 
 
-def test_a_deadlock_fails_the_test_with_who_waits_for_whom(pytester: pytest.Pytester) -> None:
+def test_a_deadlock_fails_the_test_and_names_the_waiting_agents(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(f"""
         import threading
         def test_transfers(stress_simulator):
@@ -159,7 +159,7 @@ def test_checks_of_marker_and_run_add_up(pytester: pytest.Pytester) -> None:
     pytester.runpytest("--stress").assert_outcomes(passed=1)
 
 
-def test_sometimes_and_eventually_are_on_the_fixture_too(pytester: pytest.Pytester) -> None:
+def test_sometimes_and_eventually_are_attributes_of_the_fixture(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("""
         import pytest_nos_stress
         def test_trades(stress_simulator):
@@ -170,7 +170,7 @@ def test_sometimes_and_eventually_are_on_the_fixture_too(pytester: pytest.Pytest
     pytester.runpytest("--stress").assert_outcomes(passed=1)
 
 
-def test_an_async_target_is_told_what_to_do_instead(pytester: pytest.Pytester) -> None:
+def test_an_async_target_is_refused_with_a_remedy(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("""
         def test_trades(stress_simulator):
             async def buy(operation):
@@ -182,7 +182,7 @@ def test_an_async_target_is_told_what_to_do_instead(pytester: pytest.Pytester) -
     result.stdout.fnmatch_lines(["E*task 'buy' is async def, which engine 'virtual' cannot run; must be a sync*"])
 
 
-def test_threads_of_pools_and_of_agents_are_what_a_test_expects(pytester: pytest.Pytester) -> None:
+def test_pools_thread_locals_and_thread_counts_in_virtual_time(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         test_a_pools_answer_comes_before_a_timeout_of_virtual_time=f"""
             import time

@@ -63,7 +63,7 @@ def without_times(row: str) -> list[str]:
     return sorted(re.sub(r"\d+(\.\d+)?(e[+-]?\d+)? (ns|us|ms|s)\b|%", "", row).split())
 
 
-def test_two_workers_use_the_one_seed_that_the_session_drew_and_give_what_one_process_gives_with_it(
+def test_two_workers_use_the_sessions_seed_and_give_the_results_of_one_process(
     pytester: pytest.Pytester,
 ) -> None:
     pytester.makepyfile(test_it=PROJECT)
@@ -81,7 +81,7 @@ def test_two_workers_use_the_one_seed_that_the_session_drew_and_give_what_one_pr
     assert sorted(map(without_times, together.rows)) == sorted(map(without_times, alone.rows))
 
 
-def test_workers_write_to_the_directory_pytest_was_started_in(
+def test_workers_write_to_the_directory_in_which_pytest_was_started(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pytester.makeini("[pytest]\nstress_thresholds = operations < 1000\n")
@@ -97,7 +97,7 @@ def test_workers_write_to_the_directory_pytest_was_started_in(
         assert ("operations < 1000", "held") in verdicts
 
 
-def test_a_bad_marker_is_told_under_xdist_too(pytester: pytest.Pytester) -> None:
+def test_a_bad_marker_is_reported_under_xdist(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("import pytest\n\n@pytest.mark.stress(agents=0)\ndef test_it():\n    pass\n")
     result = pytester.runpytest_subprocess("--stress", "-n", "2")
     assert result.ret != pytest.ExitCode.OK

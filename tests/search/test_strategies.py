@@ -1,4 +1,4 @@
-"""Scenarios drawn by Hypothesis."""
+"""Scenarios that Hypothesis draws: their bounds, their shrinking, and the example to paste."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ FAULTS = ["missing_data", "lost_request", "lost_reply"]
 
 @pytest.fixture(autouse=True)
 def locks() -> Iterator[None]:
-    """What ``pytest --stress`` does for a session."""
+    """Replace the locks, as ``pytest --stress`` does for a session."""
     with cooperating_locks():
         yield
 
@@ -79,22 +79,22 @@ def test_bounds_are_kept(data: st.DataObject) -> None:
     assert (scenario.engine, scenario.own_threads) == ("virtual", False)
 
 
-def test_one_number_is_exactly_so_many() -> None:
+def test_a_single_number_is_the_exact_count() -> None:
     for_all(
         scenarios(agents=3, operations=7),
         lambda scenario: (len(scenario.agent_names), len(planned(scenario))) == (3, 7),
     )
 
 
-def test_without_faults_there_are_none() -> None:
+def test_an_empty_list_of_faults_gives_no_faults() -> None:
     for_all(scenarios(faults=[]), lambda scenario: not any(operation.fault for operation in planned(scenario)))
 
 
-def test_without_delays_nothing_takes_time() -> None:
+def test_an_empty_list_of_delays_gives_no_delays() -> None:
     for_all(scenarios(delays=[]), lambda scenario: not any(operation.delay for operation in planned(scenario)))
 
 
-def test_delays_may_be_text_with_a_unit() -> None:
+def test_delays_can_be_text_with_a_unit() -> None:
     for_all(
         scenarios(delays=["50ms", "1m"]),
         lambda scenario: all(operation.delay == 0.05 or operation.delay >= 60 for operation in planned(scenario)),
@@ -111,7 +111,7 @@ def test_delays_may_be_text_with_a_unit() -> None:
     ],
     ids=["no fault", *FAULTS, "buy", "sell", "hedge", "rebalance", "long delay", "eighth agent"],
 )
-def test_everything_that_is_allowed_is_drawn(allowed: Callable[[PlannedOperation], bool]) -> None:
+def test_every_allowed_value_is_drawn(allowed: Callable[[PlannedOperation], bool]) -> None:
     smallest(scenarios(), lambda scenario: any(map(allowed, planned(scenario))), shrink=False)
 
 
@@ -120,18 +120,18 @@ def test_everything_that_is_allowed_is_drawn(allowed: Callable[[PlannedOperation
     [
         ({"agents": 0}, "agents=0: must be a whole number from 1 up"),
         ({"agents": (0, 3)}, "agents=(0, 3): must be"),
-        ({"agents": (5, 2)}, "agents=(5, 2): the least is above the most"),
-        ({"agents": (1, 1_001)}, "at most 1000"),
+        ({"agents": (5, 2)}, "agents=(5, 2): the minimum must not be above the maximum"),
+        ({"agents": (1, 1_001)}, "up to 1000"),
         ({"agents": (1, 2, 3)}, "agents=(1, 2, 3): must be"),
         ({"agents": "many"}, "agents='many': must be"),
         ({"agents": True}, "agents=True: must be"),
         ({"agents": 1.5}, "agents=1.5: must be"),
         ({"operations": 0}, "operations=0: must be"),
-        ({"operations": (9, 3)}, "operations=(9, 3): the least is above the most"),
+        ({"operations": (9, 3)}, "operations=(9, 3): the minimum must not be above the maximum"),
         ({"operations": (1, None)}, "operations=(1, None): must be"),
         ({"faults": "lost_reply"}, "faults='lost_reply': must be a list"),
-        ({"faults": ["explode"]}, "'explode' must be missing_data or gap or"),
-        ({"faults": [None]}, "None must be"),
+        ({"faults": ["explode"]}, "unknown fault 'explode'; allowed: missing_data, gap, "),
+        ({"faults": [None]}, "unknown fault None; allowed: "),
         ({"delays": 5}, "delays=5: must be a list"),
         ({"delays": [-1]}, "scenarios: delays=-1: must be seconds from 0 up"),
         ({"delays": ["soon"]}, "delays='soon'"),
@@ -143,14 +143,14 @@ def test_everything_that_is_allowed_is_drawn(allowed: Callable[[PlannedOperation
     ],
     ids=lambda value: str(value)[:50] if isinstance(value, dict) else "",
 )
-def test_bounds_that_are_impossible_are_one_line(arguments: dict[str, Any], words: str) -> None:
+def test_a_wrong_argument_is_one_line(arguments: dict[str, Any], words: str) -> None:
     with pytest.raises(SettingError) as caught:
         scenarios(**arguments)
     assert words in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
 
 
-# The simplest.
+# The simplest scenario.
 
 
 def test_the_simplest_scenario_is_one_operation_without_fault_and_delay() -> None:
@@ -177,7 +177,7 @@ def test_the_simplest_scenario_is_one_operation_without_fault_and_delay() -> Non
     ],
     ids=["a lost reply", "a long delay", "two agents"],
 )
-def test_what_breaks_is_reduced_to_its_smallest_scenario(
+def test_a_failing_scenario_is_reduced_to_its_smallest_form(
     condition: Callable[[tuple[PlannedOperation, ...]], bool], expected: list[Any]
 ) -> None:
     operations = planned(smallest(scenarios(["buy", "sell"]), lambda scenario: condition(planned(scenario))))
@@ -188,7 +188,7 @@ def test_what_breaks_is_reduced_to_its_smallest_scenario(
 
 
 class Shop:
-    """Sells its one share twice where the reply to the first sale is lost and the client asks again."""
+    """Sells its only share twice if the reply to the first sale is lost and the client retries."""
 
     def __init__(self) -> None:
         self.shares = 1

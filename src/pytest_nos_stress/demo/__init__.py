@@ -1,1 +1,1 @@
-"""A stress test to look at: ``pytest --stress --pyargs pytest_nos_stress.demo``."""
+"""A demonstration: run ``pytest --stress --pyargs pytest_nos_stress.demo``."""

@@ -1,4 +1,4 @@
-"""Four agents trade on the embedded exchange, with the seed document's faults and a gate."""
+"""Let four agents trade on the embedded exchange, with the default faults and three thresholds."""
 
 from __future__ import annotations
 

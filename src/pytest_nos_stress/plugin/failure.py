@@ -1,4 +1,4 @@
-"""The failure of a test, so that it is recognized when the test is run again."""
+"""The signature of a test's failure, by which the same failure is recognized when the test is repeated."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from pytest_nos_stress.results.result import CheckFailed, ThresholdsNotMet
 
 
 class FailureSignature(NamedTuple):
-    """The part of a failure that is the same whenever the test fails in this way."""
+    """The parts of a failure that stay the same each time the test fails in this way."""
 
     error: BaseException
     parts: tuple[str, ...]
-    """The error's type, and the checks or thresholds that did not hold, or the place where it was raised."""
+    """The error's type, followed by the checks or thresholds that failed, or by the line that raised the error."""
     error_types: frozenset[str] = frozenset()
-    """The types of the target's errors."""
+    """Types of the target's errors in the run."""
 
     def is_like(self, other: FailureSignature) -> bool:
-        """Whether both are the same failure; this one may have fewer types of errors than the other."""
+        """Return True if both are the same failure. A shared error type is enough if ``other`` has any."""
         types_agree = not other.error_types or bool(self.error_types & other.error_types)
         return self.parts == other.parts and types_agree
 
 
 def signature_of(error: BaseException) -> tuple[str, ...]:
-    """The parts of a run's failure: its type, and the names of the checks or thresholds that did not hold."""
+    """Return the parts of a run's failure: its type, and the checks or thresholds that did not pass."""
     if isinstance(error, CheckFailed):
         broken = (check.name for check in error.result.checks if check.verdict == BROKEN)
         return (error_name(error), *broken)

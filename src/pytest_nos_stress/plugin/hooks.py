@@ -1,7 +1,7 @@
-"""Declare pytest's hooks, options, marker and fixtures. The modules beside this one do the work.
+"""Declare pytest's hooks, options, marker and fixtures. The other modules of this package do the work.
 
-Every pytest session that has the plugin installed imports this module, so it imports the settings table and
-nothing heavier; the simulator, and with it NumPy, is imported by the first run of a stress test.
+Every pytest session imports this module if the plugin is installed. It therefore imports the settings table and
+nothing heavier. The first run of a stress test imports the simulator, and with it NumPy.
 """
 
 from __future__ import annotations
@@ -35,27 +35,33 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--stress-verify-determinism",
         action="store_true",
         default=False,
-        help="run each stress test of the virtual engine twice, and fail it where its runs differ",
+        help="run each stress test of the virtual engine twice, and fail it if the two executions differ",
     )
     group.addoption(
         "--stress-shrink",
         action="store_true",
         default=False,
-        help="reduce the scenario of a stress test that fails to the smallest one that fails, in virtual time",
+        help="search, in virtual time, for the smallest scenario that still makes a failed stress test fail",
     )
     for setting in (*SETTINGS, *SESSION_SETTINGS):
         if setting.flag is None:
             continue
-        how: dict[str, Any] = {"action": "append" if setting.is_repeatable else "store"}
-        how = {"action": "store_true"} if setting.is_switch else how | {"metavar": setting.metavar}
-        group.addoption(setting.flag, dest=setting.dest, default=None, help=setting.help.replace("%", "%%"), **how)
+        action = "append" if setting.is_repeatable else "store"
+        keywords: dict[str, Any] = {"action": action, "metavar": setting.metavar}
+        if setting.is_switch:
+            keywords = {"action": "store_true"}
+        help_text = setting.help.replace("%", "%%")
+        group.addoption(setting.flag, dest=setting.dest, default=None, help=help_text, **keywords)
         ini_type: Any = "linelist" if setting.is_list else "string"
         parser.addini(str(setting.ini), setting.help, type=ini_type, default=UNSET)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_load_initial_conftests(early_config: pytest.Config) -> None:
-    """Before anything of the user's is imported: the locks it makes are to know the virtual engine's agents."""
+    """Replace the locks before any user code is imported.
+
+    The virtual engine must know of every lock that its agents wait for.
+    """
     if early_config.known_args_namespace.stress:
         _make_locks_cooperate(early_config)
 
@@ -64,11 +70,14 @@ def pytest_configure(config: pytest.Config) -> None:
     if config.getoption("stress"):
         _make_locks_cooperate(config)
     if config.getoption("stress_shrink") and config.getoption("usepdb", False):
-        raise pytest.UsageError("--stress-shrink and --pdb: each of many runs would stop; give one or the other")
+        raise pytest.UsageError(
+            "--stress-shrink and --pdb: cannot be combined, because every failing attempt would stop in the "
+            "debugger; remove one of them"
+        )
     config.addinivalue_line(
         "markers",
-        "stress(**settings): a stress test, run with --stress; a test that does not use the "
-        f"{FIXTURE} fixture is itself the task that every agent performs",
+        "stress(**settings): a stress test, run with --stress; if the test does not use the "
+        f"{FIXTURE} fixture, its body is the task that every agent performs",
     )
     values = (config.getoption(setting.dest) for setting in (*SETTINGS, *SESSION_SETTINGS) if setting.flag)
     if config.getoption("stress") or any(value is not None for value in values):
@@ -86,8 +95,8 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
-    """Before an xdist worker starts: every worker uses the controller's seed and directory."""
-    node.workerinput["nos_stress"] = _session(node.config).for_workers()
+    """Send the controller's seed and directory to an xdist worker before it starts."""
+    node.workerinput["nos_stress"] = _session(node.config).worker_input()
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -98,7 +107,7 @@ def pytest_report_header(config: pytest.Config) -> str | None:
 def pytest_pycollect_makeitem(
     collector: pytest.Module | pytest.Class,
 ) -> Generator[None, Any, Any]:
-    """A stress marker that says something wrong is a collection error."""
+    """Report a wrong stress marker as a collection error."""
     collected = yield
     items = collected if isinstance(collected, list) else [collected]
     for item in items:
@@ -108,7 +117,7 @@ def pytest_pycollect_makeitem(
 
 
 def pytest_itemcollected(item: pytest.Item) -> None:
-    """A test that uses the fixture is a stress test, marked or not."""
+    """Mark every test that uses the fixture as a stress test."""
     if FIXTURE in getattr(item, "fixturenames", ()) and not item.get_closest_marker("stress"):
         item.add_marker("stress")
 
@@ -129,10 +138,11 @@ def pytest_collection_finish(session: pytest.Session) -> None:
 
 @pytest.fixture(scope="session")
 def stress_simulator(pytestconfig: pytest.Config) -> StressSimulator:
-    """Runs stress tests: ``stress_simulator.run(target=..., **settings) -> StressResult``.
+    """Run stress tests: ``stress_simulator.run(target=..., **settings) -> StressResult``.
 
-    A run that breaks a threshold raises ``ThresholdsNotMet``; a test may run several times. The scope is the
-    session's, so that it can be used under Hypothesis' ``@given``; each test begins with it anew.
+    If a threshold of a run fails, ``run()`` raises ``ThresholdsNotMet``. A test can call it several times. The
+    fixture's scope is ``session``, so that tests under Hypothesis' ``@given`` can use it; its state is reset for
+    each test.
     """
     if not pytestconfig.getoption("stress"):
         pytest.skip(SKIPPED)
@@ -141,11 +151,11 @@ def stress_simulator(pytestconfig: pytest.Config) -> StressSimulator:
 
 @pytest.fixture(scope="session")
 def stress_proxy(pytestconfig: pytest.Config) -> Generator[StressProxy, None, None]:
-    """Puts a seeded TCP proxy before a real server: ``stress_proxy("127.0.0.1:8000") -> Proxy``.
+    """Put a seeded TCP proxy in front of a real server: ``stress_proxy("127.0.0.1:8000") -> Proxy``.
 
-    In stress tests the network and the fault windows of a run act there, in place of the agents' calls. A
-    proxy that a test makes is closed at its end, one that a fixture makes with the session, or by
-    ``proxy.close()``.
+    In stress tests, the network and the fault windows of a run then act at the proxy instead of at the agents'
+    calls. A proxy that a test opens is closed when the test ends. A proxy that a fixture opens is closed by
+    ``proxy.close()``, or when the session ends.
     """
     from .proxy_fixture import StressProxy
 
@@ -157,7 +167,7 @@ def stress_proxy(pytestconfig: pytest.Config) -> Generator[StressProxy, None, No
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool | None:
-    """A stress test that is to be verified or shrunk is run several times, and reported once."""
+    """Run a stress test several times, and report it once, if it must be verified or shrunk."""
     config = item.config
     if not config.getoption("stress_verify_determinism") and not config.getoption("stress_shrink"):
         return None
@@ -171,7 +181,7 @@ def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_pyfunc_call(pyfuncitem: pytest.Function) -> bool | None:
-    """The body of a marked test that does not use the fixture is the task."""
+    """Run a marked test that does not use the fixture as a task: every agent performs its body."""
     if not _is_active_body(pyfuncitem):
         return None
     _running_test(pyfuncitem.config).simulator.run_body(pyfuncitem)
@@ -190,10 +200,10 @@ def pytest_runtest_call(item: pytest.Item) -> Generator[None, object, object]:
         from .body import refuse_unfit_body
 
         refuse_unfit_body(item)
-    from .hypothesis_support import scenarios_shown_as_argument
+    from .hypothesis_support import examples_use_argument_of
 
     in_call = _running_test(item.config).call() if _running_test_key in item.config.stash else nullcontext()
-    with scenarios_shown_as_argument(item), in_call:
+    with examples_use_argument_of(item), in_call:
         outcome = yield
     if _is_stress_test(item):
         _running_test(item.config).require_run()
@@ -217,7 +227,7 @@ def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: p
 
 
 def _running_test(config: pytest.Config) -> RunningTest:
-    """The running test and its session, whose settings are read when they are first asked for."""
+    """Return the running test and its session. The first call reads the session's settings."""
     if _running_test_key not in config.stash:
         from .running_test import RunningTest
         from .session import StressSession

@@ -1,6 +1,6 @@
-"""Support for Hypothesis: tests under ``@given`` run many times, and draw their scenarios.
+"""Support for tests under Hypothesis' ``@given``, which run many times and draw their scenarios.
 
-Nothing here imports Hypothesis: a test that uses it has imported it.
+This module does not import Hypothesis: a test that uses it has already imported it.
 """
 
 from __future__ import annotations
@@ -12,20 +12,21 @@ import pytest
 
 
 def is_under_given(item: pytest.Item) -> bool:
-    """Whether Hypothesis runs the test's function many times."""
+    """Return True if Hypothesis runs the test function many times."""
     return bool(getattr(getattr(item, "obj", None), "is_hypothesis_test", False))
 
 
 def current_example() -> object:
-    """The example that Hypothesis is running; None outside of ``@given``."""
+    """Return the example that Hypothesis is running; None outside of ``@given``."""
     control = sys.modules.get("hypothesis.control")
     return getattr(getattr(control, "_current_build_context", None), "value", None)
 
 
-def scenarios_shown_as_argument(item: pytest.Item) -> AbstractContextManager[None]:
-    """Show a failing scenario under the name of the test's argument, in the block.
+def examples_use_argument_of(item: pytest.Item) -> AbstractContextManager[None]:
+    """Print ``@example(NAME=scenario)`` for failures in the block, with the name of the test's argument.
 
-    A scenario that a test draws by ``data()``, or beside other arguments, cannot be pasted alone.
+    A test that draws by ``data()``, or that has other arguments too, needs more than the scenario. For such a test
+    no example is printed.
     """
     strategies = sys.modules.get("pytest_nos_stress.search.strategies")
     arguments = getattr(getattr(getattr(item, "obj", None), "hypothesis", None), "_given_kwargs", {})
@@ -33,5 +34,5 @@ def scenarios_shown_as_argument(item: pytest.Item) -> AbstractContextManager[Non
         return nullcontext()
     name, strategy = next(iter(arguments.items()))
     can_be_pasted = len(arguments) == 1 and repr(strategy) != "data()"
-    shown: AbstractContextManager[None] = strategies.shown_as(name if can_be_pasted else "")
-    return shown
+    context: AbstractContextManager[None] = strategies.example_argument(name if can_be_pasted else "")
+    return context

@@ -1,4 +1,4 @@
-"""What other reporting plugins show of a run, where they are installed: pytest-html and Allure."""
+"""Put the files of a run on the reports of other plugins, if they are installed: pytest-html and Allure."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pytest_nos_stress.results.result import StressResult
 
 
 def html_extras(results: Sequence[StressResult]) -> list[dict[str, Any]]:
-    """Links to the runs' files, as pytest-html's extras."""
+    """Return links to the runs' files as pytest-html extras."""
     from pytest_html import extras
 
     return [
@@ -22,7 +22,7 @@ def html_extras(results: Sequence[StressResult]) -> list[dict[str, Any]]:
 
 
 def attach_to_allure(result: StressResult) -> None:
-    """Attach the run's files to the current test of Allure's report."""
+    """Attach the run's files to the current test in Allure's report."""
     import allure
 
     for path in _existing(result):

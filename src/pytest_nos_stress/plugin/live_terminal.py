@@ -1,4 +1,4 @@
-"""The terminal on which a session shows its runs while they go on."""
+"""The terminal on which a session shows the progress of its runs."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ if TYPE_CHECKING:
 
 
 class LiveTerminal:
-    """The terminal or log itself, which stays open while pytest captures what tests write to it.
+    """A file descriptor of the terminal or log, which stays usable while pytest captures the tests' output.
 
-    ``view`` is the setting ``live``. With ``auto``, CI logs, xdist, ``-q`` and ``-s`` (which gives the terminal to
-    the tests) have no live line. The standard output of xdist's workers is not shown, their standard error is.
+    ``view``: the value of the setting ``live``. With ``auto``, there is no live line in CI logs, under xdist, with
+    ``-q``, or with ``-s``, which gives the terminal to the tests. With ``plain``, xdist's workers write to
+    standard error, because their standard output is not shown.
     """
 
     def __init__(self, config: pytest.Config, view: str) -> None:
@@ -24,15 +25,15 @@ class LiveTerminal:
         self._file = None if view == "off" or not config.getoption("stress") else self._open()
 
     def progress_of(self, test: str) -> Live | None:
-        """Return what shows the progress of a test's run; None if nothing does."""
+        """Return the live display of a test's run; None if nothing is shown."""
         if self._file is None:
             return None
         from pytest_nos_stress.reporting.progress import ProgressLine, ProgressLog
 
-        shows_here = self._config.pluginmanager.hasplugin("terminalreporter")
+        has_reporter = self._config.pluginmanager.hasplugin("terminalreporter")
         if self._is_plain:
-            return ProgressLog(self._file, test, lambda: not shows_here or not _width_of_line(self._config))
-        if not shows_here:
+            return ProgressLog(self._file, test, lambda: not has_reporter or not _width_of_line(self._config))
+        if not has_reporter:
             return None
         writer = self._config.get_terminal_writer()
         return ProgressLine(self._file, lambda: writer.fullwidth - writer.width_of_current_line - 2)
@@ -63,5 +64,5 @@ def _duplicate(file: int) -> int | None:
 
 
 def _width_of_line(config: pytest.Config) -> int:
-    """How much pytest has written on the terminal's current line."""
+    """Return the number of columns that pytest has written on the terminal's current line."""
     return int(config.get_terminal_writer().width_of_current_line)

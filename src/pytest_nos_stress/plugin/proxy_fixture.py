@@ -1,8 +1,8 @@
-"""The ``stress_proxy`` fixture: real TCP proxies before servers under test.
+"""The ``stress_proxy`` fixture: real TCP proxies in front of servers under test.
 
-A proxy that a test makes is closed when the test has ended; one that a fixture makes lives as long as the
-session, or until the fixture closes it. Seed and name of a proxy are those of the run and of its place in the
-test, so that the same connections meet the same faults in every session of a seed.
+A proxy that a test opens is closed when the test ends. A proxy that a fixture opens stays open until the fixture
+closes it or the session ends. A proxy's faults follow from the session's seed, the test, and the proxy's number in
+the test, so the same connections meet the same faults in every session with that seed.
 """
 
 from __future__ import annotations
@@ -22,39 +22,40 @@ class StressProxy:
     def __init__(self, session: StressSession) -> None:
         self._session = session
         self._server = ProxyServer()
-        self._count_of_test: Counter[str] = Counter()
-        self._of_session: list[Proxy] = []
-        self._of_test: list[Proxy] = []
+        self._counts: Counter[str] = Counter()
+        self._session_proxies: list[Proxy] = []
+        self._test_proxies: list[Proxy] = []
 
     def __call__(self, upstream: Any, *, network: Any = None, host: str = "127.0.0.1", port: int = 0) -> Proxy:
-        """A proxy before ``upstream``: ``"host:port"``, ``(host, port)`` or a URL.
+        """Open a proxy in front of ``upstream``: ``"host:port"``, ``(host, port)`` or a URL.
 
-        ``network``: a profile's name or parameters, at any time; default: what a run's settings say, while it
-        goes on. ``port``: 0 is any free one. Raises ``SettingError`` where the upstream refuses, or the port
-        is in use.
+        ``network``: the name of a network profile, or network parameters, which then apply all the time. By
+        default, the network of a run's settings applies while that run is in progress. ``port``: the port to
+        listen on; 0 takes any free port. Raises ``SettingError`` if the upstream refuses connections, or if the
+        port is in use.
         """
         __tracebackhide__ = True
         item = self._session.item
         test = item.nodeid if item else ""
-        self._count_of_test[test] += 1
-        name = f"{test}#{self._count_of_test[test]}"
+        self._counts[test] += 1
+        name = f"{test}#{self._counts[test]}"
         seed = self._session.seed
         try:
             proxy = self._server.proxy(upstream, network=network, seed=seed, name=name, host=host, port=port)
         except SettingError as error:
             problem = error
         else:
-            (self._of_test if self._session.is_in_call else self._of_session).append(proxy)
+            (self._test_proxies if self._session.is_in_call else self._session_proxies).append(proxy)
             return proxy
         raise problem.with_traceback(None)
 
     def open_proxies(self) -> list[Proxy]:
-        """The proxies of the session's fixtures and of the running test."""
-        return [proxy for proxy in (*self._of_session, *self._of_test) if not proxy.is_closed]
+        """Return the open proxies of the session's fixtures and of the running test."""
+        return [proxy for proxy in (*self._session_proxies, *self._test_proxies) if not proxy.is_closed]
 
     def end_test(self) -> None:
-        """Close the proxies that the running test has made."""
-        proxies, self._of_test = self._of_test, []
+        """Close the proxies that the running test has opened."""
+        proxies, self._test_proxies = self._test_proxies, []
         for proxy in proxies:
             proxy.close()
 

@@ -1,4 +1,4 @@
-"""``--stress-scenario``: repeat one run of one test from the file that the run has written."""
+"""``--stress-scenario``: repeat one run of one test from the scenario file that the run wrote."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from .hypothesis_support import is_under_given
 
 
 class Repetition:
-    """The scenario file of the command line, if there is one, and whether a run has repeated it."""
+    """The scenario file of the command line, if any, and the record of its repetition."""
 
     def __init__(self, config: pytest.Config, command_line: Mapping[str, Any]) -> None:
         self._config = config
@@ -28,57 +28,66 @@ class Repetition:
 
     @property
     def file(self) -> str:
-        """The file's path as the command line has it, safe to print."""
+        """The file's path as given on the command line, safe to print."""
         return escape_controls(self._path)
 
     def check_selection(self, number_of_tests: int) -> None:
-        """Refuse to repeat a run of several tests, or of none.
+        """Require that exactly one stress test is selected if there is a scenario to repeat.
 
-        Raises ``UsageError``. xdist's workers, which cannot, fail their tests.
+        Raises ``UsageError``; an xdist worker cannot raise it, and fails its tests instead.
         """
         if self.scenario is None or number_of_tests == 1 or self._config.getoption("collectonly"):
             return
         self._refusal = (
-            f"--stress-scenario={self.file}: repeats one stress test, "
-            f"but {number_of_tests} are selected; name the test"
+            f"--stress-scenario={self.file}: repeats a run of one stress test, "
+            f"but {number_of_tests} are selected; select exactly one"
         )
         if not hasattr(self._config, "workerinput"):
             raise pytest.UsageError(self._refusal)
 
     def check_test(self, item: pytest.Item) -> None:
-        """Fail a stress test that cannot repeat the scenario."""
+        """Fail a stress test if it cannot repeat the scenario."""
         if self.scenario is None:
             return
         refusal = self._refusal
         if not refusal and is_under_given(item):
-            refusal = "--stress-scenario: a test under @given draws its own; give it the scenario by @example(...)"
+            refusal = (
+                f"--stress-scenario={self.file}: a test under @given draws its own scenarios; "
+                "pass this one with @example(...) instead"
+            )
         if refusal:
             pytest.fail(refusal, pytrace=False)
 
     def scenario_for(self, run: int) -> Scenario | None:
-        """Return the scenario that the test's run of that number repeats; None if it is not the run to repeat."""
-        if not self.is_of(run):
+        """Return the scenario that the test's n-th run repeats; None if the file is not of that run."""
+        if not self.applies_to(run):
             return None
         self._has_repeated = True
         return self.scenario
 
-    def is_of(self, run: int) -> bool:
-        """Whether the file is to be repeated by the test's run of that number."""
+    def applies_to(self, run: int) -> bool:
+        """Return True if the test's n-th run must repeat the file's scenario."""
         return self.scenario is not None and run == self._run()
 
     def require(self) -> None:
-        """Fail the running test if it had a scenario to repeat and no run that did."""
+        """Fail the running test if there is a scenario to repeat, and none of the test's runs repeated it."""
         if self.scenario is not None and not self._has_repeated:
             pytest.fail(
-                f"--stress-scenario: is of the test's run {self._run()}, which it did not make", pytrace=False
+                f"--stress-scenario={self.file}: repeats run {self._run()} of the test, but the test made fewer "
+                "runs; select the test that wrote the file",
+                pytrace=False,
             )
 
     def with_source(self, error: SettingError) -> SettingError:
-        """Return the error with the file whose scenario the run was to repeat."""
+        """Return the error with the scenario file named at the start of its message."""
         return type(error)(f"--stress-scenario={self.file}: {error}")
 
     def _run(self) -> int:
-        """The number of the run that the file is of: its directory says so if it is a test's."""
+        """Return the number of the run that wrote the file.
+
+        The n-th run of a test writes to the subdirectory ``run-n``, and the first one directly to the test's
+        directory. A file in any other directory counts as the first run's.
+        """
         path = Path(self._path).absolute()
         run = re.fullmatch(r"run-(\d+)", path.parent.name)
         return int(run[1]) if run and (path.parent.parent / path.name).exists() else 1

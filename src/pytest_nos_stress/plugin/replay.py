@@ -1,7 +1,7 @@
-"""Run a test again: to verify that it is deterministic, and to find the smallest scenario that fails.
+"""Repeat a test, to verify that it is deterministic or to find the smallest scenario that fails.
 
-A target keeps state, so a scenario is repeated by repeating the test, with its fixtures set up anew. All
-repetitions take place before the test is reported, once; the report has their results.
+A target keeps state, so a scenario is repeated by repeating the whole test, with new fixtures. All repetitions
+take place before the test is reported. The test has one report, with the results of the repetitions.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from .reproducer import pasteable_test
 from .rerun import Rerun
 from .running_test import RunningTest
 
-_VERIFIED: Final = "verified: two runs of each were the same"
-_DIFFERED: Final = "not deterministic: two runs differed"
+_VERIFIED: Final = "verified: two executions gave the same results"
+_DIFFERED: Final = "not deterministic: two executions gave different results"
 _NOT_VERIFIED: Final = "not verified: in real time, under @given, or without a run"
-_SHRUNK: Final = "shrunk: the smallest scenario that fails is on the report"
-_NOT_SHRUNK: Final = "not shrunk: the report says why"
-_NOT_REPLAYED: Final = "not verified or shrunk: the report says why"
+_SHRUNK: Final = "shrunk: see the smallest failing scenario in the test's report"
+_NOT_SHRUNK: Final = "not shrunk: see the reason in the test's report"
+_NOT_REPLAYED: Final = "not verified or shrunk: see the error in the test's report"
 _REPETITIONS: Final = 3
 
 
@@ -45,15 +45,14 @@ Properties = list[tuple[str, object]]
 
 
 def run_and_replay(item: pytest.Item, nextitem: pytest.Item | None, test: RunningTest) -> None:
-    """Run a test, run it again as the options ask, and report it once."""
+    """Run a test, repeat it as the options require, and report it once."""
     item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
     reports = runtestprotocol(item, log=False, nextitem=nextitem)
     call_report = next((report for report in reports if report.when == "call"), None)
-    # Hypothesis replays and shrinks its own failures, and a session that is to stop goes no further.
     try:
         if call_report is not None and not item.session.shouldstop:
             properties = _replay(item, nextitem, test, call_report)
-            for report in reports:  # JUnit XML takes them from the last
+            for report in reports:  # JUnit XML takes the properties from the last report
                 report.user_properties += properties
     finally:
         test.session.rerun = None
@@ -76,13 +75,14 @@ def _replay(
             properties += _shrink(item, nextitem, test, report)
     except Exception as error:
         report.stress_replay.append(_NOT_REPLAYED)
-        report.sections.append(("stress: not verified or shrunk", f"running it again failed: {describe(error)}"))
+        text = f"the test could not be repeated: {describe(error)}"
+        report.sections.append(("stress: not verified or shrunk", text))
     return properties
 
 
 def _run_again(item: pytest.Item, nextitem: Any, test: RunningTest, rerun: Rerun) -> None:
     test.session.rerun = rerun
-    # pytest asks ``nextitem`` for its parents, which stay set up. Any node has some, so any node will do.
+    # pytest keeps the fixtures of the parents of ``nextitem``. It asks for nothing else, so any node will do.
     runtestprotocol(item, log=False, nextitem=nextitem)
 
 
@@ -92,7 +92,7 @@ def _run_again(item: pytest.Item, nextitem: Any, test: RunningTest, rerun: Rerun
 def _verify(
     item: pytest.Item, nextitem: pytest.Item | None, test: RunningTest, report: pytest.TestReport
 ) -> Properties:
-    """Run the test a second time, and fail it if its runs differ. Return the fingerprints of its runs."""
+    """Repeat the test, and fail it if the results differ. Return the fingerprints of its runs as properties."""
     first_results, first_failure = list(test.simulator.results), test.failure
     repeats_schedules = all(engine_class(result.scenario.engine).repeats_schedules for result in first_results)
     if not first_results or is_under_given(item) or not repeats_schedules:
@@ -101,7 +101,7 @@ def _verify(
     fingerprints = [RunFingerprint.of(result) for result in first_results]
     _run_again(item, nextitem, test, Rerun("second run"))
     difference = first_difference(fingerprints, [RunFingerprint.of(result) for result in test.simulator.results])
-    difference = difference or _different_ends(first_failure, test.failure)
+    difference = difference or _outcome_difference(first_failure, test.failure)
     test.failure = first_failure
     test.simulator.results[:] = first_results
     if not difference:
@@ -116,13 +116,14 @@ def _verify(
     return []
 
 
-def _different_ends(first: FailureSignature | None, second: FailureSignature | None) -> str:
+def _outcome_difference(first: FailureSignature | None, second: FailureSignature | None) -> str:
     if (first and first.parts) == (second and second.parts):
         return ""
-    return f"not deterministic: the first time the test {_end(first)}, the second time it {_end(second)}\n{CAUSES}"
+    outcomes = f"the first time the test {_outcome(first)}, the second time it {_outcome(second)}"
+    return f"not deterministic: {outcomes}\n{CAUSES}"
 
 
-def _end(failure: FailureSignature | None) -> str:
+def _outcome(failure: FailureSignature | None) -> str:
     return "passed" if failure is None else f"failed: {escape_controls(describe(failure.error))}"
 
 
@@ -132,7 +133,7 @@ def _end(failure: FailureSignature | None) -> str:
 def _shrink(
     item: pytest.Item, nextitem: pytest.Item | None, test: RunningTest, report: pytest.TestReport
 ) -> Properties:
-    """Put the smallest failing scenario on the report. Return the path of its file."""
+    """Add the smallest failing scenario to the report. Return the path of its file as a property."""
     shrinking = _Shrinking(item, test).run(nextitem)
     report.stress_replay.append(shrinking.outcome)
     report.sections.append(("stress: smallest failing scenario", shrinking.text))
@@ -146,7 +147,7 @@ class _ShrinkReport(NamedTuple):
 
 
 class _Shrinking:
-    """The search for the smallest scenario that makes a test fail as it did."""
+    """The search for the smallest scenario with which a test fails in the same way."""
 
     def __init__(self, item: pytest.Item, test: RunningTest) -> None:
         assert test.failure is not None
@@ -156,26 +157,26 @@ class _Shrinking:
         self._results = list(test.simulator.results)
 
     def run(self, nextitem: pytest.Item | None) -> _ShrinkReport:
-        reason = self._why_not()
+        reason = self._reason_not_to_shrink()
         if reason:
             return _ShrinkReport(_NOT_SHRUNK, f"not shrunk: {reason}")
         result = self._results[-1]
         started = time.monotonic()
         performed = performed_scenario(result)
-        draws_too = result.stats["recovery_operations"] is not None
-        shrunk = shrink(performed, self._fails, draws_too=draws_too)
+        has_recovery = result.stats["recovery_operations"] is not None
+        shrunk = shrink(performed, self._fails, has_recovery=has_recovery)
         smallest = shrunk.scenario or performed
         failures = [self._fails(smallest) for _ in range(_REPETITIONS - 1)] if shrunk.scenario else []
-        # The last time: the fixtures of wider scope go with it, and the files are this one's.
-        failures.append(self._fails_again(smallest, nextitem))
+        # The last repetition also tears down fixtures of wider scope, and its files are the ones that remain.
+        failures.append(self._fails_before(nextitem, smallest))
         if shrunk.scenario is None:
             return _ShrinkReport(_NOT_SHRUNK, _does_not_repeat(shrunk.attempts, result.scenario.engine))
         took = f"{shrunk.attempts} attempts, {time.monotonic() - started:.1f} s"
         lines = [_summary(result, shrunk, took)]
         if not all(failures):
             lines.append(
-                f"It fails {sum(failures)} of {_REPETITIONS} times: the test is not deterministic, or a module or "
-                "a fixture of wider scope keeps state. --stress-verify-determinism says where."
+                f"It failed {sum(failures)} of {_REPETITIONS} times: the test is not deterministic, or a module "
+                "or a fixture of wider scope keeps state. Find the cause with --stress-verify-determinism."
             )
         path = self._test.simulator.directory_of_last_run / SCENARIO.filename
         lines += ["", *self._how_to_repeat(shrunk.scenario, result.seed, path)]
@@ -189,16 +190,16 @@ class _Shrinking:
         return [f"{scenario!r}", "", "repeat it with:", command]
 
     def _fails(self, scenario: Scenario) -> bool:
-        # Its parent comes next: what the test set up goes, what others share stays.
-        return self._fails_again(scenario, self._item.parent)
+        # With its parent as the next item, the test's own fixtures are torn down, and shared fixtures stay.
+        return self._fails_before(self._item.parent, scenario)
 
-    def _fails_again(self, scenario: Scenario, nextitem: Any) -> bool:
-        """Whether the test fails in the same way with this scenario in its last run."""
+    def _fails_before(self, nextitem: Any, scenario: Scenario) -> bool:
+        """Return True if the test fails in the same way with this scenario in its last run."""
         _run_again(self._item, nextitem, self._test, Rerun("smallest", len(self._results), scenario))
         failure = self._test.failure
         return failure is not None and failure.is_like(self._failure)
 
-    def _why_not(self) -> str:
+    def _reason_not_to_shrink(self) -> str:
         error, operations = self._failure.error, self._results[-1].operations if self._results else 0
         if is_under_given(self._item):
             return "Hypothesis shrinks tests under @given"
@@ -207,16 +208,16 @@ class _Shrinking:
         if not operations:
             return "no operation was performed"
         if operations > MOST_OPERATIONS:
-            return f"{operations} operations are more than {MOST_OPERATIONS}"
+            return f"the run had {operations} operations; at most {MOST_OPERATIONS} can be shrunk"
         if type(error) is RunFailed:
-            return f"no failure of a scenario: {escape_controls(str(error).splitlines()[0])}"
-        if isinstance(error, ThresholdsNotMet) and not _is_about_too_many(error):
+            return f"the scenario is not the cause: {escape_controls(str(error).splitlines()[0])}"
+        if isinstance(error, ThresholdsNotMet) and not _limits_a_count(error):
             return (
-                "only a threshold that says how much is too much (errors == 0, failures < 5) is a reason to look "
-                "for less; those that do not hold are about time, rates, or how much is too little"
+                "the failed thresholds limit times, rates or minimums; shrinking needs a failed threshold that "
+                "limits a count or the error rate from above, such as errors == 0 or failures < 5"
             )
         if isinstance(error, CheckFailed) and _is_about_never_seen(error):
-            return "a state that was never seen is not seen in a smaller scenario either"
+            return "a state that the run never reached is not reached in a smaller scenario either"
         return ""
 
 
@@ -225,7 +226,7 @@ def _summary(result: StressResult, shrunk: Shrunk, took: str) -> str:
     assert smallest is not None
     operations = smallest.planned or ()
     agents = "1 agent" if len(smallest.agent_names) == 1 else f"{len(smallest.agent_names)} agents"
-    stopped = "; stopped when its time was over, so a smaller one may exist" if shrunk.out_of_time else ""
+    stopped = "; stopped at the time limit, a smaller one may exist" if shrunk.out_of_time else ""
     return (
         f"{result.operations} operations of {len(result.scenario.agent_names)} agents -> "
         f"{len(operations)} of {agents} ({took}{stopped})"
@@ -233,20 +234,21 @@ def _summary(result: StressResult, shrunk: Shrunk, took: str) -> str:
 
 
 def _does_not_repeat(attempts: int, engine: str) -> str:
-    tried = "with its delays and with none" if attempts > 1 else "as it was planned"
-    race = "" if engine_class(engine).repeats_schedules else "a race between real threads, from "
+    tried = "with the planned delays and without delays" if attempts > 1 else "as planned"
+    race = "" if engine_class(engine).repeats_schedules else "a race between real threads, "
     return (
-        "not shrunk: the failure does not repeat under virtual time, where one agent runs at a time "
-        f"(tried {tried}).\nIt may come from {race}real time, or from a fixture that keeps state."
+        "not shrunk: the failure does not occur in virtual time, where one agent runs at a time "
+        f"(tried {tried}).\nPossible causes: {race}code that depends on real time, a fixture that keeps state."
     )
 
 
-def _is_about_too_many(error: ThresholdsNotMet) -> bool:
-    missed = [verdict.threshold for verdict in error.result.verdicts if not verdict.passes]
+def _limits_a_count(error: ThresholdsNotMet) -> bool:
+    """Return True if a failed threshold limits a count or the error rate from above."""
+    failed_thresholds = [verdict.threshold for verdict in error.result.verdicts if not verdict.passes]
     return any(
         (threshold.definition.unit is COUNT or threshold.metric == "error_rate")
         and threshold.operator in ("<", "<=", "==")
-        for threshold in missed
+        for threshold in failed_thresholds
     )
 
 

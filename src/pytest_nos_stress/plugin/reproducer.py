@@ -1,4 +1,4 @@
-"""A scenario as a test to paste: the test it came from, with the scenario in its stress marker."""
+"""Write a scenario as a test to paste: a copy of the test that produced it, with the scenario in its marker."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ _INDENT = "    "
 
 
 def pasteable_test(item: pytest.Item, scenario: Scenario) -> list[str]:
-    """Return a heading, and Python source of a test that performs the scenario as the test of this item does.
+    """Return a heading, and the Python source of a copy of this test that performs the scenario.
 
-    Empty for a test whose ``run()`` has a scenario of its own, and for a test without readable source.
+    Empty if the test passes a scenario to ``run()`` itself, or if its source cannot be read.
     """
     owner = getattr(item, "cls", None)
     source = _source(item, scenario)
@@ -25,8 +25,9 @@ def pasteable_test(item: pytest.Item, scenario: Scenario) -> list[str]:
     imports = "import pytest\n\nfrom pytest_nos_stress import Scenario\n\n\n"
     if owner is None:
         return ["as a test to paste:", "", imports + source]
-    needed = "(with `import pytest` and `from pytest_nos_stress import Scenario`)"
-    return [f"as a test to paste into class {owner.__name__} {needed}:", "", textwrap.indent(source, _INDENT)]
+    required_imports = "(with `import pytest` and `from pytest_nos_stress import Scenario`)"
+    heading = f"as a test to paste into class {owner.__name__} {required_imports}:"
+    return [heading, "", textwrap.indent(source, _INDENT)]
 
 
 def _source(item: pytest.Item, scenario: Scenario) -> str:
@@ -67,7 +68,7 @@ def _is_stress_marker(decorator: ast.expr) -> bool:
 
 
 def _settings_of_marker(decorator: ast.expr) -> list[str]:
-    """The marker's keywords that a scenario does not decide."""
+    """Return the marker's keywords that are not part of a scenario."""
     keywords = decorator.keywords if isinstance(decorator, ast.Call) else []
     return [
         f"{keyword.arg}={ast.unparse(keyword.value)}"

@@ -1,4 +1,4 @@
-"""How a test is run again, after its first run and before it is reported."""
+"""A repetition of a test, between its first execution and its report."""
 
 from __future__ import annotations
 
@@ -11,8 +11,9 @@ if TYPE_CHECKING:
 class Rerun(NamedTuple):
     """A repetition of a test.
 
-    ``directory``: the part of the output directory for its files. ``scenario``: the scenario that takes the place
-    of the one in the test's run ``number`` (from 1); None: the test runs as it did.
+    ``directory``: the subdirectory of the test's output directory for the repetition's files. ``scenario``: the
+    scenario for the test's run ``number`` (from 1), instead of the original one; if None, the test is repeated
+    unchanged.
     """
 
     directory: str
@@ -20,7 +21,7 @@ class Rerun(NamedTuple):
     scenario: Scenario | None = None
 
     def settings(self, number: int) -> dict[str, Any]:
-        """The settings that this repetition fixes for the test's run of that number."""
+        """Return the settings that this repetition sets for the test's n-th run."""
         if self.scenario is None or number != self.number:
             return {}
         return {"scenario": self.scenario}

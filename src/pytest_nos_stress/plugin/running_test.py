@@ -1,4 +1,4 @@
-"""The running test: its simulator and its failure, from pytest's setup to its reports."""
+"""The running test, from pytest's setup to its reports: its simulator and its failure."""
 
 from __future__ import annotations
 
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 
 
 class RunningTest:
-    """The test that runs, one after another, with the session that it is part of."""
+    """The running test of a session. The same object serves all tests, one after another."""
 
     def __init__(self, session: StressSession) -> None:
         self.session = session
         self.failure: FailureSignature | None = None
-        """The failure of the running test, in its call."""
+        """The failure of the running test in its call phase; None if it has not failed there."""
         self._simulator: StressSimulator | None = None
 
     @property
     def simulator(self) -> StressSimulator:
-        """The value of the ``stress_simulator`` fixture, made when a test first asks for it."""
+        """The value of the ``stress_simulator`` fixture, created on first use."""
         if self._simulator is None:
             from .simulator_fixture import StressSimulator
 
@@ -34,7 +34,7 @@ class RunningTest:
         return self._simulator
 
     def begin(self, item: pytest.Item) -> None:
-        """Begin a test, perhaps not for the first time."""
+        """Begin a test. A test begins once for each time it is executed."""
         self.failure = None
         self.session.begin(item)
         if self._simulator is not None:
@@ -42,7 +42,7 @@ class RunningTest:
 
     @contextmanager
     def call(self) -> Iterator[None]:
-        """Mark the time in which the test's own code runs; close the proxies that it made when it has ended."""
+        """Enclose the call of the test function. At the end, close the proxies that the test opened."""
         session = self.session
         session.is_in_call = True
         try:
@@ -53,19 +53,19 @@ class RunningTest:
                 session.proxies.end_test()
 
     def require_run(self) -> None:
-        """Fail the test if it ran no simulator, or not the run that it was to repeat."""
+        """Fail the test if it never ran the simulator, or did not repeat the run of ``--stress-scenario``."""
         if not self.simulator.results:
             pytest.fail("stress test never ran the simulator: call stress_simulator.run(...)", pytrace=False)
         self.session.require_repetition()
 
     def record_outcome(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:
-        """Note the failure of the test, and put its runs on the report."""
+        """Store the failure of the test, and add its runs to the report."""
         simulator = self._simulator
         if simulator is None or item is not self.session.item:
             return
         if call.when == "call" and call.excinfo is not None:
             self.failure = simulator.failure_behind(call.excinfo)
         ran = simulator.has_run and (call.when == "call" or (call.when == "setup" and report.failed))
-        has_news = simulator.has_news or (report.failed and simulator.has_run)
-        if ran or (call.when == "teardown" and has_news):
-            simulator.add_to(report)
+        changed = simulator.has_unreported_results or (report.failed and simulator.has_run)
+        if ran or (call.when == "teardown" and changed):
+            simulator.add_to_report(report)

@@ -1,7 +1,7 @@
 """The state of a pytest session with stress tests: settings, seed, directory, and the runs of its tests.
 
-Guarantee: everything that is wrong on the command line or in an ini file is a ``pytest.UsageError`` before
-anything is collected, and everything wrong at a marker is a collection error there; one line each.
+Guarantee: a wrong setting on the command line or in an ini file raises ``pytest.UsageError`` before tests are
+collected. A wrong setting in a marker is a collection error of its test. Each message is one line.
 """
 
 from __future__ import annotations
@@ -30,25 +30,25 @@ if TYPE_CHECKING:
 
 
 class FixtureProxies(Protocol):
-    """The proxies of the ``stress_proxy`` fixture, as far as a session uses them."""
+    """The interface of the ``stress_proxy`` fixture that a session uses."""
 
     def open_proxies(self) -> list[Proxy]:
-        """The proxies of the session's fixtures and of the running test."""
+        """Return the open proxies of the session's fixtures and of the running test."""
 
     def end_test(self) -> None:
-        """Close the proxies that the running test has made."""
+        """Close the proxies that the running test has opened."""
 
 
 class StressSession:
-    """The session's part of every run's settings."""
+    """The session's settings and seed, its running test, and the summaries of its runs."""
 
     def __init__(self, config: pytest.Config) -> None:
         self.config = config
         self.interrupted: list[Summary] = []
-        """The summary's rows of runs that Ctrl-C ended: their tests have no report."""
+        """Summaries of runs that Ctrl-C ended. Their tests have no report."""
         self._runs: dict[str, list[Summary]] = {}
         self.problems: list[str] = []
-        """The session's own files that could not be written, and why."""
+        """A line for each session file that could not be written, with the reason."""
         from_controller = getattr(config, "workerinput", {}).get("nos_stress", {})
         self.directory = Path(from_controller.get("directory", config.invocation_params.dir))
         try:
@@ -57,31 +57,31 @@ class StressSession:
             raise pytest.UsageError(str(error)) from None
         self.repetition = Repetition(config, self.settings.command_line)
         self.seed = self._seed(from_controller.get("seed"))
-        self._terminal = LiveTerminal(config, self.settings.of_session["live"])
+        self._terminal = LiveTerminal(config, self.settings.session_values["live"])
         self.item: pytest.Item | None = None
-        """The test that is running."""
+        """The running test."""
         self.is_in_call = False
-        """Whether the test's own code runs, and not its fixtures'."""
+        """True while the test function itself runs, and False during setup and teardown of its fixtures."""
         self.proxies: FixtureProxies | None = None
         self.rerun: Rerun | None = None
-        """How the running test is run again; None the first time."""
+        """The repetition of the running test that is in progress; None during its first execution."""
 
-    def _seed(self, of_controller: int | None) -> int:
-        seed: int | None = self.settings.of_all_tests.get("seed")
-        if self.repetition.scenario is not None:  # the other runs of that test had its seed too
+    def _seed(self, controller_seed: int | None) -> int:
+        seed: int | None = self.settings.test_values.get("seed")
+        if self.repetition.scenario is not None:  # the other runs of that test had the scenario's seed too
             seed = self.repetition.scenario.seed
         if seed is None:
-            seed = of_controller
+            seed = controller_seed
         return random.SystemRandom().getrandbits(32) if seed is None else seed
 
     def begin(self, item: pytest.Item) -> None:
-        """Begin a test, perhaps not for the first time."""
+        """Begin a test. A test begins once for each time it is executed."""
         self.item = item
         if item.get_closest_marker("stress"):
             self.repetition.check_test(item)
 
     def require_repetition(self) -> None:
-        """Fail the running test if it had a scenario to repeat and no run that did."""
+        """Fail the running test if none of its runs repeated the scenario of ``--stress-scenario``."""
         if self.rerun is None:
             self.repetition.require()
 
@@ -93,40 +93,42 @@ class StressSession:
         self._terminal.close()
 
     def live(self) -> Live | None:
-        """Return what shows a run that goes on; None if nothing does."""
+        """Return the live display of the run that begins; None if nothing is shown."""
         return self._terminal.progress_of("" if self.item is None else self.item.nodeid)
 
     def add_runs(self, runs: Sequence[Summary]) -> None:
-        """Add all runs of a test that has ended. If the test is run again, those of the last time count."""
+        """Add the summaries of all runs of a test that has ended; they replace earlier ones of the same test."""
         for test in {run["test"] for run in runs}:
             self._runs[test] = [run for run in runs if run["test"] == test]
 
     @property
     def runs(self) -> list[Summary]:
-        """The summaries of the session's runs, with those of a test that Ctrl-C ended."""
-        noted = [run for of_test in self._runs.values() for run in of_test]
-        return noted + [run for run in self.interrupted if run["test"] not in self._runs]
+        """The summaries of the session's runs, including those of a test that Ctrl-C ended."""
+        reported = [run for test_runs in self._runs.values() for run in test_runs]
+        return reported + [run for run in self.interrupted if run["test"] not in self._runs]
 
     def unmatched_thresholds(self) -> list[str]:
-        """Return the thresholds of command line and ini that applied to none of the session's runs."""
+        """Return the thresholds of command line and ini file that did not apply to any run of the session."""
         unmatched = [set(run["not_applicable"]) for run in self.runs]
         return sorted(set.intersection(*unmatched)) if unmatched else []
 
     def workflow_commands(self) -> list[str]:
-        """What CI shows at the tests' lines."""
+        """Return the commands by which GitHub shows failures at the lines of the tests."""
         from . import session_outputs
 
         return session_outputs.workflow_commands(self.runs, self.config.rootpath)
 
     def write_outputs(self) -> list[str]:
-        """Write what the session has to say of all its runs; returns what went wrong."""
+        """Write the session's files. Return a line for each file that could not be written."""
         if not self.active or self.config.getoption("collectonly"):
             return []
         from . import session_outputs
 
-        return session_outputs.write(self.runs, self.settings.of_session, self.directory, self.settings.output_dir)
+        return session_outputs.write(
+            self.runs, self.settings.session_values, self.directory, self.settings.output_dir
+        )
 
-    def for_workers(self) -> dict[str, Any]:
+    def worker_input(self) -> dict[str, Any]:
         return {"seed": self.seed, "directory": str(self.directory)}
 
     def header(self) -> str:
@@ -135,24 +137,25 @@ class StressSession:
         return f"stress: seed {self.seed}, repeat with --stress-seed={self.seed}"
 
     def check_marker(self, item: pytest.Function, *, is_body: bool) -> None:
-        """Raise ``CollectError`` for a stress marker that is wrong."""
+        """Raise ``CollectError`` if a stress marker is wrong."""
         try:
             self.settings.check(self.merged_settings(item, {}))
             tasks = [marker.kwargs["tasks"] for marker in item.iter_markers("stress") if "tasks" in marker.kwargs]
             if is_body and tasks:
                 raise SettingError(
-                    f"tasks={safe_repr(tasks[0])}: the body is the task; allowed only with the fixture"
+                    f"tasks={safe_repr(tasks[0])}: not allowed, because the test's body is the task; remove it, "
+                    "or use the stress_simulator fixture"
                 )
         except SettingError as error:
-            where = escape_controls(f"{item.path.name}::{item.name}")
-            raise pytest.Collector.CollectError(f"{where}: stress marker: {error}") from None
+            test = escape_controls(f"{item.path.name}::{item.name}")
+            raise pytest.Collector.CollectError(f"{test}: stress marker: {error}") from None
 
     def merged_settings(self, item: pytest.Item, run: dict[str, Any], number: int = 1) -> dict[str, Any]:
-        """Return the settings of a test's run of that number.
+        """Return the merged settings of the test's n-th run. ``number`` counts from 1.
 
-        The first of ``run(...)``, command line, marker and ini that has a setting decides it. A scenario replaces
-        all settings that decide the plan, whatever source they are from, and one that repeats a run goes before
-        all others. Raises ``SettingError``.
+        Precedence, highest first: ``run(...)``, command line, marker, ini file. A scenario replaces all settings
+        that decide the plan, whatever their source. A scenario that repeats a run overrides any other scenario.
+        Raises ``SettingError``.
         """
         values = self.settings.merged(item, run) | self._repeated(number)
         if values.get("scenario") is not None:
@@ -162,13 +165,13 @@ class StressSession:
         return values
 
     def with_source(self, error: SettingError, number: int) -> SettingError:
-        """Return the error, with the file whose scenario the run was to repeat if there is one."""
-        if self.rerun is not None or not self.repetition.is_of(number):
+        """Return the error; if the run repeats the scenario of a file, the message names the file."""
+        if self.rerun is not None or not self.repetition.applies_to(number):
             return error
         return self.repetition.with_source(error)
 
     def _repeated(self, number: int) -> dict[str, Any]:
-        """Return the scenario to repeat in the test's run of that number, as a setting, if there is one."""
+        """Return the scenario that the test's n-th run repeats, as a setting; empty if it repeats none."""
         rerun = {} if self.rerun is None else self.rerun.settings(number)
         if rerun:
             return rerun

@@ -1,6 +1,6 @@
-"""What a session writes of all its stress tests: the index, and the files that CI systems read.
+"""Write a session's own files: the index of its runs, and the files that CI systems read.
 
-It is written once, by the process that sees every report; under xdist that is the controller.
+They are written once, by the process that sees every report. Under xdist, that is the controller.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ INDEX_NAME: Final = "stress_test_index.html"
 
 
 def write(runs: Sequence[Summary], settings: Mapping[str, Any], directory: Path, output_dir: Path) -> list[str]:
-    """Write the files of a session; returns what went wrong, a line each.
+    """Write the files of a session. Return a line for each file that could not be written.
 
-    ``settings`` are those of the session, ``directory`` what their paths and the runs' are relative to.
+    ``settings``: the session's settings. ``directory``: the directory to which the paths in ``settings`` and in
+    ``runs`` are relative.
     """
     problems = []
     if any("report" in run["files"] for run in runs):
@@ -46,9 +47,10 @@ def write(runs: Sequence[Summary], settings: Mapping[str, Any], directory: Path,
 
 
 def workflow_commands(runs: Sequence[Summary], directory: Path) -> list[str]:
-    """The workflow commands by which GitHub shows what did not pass; none anywhere else.
+    """Return the workflow commands by which GitHub shows failures; empty outside of GitHub Actions.
 
-    ``directory`` is what the tests' files are relative to; GitHub looks for them from the repository's root.
+    ``directory``: the directory to which the paths of test files are relative. GitHub needs paths relative to the
+    repository's root.
     """
     if os.environ.get("GITHUB_ACTIONS") != "true" and not os.environ.get("GITHUB_STEP_SUMMARY"):
         return []
@@ -67,5 +69,5 @@ def _try(setting: str, path: Path, render: Callable[[], bytes]) -> list[str]:
         else:
             write_atomic(path.resolve(), [render()])
     except OSError as error:
-        return [f"{setting}={str(path)!r}: cannot be written ({error.strerror or error})"]
+        return [f"{setting}={str(path)!r}: cannot be written ({error.strerror or error}); must be a writable path"]
     return []

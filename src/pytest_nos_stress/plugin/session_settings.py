@@ -1,7 +1,7 @@
-"""The settings that hold for a whole session, and those of each test, merged.
+"""The settings of a session, and the merged settings of each test.
 
-Guarantee: a setting of the command line or an ini file that is not allowed is a ``SettingError`` when the session
-begins, and one of a marker when the marker is checked.
+Guarantee: a wrong setting on the command line or in an ini file raises ``SettingError`` when the session begins,
+and a wrong setting in a marker raises it when the marker is checked.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ from .setting_sources import MarkerReader, ini_label, read_command_line, read_in
 
 
 class SessionSettings:
-    """Settings of command line and ini, read once. ``directory`` is where the session was started.
+    """The settings of command line and ini file, read once.
 
-    Raises ``SettingError``.
+    ``directory``: where the session was started. Raises ``SettingError``.
     """
 
     def __init__(self, config: pytest.Config, directory: Path) -> None:
@@ -34,25 +34,25 @@ class SessionSettings:
         self._writable: set[Path] = set()
         self.ini = read_ini(config, SETTINGS)
         self.command_line = read_command_line(config, SETTINGS)
-        self.of_all_tests = merge.merge([self.ini, self.command_line])
-        """The settings of ini and command line that hold for every test."""
+        self.test_values = merge.merge([self.ini, self.command_line])
+        """Values from ini file and command line that apply to every test."""
         self._check()
-        self.of_session: dict[str, Any] = {
+        self.session_values: dict[str, Any] = {
             **{setting.name: setting.default for setting in SESSION_SETTINGS},
             **read_ini(config, SESSION_SETTINGS),
             **read_command_line(config, SESSION_SETTINGS),
         }
-        """The settings of the session itself."""
+        """Values of ``SESSION_SETTINGS``, which apply to the session and not to single runs."""
 
     @property
     def output_dir(self) -> Path:
         """The directory for the session's own files."""
-        return self._directory / _output_dir(self.of_all_tests)
+        return self._directory / _output_dir(self.test_values)
 
     def merged(self, item: pytest.Item, run: dict[str, Any]) -> dict[str, Any]:
-        """Merge the settings of a test: ``run(...)`` first, then command line, marker and ini.
+        """Merge the settings of a test: ``run(...)`` overrides command line, marker and ini file, in this order.
 
-        The scenario of the command line, which replaces a whole run, is left out. Raises ``SettingError``.
+        Leaves out the command line's scenario, because it applies to one run only. Raises ``SettingError``.
         """
         checked = options.check_all(run)
         merge.check_source(checked)
@@ -60,7 +60,7 @@ class SessionSettings:
         return merge.merge([self.ini, *self._markers.read(item), command_line, checked])
 
     def check(self, values: dict[str, Any], label: Callable[[str], str] = str) -> None:
-        """Raise ``SettingError`` if merged settings do not hold together, or cannot work on this machine."""
+        """Raise ``SettingError`` if merged settings conflict, or cannot work on this machine."""
         merge.check_merged(values, label)
         if not self._is_active:
             return
@@ -73,7 +73,7 @@ class SessionSettings:
     def _check(self) -> None:
         for source in (self.ini, self.command_line):
             merge.check_source(source, self._label)
-        self.check(self.of_all_tests, self._label)
+        self.check(self.test_values, self._label)
 
     def _label(self, name: str) -> str:
         setting = options.BY_NAME[name]

@@ -1,4 +1,4 @@
-"""The end of a session: collect the runs from the reports, write the session's files, print the summary."""
+"""Collect the runs of a session from pytest's reports, write the session's files, and print the summary."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from .session import StressSession
 
 
 class SessionReports:
-    """Collects every report, under xdist those of the workers: their runs belong to the session."""
+    """Collects the runs on every report. Under xdist, the controller gets the reports of all workers."""
 
     def __init__(self, session: StressSession) -> None:
         self._session = session
@@ -21,7 +21,7 @@ class SessionReports:
             self._session.add_runs(runs)
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
-        """Write the session's files, before the summary. A file that cannot be written fails the session."""
+        """Write the session's files, before the summary is printed. Fail the session if that is not possible."""
         problems = self._session.problems = self._session.write_outputs()
         if not session.config.pluginmanager.hasplugin("terminalreporter"):
             print(*problems, sep="\n", end="\n" * bool(problems), file=sys.stderr)
@@ -34,7 +34,7 @@ def write_summary(
 ) -> None:
     """Write the part of the terminal summary that is about stress tests.
 
-    ``session``: None without ``--stress``. ``skip_reason``: why stress tests are skipped then.
+    ``session``: None without ``--stress``. ``skip_reason``: the reason with which stress tests are then skipped.
     """
     if session is not None:
         _write_runs(terminalreporter, session)
@@ -55,8 +55,7 @@ def _write_runs(terminalreporter: pytest.TerminalReporter, session: StressSessio
         terminalreporter.write_line(line)
     for threshold in session.unmatched_thresholds():
         terminalreporter.write_line(
-            f"threshold {escape_controls(threshold)}: applies to none of the runs; "
-            "is there such an agent, task or phase?",
+            f"threshold {escape_controls(threshold)}: matched no run; check the names of agent, task and phase",
             yellow=True,
         )
     for command in session.workflow_commands():

@@ -1,6 +1,6 @@
-"""Read settings from the command line, ini files and markers, as checked values.
+"""Read settings from the command line, ini files and markers, and validate each value.
 
-Guarantee: a value that is not allowed is a ``SettingError`` of one line that names the source.
+Guarantee: a value that is not allowed raises ``SettingError``. Its message is one line that names the source.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ from pytest_nos_stress.errors import SettingError
 
 
 def ini_label(setting: Setting) -> str:
-    """How an error names an ini key."""
+    """Return the name by which an error message calls an ini key."""
     return f"{setting.ini} (ini)"
 
 
 def read_command_line(config: pytest.Config, settings: Iterable[Setting]) -> dict[str, Any]:
-    """Return those of the settings that the command line gives. Raises ``SettingError``."""
+    """Return the values of the settings that are set on the command line. Raises ``SettingError``."""
     values = {}
     for setting in settings:
         raw = config.getoption(setting.dest) if setting.flag else None
@@ -30,7 +30,7 @@ def read_command_line(config: pytest.Config, settings: Iterable[Setting]) -> dic
 
 
 def read_ini(config: pytest.Config, settings: Iterable[Setting]) -> dict[str, Any]:
-    """Return those of the settings that the ini file gives. Raises ``SettingError``."""
+    """Return the values of the settings that are set in the ini file. Raises ``SettingError``."""
     values = {}
     for setting in settings:
         raw = _ini_value(config, setting.ini) if setting.flag and setting.ini else UNSET
@@ -40,7 +40,7 @@ def read_ini(config: pytest.Config, settings: Iterable[Setting]) -> dict[str, An
 
 
 def _ini_value(config: pytest.Config, key: str) -> Any:
-    """Return the value of an ini key, which in native TOML may have another type than the declared one."""
+    """Return the value of an ini key. In native TOML, its type can differ from the type declared to pytest."""
     try:
         return config.getini(key)
     except (TypeError, pytest.UsageError):
@@ -52,7 +52,7 @@ def _native_toml(config: pytest.Config) -> dict[str, Any]:
 
     path = config.inipath
     if path is None:
-        raise pytest.UsageError("the ini file of a stress setting is gone")
+        raise pytest.UsageError("stress settings: found no ini file to read; name it with -c FILE")
     content = tomllib.loads(path.read_text(encoding="utf-8"))
     table: dict[str, Any] = content.get("tool", content).get("pytest", {})
     return table
@@ -69,14 +69,14 @@ def _with_parsed_thresholds(values: dict[str, Any], label: str) -> dict[str, Any
 
 
 class MarkerReader:
-    """Reads stress markers, each of them once: a test may run often, and tests may share a marker."""
+    """Reads each stress marker once, even if a test runs many times or several tests share the marker."""
 
     def __init__(self) -> None:
         self._read: dict[int, tuple[pytest.Mark, dict[str, Any]]] = {}
-        """The settings of each marker by its id; the marker itself keeps the id from being used again."""
+        """Settings of each marker by the marker's ``id()``. A marker that is held here keeps its id."""
 
     def read(self, item: pytest.Item) -> list[dict[str, Any]]:
-        """Return the settings of the item's stress markers, the closest last. Raises ``SettingError``."""
+        """Return the settings of each stress marker of the test, the closest last. Raises ``SettingError``."""
         return [self._settings_of(marker) for marker in reversed(list(item.iter_markers("stress")))]
 
     def _settings_of(self, marker: pytest.Mark) -> dict[str, Any]:
@@ -87,10 +87,12 @@ class MarkerReader:
 
 def _read_marker(marker: pytest.Mark) -> dict[str, Any]:
     if marker.args:
-        raise SettingError(f"{marker.args[0]!r}: takes keywords only, for instance agents=8")
+        raise SettingError(f"{marker.args[0]!r}: is a positional argument; must be a keyword, such as agents=8")
     values = options.check_all(marker.kwargs)
     if "gate" in values:
-        raise SettingError(f"gate={values['gate']!r}: allowed in run() only, where the test can judge the result")
+        raise SettingError(
+            f"gate={values['gate']!r}: allowed in run() only, because the test must then judge the result itself"
+        )
     if values.get("thresholds"):
         from pytest_nos_stress.results.threshold_parser import parse_threshold
 

@@ -1,4 +1,4 @@
-"""The ``stress_simulator`` fixture: runs the simulator for a test and puts what it measured on the report."""
+"""The ``stress_simulator`` fixture: run the simulator for a test, and add the results to the test's report."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import pytest
 from pytest_nos_stress._internal.text import error_name, safe_name, shell_command
 from pytest_nos_stress.config import options
 from pytest_nos_stress.config.options import SETTINGS
-from pytest_nos_stress.engines.virtual import engine  # noqa: F401 - its import is no part of a test's first run
+from pytest_nos_stress.engines.virtual import engine  # noqa: F401 - imported here, not during a test's first run
 from pytest_nos_stress.errors import SettingError
 from pytest_nos_stress.faults.client_faults import a_run_goes_on
 from pytest_nos_stress.faults.clients import flaky
@@ -37,13 +37,16 @@ _ENDING_ERRORS: Final = (pytest.skip.Exception, pytest.xfail.Exception, pytest.e
 
 
 class BodyFailed(pytest.fail.Exception, AssertionError):  # type: ignore[name-defined, misc]
-    """A body's run did not pass: shown without a traceback, an ``AssertionError`` to ``xfail(raises=...)``."""
+    """Raised if a run of a test's body does not pass.
+
+    pytest shows it without a traceback. ``xfail(raises=AssertionError)`` matches it.
+    """
 
     __module__ = "builtins"  # as pytest's own outcomes, so that a summary shows the message, not the module
 
 
 class StressSimulator:
-    """What the ``stress_simulator`` fixture gives: one for a session, with which each test begins anew."""
+    """The value of the ``stress_simulator`` fixture. One object serves the session; its state is per test."""
 
     eventually = staticmethod(eventually)
     sometimes = staticmethod(sometimes)
@@ -53,23 +56,25 @@ class StressSimulator:
         self.begin()
 
     def begin(self) -> None:
-        """A test begins."""
+        """Reset the state for the test that begins."""
         self._runs = 0
         self._problem: BaseException | None = None
         self._clients: list[Any] = []
-        self._refused: list[str] = []
-        """Settings that do not work under Hypothesis."""
+        self._ignored_settings: list[str] = []
+        """Names of settings that were set but do not work under Hypothesis."""
         self._current: MultiAgentSimulator | None = None
         self.directory_of_last_run = self._session.directory
         self._example: object = None
         self._examples = 0
-        self._told = 0
+        self._reported = 0
+        """The number of results that are on a report."""
         self._has_failed = False
-        self._noted_before = (0, 0, 0)
+        self._before_examples = (0, 0, 0)
+        """Numbers of user properties, report sections and flaky clients before the first Hypothesis example."""
         self.results: list[StressResult] = []
-        """The results of the test's runs so far, also of those that did not pass."""
+        """Results of the test's runs so far, including runs that did not pass."""
         self._summaries: list[Summary] = []
-        """Summaries of these results, with the notes of this test."""
+        """The summary of each result, with notes about this test."""
 
     def __repr__(self) -> str:
         return "<stress_simulator>"
@@ -79,24 +84,27 @@ class StressSimulator:
         return bool(self._runs)
 
     @property
-    def has_news(self) -> bool:
-        """Whether there are results that no report has."""
-        return len(self.results) > self._told
+    def has_unreported_results(self) -> bool:
+        """True if there are results that are not on a report yet."""
+        return len(self.results) > self._reported
 
     def run(self, target: object = None, **settings: Any) -> StressResult:
         """Run agents on a target.
 
         ``target``: an object with a method for each task, a mapping of tasks to functions, a function for every
-        task, or None for the embedded exchange. Keywords are the settings of ``MultiAgentSimulator``; those not
-        given come from command line, marker, ini, in this order, and have their defaults otherwise. Raises
-        ``ThresholdsNotMet`` where a threshold does not hold (unless ``gate=False``), ``RunFailed`` where the run
-        hung or could not write its files, and ``SettingError``, a ``ValueError``.
+        task, or None for the embedded exchange. Keywords are the settings of ``MultiAgentSimulator``. A setting
+        that is not a keyword comes from the command line, the marker or the ini file, in this order of
+        precedence, or has its default.
+
+        Raises ``ThresholdsNotMet`` if a threshold fails and ``CheckFailed`` if a check fails (neither with
+        ``gate=False``), ``RunFailed`` if the run hangs or cannot write its files, and ``SettingError``, a
+        ``ValueError``, if a setting is not allowed.
         """
         __tracebackhide__ = True
         return self._run(target, settings, {})
 
     async def run_async(self, target: object = None, **settings: Any) -> StressResult:
-        """As ``run``, awaited, with the agents on the event loop of the test: that of its fixtures."""
+        """Run agents as ``run`` does, but as tasks of the current event loop, which the test's fixtures share."""
         __tracebackhide__ = True
         simulator = None
         live = self._session.live()
@@ -110,15 +118,15 @@ class StressSimulator:
         raise problem.with_traceback(None)
 
     def flaky(self, client: Any, methods: Iterable[str] | None = None) -> Any:
-        """The client (of a broker, a feed, a database) with calls that meet the test's planned faults.
+        """Wrap a client (of a broker, a feed, a database) so that the test's planned faults act on its calls.
 
-        They then meet those in place of the agents' calls, and the target runs as it is. ``methods``: the names of
-        those that do (default: all public ones). Raises ``SettingError`` for a method that there is not.
+        The faults then do not act on the agents' calls of the target. ``methods``: names of the methods with
+        faults (default: all public methods). Raises ``SettingError`` if the client has no such method.
         """
         __tracebackhide__ = True
         self._forget_earlier_examples()
         if a_run_goes_on():
-            raise SettingError("flaky: called while a run goes on; must be called before run()")
+            raise SettingError("flaky: called during a run; must be called before run()")
         try:
             wrapped = flaky(client, methods, number=len(self._clients) + 1)
         except SettingError as error:
@@ -129,12 +137,12 @@ class StressSimulator:
         raise problem.with_traceback(None)
 
     def announce(self, event: str) -> None:
-        """Say that an event has taken place: fault windows that wait for it begin. From any thread."""
+        """Report an event: fault windows that wait for it begin. Can be called from any thread."""
         if self._current is not None:
             self._current.announce(event)
 
     def run_body(self, item: pytest.Function) -> None:
-        """Run with the test's own body as the task, under its name."""
+        """Run with the test's body as the only task. The task has the name of the test function."""
         arguments = body_arguments(item)
         body = item.obj
 
@@ -148,16 +156,19 @@ class StressSimulator:
         else:
             if result.stats["calls"]:
                 return
-            failure = "the body was never performed: every operation was a planned fault"
+            failure = (
+                "the test's body was never called: every operation was a planned fault; "
+                "lower missing_data_prob or failure_prob"
+            )
         raise BodyFailed(failure, False)
 
-    def add_to(self, report: pytest.TestReport) -> None:
-        """Put the runs on a report as built-in types, for the summary, and as extras for pytest-html."""
+    def add_to_report(self, report: pytest.TestReport) -> None:
+        """Add the runs to a report: as built-in types for the summary, and as extras for pytest-html."""
         self._has_failed = self._has_failed or report.failed
         all_passed = all(result.passed for result in self.results)
         if self._has_failed and all_passed and self.results:
             self._summaries[-1] = with_note(self._summaries[-1], "the test failed of something of its own")
-        self._told = len(self.results)
+        self._reported = len(self.results)
         report.stress_runs = [  # type: ignore[attr-defined]
             with_outcome(summary, outcome)
             for summary, outcome in zip(self._summaries, self._outcomes(report.outcome), strict=True)
@@ -167,16 +178,19 @@ class StressSimulator:
 
             report.extras = [*getattr(report, "extras", []), *html_extras(self.results)]  # type: ignore[attr-defined]
 
-    def _outcomes(self, of_test: str) -> list[str]:
-        """The outcome of each run: a test that failed did so over the runs that did not pass, or the last one."""
+    def _outcomes(self, test_outcome: str) -> list[str]:
+        """Return the test's outcome for each run.
+
+        A failed test is ``failed`` for the runs that did not pass, or for its last run if all runs passed.
+        """
         if not self._has_failed:
-            return [of_test] * len(self.results)
+            return [test_outcome] * len(self.results)
         if all(result.passed for result in self.results):
             return ["passed"] * (len(self.results) - 1) + ["failed"] * bool(self.results)
         return ["passed" if result.passed else "failed" for result in self.results]
 
     def failure_behind(self, excinfo: pytest.ExceptionInfo[BaseException]) -> FailureSignature:
-        """What the running test failed of: its last run, or something of its own."""
+        """Return the failure of the running test: that of its last run, or that of the test's own code."""
         error = excinfo.value
         if self._problem is not None and (error is self._problem or isinstance(error, BodyFailed)):
             types = self._problem.result.error_types if isinstance(self._problem, RunFailed) else []
@@ -190,7 +204,7 @@ class StressSimulator:
     def _item(self) -> pytest.Item:
         item = self._session.item
         if item is None:
-            raise RuntimeError("stress_simulator: allowed only while a test runs")
+            raise RuntimeError("stress_simulator: used outside of a test; must be used while a test runs")
         return item
 
     def _run(self, target: object, settings: dict[str, Any], fixed: dict[str, Any]) -> StressResult:
@@ -213,7 +227,7 @@ class StressSimulator:
         if values.get("scenario") is None:
             values |= options.check_all(fixed)
         values["output_dir"] = self.directory_of_last_run = self._directory(values.pop("output_dir", None))
-        values |= self._of_baselines(values)
+        values |= self._baseline_settings(values)
         if self._session.rerun is not None:
             values |= {"report": (), "records": (), "save_baseline": None, "otel": False}
         if self._session.proxies is not None and _uses_proxy(self._item):
@@ -223,8 +237,11 @@ class StressSimulator:
         self._current.about = self._about()
         return self._current
 
-    def _of_baselines(self, values: dict[str, Any]) -> dict[str, Any]:
-        """Where the run's baseline is, and under which name; examples are of another scenario each."""
+    def _baseline_settings(self, values: dict[str, Any]) -> dict[str, Any]:
+        """Return directory and label of the run's baseline.
+
+        Under ``@given``, baselines are turned off, because each example is a different scenario.
+        """
         root, run = self._item.config.rootpath, "" if self._runs == 1 else f" run {self._runs}"
         baseline = {
             "baseline_dir": root / values.get("baseline_dir", options.BY_NAME["baseline_dir"].default),
@@ -232,7 +249,7 @@ class StressSimulator:
         }
         if self._example is None:
             return baseline
-        self._refused = [name for name in ("compare", "save_baseline") if values.get(name) is not None]
+        self._ignored_settings = [name for name in ("compare", "save_baseline") if values.get(name) is not None]
         return baseline | {"save_baseline": None, "compare": None}
 
     def _about(self) -> RunInfo:
@@ -252,7 +269,7 @@ class StressSimulator:
         return self.repeat_command(result.seed, path)
 
     def _with_source(self, error: SettingError | RunFailed) -> BaseException:
-        """The exception as the test is to see it."""
+        """Return the exception for the test, with the scenario file or the command that repeats the run."""
         if isinstance(error, SettingError):
             return self._session.with_source(error, self._runs)
         if isinstance(error.__cause__, pytest.exit.Exception):
@@ -268,14 +285,18 @@ class StressSimulator:
             self._report(simulator.result)
 
     def _forget_earlier_examples(self) -> None:
-        """Under ``@given``, files and figures are those of the last example, which is the one that fails."""
+        """Discard what earlier examples have left, if Hypothesis has begun a new example.
+
+        Under ``@given``, files and figures are those of the last example. If the test fails, that is the failing
+        example.
+        """
         example = current_example()
         if example is self._example:
             return
         item = self._item
         if self._example is None:
-            self._noted_before = (len(item.user_properties), len(item._report_sections), len(self._clients))
-        properties, sections, clients = self._noted_before
+            self._before_examples = (len(item.user_properties), len(item._report_sections), len(self._clients))
+        properties, sections, clients = self._before_examples
         del self._clients[clients:]
         del item.user_properties[properties:]
         del item._report_sections[sections:]
@@ -293,10 +314,13 @@ class StressSimulator:
         return directory if self._runs == 1 else directory / f"run-{self._runs}"
 
     def _report(self, result: StressResult) -> None:
-        """Note a run while the test goes on: what is added later misses JUnit XML."""
+        """Add a run to the test's properties and report sections.
+
+        This happens while the test is in progress, because JUnit XML does not show what is added later.
+        """
         summary = result.summary
-        for name in () if self._session.rerun is not None else self._refused:
-            summary = with_note(summary, f"{name} is left out under @given: each example is another scenario")
+        for name in () if self._session.rerun is not None else self._ignored_settings:
+            summary = with_note(summary, f"{name} is ignored under @given: each example is a different scenario")
         self.results.append(result)
         self._summaries.append(summary)
         if self._session.rerun is not None:
@@ -314,12 +338,12 @@ class StressSimulator:
             attach_to_allure(result)
 
     def _how_to_repeat(self, result: StressResult) -> str:
-        if self._examples:  # Hypothesis has its own ways, and the example to paste is shown with the failure
+        if self._examples:  # Hypothesis prints an @example to paste, and replays failures from its own database
             return ""
         return f"\n\nrepeat this run with:\n  {self._repeat_command_of(result)}"
 
     def repeat_command(self, seed: int, scenario_file: Path | None = None) -> str:
-        """A command that performs the same plan again: that of a seed, or the scenario in a file."""
+        """Return a command that performs the same plan again: by seed, or from a scenario file."""
         config = self._item.config
         parts = ["pytest", "--stress"]
         decided: Collection[str] = ("seed", "scenario")
@@ -345,5 +369,5 @@ class StressSimulator:
 
 
 def _uses_proxy(item: pytest.Item) -> bool:
-    """Whether a test, or a fixture of it, uses the ``stress_proxy`` fixture."""
+    """Return True if a test, or one of its fixtures, uses the ``stress_proxy`` fixture."""
     return "stress_proxy" in getattr(item, "fixturenames", ())

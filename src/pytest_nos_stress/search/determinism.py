@@ -1,4 +1,4 @@
-"""Compare runs of one scenario: in virtual time they must agree to the nanosecond."""
+"""Compare two runs of the same scenario. In virtual time, they must agree to the nanosecond."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from pytest_nos_stress.results.records import Column
 from pytest_nos_stress.results.result import StressResult
 
 CAUSES: Final = (
-    "Usual causes: the wall clock (time.time() and the like), id(), the order of a set, a random generator that "
-    "is not operation.random, a thread of the target's own, state that outlives the test."
+    "Usual causes: the wall clock (such as time.time()), id(), the order of a set, a random generator other than "
+    "operation.random, a thread that the target starts, state that outlives the test."
 )
 
 
 class RunFingerprint(NamedTuple):
-    """Everything about a run that a repetition must reproduce: its records, and its log with the texts of errors.
+    """The parts of a run that a repetition must reproduce: its records, and its log with the texts of errors.
 
     ``log_lines``: a line for each record, in the same order.
     """
@@ -33,7 +33,7 @@ class RunFingerprint(NamedTuple):
 
     @classmethod
     def of(cls, result: StressResult) -> RunFingerprint:
-        """Read the log that the run has written."""
+        """Return the fingerprint of a run. Reads the log that the run has written."""
         log = (result.output_dir / LOG.filename).read_text(encoding="utf-8", errors="replace")
         scenario = result.scenario
         return cls(
@@ -48,11 +48,11 @@ class RunFingerprint(NamedTuple):
         return digest.hexdigest()
 
     def operation(self, row: int) -> tuple[object, ...]:
-        """The values of an operation, to compare with those of another run."""
+        """Return the values of the operation in a row, for comparison with another run."""
         return (*self.records[row].tolist(), self._log_line(row))
 
     def row_of(self, other: RunFingerprint, row: int) -> int:
-        """Return the row of the operation that is in ``row`` of another run; ``row`` if it is in no row here."""
+        """Return the row of the operation in ``row`` of another run; ``row`` if this run does not have it."""
         if row >= other.records.size:
             return row
         operation = other.records[row]
@@ -76,17 +76,17 @@ class RunFingerprint(NamedTuple):
 
 
 def first_difference(first: Sequence[RunFingerprint], second: Sequence[RunFingerprint]) -> str:
-    """Describe the first difference between the runs of a test and of its repetition; "" if there is none."""
+    """Describe the first difference between the runs of a test and of its repetition; "" if all agree."""
     if len(first) != len(second):
-        return f"not deterministic: {len(first)} runs the first time, {len(second)} the second\n{CAUSES}"
+        return f"not deterministic: {len(first)} runs the first time, {len(second)} the second time\n{CAUSES}"
     for number, (run, repetition) in enumerate(zip(first, second, strict=True), 1):
         if run.hash == repetition.hash:
             continue
         row = _first_different_row(run, repetition)
-        of_run = f" of run {number}" if len(first) > 1 else ""
+        in_run = f" of run {number}" if len(first) > 1 else ""
         return "\n".join(
             (
-                f"not deterministic: operation {row + 1}{of_run}, by the order of ends, is the first that differs",
+                f"not deterministic: operation {row + 1}{in_run} differs (the first difference, in order of end)",
                 f"  first time:  {run.describe(row)}",
                 f"  second time: {repetition.describe(repetition.row_of(run, row))}",
                 CAUSES,

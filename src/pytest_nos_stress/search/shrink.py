@@ -1,9 +1,9 @@
 """Find the smallest scenario that fails in the same way, by trying smaller ones.
 
 Source: delta debugging (Zeller and Hildebrandt 2002, "Simplifying and isolating failure-inducing input"): leave
-out halves, then quarters, and so on down to single operations. After the operations come faults, delays and
-agents, until nothing gets smaller any more. Each scenario is an explicit list of operations in virtual time, so
-what is tried is what will be performed, and never tried twice.
+out halves, then quarters, and so on down to single operations. After the operations, simplify faults, delays and
+agents. Repeat until nothing gets smaller. Each scenario is an explicit list of operations in virtual time, so a
+run performs exactly the operations that were tried. No scenario is tried twice.
 """
 
 from __future__ import annotations
@@ -27,11 +27,14 @@ Operations = tuple[PlannedOperation, ...]
 
 
 class Shrunk(NamedTuple):
-    """The smallest failing scenario, and how many were tried; None if the failure did not repeat."""
+    """The result of a search."""
 
     scenario: Scenario | None
+    """The smallest failing scenario; None if the failure did not repeat."""
     attempts: int
+    """The number of scenarios that were tried."""
     out_of_time: bool
+    """True if the search stopped at its time limit."""
 
 
 def performed_scenario(result: StressResult) -> Scenario:
@@ -56,7 +59,7 @@ def performed_scenario(result: StressResult) -> Scenario:
         strict=True,
     ):
         block = blocks[agent]
-        if index >= block.operation_codes.size:  # after the plan, while the target recovered
+        if index >= block.operation_codes.size:  # the operation belongs to the recovery phase, after the plan
             continue
         task = int(block.operation_codes[index]) // scenario.fault_mix.count
         delay = 0.0 if block.think_times is None else float(block.think_times[index])
@@ -65,20 +68,22 @@ def performed_scenario(result: StressResult) -> Scenario:
         operation = PlannedOperation(*names, fault, delay)
         performed.append((start, tie_breakers[agent][index], agent, operation))
     performed.sort(key=operator.itemgetter(0, 1, 2))
-    recovers = result.stats["recovery_operations"] is not None
-    return with_operations(scenario, tuple(operation for *_, operation in performed), draws_too=recovers)
+    has_recovery = result.stats["recovery_operations"] is not None
+    operations = tuple(operation for *_, operation in performed)
+    return with_operations(scenario, operations, has_recovery=has_recovery)
 
 
 _ENVIRONMENT: Final = ("missing_data", "faults", "retries", "network", "market")
-"""Settings of the target's surroundings, which decide the effect of the faults in a list."""
+"""Settings of the target's environment, which decide the effect of the faults in a list."""
 
 
-def with_operations(scenario: Scenario, operations: Operations, *, draws_too: bool = False) -> Scenario:
-    """Return the scenario with these operations in place of its own, in virtual time.
+def with_operations(scenario: Scenario, operations: Operations, *, has_recovery: bool = False) -> Scenario:
+    """Return a scenario for the virtual engine with these operations instead of the scenario's own.
 
-    ``draws_too``: whether more operations are drawn after the list, so that the settings that decide them stay.
+    ``has_recovery``: True if a recovery phase follows, whose operations are drawn. The settings that decide them
+    are then kept.
     """
-    drawing = ("tasks", "weights", "min_delay", "max_delay") if draws_too else ()
+    drawing = ("tasks", "weights", "min_delay", "max_delay") if has_recovery else ()
     return Scenario(
         operations=operations,
         seed=scenario.seed,
@@ -94,13 +99,14 @@ def shrink(
     still_fails: Callable[[Scenario], bool],
     seconds: float = _MOST_SECONDS,
     *,
-    draws_too: bool = False,
+    has_recovery: bool = False,
 ) -> Shrunk:
-    """Return the smallest scenario found for which ``still_fails`` is true, beginning with ``start``.
+    """Find a scenario, as small as possible, for which ``still_fails`` returns True. Begin with ``start``.
 
-    If ``start`` does not fail, the same operations are tried without delays. Gives up after so many seconds.
+    If ``start`` does not fail, the same operations are tried without delays. The search stops after ``seconds``
+    (default: 60). ``has_recovery``: as for ``with_operations``.
     """
-    scenario_of = functools.partial(with_operations, start, draws_too=draws_too)
+    scenario_of = functools.partial(with_operations, start, has_recovery=has_recovery)
     search = _Search(scenario_of, still_fails, time.monotonic() + seconds)
     operations = next(filter(search.fails, _starting_points(start.planned or ())), None)
     if operations is None:
@@ -112,7 +118,7 @@ def shrink(
 
 
 class _Search:
-    """Tries scenarios, each once, until the deadline; after that no scenario counts as failing."""
+    """Tries each scenario at most once. After the deadline, untried scenarios count as not failing."""
 
     def __init__(
         self,
@@ -153,7 +159,7 @@ def _simplify(operations: Operations, search: _Search) -> Operations:
 
 
 def _without_agents(operations: Operations, search: _Search) -> Operations:
-    """Leave out all operations of an agent, one agent after another."""
+    """Leave out all operations of an agent, for one agent after another."""
     for agent in dict.fromkeys(operation.agent for operation in operations):
         others = tuple(operation for operation in operations if operation.agent != agent)
         if search.fails(others):
@@ -162,7 +168,7 @@ def _without_agents(operations: Operations, search: _Search) -> Operations:
 
 
 def _without_operations(operations: Operations, search: _Search) -> Operations:
-    """Leave out stretches of operations, first of half the list and at last of one operation; later ones first."""
+    """Leave out sequences of operations, from half the list down to single operations, from the list's end."""
     size = max(1, len(operations) // 2)
     while True:
         end = len(operations)
@@ -180,7 +186,7 @@ def _without_operations(operations: Operations, search: _Search) -> Operations:
 def _replaced(
     operations: Operations, search: _Search, simplified: Callable[[PlannedOperation], PlannedOperation]
 ) -> Operations:
-    """Make operations simpler: all, then halves, down to single ones."""
+    """Simplify operations: all at once, then halves, down to single operations."""
     size = len(operations)
     while True:
         for start in range(0, len(operations), size):
@@ -194,7 +200,7 @@ def _replaced(
 
 
 def _with_fewer_agents(operations: Operations, search: _Search) -> Operations:
-    """Give an agent's operations to an earlier agent."""
+    """Move all operations of an agent to an earlier agent, beginning with the last agent."""
     agents: Sequence[str] = list(dict.fromkeys(operation.agent for operation in operations))
     for later in reversed(agents):
         for earlier in agents[: agents.index(later)]:

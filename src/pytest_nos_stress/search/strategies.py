@@ -1,14 +1,16 @@
-"""Scenarios for Hypothesis: what agents do and what goes wrong, found, shrunk and shown.
+"""Hypothesis strategies that draw scenarios: operations of agents, with faults and pauses.
 
-What happens is drawn as a list of rows of three small numbers (agent, task, fault), each the place of a value in a
-list that begins with the simplest; a row whose second number is that of no task lets time pass for all instead.
-So rows are performed in their order. Hypothesis shrinks such rows well: it drops an operation without losing time,
-drops time without changing the order, and has no structure to get lost in. Where each operation has a delay of
-its own, dropping one changes the order of others, and delays stay that do no more than keep an order.
-``benchmarks/shrinking.py`` compares the two and other ways. Everything is drawn before a run starts, since
-Hypothesis may not be asked for values from several threads.
+A scenario is drawn as a list of rows. A row is three small numbers: agent, task and fault. Each number is an index
+into a list that begins with the simplest value. If the second number is above the last task's index, the row is
+not an operation, but a pause of all agents. Operations begin in the order of their rows.
 
-The failure that Hypothesis reports carries the scenario as an ``@example(...)`` to paste above the test.
+Hypothesis shrinks such rows well, because a row has no inner structure. It can drop an operation and keep the
+pauses, or drop a pause and keep the order of operations. If each operation had its own delay, dropping an
+operation would change the order of the others, and delays would remain only to keep that order.
+``benchmarks/shrinking.py`` compares both encodings, and others. Everything is drawn before a run starts, because
+Hypothesis does not allow draws from several threads.
+
+A failure that Hypothesis reports carries the scenario as an ``@example(...)`` to paste above the test.
 """
 
 from __future__ import annotations
@@ -33,24 +35,26 @@ from pytest_nos_stress.scenario.scenario import Scenario
 
 SEED_FAULTS: Final = ("missing_data", "lost_request", "lost_reply")
 DELAYS: Final = (0.0, 0.01, 1.0, 60.0)
-"""Seconds that pass: none, shorter and longer than services take, and long enough for data to be stale."""
+"""Seconds: none, shorter than a call usually takes, longer than it, and long enough for data to be stale."""
 _MOST_AGENTS: Final = 1_000
 _LARGEST_SEED: Final = 0xFFFF
 _FEWEST_ROWS_IN_LIST, _MOST_ROWS_IN_LIST = 3, 10
 
 _Row = tuple[int, int, int]
+"""Agent, task and fault."""
 
 _argument: str | None = None
 
 
 @contextmanager
-def shown_as(argument: str | None) -> Iterator[None]:
-    """In the block, failures show a scenario as this argument of the test, to be pasted.
+def example_argument(name: str | None) -> Iterator[None]:
+    """Print the scenario of a failure in the block as ``@example(name=scenario)``, to paste.
 
-    As its last argument where that is None, and not at all where it is empty.
+    ``name``: the test's argument for the scenario. If None, the scenario is a positional argument of ``@example``.
+    If empty, no example is printed.
     """
     global _argument
-    previous, _argument = _argument, argument
+    previous, _argument = _argument, name
     try:
         yield
     finally:
@@ -67,29 +71,34 @@ def scenarios(
     engine: str = "virtual",
     own_threads: bool = True,
 ) -> st.SearchStrategy[Scenario]:
-    """A strategy for scenarios with an explicit list of operations.
+    """Return a strategy for scenarios with an explicit list of operations.
 
-    ``agents`` (some of which may perform nothing) and ``operations`` (of all together) are a number or the least
-    and the most; ``faults`` are
-    those that may be planned, of ``missing_data``, ``lost_request``, ``lost_reply`` and all others of
-    ``pytest_nos_stress.faults.FAULTS``; ``delays`` how much time
-    may pass before an operation, in seconds or text with a unit. The shortest is the think time of every
-    operation; the others, the simplest first, are times in which nobody begins anything, and add up. Simpler
-    scenarios have fewer operations, fewer agents, no faults and no delays. The agents are called ``Agent_1``,
-    ``Agent_2``, ...
-    Raises ``SettingError`` for bounds that nothing lies in, and for unknown faults.
+    ``agents``: the number of agents, or a pair of minimum and maximum. Some agents may perform no operation.
+    ``operations``: the number of operations of all agents together, or a pair of minimum and maximum.
+    ``faults``: faults to choose from, of ``missing_data`` and the names in ``pytest_nos_stress.faults.FAULTS``.
+    ``delays``: times in seconds, or text with a unit. The shortest delay is the think time of every operation. The
+    others, listed from simple to complex, are pauses in which no agent begins an operation; consecutive pauses
+    add up.
+
+    Simpler scenarios have fewer operations, fewer agents, no faults and no delays. The agents are called
+    ``Agent_1``, ``Agent_2``, ...
+
+    Raises ``SettingError`` if a minimum is above its maximum, if a fault is unknown, or if another argument is not
+    allowed.
     """
     if isinstance(tasks, Mapping):
-        raise SettingError(f"scenarios: tasks={safe_repr(tasks)}: must be a list; Hypothesis draws all alike")
+        raise SettingError(
+            f"scenarios: tasks={safe_repr(tasks)}: must be a list of names; Hypothesis does not draw by weight"
+        )
     task_names: Sequence[str] = tuple(BY_NAME["tasks"].check(tasks, "scenarios: tasks"))
     fewest_agents, most_agents = _bounds("agents", agents, most=_MOST_AGENTS)
     fewest, most = _bounds("operations", operations)
-    decoder = _RowDecoder(task_names, _faults(faults), _pauses(delays), fewest, most)
+    decoder = _RowDecoder(task_names, _faults(faults), _delays(delays), fewest, most)
     BY_NAME["engine"].check(engine, "scenarios: engine")
     BY_NAME["own_threads"].check(own_threads, "scenarios: own_threads")
     row = st.tuples(_indices(most_agents), _indices(decoder.task_count), _indices(decoder.fault_count))
-    # A list of Hypothesis' has five or six elements, and long scenarios find more bugs. A list of lists shrinks as
-    # well: any row can go, and which list it was in has no decoder.
+    # Lists that Hypothesis draws have five or six elements on average, but long scenarios find more bugs. A list
+    # of lists is longer, and shrinks as well: any row can be dropped, and the decoder ignores the inner lists.
     batch = st.lists(row, min_size=1, max_size=_MOST_ROWS_IN_LIST)
     rows = st.lists(batch, min_size=max(1, fewest // _FEWEST_ROWS_IN_LIST), max_size=most)
 
@@ -103,29 +112,32 @@ def scenarios(
             own_threads=own_threads,
         )
 
-    # Many bugs need an agent to come again. With few agents it does; all are there in the simplest case, so that
-    # their number is out of the way once each row has its agent.
+    # Many bugs need several operations of the same agent, which few agents make likely. The simplest value of
+    # ``absent`` is 0: all agents are present, so that shrinking the rows does not depend on this number.
     absent = st.integers(0, most_agents - fewest_agents)
-    return st.builds(scenario, rows, st.integers(0, _LARGEST_SEED), absent).map(_noted)
+    return st.builds(scenario, rows, st.integers(0, _LARGEST_SEED), absent).map(_with_example_note)
 
 
 class _RowDecoder:
-    """Turns the numbers of rows into operations."""
+    """Turns rows into operations."""
 
     def __init__(
-        self, tasks: Sequence[str], faults: Sequence[str], pauses: Sequence[float], fewest: int, most: int
+        self, tasks: Sequence[str], faults: Sequence[str], delays: Sequence[float], fewest: int, most: int
     ) -> None:
         self._tasks = tasks
         self._faults = [None, *faults]
-        self._think_time = min(pauses)
-        self._pauses = [pause for pause in pauses if pause > self._think_time]
+        self._think_time = min(delays)
+        self._pauses = [delay for delay in delays if delay > self._think_time]
         self._fewest, self._most = fewest, most
         self.task_count = len(tasks) + (max(1, len(tasks) // 3) if self._pauses else 0)
-        # Less than half of the operations have a fault: where all go wrong, little is reached.
+        # Less than half of the operations have a fault. If most operations failed, few states would be reached.
         self.fault_count = max(2 * len(self._faults) if faults else 1, len(self._pauses))
 
     def operations(self, rows: Sequence[_Row], agents: int) -> list[PlannedOperation]:
-        """The operations of these rows, and simplest ones where they are too few; pauses count in the delays."""
+        """Return the operations of these rows; a pause becomes part of the delays of later operations.
+
+        If there are fewer operations than the minimum, the simplest operation is appended until there are enough.
+        """
         operations: list[PlannedOperation] = []
         names: dict[int, str] = {}
         due: dict[str, float] = {}
@@ -156,7 +168,7 @@ def _indices(count: int) -> st.SearchStrategy[int]:
     return st.integers(0, count - 1)
 
 
-def _noted(scenario: Scenario) -> Scenario:
+def _with_example_note(scenario: Scenario) -> Scenario:
     if _argument != "":
         name = "" if _argument is None else f"{_argument}="
         note(f"@example({name}{scenario!r})")
@@ -165,7 +177,7 @@ def _noted(scenario: Scenario) -> Scenario:
 
 def _bounds(name: str, value: Any, most: int | None = None) -> tuple[int, int]:
     label = f"scenarios: {name}={safe_repr(value)}"
-    allowed = "a whole number from 1 up, or the least and the most" + (f" (at most {most})" if most else "")
+    allowed = "a whole number from 1 up, or a pair (minimum, maximum)" + (f" up to {most}" if most else "")
     try:
         pair = tuple(value) if isinstance(value, (tuple, list)) else (value, value)
         least, largest = map(operator.index, pair)
@@ -174,7 +186,7 @@ def _bounds(name: str, value: Any, most: int | None = None) -> tuple[int, int]:
     if isinstance(value, bool) or least < 1 or (most is not None and largest > most):
         raise SettingError(f"{label}: must be {allowed}")
     if least > largest:
-        raise SettingError(f"{label}: the least is above the most")
+        raise SettingError(f"{label}: the minimum must not be above the maximum")
     return least, largest
 
 
@@ -184,7 +196,7 @@ def _checked_list(name: str, value: Any) -> list[Any]:
     return list(value)
 
 
-def _pauses(delays: Any) -> list[float]:
+def _delays(delays: Any) -> list[float]:
     checked = [BY_NAME["min_delay"].check(delay, "scenarios: delays") for delay in _checked_list("delays", delays)]
     return checked or [0.0]
 
@@ -195,6 +207,7 @@ def _faults(names: Any) -> list[str]:
     for fault in faults:
         if fault not in allowed:
             raise SettingError(
-                f"scenarios: faults={safe_repr(faults)}: {safe_repr(fault)} must be {' or '.join(allowed)}"
+                f"scenarios: faults={safe_repr(faults)}: unknown fault {safe_repr(fault)}; "
+                f"allowed: {', '.join(allowed)}"
             )
     return faults
