@@ -1,4 +1,4 @@
-"""Shared by the tests and the examples."""
+"""Fixtures and settings shared by the tests and the examples."""
 
 from __future__ import annotations
 
@@ -27,17 +27,18 @@ from pytest_nos_stress.engines import ENGINES
 
 pytest_plugins = ["pytester"]
 
-# A session in process forgets what it was the first to import. NumPy cannot be imported twice, the plugin's
-# exceptions must stay the classes that tests have imported, and Hypothesis and the plugin take long.
+# pytester's sessions in process remove the modules that they were the first to import. NumPy cannot be imported
+# twice, the plugin's exceptions must stay the classes that tests have imported, and importing Hypothesis and the
+# plugin takes long. So all of them are imported here.
 for module in pkgutil.walk_packages(pytest_nos_stress.__path__, "pytest_nos_stress."):
     if "demo" not in module.name:
-        with suppress(ImportError):  # of an extra that is not installed
+        with suppress(ImportError):  # needs an extra that is not installed
             import_module(module.name)
 
-HANG = 60.0  # Far above what anything takes on a busy machine: what reaches it hangs.
+HANG = 60.0  # Seconds; far more than anything takes on a busy machine, so a wait this long is a hang.
 
-# Hypothesis' deadline for an example is real time, of which a busy machine takes any amount. Its explain phase is
-# most of the time of a failing search, and has little to say of code that runs in agents.
+# Hypothesis' deadline for an example is in real time, so a busy machine can exceed it. Its explain phase takes
+# most of the time of a failing search, and explains little about code that agents run.
 PHASES = [phase for phase in hypothesis.Phase if phase is not hypothesis.Phase.explain]
 hypothesis.settings.register_profile("stress", hypothesis.settings(), deadline=None, phases=PHASES)
 hypothesis.settings.load_profile("stress")
@@ -48,9 +49,9 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Give processes that tests start a directory for bytecode, if Python may not write any and none is there.
+    """Give processes that tests start a directory for bytecode, if Python must not write any and has none.
 
-    Tests start hundreds of processes. Each of them would compile all that it imports.
+    Tests start hundreds of processes. Without bytecode, each of them would compile all that it imports.
     """
     if "PYTHONDONTWRITEBYTECODE" not in os.environ or Path(cache_from_source(hypothesis.__file__)).exists():
         return
@@ -61,21 +62,21 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 def pytest_collection_finish() -> None:
-    """What is there before the first test stays there, and no later garbage collection need look at it."""
+    """Exclude all objects that exist before the first test from garbage collection, because they stay alive."""
     gc.collect()
     gc.freeze()
 
 
 @pytest.fixture
 def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What hangs is given up after a moment, and not after the seconds that agents on a busy machine are given."""
+    """Give up hung agents after 0.3 s, instead of the seconds that agents on a busy machine may need."""
     for row in ENGINES.values():
         module, _, _ = row.where.partition(":")
         monkeypatch.setattr(f"{module}._GRACE", 0.3)
 
 
 class Interrupted(NamedTuple):
-    """What Ctrl-C left of a session."""
+    """The output and files of a session that Ctrl-C ended."""
 
     returncode: int
     output: str
@@ -85,9 +86,9 @@ class Interrupted(NamedTuple):
 
 @pytest.fixture
 def takes_less_than() -> Callable[[float, Callable[[], float]], None]:
-    """Requires that an action, which returns seconds, is fast enough in one of three attempts.
+    """Return a function that requires an action, which returns seconds, to be fast in one of three attempts.
 
-    The machine may have been busy with something else in the others.
+    In the other attempts, the machine may have been busy with something else.
     """
 
     def require(limit: float, action: Callable[[], float]) -> None:
@@ -101,7 +102,7 @@ def takes_less_than() -> Callable[[float, Callable[[], float]], None]:
 
 @pytest.fixture
 def interrupt() -> Callable[..., list[Interrupted]]:
-    """Presses Ctrl-C in pytest sessions of several projects, once a test of each has touched ``started``."""
+    """Press Ctrl-C in pytest sessions of several projects, after a test of each has touched ``started``."""
     return _interrupt
 
 
@@ -122,7 +123,7 @@ def _interrupt(*projects: Path, options: tuple[str, ...] = ()) -> list[Interrupt
         deadline = time.monotonic() + HANG
         for project, session in sessions.items():
             _wait_until_started(project, session, deadline)
-        time.sleep(0.2)  # Not for a race: so that what waits for ever, sleeps or blocks is in the middle of that.
+        time.sleep(0.2)  # So that Ctrl-C finds agents in the middle of waiting, sleeping or blocking.
         return [_press(project, session) for project, session in sessions.items()]
     finally:
         for session in sessions.values():
@@ -157,7 +158,7 @@ def _press(project: Path, session: subprocess.Popen[str]) -> Interrupted:
 
 @pytest.fixture
 def live_clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The time that the what is shown of a run that goes on sees: one number to set."""
+    """Return a list with the time in seconds that live displays read. Tests set it."""
 
     class Time:
         @staticmethod

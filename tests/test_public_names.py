@@ -1,4 +1,4 @@
-"""The public names, and what importing the package costs a session that does not use it."""
+"""The public names, and the modules that importing the package imports."""
 
 from __future__ import annotations
 

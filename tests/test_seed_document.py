@@ -1,4 +1,4 @@
-"""The seed document's examples run as they stand, with its names, defaults, files and keys."""
+"""The seed document's examples run unchanged, with its names, defaults, files and keys."""
 
 from __future__ import annotations
 
@@ -74,7 +74,7 @@ COUNTS = ["total_operations", "successful_operations", "failed_operations", "mis
 
 
 def check_files(directory: Path, agents: list[str], tasks: set[str], operations: int) -> dict[str, Any]:
-    """The three files of a run agree; the statistics are returned."""
+    """Check that the three files of a run agree. Return the statistics."""
     stats: dict[str, Any] = json.loads((directory / "simulation_statistics.json").read_text())
     snapshot = json.loads((directory / "agent_memory_snapshot.json").read_text())
     lines = (directory / "stress_test_results.log").read_text().splitlines()
@@ -84,16 +84,16 @@ def check_files(directory: Path, agents: list[str], tasks: set[str], operations:
     assert set(snapshot[0]) == {"agent", "task", "timestamp"}
     assert {row["task"] for row in snapshot} == tasks
     assert list(stats["agent_stats"]) == agents
-    for one in stats["agent_stats"].values():
-        assert list(one)[:4] == COUNTS
-        assert one["total_operations"] == operations // len(agents)
+    for agent_stats in stats["agent_stats"].values():
+        assert list(agent_stats)[:4] == COUNTS
+        assert agent_stats["total_operations"] == operations // len(agents)
     assert {"start_time", "end_time"} <= set(stats)
     assert stats["errors"] == 0
     return stats
 
 
 def test_the_three_examples_run_unchanged(tmp_path: Path) -> None:
-    """At the same time: with the document's own delays they take ten seconds, six, and ten."""
+    """They run at the same time, because the document's delays make them take 10, 6 and 10 seconds."""
     processes = {}
     for name, code in {"basic": BASIC, "customised": CUSTOMISED, "by class": BY_CLASS}.items():
         (tmp_path / name).mkdir()
@@ -128,13 +128,13 @@ def test_the_three_examples_run_unchanged(tmp_path: Path) -> None:
 @pytest.mark.parametrize("function", [run_stress_test, MultiAgentSimulator], ids=["function", "class"])
 def test_parameters_have_the_positions_and_defaults_of_the_seed_document(function: Any) -> None:
     parameters = list(inspect.signature(function).parameters.values())
-    positional = [one for one in parameters if one.kind is one.POSITIONAL_OR_KEYWORD]
-    assert [(one.name, one.default) for one in positional] == PARAMETERS
-    assert {one.kind for one in parameters[len(positional) :]} <= {
+    positional = [parameter for parameter in parameters if parameter.kind is parameter.POSITIONAL_OR_KEYWORD]
+    assert [(parameter.name, parameter.default) for parameter in positional] == PARAMETERS
+    assert {parameter.kind for parameter in parameters[len(positional) :]} <= {
         inspect.Parameter.KEYWORD_ONLY,
         inspect.Parameter.VAR_KEYWORD,
     }
-    assert {"target", "seed", "engine"} <= {one.name for one in parameters}
+    assert {"target", "seed", "engine"} <= {parameter.name for parameter in parameters}
 
 
 def test_the_function_and_its_help_have_its_own_name() -> None:

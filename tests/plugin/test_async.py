@@ -1,4 +1,4 @@
-"""Async targets in tests, without any other plugin: on a loop of the run's own, or on one that stands still."""
+"""Async targets in tests without another async plugin: on the run's own loop, or on an idle loop of the test."""
 
 from __future__ import annotations
 
@@ -210,7 +210,7 @@ def test_next(stress_simulator):
 
 
 WAITING = {
-    "awaits for ever": "await asyncio.Event().wait()",
+    "awaits forever": "await asyncio.Event().wait()",
     "sleeps": "await operation.sleep(3600)",
     "blocks the loop": "time.sleep(3600)",
     "uses the processor": "for _ in iter(int, 1): sum(range(100_000)), await asyncio.sleep(0)",
@@ -243,9 +243,9 @@ AWAITED = (
 @pytest.mark.parametrize(
     ("test", "hows"),
     [
-        (OWN_LOOP, ["awaits for ever", "blocks the loop"]),
+        (OWN_LOOP, ["awaits forever", "blocks the loop"]),
         (LOOP_OF_A_FIXTURE, ["uses the processor", "sleeps", "blocks the loop"]),
-        (AWAITED, ["awaits for ever"]),
+        (AWAITED, ["awaits forever"]),
     ],
     ids=["a loop of its own", "a loop of a fixture", "awaited by asyncio.run"],
 )

@@ -1,4 +1,4 @@
-"""Every bad setting is one line that names the setting, the value and what is allowed, wherever it stands."""
+"""Every bad setting, from any source, is one line that names the setting, the value and what is allowed."""
 
 from __future__ import annotations
 
@@ -100,18 +100,18 @@ BAD_VALUES = [
 
 
 def value_shown(text: str) -> str:
-    """How a message shows a value given in Python or as text."""
+    """Return a value as a message shows it, for a value in Python or as text."""
     return {"float('nan')": "nan"}.get(text, text.strip("'\""))
 
 
 def names_of(text: str) -> str:
-    """What a message must show of a bad text: all of it, or its first name where it is a list."""
+    """Return the part of a bad text that a message must show: the first name of a list, otherwise all of it."""
     return re.split("[,=]", text)[0]
 
 
 @pytest.fixture
 def project(pytester: pytest.Pytester) -> pytest.Pytester:
-    """A project with a stress test, and a file where a directory might be wanted."""
+    """Return a project with a stress test, and with a file that is not usable as a directory."""
     pytester.makepyfile(TEST)
     (pytester.path / "a-file").touch()
     return pytester
@@ -119,7 +119,7 @@ def project(pytester: pytest.Pytester) -> pytest.Pytester:
 
 @pytest.fixture
 def modules(pytester: pytest.Pytester) -> Modules:
-    """Runs pytest on modules of these contents, beside a file where a directory might be wanted."""
+    """Return a function that runs pytest on modules with these contents, beside the file ``a-file``."""
     (pytester.path / "a-file").touch()
 
     def run(codes: Iterable[str]) -> pytest.RunResult:
@@ -131,7 +131,7 @@ def modules(pytester: pytest.Pytester) -> Modules:
 
 
 def refused_at_start(result: pytest.RunResult) -> str:
-    """The one line with which pytest refused to start."""
+    """Return the single line with which pytest refused to start."""
     assert result.ret == pytest.ExitCode.USAGE_ERROR
     everything = result.stdout.str() + result.stderr.str()
     assert "INTERNALERROR" not in everything
@@ -143,7 +143,7 @@ def refused_at_start(result: pytest.RunResult) -> str:
 
 
 def refused_at_collection(result: pytest.RunResult, name: str) -> str:
-    """The one line with which pytest refused to collect."""
+    """Return the single line with which pytest refused to collect."""
     assert_is_clean(result)
     assert result.ret == pytest.ExitCode.INTERRUPTED
     result.assert_outcomes(errors=1)
@@ -152,14 +152,14 @@ def refused_at_collection(result: pytest.RunResult, name: str) -> str:
 
 
 def refused_in_the_test(result: pytest.RunResult, name: str) -> str:
-    """The one line with which ``run()`` refused."""
+    """Return the single line of the error that ``run()`` raised."""
     assert_is_clean(result)
     result.assert_outcomes(failed=1)
     return line_of_error(name, section(result, "FAILURES"))
 
 
 def all_refused_at_collection(result: pytest.RunResult, count: int) -> list[list[str]]:
-    """What is said of each of so many modules, all of which pytest refused to collect."""
+    """Return the lines about each of ``count`` modules, all of which pytest refused to collect."""
     assert_is_clean(result)
     assert result.ret == pytest.ExitCode.INTERRUPTED
     result.assert_outcomes(errors=count)
@@ -168,7 +168,7 @@ def all_refused_at_collection(result: pytest.RunResult, count: int) -> list[list
 
 
 def all_refused_in_tests(result: pytest.RunResult, count: int) -> list[list[str]]:
-    """What is said of each of so many tests, in all of which ``run()`` refused."""
+    """Return the lines about each of ``count`` tests, in all of which ``run()`` raised an error."""
     assert_is_clean(result)
     result.assert_outcomes(failed=count)
     return parts(section(result, "FAILURES"), count)
@@ -192,14 +192,14 @@ def line_of_error(name: str, lines: list[str]) -> str:
 
 
 def parts(lines: list[str], count: int) -> list[list[str]]:
-    """A section's lines, by the headings in it: one for each test or module, in their order."""
+    """Split a section at its headings. There is a heading for each test or module, in order."""
     starts = [at for at, line in enumerate(lines) if re.match(r"_+ .*[^_ ] _+$", line)]
     assert len(starts) == count
     return [lines[start:end] for start, end in itertools.pairwise([*starts, len(lines)])]
 
 
 def section(result: pytest.RunResult, title: str) -> list[str]:
-    """The lines of pytest's output between a title and the next."""
+    """Return the lines of pytest's output between a title and the next title."""
     titles = [at for at, line in enumerate(result.outlines) if re.match(r"=+ .* =+$", line)]
     start = next(at for at in titles if f" {title} " in result.outlines[at])
     return result.outlines[start + 1 : next(at for at in titles if at > start)]
@@ -311,7 +311,7 @@ def test_settings_that_conflict_are_a_usage_error_that_names_both(
 
 
 def unwritable(path: Path) -> str:
-    """A directory that cannot be made, not even by root."""
+    """Return a directory that cannot be created, not even by root."""
     if os.geteuid() == 0:
         return "/proc/nos-stress"
     (path / "locked").mkdir(mode=0o500)
@@ -397,7 +397,7 @@ def test_no_style_of_traceback_shows_the_plugins_code(project: pytest.Pytester, 
         ("agnets=3", ["agnets", "did you mean 'agents'?"]),
         ("wibble=3", ["wibble", "agents", "thresholds"]),
         ("target=print", ["target"]),
-        ("8", ["8", "keywords"]),
+        ("8", ["8", "positional argument", "agents=8"]),
         ("duration=1, operations_per_agent=5", ["duration=1", "operations_per_agent=5"]),
         ("min_delay=2, max_delay=1", ["min_delay=2", "max_delay=1"]),
         ("min_delay=2", ["min_delay=2", "max_delay=0.15"]),
@@ -530,7 +530,7 @@ BAD_THRESHOLDS = [
 
 
 def has_caret_under(lines: list[str], text: str, mistake: str) -> bool:
-    """Whether the lines show the expression and, in the line below, a caret under the mistake."""
+    """Return True if the lines show the expression, with a caret under the mistake in the next line."""
     for line, below in itertools.pairwise(lines):
         if line.endswith(text) and below.replace("E ", "").strip() == "^":
             at = line.rindex(text) + (text.rindex(mistake) if mistake else len(text))

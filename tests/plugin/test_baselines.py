@@ -1,6 +1,6 @@
-"""Baselines under pytest: runs are kept by name and compared by it, and what cannot be compared never passes.
+"""Baselines under pytest: runs are saved and compared by name, and a run that cannot be compared never passes.
 
-In virtual time, where the same code takes the same time in every run.
+The tests use virtual time, in which the same code takes the same time in every run.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ def write_project(path: Path, pause: float = 0.02) -> None:
 
 
 class Ended(NamedTuple):
-    """A session of pytest: its exit status and what it wrote, and what became of the thresholds of each run."""
+    """A finished pytest session: its exit status, its output, and the verdict of each run's thresholds."""
 
     status: int
     lines: list[str]
@@ -61,21 +61,21 @@ def run(pytester: pytest.Pytester, *options: str, in_process: bool = True) -> En
     run_pytest = pytester.runpytest_inprocess if in_process else pytester.runpytest_subprocess
     result = run_pytest("--stress", "--stress-report=none", "-p", "no:cacheprovider", *options)
     assert "INTERNALERROR" not in result.stdout.str() + result.stderr.str()
-    found = {}
+    thresholds = {}
     for file in pytester.path.rglob("simulation_statistics.json"):
         stats = json.loads(file.read_text())
         name = "/".join(part for part in file.parts if "test_it.py--" in part or part.startswith("run-"))
-        found[name] = [(one["threshold"], one["verdict"]) for one in stats["thresholds"]]
-    return Ended(int(result.ret), result.outlines, found)
+        thresholds[name] = [(threshold["threshold"], threshold["verdict"]) for threshold in stats["thresholds"]]
+    return Ended(int(result.ret), result.outlines, thresholds)
 
 
-def kept(path: Path) -> list[str]:
+def baseline_files(path: Path) -> list[str]:
     return sorted(str(file.relative_to(path)) for file in path.rglob("*.json"))
 
 
 @pytest.fixture(scope="module")
-def kept_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The baselines of the project's runs."""
+def baseline_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the directory with the baselines of the project's runs."""
     path: Path = tmp_path_factory.mktemp("saved")
     write_project(path)
     command = [sys.executable, "-m", "pytest", "--stress", "--stress-report=none", SAVE]
@@ -85,15 +85,15 @@ def kept_once(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def saved(pytester: pytest.Pytester, kept_once: Path) -> pytest.Pytester:
-    """A project whose runs are kept as the baseline ``main``."""
+def saved(pytester: pytest.Pytester, baseline_directory: Path) -> pytest.Pytester:
+    """Return a project whose runs are saved as the baseline ``main``."""
     write_project(pytester.path)
-    shutil.copytree(kept_once, pytester.path / ".stress-baselines")
+    shutil.copytree(baseline_directory, pytester.path / ".stress-baselines")
     return pytester
 
 
 def test_each_run_of_each_test_has_its_own_baseline_file(saved: pytest.Pytester) -> None:
-    names = kept(saved.path / ".stress-baselines")
+    names = baseline_files(saved.path / ".stress-baselines")
     assert len(names) == 3
     assert [name for name in names if name.startswith("main/test_it.py--test_quote")]
     assert len([name for name in names if name.startswith("main/test_it.py--test_twice")]) == 2
@@ -192,7 +192,7 @@ def test_a_run_that_did_not_pass_is_not_saved_and_the_report_states_it(pytester:
 def test_a_run_can_be_compared_with_a_baseline_and_saved_as_another(saved: pytest.Pytester) -> None:
     ended = run(saved, COMPARE, "--stress-save-baseline=next", "-k", "test_quote")
     assert ended.status == pytest.ExitCode.OK
-    assert [name for name in kept(saved.path / ".stress-baselines") if name.startswith("next/")]
+    assert [name for name in baseline_files(saved.path / ".stress-baselines") if name.startswith("next/")]
 
 
 def test_a_second_save_adds_a_run_and_changes_no_line_of_the_first(saved: pytest.Pytester) -> None:
@@ -213,7 +213,7 @@ def test_baselines_are_in_the_root_directory_wherever_pytest_is_started(
     write_project(below)
     monkeypatch.chdir(below)
     assert run(pytester, SAVE, "-k", "test_quote").status == pytest.ExitCode.OK
-    (name,) = kept(pytester.path / ".stress-baselines")
+    (name,) = baseline_files(pytester.path / ".stress-baselines")
     assert name.startswith("main/tests-unit-test_it.py--test_quote")
     monkeypatch.chdir(pytester.path)
     assert run(pytester, COMPARE, "-k", "test_quote").status == pytest.ExitCode.OK
@@ -223,11 +223,11 @@ def test_baselines_are_in_the_root_directory_wherever_pytest_is_started(
 def test_the_directory_of_baselines_can_be_chosen(pytester: pytest.Pytester, absolute: bool) -> None:
     write_project(pytester.path)
     directory = pytester.path / "kept" / "here"
-    given = f"--stress-baseline-dir={directory if absolute else 'kept/here'}"
-    assert run(pytester, SAVE, given, "-k", "test_quote").status == pytest.ExitCode.OK
-    assert len(kept(directory)) == 1
+    option = f"--stress-baseline-dir={directory if absolute else 'kept/here'}"
+    assert run(pytester, SAVE, option, "-k", "test_quote").status == pytest.ExitCode.OK
+    assert len(baseline_files(directory)) == 1
     assert not (pytester.path / ".stress-baselines").exists()
-    assert run(pytester, COMPARE, given, "-k", "test_quote").status == pytest.ExitCode.OK
+    assert run(pytester, COMPARE, option, "-k", "test_quote").status == pytest.ExitCode.OK
 
 
 def test_a_baseline_that_cannot_be_saved_fails_the_run_and_is_reported(pytester: pytest.Pytester) -> None:
@@ -237,8 +237,8 @@ def test_a_baseline_that_cannot_be_saved_fails_the_run_and_is_reported(pytester:
     assert ended.status == pytest.ExitCode.TESTS_FAILED
     (reason,) = [line for line in ended.lines if line.startswith("  why: ")]
     assert re.search(r"save_baseline='main': '.*' cannot be written \(Not a directory\)", reason)
-    said = [one.attrib["value"] for one in ElementTree.parse(pytester.path / "junit.xml").iter("property")]
-    assert [text for text in said if "cannot be written" in text]
+    values = [prop.attrib["value"] for prop in ElementTree.parse(pytester.path / "junit.xml").iter("property")]
+    assert [text for text in values if "cannot be written" in text]
 
 
 def test_marker_and_run_accept_the_settings_of_baselines(pytester: pytest.Pytester) -> None:
@@ -263,13 +263,16 @@ def test_run(stress_simulator):
     )
     ended = run(pytester)
     assert ended.status == pytest.ExitCode.OK, ended.lines
-    assert kept(pytester.path / ".stress-baselines") == ["mine/quotes.json", "mine/test_it.py--test_marker.json"]
+    assert baseline_files(pytester.path / ".stress-baselines") == [
+        "mine/quotes.json",
+        "mine/test_it.py--test_marker.json",
+    ]
 
 
 def test_examples_of_hypothesis_are_not_compared_and_the_report_states_it(pytester: pytest.Pytester) -> None:
     (pytester.path / "test_it.py").write_text(
         """
-from hypothesis import given, settings, strategies as st
+from hypothesis import option, settings, strategies as st
 
 @settings(max_examples=2, deadline=None, database=None)
 @given(seed=st.integers(0, 5))
@@ -291,7 +294,7 @@ def test_the_first_saved_run_has_no_baseline_to_compare_with_and_passes(pytester
     assert first.status == pytest.ExitCode.OK, first.lines
     assert dict(first.thresholds["test_it.py--test_quote"])[relative] == "not applicable"
     assert f"  not applicable: {relative}" in first.lines
-    assert len(kept(pytester.path / ".stress-baselines" / "main")) == 1
+    assert len(baseline_files(pytester.path / ".stress-baselines" / "main")) == 1
     (file,) = pytester.path.rglob("simulation_statistics.json")
     assert "the run is to become the baseline itself" in file.read_text()
     assert run(pytester, COMPARE, "-k", "test_quote").thresholds["test_it.py--test_quote"][0] == (relative, "held")

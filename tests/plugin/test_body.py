@@ -265,7 +265,7 @@ def test_pytest_xfail_ends_the_run_and_xfails_the_test(pytester: pytest.Pytester
 def test_pytest_exit_ends_the_session(pytester: pytest.Pytester, where: str) -> None:
     ending = ending_test(where, "pytest.exit('the lights are out', returncode=42)")
     pytester.makepyfile(f"{ending}\ndef test_next(): pass")
-    # In a process of its own: CPython 3.13.0 crashes where pytest reads the arguments of a dead generator's frame.
+    # Needs its own process: CPython 3.13.0 crashes when pytest reads the arguments of a dead generator's frame.
     result = pytester.runpytest_subprocess("--stress")
     assert result.ret == 42
     result.stdout.fnmatch_lines(["*the lights are out*"])
@@ -301,8 +301,8 @@ def test_the_markers_xfail_and_skip_apply_to_a_body(pytester: pytest.Pytester) -
 
 
 def refusal(result: pytest.RunResult) -> str:
-    """The one line in which a test was refused."""
-    (line,) = [line for line in result.outlines if line.startswith("a stress marker")]
+    """Return the single line with which a test was refused."""
+    (line,) = [line for line in result.outlines if line.startswith("stress marker: ")]
     result.stdout.no_fnmatch_line("*Traceback*")
     result.stdout.no_re_match_line(r".*pytest_nos_stress/\w+\.py")
     result.stdout.no_fnmatch_line("*INTERNALERROR*")

@@ -1,4 +1,4 @@
-"""Names and messages from outside never reach a terminal or a file's path unescaped."""
+"""Names and messages from user code never reach a terminal or a file's path unescaped."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RAW_IDS = "disable_test_id_escaping_and_forfeit_all_rights_to_community_support"
 
 
 def assert_clean(pytester: pytest.Pytester, result: pytest.RunResult) -> None:
-    """Nothing that a terminal would obey is in the output, and none of it in a path."""
+    """Check that neither the output nor a path has a control character."""
     output = result.stdout.str() + result.stderr.str()
     assert [line for line in output.split("\n") if not set(line).isdisjoint("\x1b\x07\r\x9b\u202e")] == []
     assert [line for line in output.split("\n") if line.startswith("ERROR - forged")] == []
@@ -175,7 +175,7 @@ def test_a_test_id_is_escaped_in_the_plugins_output(
     )
     options = ["-o", f"{RAW_IDS}=true"] if raw else []
     result = pytester.runpytest_inprocess("--stress", "--color=no", "-p", "no:cacheprovider", *options)
-    # With raw ids pytest itself writes the id as it is in its titles; what counts is what we write.
+    # With raw ids, pytest itself prints the unescaped id in its titles. Only the plugin's lines are checked.
     at = next(number for number, line in enumerate(result.outlines) if " stress tests =" in line)
     ours = [line for line in result.outlines if line.startswith("E ")] + result.outlines[at:]
     ours = ours[: next((n for n, line in enumerate(ours) if " short test summary info " in line), len(ours))]

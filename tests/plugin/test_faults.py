@@ -19,7 +19,7 @@ def test_it(stress_simulator):
     stress_simulator.run({"buy": lambda operation: None}, engine="virtual", operations_per_agent=200)
 """
 
-# Setting, flag, ini key, bad text, and words of the one line that refuses it.
+# Setting, flag, ini key, bad text, and words of the error message.
 BAD_TEXT = [
     ("missing_data", "--stress-missing-data", "fog", ["no such kind 'fog'", "stale", "missing_bar"]),
     ("missing_data", "--stress-missing-data", "stale=-1", ["the weight of 'stale' is -1"]),
@@ -42,7 +42,7 @@ BAD_TEXT = [
     ("network", "--stress-network", "loss=150%", ["loss", "from 0 to 1"]),
     ("market", "--stress-market", "boom", ["boom", "equity", "crash"]),
 ]
-# Keyword and bad value in Python, and words of the one line that refuses it.
+# Keyword and bad value in Python, and words of the error message.
 BAD_VALUES = [
     ("missing_data", "'fog'", ["no such kind 'fog'"]),
     ("missing_data", "{'stael': 1}", ["did you mean 'stale'?"]),
@@ -64,27 +64,27 @@ BAD_VALUES = [
 
 @pytest.fixture
 def project(pytester: pytest.Pytester) -> pytest.Pytester:
-    """A project with one stress test."""
+    """Return a project with one stress test."""
     pytester.makepyfile(test_it=TEST)
     return pytester
 
 
 def stats(project: pytest.Pytester, test: str = "test_it.py--test_it") -> dict[str, Any]:
-    """The statistics of the test's run."""
+    """Return the statistics of the test's run."""
     path = Path(project.path, "stress_test_output", test, "simulation_statistics.json")
     statistics: dict[str, Any] = json.loads(path.read_text())
     return statistics
 
 
 def clean(result: pytest.RunResult) -> str:
-    """All that pytest wrote, without a traceback through our code."""
+    """Return all that pytest printed. Check that it has no traceback of the plugin's code."""
     everything = result.stdout.str() + result.stderr.str()
     assert "INTERNALERROR" not in everything
     assert not OUR_FILES.search(everything)
     return everything
 
 
-# What is given where.
+# The sources of settings.
 
 
 def test_settings_of_faults_on_the_command_line(project: pytest.Pytester) -> None:
@@ -242,7 +242,7 @@ def test_a_bad_tag_is_refused_with_a_caret(project: pytest.Pytester, text: str) 
     assert "^" in clean(result)
 
 
-# The same again.
+# Repetitions.
 
 
 BROKEN = """
@@ -320,7 +320,7 @@ def test_the_printed_command_repeats_a_failure_with_its_faults(pytester: pytest.
     )
 
 
-# What is refused.
+# Wrong settings.
 
 
 @pytest.mark.parametrize(("name", "flag", "text", "words"), BAD_TEXT)

@@ -1,4 +1,4 @@
-"""Where a test's files go under pytest, and what happens to those that are there already."""
+"""The directories of a test's files under pytest, and the treatment of existing files."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def names(directory: Path) -> list[str]:
 
 
 def directories(output: Path) -> list[Path]:
-    """Those of the tests. The session's index is beside them."""
+    """Return the directories of the tests. The session's index is beside them."""
     assert (output / INDEX).is_file()
     return sorted(path for path in output.iterdir() if path.name != INDEX)
 
@@ -241,13 +241,13 @@ def test_a_safe_name_is_a_single_name_that_every_file_system_accepts(test_id: st
 
 
 @given(TEST_IDS, TEST_IDS)
-def test_different_test_ids_have_different_safe_names(one: str, other: str) -> None:
-    assert (safe_name(one) == safe_name(other)) == (one == other)
+def test_different_test_ids_have_different_safe_names(first: str, second: str) -> None:
+    assert (safe_name(first) == safe_name(second)) == (first == second)
 
 
 @given(st.lists(st.sampled_from(["/", "::", ":", "-", "--", "_", " ", "a"]), max_size=6))
 def test_ids_that_differ_only_in_replaced_characters_have_different_safe_names(parts: list[str]) -> None:
-    one = f"test_a.py::test_a[{''.join(parts)}]"
-    replaced = {one.replace(*pair) for pair in [("//", "::"), ("/", "-"), (" ", "_"), (":", "_")]}
-    for other in replaced - {one}:
-        assert safe_name(one) != safe_name(other)
+    test_id = f"test_a.py::test_a[{''.join(parts)}]"
+    replaced = {test_id.replace(*pair) for pair in [("//", "::"), ("/", "-"), (" ", "_"), (":", "_")]}
+    for other in replaced - {test_id}:
+        assert safe_name(test_id) != safe_name(other)

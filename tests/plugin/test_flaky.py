@@ -1,4 +1,4 @@
-"""``stress_simulator.flaky(client)`` in tests: a dependency of the target that misbehaves as planned."""
+"""``stress_simulator.flaky(client)`` in tests: planned faults act on a client that the target uses."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_it(stress_simulator):
     stress_simulator.announce("before any run")
     result = stress_simulator.run({"buy": buy}, **CALM | dict(failure_prob=1, agents=1, operations_per_agent=30),
                                   fault_windows=[{"after": "failover"}])
-    # The operation that announces it goes on without faults; they take place from the next one on.
+    # The operation that announces the event has no fault; every later operation has one.
     assert (result.successes, result.failures) == (11, 19)
 """,
     ).assert_outcomes(passed=1)

@@ -1,4 +1,4 @@
-"""The gate: what fails a stress test, and what its failure tells."""
+"""The gate: the reasons for which a stress test fails, and its failure message."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OUR_FILES = re.compile(r"pytest_nos_stress[/\\]\w+\.py")
 
 
 def all_statistics(path: Path) -> dict[str, dict[str, Any]]:
-    """The statistics of all runs, by directory."""
+    """Return the statistics of all runs, by directory."""
     files = sorted(path.rglob("simulation_statistics.json"))
     return {file.parent.name: json.loads(file.read_text()) for file in files}
 
@@ -32,7 +32,7 @@ def only_statistics(path: Path) -> dict[str, Any]:
 
 
 def error_lines(result: pytest.RunResult) -> list[str]:
-    """The message of the failure, without pytest's margin."""
+    """Return the lines of the failure message, without pytest's margin."""
     return [line[1:].removeprefix("   ") for line in result.outlines if re.match(r"E( |$)", line)]
 
 
@@ -54,8 +54,8 @@ def write_test(pytester: pytest.Pytester, run: str, target: str = "lambda: None"
 def test_a_failed_threshold_fails_the_test_in_its_call_phase(pytester: pytest.Pytester) -> None:
     write_test(pytester, f"{QUICK}, thresholds=['operations > 1000']")
     record = pytester.inline_run("--stress")
-    (report,) = [one for one in record.getreports("pytest_runtest_logreport") if one.failed]
-    assert report.when == "call"
+    (failed,) = [report for report in record.getreports("pytest_runtest_logreport") if report.failed]
+    assert failed.when == "call"
     record.assertoutcome(failed=1)
 
 
@@ -177,17 +177,17 @@ def test_expected_errors_are_failed_operations_and_not_errors(pytester: pytest.P
     assert (stats["failed_operations"], stats["errors"], stats["error_types"]) == (10, 0, [])
 
 
-@pytest.mark.parametrize("where", ["command line", "ini"])
+@pytest.mark.parametrize("source", ["command line", "ini"])
 @pytest.mark.parametrize("tag", ["agent=Nobody", "task=fly"])
 def test_a_session_wide_threshold_that_matches_nothing_in_a_run_is_not_applicable(
-    pytester: pytest.Pytester, tag: str, where: str
+    pytester: pytest.Pytester, tag: str, source: str
 ) -> None:
     text = f"failure_rate{{{tag}}} < 1%"
     write_test(pytester, f"{QUICK}, thresholds=['operations > 1000']")
     pytester.makepyfile(test_passing=f"def test_it(stress_simulator): stress_simulator.run(lambda: None, {QUICK})")
-    if where == "ini":
+    if source == "ini":
         pytester.makeini(f"[pytest]\nstress_thresholds = {text}\n")
-    options = [f"--stress-threshold={text}"] if where == "command line" else []
+    options = [f"--stress-threshold={text}"] if source == "command line" else []
     result = pytester.runpytest_inprocess("--stress", *options)
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.re_match_lines([rf"E +{re.escape(text)} .* not applicable"])
@@ -195,16 +195,16 @@ def test_a_session_wide_threshold_that_matches_nothing_in_a_run_is_not_applicabl
     assert passing["thresholds"][0]["verdict"] == "not applicable"
 
 
-@pytest.mark.parametrize("where", ["marker", "run"])
+@pytest.mark.parametrize("source", ["marker", "run"])
 @pytest.mark.parametrize("tag", ["agent=Nobody", "task=fly"])
 def test_a_tests_own_threshold_that_matches_nothing_in_its_run_fails(
-    pytester: pytest.Pytester, tag: str, where: str
+    pytester: pytest.Pytester, tag: str, source: str
 ) -> None:
     thresholds = f"thresholds=['failure_rate{{{tag}}} < 1%']"
     write_test(
         pytester,
-        f"{QUICK}, {thresholds}" if where == "run" else QUICK,
-        marker=thresholds if where == "marker" else "",
+        f"{QUICK}, {thresholds}" if source == "run" else QUICK,
+        marker=thresholds if source == "marker" else "",
     )
     result = pytester.runpytest_inprocess("--stress")
     result.assert_outcomes(failed=1)
@@ -372,13 +372,13 @@ def test_given_finds_the_example_that_breaks_the_gate(pytester: pytest.Pytester)
     assert "INTERNALERROR" not in shown
 
 
-# The printed command, run again.
+# The printed command repeats the run.
 
 BREAKING = "thresholds=['operations > 1000']"
 
 
 def repeat_command(result: pytest.RunResult) -> str:
-    """The command that a failure prints."""
+    """Return the command that a failure prints."""
     lines = [line.removeprefix("E").strip() for line in result.outlines]
     commands = {line for line in lines if line.startswith("pytest --stress")}
     (command,) = commands
@@ -386,17 +386,17 @@ def repeat_command(result: pytest.RunResult) -> str:
 
 
 def counts(path: Path) -> dict[str, Any]:
-    """The counts of each run below a directory, which is then emptied of them."""
-    found = {}
+    """Return the counts of each run below a directory, and delete the statistics files."""
+    counts_of_runs = {}
     for name, stats in all_statistics(path).items():
-        found[name] = (stats["agent_stats"], list(stats["tasks"]), stats["seed"])
+        counts_of_runs[name] = (stats["agent_stats"], list(stats["tasks"]), stats["seed"])
     for file in path.rglob("simulation_statistics.json"):
         file.unlink()
-    return found
+    return counts_of_runs
 
 
 def run_again(pytester: pytest.Pytester, first: pytest.RunResult) -> pytest.RunResult:
-    """Run a failed session's printed command, and compare the counts of its one failure."""
+    """Run the command that a failed session printed, and compare the counts of its only run."""
     first.assert_outcomes(failed=1)
     before = counts(pytester.path)
     assert len(before) == 1
@@ -579,21 +579,23 @@ def test_the_printed_command_still_works_after_the_output_is_deleted(pytester: p
     assert counts(pytester.path) == before
 
 
-# Phases and abort, in virtual time: 100 operations an agent, each of 0.1 s.
+# Phases and abort, in virtual time: 100 operations per agent, each of 0.1 s.
 
 PACED = "engine='virtual', agents=2, operations_per_agent=100, missing_data_prob=0, failure_prob=0"
 EVEN = "min_delay=0.1, max_delay=0.1"
-PLACES = ("run", "command line", "marker", "ini")
+SOURCES = ("run", "command line", "marker", "ini")
 
 
-def paced(pytester: pytest.Pytester, place: str, target: str, given: dict[str, tuple[str, str, str]]) -> list[str]:
-    """Write a test whose settings (keyword, flag, ini line) stand in one place; the options to run it with."""
-    python = ", ".join(keyword for keyword, _, _ in given.values())
-    run, marker = (python if place == one else "" for one in ("run", "marker"))
+def paced(
+    pytester: pytest.Pytester, source: str, target: str, settings: dict[str, tuple[str, str, str]]
+) -> list[str]:
+    """Write a test with settings (keyword, flag, ini line) from one source. Return the options to run it with."""
+    python = ", ".join(keyword for keyword, _, _ in settings.values())
+    run, marker = (python if source == name else "" for name in ("run", "marker"))
     write_test(pytester, f"{PACED}, {EVEN}, {run}", target, marker)
-    if place == "ini":
-        pytester.makeini("\n".join(["[pytest]", *(line for _, _, line in given.values())]))
-    return [flag for _, flag, _ in given.values()] if place == "command line" else []
+    if source == "ini":
+        pytester.makeini("\n".join(["[pytest]", *(line for _, _, line in settings.values())]))
+    return [flag for _, flag, _ in settings.values()] if source == "command line" else []
 
 
 COLD = "lambda operation: operation.sleep(0.5 if operation.index < 10 else 0.01)"
@@ -610,15 +612,15 @@ FAST = {
 }
 
 
-@pytest.mark.parametrize("place", PLACES)
+@pytest.mark.parametrize("source", SOURCES)
 def test_slow_operations_during_ramp_and_warm_up_do_not_fail_the_gate(
-    pytester: pytest.Pytester, place: str
+    pytester: pytest.Pytester, source: str
 ) -> None:
     fast = {"threshold": ("thresholds=['latency.max < 50ms']", *FAST["threshold"][1:])}
-    result = pytester.runpytest_inprocess("--stress", *paced(pytester, place, COLD, PHASES | fast))
+    result = pytester.runpytest_inprocess("--stress", *paced(pytester, source, COLD, PHASES | fast))
     result.assert_outcomes(passed=1)
     stats = only_statistics(pytester.path)
-    assert [(one["name"], one["start"], one["end"]) for one in stats["phases"][:2]] == [
+    assert [(phase["name"], phase["start"], phase["end"]) for phase in stats["phases"][:2]] == [
         ("ramp", 0, 1),
         ("warmup", 1, 8),
     ]
@@ -640,9 +642,9 @@ ABORT = {
 }
 
 
-@pytest.mark.parametrize("place", PLACES)
-def test_abort_ends_a_run_early_and_reports_time_and_threshold(pytester: pytest.Pytester, place: str) -> None:
-    options = paced(pytester, place, "lambda: fail(TimeoutError())", ABORT)
+@pytest.mark.parametrize("source", SOURCES)
+def test_abort_ends_a_run_early_and_reports_time_and_threshold(pytester: pytest.Pytester, source: str) -> None:
+    options = paced(pytester, source, "lambda: fail(TimeoutError())", ABORT)
     result = pytester.runpytest_inprocess("--stress", *options)
     result.assert_outcomes(failed=1)
     stats = only_statistics(pytester.path)

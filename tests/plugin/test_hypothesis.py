@@ -1,4 +1,4 @@
-"""Stress tests under @given: no health check, the smallest scenario, an example to paste."""
+"""Stress tests under @given: no failed health check, the smallest scenario, and an example to paste."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def search(pytester: pytest.Pytester) -> pytest.Pytester:
 
 
 def pasted(output: str) -> str:
-    """The example as a user would copy it from a report."""
+    """Return the example as a user would copy it from a report."""
     match = re.search(r"@example\(.*\)$", output, re.M)
     assert match, output
     return match[0]
@@ -76,9 +76,9 @@ def test_the_pasted_example_fails_at_once_and_passes_once_the_bug_is_fixed(searc
     again = search.runpytest("--stress", "test_pasted.py")
     again.assert_outcomes(failed=1)
     assert "check audit is broken" in again.stdout.str()
-    mended = SERVICE.replace("retries_under_a_new_id = True", "retries_under_a_new_id = False")
-    search.makepyfile(test_mended=mended + SEARCH.replace("@given", f"{line}\n@given"))
-    search.runpytest("--stress", "test_mended.py").assert_outcomes(passed=1)
+    fixed = SERVICE.replace("retries_under_a_new_id = True", "retries_under_a_new_id = False")
+    search.makepyfile(test_fixed=fixed + SEARCH.replace("@given", f"{line}\n@given"))
+    search.runpytest("--stress", "test_fixed.py").assert_outcomes(passed=1)
 
 
 def test_positional_given_arguments_are_printed_by_name(search: pytest.Pytester) -> None:

@@ -1,4 +1,4 @@
-"""What a session imports: without ``--stress`` nothing heavy, with it what it was asked for."""
+"""Imports of a session: nothing heavy without ``--stress``, and only what it needs with it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ WITH_STRESS = (
 )
 """Modules that a session imports with ``--stress`` only."""
 ON_DEMAND = ("reporting.otel", "results.baselines.store")
-"""Modules that a session imports with ``--stress`` and a setting that asks for them."""
+"""Modules that a session imports with ``--stress`` if a setting needs them."""
 EXTRAS = ("opentelemetry", "pandas", "polars", "py_mini_racer", "pyarrow", "resvg_py", "scipy")
 HEAVY = ("numpy", "hypothesis", "psutil", *(f"{PACKAGE}.{name}" for name in (*WITH_STRESS, *ON_DEMAND)), *EXTRAS)
 CONFTEST = f"""
@@ -67,7 +67,7 @@ def test_plain_pytest_imports_nothing_heavy_until_exit(pytester: pytest.Pytester
 
 
 def imported(pytester: pytest.Pytester, *options: str) -> set[str]:
-    """The heavy modules that a session with a stress test imports."""
+    """Return the heavy modules that a session with a stress test imports."""
     pytester.makeconftest(CONFTEST)
     pytester.makepyfile("def test_it(stress_simulator): stress_simulator.run(lambda: None, engine='virtual')")
     result = pytester.runpytest_subprocess("--stress", "-p", "no:hypothesispytest", *options)

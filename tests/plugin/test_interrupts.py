@@ -1,4 +1,4 @@
-"""Ctrl-C during a run: pytest ends at once, and what was recorded is kept and marked."""
+"""Ctrl-C during a run: pytest ends at once, and the records so far are kept and marked as interrupted."""
 
 from __future__ import annotations
 

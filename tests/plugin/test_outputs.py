@@ -1,4 +1,4 @@
-"""What a session leaves behind: all of it agrees on its runs, and what cannot be written fails the session."""
+"""The outputs of a session: they agree with each other, and an output that cannot be written fails the session."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ Run = tuple[str, int]
 
 
 class Figures(NamedTuple):
-    """What every output says of a run, in the words that people read."""
+    """The figures of a run that every output shows, as text."""
 
     verdict: str
     operations: str
@@ -74,7 +74,7 @@ class Figures(NamedTuple):
 
 
 class Session(NamedTuple):
-    """A session of pytest that has ended, and where its files are."""
+    """A finished pytest session, and the directory of its files."""
 
     path: Path
     lines: list[str]
@@ -93,13 +93,13 @@ class Session(NamedTuple):
 
 
 def families_of(path: Path) -> dict[str, list[Any]]:
-    """The samples of each family of metrics in an OpenMetrics file."""
+    """Return the samples of each metric family in an OpenMetrics file."""
     text = path.read_text(encoding="utf-8")
-    return {one.name: one.samples for one in text_string_to_metric_families(text)}  # type: ignore[no-untyped-call]
+    return {family.name: family.samples for family in text_string_to_metric_families(text)}  # type: ignore[no-untyped-call]
 
 
 def environment(**extra: str) -> dict[str, str]:
-    """The environment of a session of its own."""
+    """Return the environment for a separate pytest session, without the variables of this one."""
     ours = ("PYTEST", "COLUMNS", "CI", "BUILD", "GITHUB")
     return {name: value for name, value in os.environ.items() if not name.startswith(ours)} | extra
 
@@ -132,7 +132,7 @@ def session(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFac
 
 
 def as_run(name: str) -> Run:
-    """``test_it.py::test_a run 2`` and ``test_it.py::test_a (run 2)``."""
+    """Parse ``test_it.py::test_a run 2`` or ``test_it.py::test_a (run 2)``."""
     found = re.fullmatch(r"test_it\.py::(\w+)(?: \(?run (\d+)\)?)?", name)
     assert found, name
     return found[1], int(found[2] or 1)
@@ -153,10 +153,10 @@ def in_terminal(session: Session) -> dict[Run, Figures]:
 def junit_properties(session: Session) -> dict[Run, dict[str, str]]:
     found: dict[Run, dict[str, str]] = {}
     for case in ElementTree.parse(session.path / "junit.xml").iter("testcase"):
-        for one in case.iter("property"):
-            again = re.fullmatch(r"stress_run_(\d+)_(.*)", one.attrib["name"])
-            run, name = (int(again[1]), again[2]) if again else (1, one.attrib["name"].removeprefix("stress_"))
-            found.setdefault((case.attrib["name"], run), {})[name] = one.attrib["value"]
+        for prop in case.iter("property"):
+            again = re.fullmatch(r"stress_run_(\d+)_(.*)", prop.attrib["name"])
+            run, name = (int(again[1]), again[2]) if again else (1, prop.attrib["name"].removeprefix("stress_"))
+            found.setdefault((case.attrib["name"], run), {})[name] = prop.attrib["value"]
     return found
 
 
@@ -167,7 +167,7 @@ def in_junit(session: Session) -> dict[Run, Figures]:
             given["operations"],
             given["failed"],
             given["errors"],
-            *(format_seconds(float(given[f"latency_{one}"])) for one in ("p50", "p99")),
+            *(format_seconds(float(given[f"latency_{percentile}"])) for percentile in ("p50", "p99")),
         )
         for run, given in junit_properties(session).items()
     }
@@ -178,7 +178,7 @@ def step_summary(session: Session) -> str:
 
 
 def rows(markup: str) -> list[list[str]]:
-    """The cells of each row of HTML's tables, as their readers see them."""
+    """Return the text of the cells in each row of HTML tables."""
     found = []
     for row in re.findall(r"<tr.*?</tr>", markup, re.S):
         cells = re.findall(r"<t[dh][^>]*>(.*?)</t[dh]>", row, re.S)
@@ -207,15 +207,15 @@ def in_report(directory: Path) -> Figures:
 
 
 def metrics(session: Session) -> dict[tuple[str, Run, str], float]:
-    """The value of each metric, for each run and statistic."""
+    """Return the value of each metric, for each run and statistic."""
     return {
         (
-            one.name,
-            (as_run(one.labels["test"])[0], int(one.labels["run"])),
-            one.labels.get("statistic", ""),
-        ): one.value
+            sample.name,
+            (as_run(sample.labels["test"])[0], int(sample.labels["run"])),
+            sample.labels.get("statistic", ""),
+        ): sample.value
         for samples in families_of(session.path / "ci" / "metrics.txt").values()
-        for one in samples
+        for sample in samples
     }
 
 
@@ -238,13 +238,13 @@ def test_metrics_have_the_same_numbers_as_junit(session: Session) -> None:
         assert measured["stress_operations", run, ""] == int(given["operations"])
         assert measured["stress_failure_ratio", run, ""] == float(given["failure_rate"])
         assert measured["stress_throughput", run, ""] == float(given["throughput"])
-        for one in ("p50", "p95", "p99", "max"):
-            assert measured["stress_latency_seconds", run, one] == float(given[f"latency_{one}"])
+        for name in ("p50", "p95", "p99", "max"):
+            assert measured["stress_latency_seconds", run, name] == float(given[f"latency_{name}"])
 
 
 def test_the_benchmark_has_the_same_percentiles_as_junit(session: Session) -> None:
     given = json.loads((session.path / "ci" / "benchmark.json").read_text())["benchmarks"]
-    means = {one["fullname"]: one["stats"]["mean"] for one in given}
+    means = {entry["fullname"]: entry["stats"]["mean"] for entry in given}
     described = junit_properties(session)
     assert means["test_it.py::test_twice run 2 latency p99"] == float(described["test_twice", 2]["latency_p99"])
     assert means["test_it.py::test_degrades latency p50"] == float(described["test_degrades", 1]["latency_p50"])
@@ -314,7 +314,7 @@ def test_a_session_that_fails_has_the_exit_status_of_failed_tests(session: Sessi
 
 
 def files_of(pytester: pytest.Pytester) -> list[str]:
-    """The files of the one run there was, but for the seed document's and the scenario."""
+    """Return the report and record files of the only run."""
     (stats,) = pytester.path.rglob("simulation_statistics.json")
     return sorted(path.name for path in stats.parent.glob("stress_test_re[!s]*"))
 
@@ -407,7 +407,7 @@ def test_stress_otel_is_a_switch(
     assert [line for line in result.outlines if line.startswith("  OpenTelemetry: ") and "127.0.0.1:1" in line]
 
 
-# Where files cannot be written.
+# Files that cannot be written.
 
 
 @pytest.mark.parametrize("workers", [[], ["-n", "1"]], ids=["one process", "xdist"])
@@ -501,7 +501,7 @@ def test_a_directory_in_place_of_a_report_is_reported_before_the_run(pytester: p
     assert [line for line in result.outlines if line.startswith("E") and "cannot be written" in line]
 
 
-# Tests that end otherwise than their runs, or that are run again.
+# Tests with another outcome than their runs, and tests that are rerun.
 
 OF_ITS_OWN = f"""
 def test_own_assert(stress_simulator):
@@ -616,7 +616,7 @@ def test_it(stress_simulator, request):
 
 
 def test_if_a_test_is_rerun_only_its_last_runs_count(pytester: pytest.Pytester) -> None:
-    """As by pytest-rerunfailures."""
+    """Rerun a test as pytest-rerunfailures does."""
     pytester.makeconftest(RUN_AGAIN)
     pytester.makepyfile(test_it=FLAKY)
     result = pytester.runpytest_inprocess("--stress", "--stress-report=none", "--stress-openmetrics=metrics.txt")
@@ -627,10 +627,10 @@ def test_if_a_test_is_rerun_only_its_last_runs_count(pytester: pytest.Pytester) 
     ] * 2
     assert [line for line in result.outlines if "something of its own" in line] == []
     passed = families_of(pytester.path / "metrics.txt")["stress_passed"]
-    assert [(one.labels["run"], one.value) for one in passed] == [("1", 1), ("2", 1)]
+    assert [(sample.labels["run"], sample.value) for sample in passed] == [("1", 1), ("2", 1)]
 
 
-# Where there is little to write, or nobody to show it to.
+# Sessions without runs, and outputs without readers.
 
 
 def test_live_lines_to_a_closed_standard_output_are_ignored(pytester: pytest.Pytester) -> None:
@@ -785,7 +785,7 @@ def test_after_ctrl_c_the_sessions_files_have_the_runs_so_far(pytester: pytest.P
         verdicts = [row[0].split()[1] for row in found if len(row) >= 7 and row[0].lower() != "verdict"]
         assert verdicts == ["interrupted", "passed"], name
     passed = families_of(pytester.path / "metrics.txt")["stress_passed"]
-    assert {one.labels["test"]: one.value for one in passed} == {
+    assert {sample.labels["test"]: sample.value for sample in passed} == {
         "test_it.py::test_before": 1,
         "test_it.py::test_it": 0,
     }
@@ -890,9 +890,9 @@ def test_hostile_names_are_inert_in_the_step_summary(hostile: Session) -> None:
 
 def test_hostile_names_leave_metrics_benchmark_and_junit_readable(hostile: Session) -> None:
     families = families_of(hostile.path / "metrics.txt")
-    assert [one.value for one in families["stress_errors"]] == [6] * len(NAMES)
-    assert len({one.labels["test"] for one in families["stress_errors"]}) == len(NAMES)
+    assert [sample.value for sample in families["stress_errors"]] == [6] * len(NAMES)
+    assert len({sample.labels["test"] for sample in families["stress_errors"]}) == len(NAMES)
     assert json.loads((hostile.path / "benchmark.json").read_text())["version"]
     cases = list(ElementTree.parse(hostile.path / "junit.xml").iter("testcase"))
-    found = [{one.attrib["name"]: one.attrib["value"] for one in case.iter("property")} for case in cases]
-    assert [one["stress_errors"] for one in found] == ["6"] * len(NAMES)
+    properties = [{prop.attrib["name"]: prop.attrib["value"] for prop in case.iter("property")} for case in cases]
+    assert [values["stress_errors"] for values in properties] == ["6"] * len(NAMES)

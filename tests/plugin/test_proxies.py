@@ -1,4 +1,4 @@
-"""The stress_proxy fixture: a real proxy before a real server, at which a run's network and faults act."""
+"""The stress_proxy fixture: the network and faults of a run act at a real proxy in front of a real server."""
 
 from __future__ import annotations
 

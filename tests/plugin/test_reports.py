@@ -1,4 +1,4 @@
-"""What a run puts on pytest's reports: JUnit XML, report sections, the summary, pytest-html, Allure."""
+"""The data of a run on pytest's reports: JUnit XML, report sections, the summary, pytest-html, Allure."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ def test_ordinary():
 
 
 def properties(report: Path) -> dict[str, dict[str, str]]:
-    """The properties of each test case in a JUnit XML file."""
-    found = {}
+    """Return the properties of each test case in a JUnit XML file."""
+    cases = {}
     for case in ElementTree.parse(report).iter("testcase"):
-        pairs = [(one.attrib["name"], one.attrib["value"]) for one in case.iter("property")]
-        assert len(dict(pairs)) == len(pairs), "a property is there twice"
-        found[case.attrib["name"]] = dict(pairs)
-    return found
+        pairs = [(prop.attrib["name"], prop.attrib["value"]) for prop in case.iter("property")]
+        assert len(dict(pairs)) == len(pairs), "duplicate property"
+        cases[case.attrib["name"]] = dict(pairs)
+    return cases
 
 
 def assert_describes(described: dict[str, str], prefix: str) -> dict[str, Any]:
-    """Compare a run's properties with its statistics file, which is among them."""
+    """Compare a run's properties with its statistics file, which the properties name. Return the statistics."""
     path = Path(described[f"{prefix}_statistics"])
     stats: dict[str, Any] = json.loads(path.read_text())
     assert sorted(file.name for file in path.parent.iterdir() if file.is_file()) == OURS
@@ -120,8 +120,8 @@ def test_a_run_without_a_called_operation_is_described_too(pytester: pytest.Pyte
 def test_other_plugins_find_properties_and_sections_on_the_report(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(PROJECT)
     record = pytester.inline_run("--stress")
-    called = [one for one in record.getreports("pytest_runtest_logreport") if one.when == "call"]
-    reports = {one.nodeid.split("::")[1]: one for one in called}
+    called = [report for report in record.getreports("pytest_runtest_logreport") if report.when == "call"]
+    reports = {report.nodeid.split("::")[1]: report for report in called}
     assert dict(reports["test_body"].user_properties)["stress_operations"] == 100
     titles = [title for title, _ in reports["test_twice"].sections]
     assert len([title for title in titles if "stress" in title]) == 2
@@ -133,9 +133,9 @@ def test_a_failure_prints_the_runs_section(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(PROJECT)
     result = pytester.runpytest_inprocess("--stress", "--stress-seed=31")
     start = next(at for at, line in enumerate(result.outlines) if "__ test_broken __" in line)
-    shown = "\n".join(result.outlines[start:])
+    output = "\n".join(result.outlines[start:])
     for figure in ("operations: 100", "seed: 31", "verdict: failed", "files: stress_test_output"):
-        assert re.search(rf"^{figure}", shown, re.M)
+        assert re.search(rf"^{figure}", output, re.M)
 
 
 @pytest.mark.parametrize("options", [[], ["-q"], ["-v"], ["-n", "2"]], ids=" ".join)
@@ -145,8 +145,8 @@ def test_the_summary_shows_a_row_for_every_run(pytester: pytest.Pytester, option
     result = run("--stress", "--stress-seed=31", *options)
     result.assert_outcomes(passed=3, failed=1)
     start = next(at for at, line in enumerate(result.outlines) if re.match(r"=+ stress tests =+$", line))
-    shown = result.outlines[start + 1 :]
-    rows = [line.split() for line in shown if "::" in line and re.search(r"\d+/\d+/\d+", line)]
+    output = result.outlines[start + 1 :]
+    rows = [line.split() for line in output if "::" in line and re.search(r"\d+/\d+/\d+", line)]
     assert sorted(next(word for word in row if "::" in word).split("::")[1] for row in rows) == [
         "test_body",
         "test_broken",
@@ -157,7 +157,7 @@ def test_the_summary_shows_a_row_for_every_run(pytester: pytest.Pytester, option
     verdicts = {next(word for word in row if "::" in word): {"passed", "failed"} & set(row) for row in rows}
     assert verdicts["test_it.py::test_broken"] == {"failed"}
     assert verdicts["test_it.py::test_body"] == {"passed"}
-    listed = [line.split("files:")[1].strip() for line in shown if "files:" in line]
+    listed = [line.split("files:")[1].strip() for line in output if "files:" in line]
     assert len(listed) == 4
     assert [path for path in listed if not (pytester.path / path / "simulation_statistics.json").is_file()] == []
     for row, path in zip(rows, listed, strict=True):
@@ -190,9 +190,9 @@ def test_allure_has_the_files_of_passed_and_failed_tests(pytester: pytest.Pytest
         case = json.loads(file.read_text())
         attached[case["name"]] = case.get("attachments", [])
     for test, count in {"test_body": 1, "test_broken": 1, "test_twice": 2, "test_ordinary": 0}.items():
-        ours = sorted(one["name"] for one in attached[test] if one["name"] in OURS)
+        ours = sorted(file["name"] for file in attached[test] if file["name"] in OURS)
         assert ours == sorted(OURS * count), test
-    (copy,) = [one["source"] for one in attached["test_body"] if one["name"] == "simulation_statistics.json"]
+    (copy,) = [file["source"] for file in attached["test_body"] if file["name"] == "simulation_statistics.json"]
     stats = json.loads((pytester.path / "allure" / copy).read_text())
     assert list(stats["tasks"]) == ["test_body"]
 

@@ -1,4 +1,4 @@
-"""Which tests are stress tests, when they run, and what a plain ``pytest`` says of those it skips."""
+"""Selection of stress tests: tests that count as stress tests, and their skipping without ``--stress``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a run's settings come from: ``run(...)``, command line, marker, ini file, default, in this order."""
+"""The sources of a run's settings. Precedence: ``run(...)``, command line, marker, ini file, default."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ import pytest
 
 import pytest_nos_stress.plugin.simulator_fixture  # noqa: F401 - imported here, so that pytester's runs share one copy
 
-LEVELS = ("run", "command line", "marker", "ini")
+SOURCES = ("run", "command line", "marker", "ini")
 
-# For each setting: keyword, flag, ini key, and what run(), command line, marker and ini say of it.
+# For each setting: keyword, flag, ini key, and its value in run(), command line, marker and ini file.
 SETTINGS: tuple[tuple[str, str, str, str, str, str, str], ...] = (
     ("agents", "--stress-agents", "stress_agents", "['R1', 'R2']", "C1,C2", "['M1', 'M2']", "I1, I2"),
     ("tasks", "--stress-tasks", "stress_tasks", "{'r': 1, 's': 2}", "c=1,d=2", "['m', 'n']", "i,j"),
@@ -44,7 +44,7 @@ EXPECTED: dict[str, tuple[Any, Any, Any, Any]] = {
 
 
 def statistics(pytester: pytest.Pytester) -> dict[str, Any]:
-    """The statistics of the one run there was."""
+    """Return the statistics of the only run."""
     (file,) = pytester.path.rglob("simulation_statistics.json")
     stats: dict[str, Any] = json.loads(file.read_text())
     return stats
@@ -67,15 +67,15 @@ def write_test(pytester: pytest.Pytester, marker: str = "", run: str = "", targe
     )
 
 
-@pytest.mark.parametrize("first", range(4), ids=LEVELS)
+@pytest.mark.parametrize("first", range(4), ids=SOURCES)
 def test_the_source_of_highest_precedence_decides_a_setting(pytester: pytest.Pytester, first: int) -> None:
-    levels = ["", "", "", ""]
+    sources = ["", "", "", ""]
     for name, flag, key, run, command_line, marker, ini in SETTINGS:
-        levels[0] += f"{name}={run}, "
-        levels[1] += f"{flag}={command_line} "
-        levels[2] += f"{name}={marker}, "
-        levels[3] += f"{key} = {ini}\n"
-    run, command_line, marker, ini = (text if level >= first else "" for level, text in enumerate(levels))
+        sources[0] += f"{name}={run}, "
+        sources[1] += f"{flag}={command_line} "
+        sources[2] += f"{name}={marker}, "
+        sources[3] += f"{key} = {ini}\n"
+    run, command_line, marker, ini = (text if number >= first else "" for number, text in enumerate(sources))
     write_test(pytester, marker, run)
     pytester.makeini(f"[pytest]\n{ini}")
     pytester.runpytest_inprocess("--stress", *command_line.split()).assert_outcomes(passed=1)
@@ -488,16 +488,16 @@ def test_a_run_under_pytest_creates_its_scenario_once(pytester: pytest.Pytester)
 
         @pytest.mark.stress(operations_per_agent=1, min_delay=0, max_delay=0, failure_prob=0.5)
         def test_it(stress_simulator, monkeypatch):
-            made = []
+            created = []
             complete = Scenario._complete
 
             def complete_and_note(scenario, *values):
                 complete(scenario, *values)
-                made.append(scenario)
+                created.append(scenario)
 
             monkeypatch.setattr(Scenario, "_complete", complete_and_note)
             result = stress_simulator.run(lambda: None, agents=2)
-            assert [scenario is result.scenario for scenario in made] == [True]
+            assert [scenario is result.scenario for scenario in created] == [True]
         """
     )
     pytester.runpytest_inprocess("--stress").assert_outcomes(passed=1)

@@ -1,4 +1,4 @@
-"""Virtual time under pytest: locks of the user's code, the fixture's scope, threads, and what a failure shows."""
+"""Virtual time under pytest: locks of user code, the fixture's scope, threads, and failure messages."""
 
 from __future__ import annotations
 

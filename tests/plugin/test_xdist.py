@@ -1,4 +1,4 @@
-"""Under ``-n 2`` everything is as it is without: results, seed, counts, files and summary."""
+"""Sessions with ``-n 2`` have the same results, seed, counts, files and summary as sessions without it."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_ordinary():
 
 
 class Session(NamedTuple):
-    """What one pytest session came to."""
+    """The result of a pytest session, its runs, and the rows of its summary."""
 
     result: pytest.RunResult
     runs: dict[str, Any]
