@@ -66,7 +66,7 @@ def test_a_failing_search_shows_the_smallest_scenario_to_paste(
         "@example(scenario=Scenario(engine='virtual', operations=[('Agent_1', 'buy', 'lost_reply')]))"
     )
     assert "FailedHealthCheck" not in output
-    assert "check audit is broken: after an operation of Agent_1" in output
+    assert "check audit failed: after an operation of Agent_1" in output
 
 
 def test_the_pasted_example_fails_at_once_and_passes_once_the_bug_is_fixed(search: pytest.Pytester) -> None:
@@ -75,7 +75,7 @@ def test_the_pasted_example_fails_at_once_and_passes_once_the_bug_is_fixed(searc
     search.makepyfile(test_pasted=SERVICE + no_search.replace("@given", f"{line}\n@given"))
     again = search.runpytest("--stress", "test_pasted.py")
     again.assert_outcomes(failed=1)
-    assert "check audit is broken" in again.stdout.str()
+    assert "check audit failed" in again.stdout.str()
     fixed = SERVICE.replace("retries_under_a_new_id = True", "retries_under_a_new_id = False")
     search.makepyfile(test_fixed=fixed + SEARCH.replace("@given", f"{line}\n@given"))
     search.runpytest("--stress", "test_fixed.py").assert_outcomes(passed=1)

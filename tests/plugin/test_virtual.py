@@ -138,7 +138,7 @@ def test_a_broken_check_shows_the_assertion_of_the_user(pytester: pytest.Pyteste
         [
             "E*AssertionError: too many",
             "*The above exception was the direct cause of the following exception:*",
-            "E*CheckFailed: check limit_holds is broken: after an operation of *: AssertionError: too many*",
+            "E*CheckFailed: check limit_holds failed: after an operation of *: AssertionError: too many*",
         ]
     )
     result.stdout.re_match_lines([r"failed +3 +3/0/0 .*"])
@@ -153,8 +153,8 @@ def test_checks_of_marker_and_run_add_up(pytester: pytest.Pytester) -> None:
             result = stress_simulator.run(max_delay=0, min_delay=0, checks=[lambda: looked.append("run")])
             assert looked == ["marker", "run"]
             verdicts = [(check.name, check.verdict) for check in result.checks]
-            assert [verdict for _, verdict in verdicts] == ["held"] * 3
-            assert verdicts[-1] == ("audit", "held")  # the embedded exchange is audited after each run
+            assert [verdict for _, verdict in verdicts] == ["passed"] * 3
+            assert verdicts[-1] == ("audit", "passed")  # the embedded exchange is audited after each run
     """)
     pytester.runpytest("--stress").assert_outcomes(passed=1)
 
@@ -225,7 +225,7 @@ def test_pools_thread_locals_and_thread_counts_in_virtual_time(pytester: pytest.
 
 
 @pytest.mark.parametrize(
-    "run", ["per_agent=connect", "checks=[holds]"], ids=["an agent that is lost", "a check that is broken"]
+    "run", ["per_agent=connect", "checks=[holds]"], ids=["an agent that is lost", "a check that failed"]
 )
 def test_tracebacks_begin_in_the_users_code(pytester: pytest.Pytester, run: str) -> None:
     pytester.makepyfile(f"""

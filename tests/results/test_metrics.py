@@ -99,7 +99,7 @@ def test_a_new_row_is_a_metric_that_gates_a_run(tmp_path: Path) -> None:
     too_few, in_each_window, *_ = result.verdicts
     assert (too_few.passes, too_few.measured, too_few.samples) == (False, share, 200)
     assert in_each_window.passes
-    assert f"called_share > 99% is broken: {100 * share:.4g} % of 200 operations" in str(missed.value)
+    assert f"called_share > 99% failed: {100 * share:.4g} % of 200 operations" in str(missed.value)
 
 
 @pytest.mark.usefixtures("called_share")

@@ -134,7 +134,7 @@ def test_a_check_that_finds_something_fails_the_test(result: StressResult, answe
 
     with pytest.raises(CheckFailed) as caught:
         result.check(audit)
-    assert str(caught.value).startswith("check audit is broken: ")
+    assert str(caught.value).startswith("check audit failed: ")
     assert words in str(caught.value)
     assert "(seed 5)" in str(caught.value)
     assert caught.value.result is result

@@ -69,8 +69,8 @@ def test_a_hopeless_run_ends_early_and_says_when_and_by_what(tmp_path: Path) -> 
     assert at >= 5
     assert result.stats["aborted"] == {"threshold": "error_rate < 50% abort", "at": at}
     assert f"aborted after {at:.4g} s by error_rate < 50% abort" in message
-    assert "error_rate < 50% abort is broken: 7" in message.splitlines()[0]
-    assert "1 of 2 thresholds not met" in message
+    assert "error_rate < 50% abort failed: 7" in message.splitlines()[0]
+    assert "1 of 2 thresholds did not pass" in message
     assert "ConnectionError" in message
 
 
@@ -125,7 +125,7 @@ def test_nothing_is_aborted_before_there_is_enough_data_for_a_percentile(tmp_pat
         tmp_path, "latency.p99.9 < 1ms abort after 0s", operations_per_agent=200, expected_errors=Exception
     )
     assert result.status == "completed"
-    assert result.verdicts[0].verdict == "not enough data"
+    assert result.verdicts[0].verdict == "no data"
 
 
 @pytest.mark.parametrize(
@@ -148,7 +148,7 @@ def test_a_broken_window_ends_a_run(tmp_path: Path) -> None:
     result = run(tmp_path, "error_rate < 50% over 1s abort after 0s", operations_per_agent=2_000)
     assert result.status == "aborted"
     assert aborted_at(result) < 3.5
-    assert result.verdicts[0].verdict == "broken"
+    assert result.verdicts[0].verdict == "failed"
 
 
 def test_a_target_that_answers_nobody_any_more_ends_a_run(tmp_path: Path) -> None:
@@ -216,7 +216,7 @@ def test_a_run_in_real_time_is_aborted_too(
     assert result.status == "aborted"
     assert aborted_at(result) >= 0.2
     assert result.operations == len(result.records)
-    assert result.verdicts[0].verdict == "broken"
+    assert result.verdicts[0].verdict == "failed"
 
 
 def test_what_ended_after_the_run_was_aborted_does_not_mend_it(tmp_path: Path) -> None:
@@ -236,7 +236,7 @@ def test_what_ended_after_the_run_was_aborted_does_not_mend_it(tmp_path: Path) -
         checks=[lambda: None],
     )
     assert result.status == "aborted"
-    assert result.verdicts[0].verdict == "broken"
+    assert result.verdicts[0].verdict == "failed"
     assert not result.passed
 
 

@@ -85,7 +85,7 @@ def raises(error: BaseException) -> Callable[[], Any]:
 @pytest.mark.parametrize("answer", [None, True, [], (), set(), {}, "", np.bool_(True), frozenset()], ids=repr)
 def test_a_check_that_finds_nothing_holds(answer: object, engine: str, tmp_path: Path) -> None:
     result = run(tmp_path, engine=engine, checks=[answers(answer)])
-    assert verdicts(result) == {"audit": "held"}
+    assert verdicts(result) == {"audit": "passed"}
     assert result.passed
 
 
@@ -115,12 +115,12 @@ def test_a_check_that_finds_something_fails_the_run_and_says_what(
     with pytest.raises(CheckFailed) as caught:
         run(tmp_path, engine=engine, checks=[check])
     message = str(caught.value)
-    assert message.startswith("check audit is broken: after ")
+    assert message.startswith("check audit failed: after ")
     assert words in message
     assert len(message.splitlines()) == 1
     assert not caught.value.result.passed
     stats = json.loads((tmp_path / "simulation_statistics.json").read_text())
-    assert (stats["verdict"], stats["checks"][0]["verdict"]) == ("failed", "broken")
+    assert (stats["verdict"], stats["checks"][0]["verdict"]) == ("failed", "failed")
 
 
 def test_an_exception_of_a_check_is_the_cause_of_the_failure(tmp_path: Path) -> None:
@@ -184,13 +184,13 @@ def no_order_is_lost(service: Service) -> bool:
 def test_a_check_takes_the_target_or_nothing(engine: str, tmp_path: Path) -> None:
     service = Service()
     result = run(tmp_path, service, engine=engine, checks=[no_order_is_lost, service.audit, service.audit])
-    assert [check.verdict for check in result.checks] == ["held"] * 3
+    assert [check.verdict for check in result.checks] == ["passed"] * 3
     assert [check.name for check in result.checks] == ["no_order_is_lost", "audit", "audit"]
 
 
 def test_one_check_need_not_be_in_a_list(tmp_path: Path) -> None:
     service = Service(loses=3)
-    with pytest.raises(CheckFailed, match="audit is broken"):
+    with pytest.raises(CheckFailed, match="audit failed"):
         run(tmp_path, service, checks=service.audit)
 
 
@@ -252,9 +252,7 @@ def test_in_virtual_time_a_broken_check_ends_the_run_at_the_operation_that_broke
     with pytest.raises(CheckFailed) as caught:
         run(tmp_path, buy, engine="virtual", own_threads=own_threads, checks=[service.audit])
     assert len(performed) == caught.value.result.operations == 17
-    assert f"check audit is broken: after an operation of {performed[-1]}: ['1 orders are lost']" in str(
-        caught.value
-    )
+    assert f"check audit failed: after an operation of {performed[-1]}: ['1 orders are lost']" in str(caught.value)
     assert caught.value.result.status == "stopped"
 
 
@@ -349,14 +347,14 @@ def test_a_check_may_take_the_targets_lock(own_threads: bool, tmp_path: Path) ->
         operations_per_agent=4,
         operation_timeout=600,
     )
-    assert verdicts(result) == {"free": "held"}
+    assert verdicts(result) == {"free": "passed"}
     assert result.operations == 12
 
 
 @ways
 def test_without_a_gate_the_checks_are_in_the_result(way: dict[str, Any], tmp_path: Path) -> None:
     result = run(tmp_path, checks=[answers(False), answers(True), sometimes("seen")], gate=False, **way)
-    assert result.checks[0].verdict == "broken"
+    assert result.checks[0].verdict == "failed"
     assert not result.passed
     assert [check["check"] for check in result.stats["checks"]] == ["audit", "audit", "seen"]
     assert set(result.stats["checks"][0]) == {"check", "verdict", "looks", "finding"}
@@ -367,8 +365,8 @@ def test_all_broken_checks_are_told_one_a_line(tmp_path: Path) -> None:
         run(tmp_path, checks=[answers(["first"]), answers(True), answers("second")])
     lines = str(caught.value).splitlines()
     assert lines == [
-        "check audit is broken: after the run: ['first'] (seed 1)",
-        "check audit is broken: after the run: second",
+        "check audit failed: after the run: ['first'] (seed 1)",
+        "check audit failed: after the run: second",
     ]
 
 
@@ -381,7 +379,7 @@ def test_a_run_that_fails_otherwise_judges_no_check_it_could_not_look_at(
 
     with pytest.raises(RunFailed, match="refused") as caught:
         run(tmp_path, checks=[answers(True), sometimes("x"), eventually("y", bool)], per_agent=refuse, **way)
-    assert set(verdicts(caught.value.result).values()) == {"not judged"}
+    assert set(verdicts(caught.value.result).values()) == {"no data"}
 
 
 def test_the_checks_of_a_test_are_judged_before_its_thresholds(tmp_path: Path) -> None:
@@ -394,7 +392,7 @@ def test_the_checks_of_a_test_are_judged_before_its_thresholds(tmp_path: Path) -
 
 @ways
 def test_a_state_that_was_never_seen_fails_the_run(way: dict[str, Any], tmp_path: Path) -> None:
-    with pytest.raises(CheckFailed, match="check partial fill is broken: never seen") as caught:
+    with pytest.raises(CheckFailed, match="check partial fill failed: never seen") as caught:
         run(tmp_path, checks=[sometimes("partial fill", lambda: False)], **way)
     assert caught.value.result.operations == 60
 
@@ -404,7 +402,7 @@ def test_a_state_that_was_seen_once_passes(way: dict[str, Any], tmp_path: Path) 
     service = Service()
     many = sometimes("many orders", lambda target: target.orders >= 7)
     result = run(tmp_path, service, checks=[many], every=1, **way)
-    assert verdicts(result) == {"many orders": "held"}
+    assert verdicts(result) == {"many orders": "passed"}
 
 
 @ways
@@ -414,7 +412,7 @@ def test_the_code_under_test_can_tell_itself_that_a_state_was_reached(way: dict[
     def trade(operation: Operation) -> None:
         last(operation.index == 19)
 
-    assert verdicts(run(tmp_path, trade, checks=[last], **way)) == {"last operation": "held"}
+    assert verdicts(run(tmp_path, trade, checks=[last], **way)) == {"last operation": "passed"}
 
 
 @ways
@@ -430,7 +428,7 @@ def test_a_state_that_an_earlier_run_has_seen_does_not_count(way: dict[str, Any]
 
 
 def test_a_state_whose_condition_raises_was_not_seen(tmp_path: Path) -> None:
-    with pytest.raises(CheckFailed, match="check filled is broken: never seen"):
+    with pytest.raises(CheckFailed, match="check filled failed: never seen"):
         run(tmp_path, checks=[sometimes("filled", raises(LookupError("no book")))], engine="virtual")
 
 
@@ -462,7 +460,7 @@ FAULTY: dict[str, Any] = {"failure_prob": 0.9, "failure_mode": "lost_reply", "mi
 def test_what_becomes_true_without_faults_holds(way: dict[str, Any], tmp_path: Path) -> None:
     service = Pending()
     result = run(tmp_path, service, checks=[eventually("settled", service.is_settled)], **{**FAULTY, **way})
-    assert verdicts(result) == {"settled": "held"}
+    assert verdicts(result) == {"settled": "passed"}
     if way["engine"] == "virtual":  # real threads may have settled by the end of the plan
         assert result.operations > 60
     assert result.operations == result.successes + result.failures + result.missing_data
@@ -501,7 +499,7 @@ def test_no_fault_is_planned_while_a_target_recovers(own_threads: bool, tmp_path
 @ways
 def test_what_never_becomes_true_is_broken_after_its_operations(way: dict[str, Any], tmp_path: Path) -> None:
     with pytest.raises(
-        CheckFailed, match="check settled is broken: not true within 15 operations of an agent without faults"
+        CheckFailed, match="check settled failed: not true within 15 operations of an agent without faults"
     ) as caught:
         run(tmp_path, checks=[eventually("settled", lambda: False, operations=15)], **way)
     assert 60 < caught.value.result.operations <= 60 + 3 * 15
@@ -559,7 +557,7 @@ def test_every_condition_must_have_been_true_once(way: dict[str, Any], tmp_path:
 
     checks = [eventually("at first", at_first), eventually("never", lambda: False, operations=5)]
     result = run(tmp_path, checks=checks, gate=False, **way)
-    assert verdicts(result) == {"at first": "held", "never": "broken"}
+    assert verdicts(result) == {"at first": "passed", "never": "failed"}
 
 
 def test_a_recovery_in_virtual_time_is_the_same_each_time(tmp_path: Path) -> None:
@@ -603,7 +601,7 @@ def test_a_condition_may_take_a_lock_that_agents_hold_over_sleeps(own_threads: b
         operation_timeout=600,
         checks=[eventually("enough", enough, within=600)],
     )
-    assert verdicts(result) == {"enough": "held"}
+    assert verdicts(result) == {"enough": "passed"}
 
 
 def test_an_eventually_that_is_called_says_where_it_belongs() -> None:
@@ -653,4 +651,4 @@ def test_a_condition_may_take_a_lock_of_the_target_in_a_script_that_made_only_th
         text=True,
         timeout=60,
     )
-    assert done.stdout == "['held']\n", done.stderr[-1_000:]
+    assert done.stdout == "['passed']\n", done.stderr[-1_000:]

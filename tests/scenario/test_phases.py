@@ -125,17 +125,17 @@ def test_the_statistics_have_the_figures_of_each_phase(phased: StressResult) -> 
 
 def test_ramp_and_warmup_are_left_out_of_the_gate_and_judged_when_asked_for(phased: StressResult) -> None:
     ramp, warmup, steady, operations, latency, implicit = phased.verdicts
-    assert (ramp.verdict, ramp.samples) == ("held", 10)
-    assert (warmup.verdict, warmup.measured) == ("broken", 1)
-    assert (steady.verdict, steady.samples) == ("held", 86)
-    assert operations.verdict == "held"
-    assert (latency.verdict, latency.samples) == ("held", 86)
-    assert (implicit.threshold.text, implicit.verdict, implicit.measured) == ("errors == 0", "held", 0)
+    assert (ramp.verdict, ramp.samples) == ("passed", 10)
+    assert (warmup.verdict, warmup.measured) == ("failed", 1)
+    assert (steady.verdict, steady.samples) == ("passed", 86)
+    assert operations.verdict == "passed"
+    assert (latency.verdict, latency.samples) == ("passed", 86)
+    assert (implicit.threshold.text, implicit.verdict, implicit.measured) == ("errors == 0", "passed", 0)
 
 
 def test_errors_while_the_target_warms_up_do_not_fail_a_run(tmp_path: Path) -> None:
     assert simulator(tmp_path, warmup=1).run().errors > 0
-    with pytest.raises(ThresholdsNotMet, match="errors == 0 is broken: 4"):
+    with pytest.raises(ThresholdsNotMet, match="threshold errors == 0 failed: 4"):
         simulator(tmp_path, warmup=0.9).run()
 
 
@@ -164,7 +164,7 @@ def test_a_run_that_ends_before_its_steady_phase_does_not_pass(
     result = run(tmp_path, thresholds=[threshold], **given)
     assert not result.passed
     assert "steady" not in [one.name for one in result.phases]
-    assert {one.verdict for one in result.verdicts} == {"not enough data"}
+    assert {one.verdict for one in result.verdicts} == {"no data"}
 
 
 @pytest.mark.parametrize(
@@ -175,13 +175,13 @@ def test_a_steady_phase_in_which_no_operation_begins_does_not_pass(threshold: st
         operation.sleep(2)
 
     result = run(tmp_path, takes_long, operations_per_agent=1, warmup=1, thresholds=[threshold])
-    assert result.verdicts[0].verdict == "not enough data"
+    assert result.verdicts[0].verdict == "no data"
     assert not result.passed
 
 
 def test_a_phase_that_the_run_does_not_have_is_not_enough_data(tmp_path: Path) -> None:
     (verdict, _) = run(tmp_path, sleeps, thresholds=["errors{phase=warmup} == 0"]).verdicts
-    assert (verdict.verdict, verdict.note) == ("not enough data", "the run has no phase 'warmup'")
+    assert (verdict.verdict, verdict.note) == ("no data", "the run has no phase 'warmup'")
 
 
 @pytest.mark.parametrize(("engine", "target"), [("threads", sleeps), ("asyncio", awaits), ("virtual", sleeps)])

@@ -292,7 +292,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "gate",
-        "whether broken thresholds raise ThresholdsNotMet; False leaves the judgement to the test",
+        "whether failed thresholds raise ThresholdsNotMet; False leaves the judgement to the test",
         type="SWITCH",
         default=True,
     ),

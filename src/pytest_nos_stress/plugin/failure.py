@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from pytest_nos_stress._internal.text import error_name
-from pytest_nos_stress.results.check_verdict import BROKEN
 from pytest_nos_stress.results.result import CheckFailed, ThresholdsNotMet
+from pytest_nos_stress.results.verdicts import FAILED
 
 
 class FailureSignature(NamedTuple):
@@ -27,8 +27,8 @@ class FailureSignature(NamedTuple):
 def signature_of(error: BaseException) -> tuple[str, ...]:
     """Return the parts of a run's failure: its type, and the checks or thresholds that did not pass."""
     if isinstance(error, CheckFailed):
-        broken = (check.name for check in error.result.checks if check.verdict == BROKEN)
-        return (error_name(error), *broken)
+        failed = (check.name for check in error.result.checks if check.verdict == FAILED)
+        return (error_name(error), *failed)
     if isinstance(error, ThresholdsNotMet):
         missed = (verdict.threshold.text for verdict in error.result.verdicts if not verdict.passes)
         return (error_name(error), *missed)

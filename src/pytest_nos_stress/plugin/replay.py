@@ -17,9 +17,9 @@ from pytest_nos_stress._internal.text import escape_controls
 from pytest_nos_stress.engines import engine_class
 from pytest_nos_stress.reporting.failure_message import describe
 from pytest_nos_stress.reporting.outputs import SCENARIO
-from pytest_nos_stress.results.check_verdict import BROKEN
 from pytest_nos_stress.results.result import CheckFailed, RunFailed, StressResult, ThresholdsNotMet
 from pytest_nos_stress.results.units import COUNT
+from pytest_nos_stress.results.verdicts import FAILED
 from pytest_nos_stress.run.checks import NEVER_SEEN
 from pytest_nos_stress.scenario.scenario import Scenario
 from pytest_nos_stress.search.determinism import CAUSES, RunFingerprint, first_difference
@@ -253,5 +253,5 @@ def _limits_a_count(error: ThresholdsNotMet) -> bool:
 
 
 def _is_about_never_seen(error: CheckFailed) -> bool:
-    broken = [check for check in error.result.checks if check.verdict == BROKEN]
-    return all(check.finding.startswith(NEVER_SEEN) for check in broken)
+    failed = [check for check in error.result.checks if check.verdict == FAILED]
+    return all(check.finding.startswith(NEVER_SEEN) for check in failed)

@@ -19,7 +19,7 @@ from pytest_nos_stress.faults.clients import flaky
 from pytest_nos_stress.reporting import terminal
 from pytest_nos_stress.reporting.outputs import SCENARIO
 from pytest_nos_stress.reporting.progress import Live
-from pytest_nos_stress.reporting.summary import RunInfo, properties, with_note, with_outcome
+from pytest_nos_stress.reporting.summary import OWN_ASSERTION_FAILED, RunInfo, properties, with_note, with_outcome
 from pytest_nos_stress.results.result import RunFailed, StressResult
 from pytest_nos_stress.results.status import INTERRUPTED
 from pytest_nos_stress.results.summary_types import Summary
@@ -167,11 +167,13 @@ class StressSimulator:
         self._has_failed = self._has_failed or report.failed
         all_passed = all(result.passed for result in self.results)
         if self._has_failed and all_passed and self.results:
-            self._summaries[-1] = with_note(self._summaries[-1], "the test failed of something of its own")
+            self._summaries[-1] = with_note(self._summaries[-1], OWN_ASSERTION_FAILED)
         self._reported = len(self.results)
         report.stress_runs = [  # type: ignore[attr-defined]
-            with_outcome(summary, outcome)
-            for summary, outcome in zip(self._summaries, self._outcomes(report.outcome), strict=True)
+            with_outcome(summary, outcome, raised=result.raised)
+            for summary, result, outcome in zip(
+                self._summaries, self.results, self._outcomes(report.outcome), strict=True
+            )
         ]
         if self._item.config.pluginmanager.hasplugin("html"):
             from .integrations import html_extras

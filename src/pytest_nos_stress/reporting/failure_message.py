@@ -14,8 +14,9 @@ from pytest_nos_stress._internal.text import (
 from pytest_nos_stress.engines.base import DeadlockReport
 from pytest_nos_stress.results.check_verdict import CheckVerdict
 from pytest_nos_stress.results.hang_report import HangReport
-from pytest_nos_stress.results.judge import BROKEN, Verdict
+from pytest_nos_stress.results.judge import Verdict
 from pytest_nos_stress.results.statistics_types import ErrorTypeStatistics, PhaseStatistics, Statistics
+from pytest_nos_stress.results.verdicts import FAILED, sentence
 from pytest_nos_stress.scenario.phases import STEADY
 
 _MOST_ERROR_TYPES = 5
@@ -23,10 +24,10 @@ _MOST_ERROR_TYPES = 5
 
 def thresholds_message(verdicts: Sequence[Verdict], stats: Statistics) -> str:
     """Wanted and measured side by side, then the errors with a sample each."""
-    broken = sum(not verdict.passes for verdict in verdicts)
+    missed = [verdict for verdict in verdicts if not verdict.passes]
     rows = [("wanted", "measured", "verdict"), *(verdict.row() for verdict in verdicts)]
-    first = first_sentence(next(one for one in verdicts if not one.passes))
-    heading = escape_controls(f"{first}; {broken} of {len(verdicts)} thresholds not met (seed {stats['seed']})")
+    counted = f"{len(missed)} of {len(verdicts)} thresholds did not pass"
+    heading = escape_controls(f"{threshold_sentence(missed[0])}; {counted} (seed {stats['seed']})")
     return "\n".join(
         [
             heading,
@@ -38,10 +39,10 @@ def thresholds_message(verdicts: Sequence[Verdict], stats: Statistics) -> str:
     )
 
 
-def first_sentence(verdict: Verdict) -> str:
-    """What a threshold wanted, and what was measured."""
-    wanted, measured, what = verdict.row()
-    return f"{wanted} is {what}: {measured}"
+def threshold_sentence(verdict: Verdict) -> str:
+    """Return the verdict on a threshold with what was measured, as a sentence."""
+    wanted, measured, word = verdict.row()
+    return sentence(f"threshold {wanted}", word, measured)
 
 
 def _notes(verdicts: Sequence[Verdict], stats: Statistics) -> list[str]:
@@ -50,7 +51,7 @@ def _notes(verdicts: Sequence[Verdict], stats: Statistics) -> list[str]:
     if stats["aborted"]:
         notes.append(f"aborted after {stats['aborted']['at']:.4g} s by {stats['aborted']['threshold']}")
     notes += [left_out(one) for one in stats["phases"] if one["name"] != STEADY and one["total_operations"]]
-    of_time = any(one.verdict == BROKEN and one.threshold.definition.is_timed for one in verdicts)
+    of_time = any(one.verdict == FAILED and one.threshold.definition.is_timed for one in verdicts)
     if of_time and stats["harness"]["words"]:
         notes.append(f"the harness was a bottleneck: {stats['harness']['words']}")
     return notes
@@ -108,9 +109,9 @@ def deadlock_message(deadlock: DeadlockReport) -> str:
     return "\n".join([heading, *(f"  {line}" for line in lines)])
 
 
-def checks_message(broken: Sequence[CheckVerdict], stats: Statistics) -> str:
-    """The checks that do not hold, one a line."""
-    first, *others = [str(one) for one in broken]
+def checks_message(failed: Sequence[CheckVerdict], stats: Statistics) -> str:
+    """List the failed checks, one a line."""
+    first, *others = map(str, failed)
     return "\n".join([escape_controls(f"{first} (seed {stats['seed']})"), *map(escape_controls, others)])
 
 

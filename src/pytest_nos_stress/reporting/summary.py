@@ -13,14 +13,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from pytest_nos_stress._internal.text import escape_controls
-from pytest_nos_stress.results.check_verdict import BROKEN
 from pytest_nos_stress.results.format import format_seconds
-from pytest_nos_stress.results.judge import NOT_APPLICABLE, Verdict
+from pytest_nos_stress.results.judge import Verdict
 from pytest_nos_stress.results.metrics import METRICS, Metric
 from pytest_nos_stress.results.statistics_types import ErrorTypeStatistics, PhaseStatistics, Statistics
 from pytest_nos_stress.results.status import COMPLETED
 from pytest_nos_stress.results.summary_types import ErrorTypeSummary, MetricSummary, Summary, ThresholdSummary
 from pytest_nos_stress.results.units import COUNT, RATIO
+from pytest_nos_stress.results.verdicts import FAILED, NOT_APPLICABLE, PASSED, sentence
 from pytest_nos_stress.scenario.phases import STEADY
 
 from .failure_message import left_out
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 _MOST_ERROR_TYPES: Final = 50
 _NO_PROPERTY: Final = "mean"
+OWN_ASSERTION_FAILED: Final = "the test's own assertion failed (all thresholds and checks passed)"
 
 
 def _code_that_repeats(result: StressResult) -> str:
@@ -70,6 +71,7 @@ def _summary(result: StressResult, info: RunInfo) -> Summary:
         "verdict": _verdict(result),
         "passed": result.passed,
         "outcome": "",
+        "raised": False,
         "status": result.status,
         "failure": stats["reason"],
         "seed": result.seed,
@@ -90,7 +92,7 @@ def _summary(result: StressResult, info: RunInfo) -> Summary:
         "notes": [
             *_errors_left_out(stats["phases"]),
             *(
-                f"{verdict.threshold.text} holds, but {verdict.warning}"
+                f"{verdict.threshold.text} passed, but {verdict.warning}"
                 for verdict in result.verdicts
                 if verdict.warning and verdict.passes
             ),
@@ -132,9 +134,12 @@ def with_note(summary: Summary, note: str) -> Summary:
     return summary if note in summary["notes"] else {**summary, "notes": [*summary["notes"], note]}
 
 
-def with_outcome(summary: Summary, outcome: str) -> Summary:
-    """Return the summary with the outcome of its test: ``passed``, ``failed`` or ``skipped``."""
-    return {**summary, "outcome": outcome}
+def with_outcome(summary: Summary, outcome: str, *, raised: bool) -> Summary:
+    """Return the summary with the outcome of its test: ``passed``, ``failed`` or ``skipped``.
+
+    ``raised``: True if the run raised an exception because it did not pass.
+    """
+    return {**summary, "outcome": outcome, "raised": raised}
 
 
 def is_failure(summary: Summary) -> bool:
@@ -146,10 +151,14 @@ def is_failure(summary: Summary) -> bool:
 
 
 def verdict_text(summary: Summary) -> str:
-    """Return the run's verdict, with the test's outcome if that differs."""
+    """Return the run's verdict, with the reason in parentheses if the test's outcome differs."""
     if is_failure(summary):
-        return "failed (the run passed)" if summary["passed"] else summary["verdict"]
-    return summary["verdict"] if summary["passed"] else f"{summary['verdict']} (taken as it was)"
+        return f"{FAILED} (the test's own assertion)" if summary["passed"] else summary["verdict"]
+    if summary["passed"]:
+        return summary["verdict"]
+    if summary["outcome"] == "skipped":
+        return f"{summary['verdict']} (the test was skipped or expected to fail)"
+    return f"{summary['verdict']} ({'exception caught by the test' if summary['raised'] else 'gate=False'})"
 
 
 def formatted(summary: Summary) -> dict[str, str]:
@@ -181,7 +190,7 @@ def properties(summary: Summary) -> dict[str, Any]:
             names = [figure for figure in metric.figures if figure != _NO_PROPERTY]
             described |= {f"{metric.name}_{figure}": values[figure] for figure in names}
     described = {name: value for name, value in described.items() if value is not None}
-    described |= {"verdict": "passed" if summary["passed"] else "failed", "status": summary["status"]}
+    described |= {"verdict": PASSED if summary["passed"] else FAILED, "status": summary["status"]}
     described |= {name: figures[name] for name in ("failure", "finding", "harness") if figures[name]}
     for number, threshold in enumerate(summary["thresholds"], 1):
         described[f"threshold_{number}"] = _threshold_text(threshold)
@@ -189,7 +198,7 @@ def properties(summary: Summary) -> dict[str, Any]:
 
 
 def _threshold_text(threshold: ThresholdSummary) -> str:
-    return f"{threshold['wanted']} is {threshold['verdict']}: {threshold['measured']}"
+    return sentence(threshold["wanted"], threshold["verdict"], threshold["measured"])
 
 
 def by_name(summary: Summary) -> Mapping[str, Any]:
@@ -216,7 +225,7 @@ def _escaped(value: Any) -> Any:
 
 def _verdict(result: StressResult) -> str:
     """Return passed or failed if the run was judged as a whole, otherwise its status."""
-    is_judged = result.status == COMPLETED or any(check.verdict == BROKEN for check in result.checks)
+    is_judged = result.status == COMPLETED or any(check.verdict == FAILED for check in result.checks)
     return result.stats["verdict"] if is_judged else result.status
 
 

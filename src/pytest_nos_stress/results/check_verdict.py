@@ -11,17 +11,15 @@ from pytest_nos_stress._internal.tracebacks import strip_internal_frames
 from pytest_nos_stress.errors import Abandoned, SettingError
 
 from .statistics_types import CheckStatistics
+from .verdicts import sentence
 
-HELD: Final = "held"
-BROKEN: Final = "broken"
-NOT_JUDGED: Final = "not judged"
 _LONGEST_FINDING: Final = 1_000
 _POSITIONAL: Final = (inspect.Parameter.POSITIONAL_ONLY, inspect.Parameter.POSITIONAL_OR_KEYWORD)
 CheckFunction = Callable[..., object]
 
 
 class CheckVerdict(NamedTuple):
-    """The verdict on one check: ``held``, ``broken`` or ``not judged``, and why."""
+    """Verdict on one check: ``passed``, ``failed`` or ``no data`` (the run ended too early), and the reason."""
 
     name: str
     verdict: str
@@ -34,7 +32,7 @@ class CheckVerdict(NamedTuple):
         return {"check": self.name, "verdict": self.verdict, "looks": self.looks, "finding": self.finding}
 
     def __str__(self) -> str:
-        return f"check {self.name} is {self.verdict}: {self.finding}"
+        return sentence(f"check {self.name}", self.verdict, self.finding)
 
 
 class CheckRunner:

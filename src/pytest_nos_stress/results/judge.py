@@ -1,6 +1,6 @@
 """Verdicts: what thresholds say of a run's metrics.
 
-A threshold is ``held``, ``broken``, or has ``not enough data``; only ``held`` passes. One that comes from the
+A threshold is ``held``, ``broken``, or has ``no data``; only ``held`` passes. One that comes from the
 command line or an ini file and names an agent, task or phase that the run does not have is ``not applicable``.
 Where a threshold is to hold ``over`` windows, each is judged alone, and the worst of them is what was measured.
 """
@@ -23,11 +23,7 @@ from .statistics_types import ThresholdStatistics
 from .threshold_parser import parse_threshold
 from .thresholds import Threshold
 from .units import COUNT
-
-HELD: Final = "held"
-BROKEN: Final = "broken"
-NOT_ENOUGH_DATA: Final = "not enough data"
-NOT_APPLICABLE: Final = "not applicable"
+from .verdicts import FAILED, NO_DATA, NOT_APPLICABLE, PASSED
 
 _MOST_WINDOWS: Final = 100_000
 _SHORTEST_TAIL: Final = 0.01
@@ -57,7 +53,7 @@ class Verdict(NamedTuple):
 
     @property
     def passes(self) -> bool:
-        return self.verdict in (HELD, NOT_APPLICABLE)
+        return self.verdict in (PASSED, NOT_APPLICABLE)
 
     def as_dict(self) -> ThresholdStatistics:
         """As JSON types."""
@@ -70,7 +66,7 @@ class Verdict(NamedTuple):
             "note": self.note,
             "windows": {
                 "total": len(self.windows),
-                "broken": [[window.start, window.end] for window in self.windows if window.verdict == BROKEN],
+                "failed": [[window.start, window.end] for window in self.windows if window.verdict == FAILED],
             },
         }
 
@@ -79,7 +75,7 @@ class Verdict(NamedTuple):
         return self.threshold.text, self._measured(), self.verdict
 
     def _measured(self) -> str:
-        if self.measured is None or self.verdict == NOT_ENOUGH_DATA:
+        if self.measured is None or self.verdict == NO_DATA:
             return self.note or "no samples"
         metric = self.threshold.definition
         text = metric.text(self.measured)
@@ -126,16 +122,16 @@ def evaluate_threshold(
     """Judge one threshold. While the run goes on, there is no ``comparison``."""
     problem = _not_there(threshold, run_metrics)
     if problem:
-        verdict = NOT_APPLICABLE if threshold.session_wide else NOT_ENOUGH_DATA
+        verdict = NOT_APPLICABLE if threshold.session_wide else NO_DATA
         return Verdict(threshold, verdict, None, 0, problem)
     if threshold.baseline is not None:
         return _against_baseline(threshold, run_metrics, comparison)
     phase = run_metrics.phase(threshold.phase)
     if phase is None:
-        return Verdict(threshold, NOT_ENOUGH_DATA, None, 0, "the run ended before its steady phase")
+        return Verdict(threshold, NO_DATA, None, 0, "the run ended before its steady phase")
     measured = run_metrics.of(phase)
     if threshold.faults is not None and not measured.counts(faults=threshold.faults).total:
-        verdict = NOT_APPLICABLE if threshold.session_wide else NOT_ENOUGH_DATA
+        verdict = NOT_APPLICABLE if threshold.session_wide else NO_DATA
         return Verdict(threshold, verdict, None, 0, f"no operation was performed with faults {threshold.faults}")
     if threshold.over is not None:
         return _judge_windows(threshold, measured, run_metrics, phase.start)
@@ -160,7 +156,7 @@ def _against_baseline(
     threshold: Threshold, run_metrics: RunMetrics, comparison: BaselineComparison | None
 ) -> Verdict:
     if comparison is None:
-        return Verdict(threshold, NOT_ENOUGH_DATA, None, 0, "the run goes on")
+        return Verdict(threshold, NO_DATA, None, 0, "the run goes on")
     verdict = comparison.judge(threshold)
     phase = run_metrics.phase(STEADY)
     if phase is None or verdict.measured is None:
@@ -174,11 +170,11 @@ def _against_baseline(
 def _judge_windows(threshold: Threshold, measured: Measurements, run_metrics: RunMetrics, start: float) -> Verdict:
     """The worst of the windows: a broken one, else one without enough data, else the nearest to the limit."""
     if threshold.definition.is_of_operations and not _counts(threshold, measured).total:
-        return Verdict(threshold, NOT_ENOUGH_DATA, None, 0, "no operations")
+        return Verdict(threshold, NO_DATA, None, 0, "no operations")
     length = threshold.over or measured.elapsed
     if measured.elapsed > _MOST_WINDOWS * length:
         note = f"more than {_MOST_WINDOWS} windows: ask for longer ones"
-        return Verdict(threshold, NOT_ENOUGH_DATA, None, 0, note)
+        return Verdict(threshold, NO_DATA, None, 0, note)
     verdicts, spans = [], []
     for part in measured.windows(length):
         verdicts.append(_judge_part(threshold, part, run_metrics, is_window=True))
@@ -194,7 +190,7 @@ def _judge_windows(threshold: Threshold, measured: Measurements, run_metrics: Ru
         tail = measured.ended_after(windows[-1].end - start)
         left_out = f"the last {tail.elapsed:.3g} s are in no window"
         verdict = _judge_part(threshold, tail, run_metrics, is_window=True)
-        if verdict.verdict == BROKEN and verdict.measured is not None:
+        if verdict.verdict == FAILED and verdict.measured is not None:
             warning = f"{left_out}, and there it is {threshold.definition.text(verdict.measured)}"
         else:
             note += f"; {left_out}"
@@ -203,7 +199,7 @@ def _judge_windows(threshold: Threshold, measured: Measurements, run_metrics: Ru
 
 def _note_on_windows(note: str, windows: Sequence[Window], worst: Window) -> str:
     """Add to a window's note when it was, and the number of broken windows if there are several."""
-    broken = sum(window.verdict == BROKEN for window in windows)
+    broken = sum(window.verdict == FAILED for window in windows)
     of_all = f"in {broken} of {len(windows)} windows, worst" if broken > 1 else "at"
     return ", ".join(filter(None, [note, f"{of_all} {worst.start:.4g}s-{worst.end:.4g}s"]))
 
@@ -223,7 +219,7 @@ def _counts(threshold: Threshold, measured: Measurements) -> Counts:
 
 
 def _badness(threshold: Threshold, verdict: Verdict) -> tuple[int, float]:
-    rank = (HELD, NOT_ENOUGH_DATA, BROKEN).index(verdict.verdict)
+    rank = (PASSED, NO_DATA, FAILED).index(verdict.verdict)
     if verdict.measured is None:
         return rank, -math.inf
     return rank, verdict.measured if threshold.wants_less else -verdict.measured
@@ -242,11 +238,11 @@ def _judge_part(
         )
     )
     if reading.value is None or reading.note:
-        return Verdict(threshold, NOT_ENOUGH_DATA, *reading)
+        return Verdict(threshold, NO_DATA, *reading)
     if not reading.samples and not is_window:
-        return Verdict(threshold, NOT_ENOUGH_DATA, None, 0, "no operations")
+        return Verdict(threshold, NO_DATA, None, 0, "no operations")
     return _compare(threshold, reading.value, reading.samples)
 
 
 def _compare(threshold: Threshold, value: float, samples: int) -> Verdict:
-    return Verdict(threshold, HELD if threshold.holds(value) else BROKEN, value, samples)
+    return Verdict(threshold, PASSED if threshold.holds(value) else FAILED, value, samples)

@@ -12,7 +12,7 @@ from pytest_nos_stress.engines import engine_class
 from pytest_nos_stress.scenario.scenario import Scenario
 
 from .aggregation import aggregate
-from .check_verdict import BROKEN, CheckFunction, CheckRunner, CheckVerdict
+from .check_verdict import CheckFunction, CheckRunner, CheckVerdict
 from .judge import Verdict
 from .measurements import Measurements
 from .records import Records
@@ -21,6 +21,7 @@ from .run_metrics import RunMetrics
 from .statistics_types import ErrorTypeStatistics, Statistics
 from .summary_types import Summary, TimeSeries
 from .timeline import time_series
+from .verdicts import FAILED, PASSED
 
 if TYPE_CHECKING:
     import pandas
@@ -88,7 +89,7 @@ class StressResult:
         self.files = tuple(files)
         self.verdicts = tuple(verdicts)
         self.checks = tuple(checks)
-        """Verdict on each check: ``name``, ``verdict`` (held, broken, not judged), ``looks``, ``finding``."""
+        """Verdict on each check: ``name``, ``verdict`` (passed, failed, no data), ``looks``, ``finding``."""
         self.measured = measured = run_metrics.measured
         """Measurements of the run's operations."""
         self.phases = run_metrics.phases
@@ -106,13 +107,15 @@ class StressResult:
         """The operations as columns, as the recorder has kept them."""
         self.first_faults = dict(first_faults or {})
         """Fault that the first call of a flaky client met in an operation, by agent and index."""
+        self.raised = False
+        """True if ``run()`` raised an exception because the run did not pass."""
         self._summarise = summarise
         self.summary = summarise(self)
         """The run's figures and texts for people and CI systems, as builtin types."""
 
     def failed_by(self, problem: str) -> Self:
         """Return this result as that of a run which does not pass because of a problem."""
-        return self._with(stats={**self.stats, "verdict": "failed", "reason": problem.splitlines()[0]})
+        return self._with(stats={**self.stats, "verdict": FAILED, "reason": problem.splitlines()[0]})
 
     def with_note(self, note: str) -> Self:
         """Return this result with one more note."""
@@ -183,7 +186,7 @@ class StressResult:
     @property
     def passed(self) -> bool:
         """Whether the run did what it should: completed, all files written, every threshold held."""
-        return str(self.stats["verdict"]) == "passed"
+        return self.stats["verdict"] == PASSED
 
     def check(self, function: CheckFunction) -> None:
         """Raise ``CheckFailed`` if a check does not hold now.
@@ -194,8 +197,8 @@ class StressResult:
         question = CheckRunner(function, self)
         finding, error = question.evaluate()
         if finding:
-            broken = CheckVerdict(question.name, BROKEN, 1, finding, error)
-            raise CheckFailed(f"{broken} (seed {self.seed})", self) from error
+            failed = CheckVerdict(question.name, FAILED, 1, finding, error)
+            raise CheckFailed(f"{failed} (seed {self.seed})", self) from error
 
     @cached_property
     def history(self) -> TimeSeries:

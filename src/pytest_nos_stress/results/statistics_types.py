@@ -137,10 +137,10 @@ class AbortStatistics(TypedDict):
 
 
 class WindowStatistics(TypedDict):
-    """Number of windows of a threshold, and start and end of the broken ones in seconds since the run's start."""
+    """Number of windows of a threshold, and start and end of the failed ones in seconds since the run's start."""
 
     total: int
-    broken: list[list[float]]
+    failed: list[list[float]]
 
 
 class ThresholdStatistics(TypedDict):

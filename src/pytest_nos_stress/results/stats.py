@@ -16,7 +16,7 @@ from .measurements import Measurements
 from .metrics import METRICS
 from .statistics_types import PhaseStatistics, RecordStatistics, TaskStatistics
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 
 
 def iso_utc(nanoseconds: int) -> str:

@@ -30,7 +30,7 @@ class ThresholdSummary(TypedDict):
 
 
 class CheckSummary(TypedDict):
-    """Verdict on a check, and its finding (empty if it held)."""
+    """Verdict on a check, and its finding (empty if it passed)."""
 
     name: str
     verdict: str
@@ -80,7 +80,8 @@ class MetricSummary(TypedDict):
 class Summary(MetricSummary):
     """Figures and texts of a run for people and CI systems.
 
-    ``outcome`` is that of its test once the test has ended: passed, failed or skipped, and empty before.
+    ``outcome`` is the outcome of the test once the test has ended (passed, failed or skipped), and empty before.
+    ``raised`` is True if the run raised an exception because it did not pass.
     """
 
     test: str
@@ -91,6 +92,7 @@ class Summary(MetricSummary):
     verdict: str
     passed: bool
     outcome: str
+    raised: bool
     status: str
     failure: str
     seed: int

@@ -11,10 +11,11 @@ import time
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
-from pytest_nos_stress.results.judge import BROKEN, Verdict, evaluate_threshold
+from pytest_nos_stress.results.judge import Verdict, evaluate_threshold
 from pytest_nos_stress.results.run_metrics import RunMetrics
 from pytest_nos_stress.results.statistics_types import AbortStatistics
 from pytest_nos_stress.results.thresholds import Threshold
+from pytest_nos_stress.results.verdicts import FAILED
 from pytest_nos_stress.scenario.phases import STEADY, WARMUP
 from pytest_nos_stress.scenario.scenario import Scenario
 
@@ -65,7 +66,7 @@ class AbortMonitor:
         run_metrics = self._metrics_so_far()
         for after, threshold in self._pending:
             verdict = evaluate_threshold(threshold, run_metrics) if elapsed >= after else None
-            if verdict is not None and verdict.verdict == BROKEN:
+            if verdict is not None and verdict.verdict == FAILED:
                 self.aborted = Aborted(verdict, elapsed)
                 return True
         cost = _COST * (time.thread_time() - began) if in_real_time else _SHARE_OF_TIME * elapsed

@@ -16,14 +16,8 @@ from typing import Final
 
 from pytest_nos_stress._internal.text import error_message, error_name, escape_controls, safe_repr
 from pytest_nos_stress.errors import SettingError
-from pytest_nos_stress.results.check_verdict import (
-    BROKEN,
-    HELD,
-    NOT_JUDGED,
-    CheckFunction,
-    CheckRunner,
-    CheckVerdict,
-)
+from pytest_nos_stress.results.check_verdict import CheckFunction, CheckRunner, CheckVerdict
+from pytest_nos_stress.results.verdicts import FAILED, NO_DATA, PASSED
 
 _ENDED_EARLY: Final = "the run was ended early"
 NEVER_SEEN: Final = "never seen"
@@ -121,15 +115,15 @@ class _LivenessCondition:
     def verdict(self, *, judged: bool) -> CheckVerdict:
         name, evaluations, error = self._runner.name, self._runner.evaluations, self._runner.error
         if self.has_come_true:
-            return CheckVerdict(name, HELD, evaluations)
+            return CheckVerdict(name, PASSED, evaluations)
         if not judged:
-            return CheckVerdict(name, NOT_JUDGED, evaluations, _ENDED_EARLY)
+            return CheckVerdict(name, NO_DATA, evaluations, _ENDED_EARLY)
         why = f" ({error_name(error)}: {error_message(error)})" if error else ""
         limit = f"{self.within_ns / 1e9:g} s"
         if evaluations >= self._most_evaluations:
             limit = f"{self.operations} operations of an agent"
         finding = f"not true within {limit} without faults{why}, looked at {evaluations} times"
-        return CheckVerdict(name, BROKEN, evaluations, finding, error)
+        return CheckVerdict(name, FAILED, evaluations, finding, error)
 
 
 class Recovery:
@@ -206,7 +200,7 @@ class Checks:
             if finding and runner not in self._broken:
                 self._broken[runner] = CheckVerdict(
                     runner.name,
-                    BROKEN,
+                    FAILED,
                     runner.evaluations,
                     escape_controls(f"{when}: {' '.join(finding.split())}"),
                     error,
@@ -228,15 +222,15 @@ class Checks:
         if runner in self._broken:
             return self._broken[runner]
         if not judged:
-            return CheckVerdict(runner.name, NOT_JUDGED, runner.evaluations, _ENDED_EARLY)
-        return CheckVerdict(runner.name, HELD, runner.evaluations)
+            return CheckVerdict(runner.name, NO_DATA, runner.evaluations, _ENDED_EARLY)
+        return CheckVerdict(runner.name, PASSED, runner.evaluations)
 
     def _verdict_on_state(self, state: Sometimes, judged: bool) -> CheckVerdict:
         evaluations = sum(runner.evaluations for other, runner in self._states if other is state)
         if state.seen:
-            return CheckVerdict(state.__name__, HELD, evaluations)
+            return CheckVerdict(state.__name__, PASSED, evaluations)
         if not judged:
-            return CheckVerdict(state.__name__, NOT_JUDGED, evaluations, _ENDED_EARLY)
+            return CheckVerdict(state.__name__, NO_DATA, evaluations, _ENDED_EARLY)
         if state.condition is None:
             how = ": the run did not reach this state"
         elif self.every is not None:
@@ -245,4 +239,4 @@ class Checks:
             how = ": looked at after the run only; every=N looks during it too"
         error = next((runner.error for other, runner in self._states if other is state), None)
         why = f" (looking raised {error_name(error)}: {error_message(error)})" if error else ""
-        return CheckVerdict(state.__name__, BROKEN, evaluations, escape_controls(f"{NEVER_SEEN}{how}{why}"), error)
+        return CheckVerdict(state.__name__, FAILED, evaluations, escape_controls(f"{NEVER_SEEN}{how}{why}"), error)

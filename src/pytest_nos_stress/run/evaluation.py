@@ -16,7 +16,7 @@ from pytest_nos_stress.reporting.summary import summarise
 from pytest_nos_stress.reporting.writer import OutputRequest
 from pytest_nos_stress.results import judge, stats
 from pytest_nos_stress.results.baselines.gate import BaselineGate
-from pytest_nos_stress.results.check_verdict import BROKEN, HELD, CheckVerdict
+from pytest_nos_stress.results.check_verdict import CheckVerdict
 from pytest_nos_stress.results.judge import Verdict
 from pytest_nos_stress.results.measurements import Measurements
 from pytest_nos_stress.results.result import CheckFailed, Deadlock, RunFailed, StressResult, ThresholdsNotMet
@@ -29,6 +29,7 @@ from pytest_nos_stress.results.statistics_types import (
 )
 from pytest_nos_stress.results.status import COMPLETED, DEADLOCKED, HUNG
 from pytest_nos_stress.results.thresholds import Threshold
+from pytest_nos_stress.results.verdicts import FAILED, PASSED
 
 from . import bottleneck
 from .execution import RunExecution
@@ -72,14 +73,16 @@ def evaluate_run(
     )
     result, problems = writer.write(result, request, problems)
     measured.forget_samples()
-    return result, _ending(execution, result, problems, gate=gate)
+    ending = _ending(execution, result, problems, gate=gate)
+    result.raised = ending is not None
+    return result, ending
 
 
 def _passes(
     execution: RunExecution, verdicts: Sequence[Verdict], checks: Sequence[CheckVerdict], problems: Sequence[str]
 ) -> bool:
-    has_held = all(verdict.passes for verdict in verdicts) and all(check.verdict == HELD for check in checks)
-    return has_held and execution.status == COMPLETED and not problems
+    all_passed = all(verdict.passes for verdict in verdicts) and all(check.verdict == PASSED for check in checks)
+    return all_passed and execution.status == COMPLETED and not problems
 
 
 def _reason(
@@ -92,15 +95,15 @@ def _reason(
         return "interrupted"
     if execution.context.ended_by is not None:
         return failure_message.describe(execution.context.ended_by)
-    broken = next((check for check in checks if check.verdict == BROKEN), None)
-    if broken is not None:
-        return escape_controls(str(broken))
+    failed = next((check for check in checks if check.verdict == FAILED), None)
+    if failed is not None:
+        return escape_controls(str(failed))
     missed = [verdict for verdict in verdicts if not verdict.passes]
     if not missed:
         return ""
     aborted = "" if execution.aborted is None else f", aborted after {execution.aborted.at:.4g} s"
-    others = f"; {len(missed)} of {len(verdicts)} thresholds not met" if len(missed) > 1 else ""
-    return escape_controls(f"{failure_message.first_sentence(missed[0])}{aborted}{others}")
+    others = f"; {len(missed)} of {len(verdicts)} thresholds did not pass" if len(missed) > 1 else ""
+    return escape_controls(f"{failure_message.threshold_sentence(missed[0])}{aborted}{others}")
 
 
 def _with_abort(verdicts: list[Verdict], execution: RunExecution) -> list[Verdict]:
@@ -151,7 +154,7 @@ def _statistics(
         "thresholds": [verdict.as_dict() for verdict in verdicts],
         "checks": [check.as_dict() for check in checks],
         "recovery_operations": _recovery_operations(execution),
-        "verdict": "passed" if _passes(execution, verdicts, checks, problems) else "failed",
+        "verdict": PASSED if _passes(execution, verdicts, checks, problems) else FAILED,
         "python": platform.python_version(),
         "reason": _reason(execution, verdicts, checks, problems),
     }
@@ -240,19 +243,17 @@ def _missing_operations(execution: RunExecution) -> list[str]:
     return [f"{total} of {planned} operations were performed: an agent ended before its plan did"]
 
 
-def _broken_errors(execution: RunExecution, result: StressResult) -> ThresholdsNotMet | None:
+def _failed_error_thresholds(execution: RunExecution, result: StressResult) -> ThresholdsNotMet | None:
     """Return the failure of errors that came before a task ended the run: they count as in any other run."""
     metrics = ("errors", "error_rate")
-    broken = [
-        verdict
-        for verdict in result.verdicts
-        if verdict.threshold.metric in metrics and verdict.verdict == judge.BROKEN
+    failed = [
+        verdict for verdict in result.verdicts if verdict.threshold.metric in metrics and verdict.verdict == FAILED
     ]
-    if not broken:
+    if not failed:
         return None
-    failed = ThresholdsNotMet(failure_message.thresholds_message(broken, result.stats), result)
-    failed.__cause__ = execution.context.ended_by
-    return failed
+    error = ThresholdsNotMet(failure_message.thresholds_message(failed, result.stats), result)
+    error.__cause__ = execution.context.ended_by
+    return error
 
 
 def _ending(
@@ -261,7 +262,7 @@ def _ending(
     if execution.interrupt is not None:
         return execution.interrupt
     if execution.context.ended_by is not None and not problems:
-        return _broken_errors(execution, result) or execution.context.ended_by
+        return _failed_error_thresholds(execution, result) or execution.context.ended_by
     if problems:
         kind = Deadlock if execution.status == DEADLOCKED else RunFailed
         failed = kind("\n".join(problems), result)
@@ -271,10 +272,10 @@ def _ending(
         return failed
     if not gate:
         return None
-    broken = [check for check in result.checks if check.verdict == BROKEN]
-    if broken:
-        check_failed = CheckFailed(failure_message.checks_message(broken, result.stats), result)
-        check_failed.__cause__ = broken[0].error
+    failed_checks = [check for check in result.checks if check.verdict == FAILED]
+    if failed_checks:
+        check_failed = CheckFailed(failure_message.checks_message(failed_checks, result.stats), result)
+        check_failed.__cause__ = failed_checks[0].error
         return check_failed
     if not all(verdict.passes for verdict in result.verdicts):
         return ThresholdsNotMet(failure_message.thresholds_message(result.verdicts, result.stats), result)

@@ -59,7 +59,7 @@ def _summary(**changes: Any) -> Summary:
         "fairness": 0.98,
         "latency": dict(durations),
         "response_time": dict(durations),
-        "thresholds": [{"wanted": "errors == 0", "measured": "0", "verdict": "held"}],
+        "thresholds": [{"wanted": "errors == 0", "measured": "0", "verdict": "passed"}],
         "checks": [],
         "error_types": [],
         "harness": "",
@@ -83,19 +83,19 @@ def _failed(**changes: Any) -> Summary:
         "outcome": "failed",
         "errors": 3,
         "thresholds": [
-            {"wanted": "errors == 0", "measured": "3", "verdict": "broken"},
-            {"wanted": "latency.p99 < 1s", "measured": "4 ms of 400 operations", "verdict": "held"},
+            {"wanted": "errors == 0", "measured": "3", "verdict": "failed"},
+            {"wanted": "latency.p99 < 1s", "measured": "4 ms of 400 operations", "verdict": "passed"},
         ],
-        "checks": [{"name": "books balance", "verdict": "broken", "finding": "off by 3"}],
+        "checks": [{"name": "books balance", "verdict": "failed", "finding": "off by 3"}],
         "error_types": [error],
-        "failure": "errors == 0 is broken: 3",
+        "failure": "threshold errors == 0 failed: 3",
     }
     return _summary(**failure | changes)
 
 
 def _everywhere(text: str) -> Summary:
     """A failed run that says ``text`` wherever text from outside may stand."""
-    judged = {"wanted": text, "measured": text, "verdict": "broken"}
+    judged = {"wanted": text, "measured": text, "verdict": "failed"}
     return _failed(
         test=text,
         notes=[text],
@@ -105,7 +105,7 @@ def _everywhere(text: str) -> Summary:
         directory=text,
         repeat=text,
         thresholds=[judged],
-        checks=[{"name": text, "verdict": "broken", "finding": text}],
+        checks=[{"name": text, "verdict": "failed", "finding": text}],
         error_types=[{"type": text, "count": 1, "message": text, "agent": text, "task": text}],
     )
 

@@ -114,7 +114,7 @@ def test_a_failed_run_is_told_with_all_that_speaks_against_it(failed: Make) -> N
     run = failed(harness="the event loop was busy 97 % of the time")
     html, code, markdown = blocks(github.step_summary([run]))
     page = Page("\n".join(html))
-    assert {"errors == 0 is broken: 3", "errors == 0", "latency.p99 < 1s", "4 ms of 400 operations"} <= {
+    assert {"threshold errors == 0 failed: 3", "errors == 0", "latency.p99 < 1s", "4 ms of 400 operations"} <= {
         *page.codes
     }
     assert {"books balance", "off by 3"} <= {*page.codes}
@@ -235,8 +235,8 @@ def test_a_run_that_did_not_pass_is_an_error_at_its_test(summary: Make, failed: 
         "title": "Stress test failed: tests/test_orders.py::test_orders",
     }
     assert message.split("\n") == [
-        "errors == 0 is broken: 3",
-        "books balance is broken: off by 3",
+        "threshold errors == 0 failed: 3",
+        "check books balance failed: off by 3",
         "Repeat it: pytest --stress --stress-seed=7 tests/test_orders.py::test_orders",
     ]
 

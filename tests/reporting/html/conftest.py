@@ -174,15 +174,15 @@ def burst_run(**more: Any) -> GivenRun:
             "verdicts": [
                 given_verdict(
                     "latency.p99 < 20ms over 10s",
-                    "broken",
+                    "failed",
                     "90 ms",
-                    [SimpleNamespace(start=50.0, end=60.0, verdict="broken")],
+                    [SimpleNamespace(start=50.0, end=60.0, verdict="failed")],
                 ),
-                given_verdict("errors == 0", "broken", "30"),
-                given_verdict("latency{task=buy}.p95 < 1s", "held", "9 ms"),
-                given_verdict("throughput > 10/s", "held", "50/s"),
-                given_verdict("failure_rate < 10%", "held", "6 %"),
-                given_verdict("memory.growth < 70MiB", "held", "56 MiB"),
+                given_verdict("errors == 0", "failed", "30"),
+                given_verdict("latency{task=buy}.p95 < 1s", "passed", "9 ms"),
+                given_verdict("throughput > 10/s", "passed", "50/s"),
+                given_verdict("failure_rate < 10%", "passed", "6 %"),
+                given_verdict("memory.growth < 70MiB", "passed", "56 MiB"),
             ],
             "error_types": [
                 {
@@ -222,14 +222,14 @@ def hostile_summary() -> Summary:
         failure=HOSTILE,
         harness=HOSTILE,
         repeat=HOSTILE,
-        checks=[{"name": HOSTILE, "verdict": "broken", "finding": HOSTILE}],
+        checks=[{"name": HOSTILE, "verdict": "failed", "finding": HOSTILE}],
         not_applicable=[HOSTILE],
         files={"log": f"out/{HOSTILE}.log", "report": f"javascript:alert(1)/{HOSTILE}/stress_test_report.html"},
     )
 
 
 def failed_summary(run: GivenRun, **more: Any) -> Summary:
-    failure = "latency.p99 < 20ms over 10s is broken: 90 ms"
+    failure = "threshold latency.p99 < 20ms over 10s failed: 90 ms"
     return given_summary(run, **{"verdict": "failed", "passed": False, "failure": failure, **more})
 
 

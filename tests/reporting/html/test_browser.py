@@ -202,7 +202,7 @@ def test_a_threshold_above_the_data_has_a_line_or_is_named_at_the_edge(
         tasks=["buy", "sell"],
         verdicts=[
             SimpleNamespace(
-                threshold=parse_threshold(one), verdict="held", windows=(), row=lambda: ("", "", "held")
+                threshold=parse_threshold(one), verdict="passed", windows=(), row=lambda: ("", "", "passed")
             )
             for one in wanted
         ],

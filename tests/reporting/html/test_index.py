@@ -25,12 +25,14 @@ def test_failed_runs_come_first(summary: Summary) -> None:
 
 
 def test_what_a_test_made_of_its_run_counts(summary: Summary) -> None:
-    taken: Summary = {**summary, "test": "test_taken", "outcome": "passed"}
-    broken: Summary = {**summary, "test": "test_broken", "passed": True, "verdict": "passed", "outcome": "failed"}
-    written = index.render([taken, broken]).decode()
-    assert "1 of 2 runs failed" in written
-    assert written.index("failed (the run passed)") < written.index("failed (taken as it was)")
-    assert written.index("✕</span> failed (the") < written.index("✓</span> failed (taken")
+    accepted: Summary = {**summary, "test": "test_accepted", "outcome": "passed", "raised": False}
+    failed: Summary = {**summary, "test": "test_failed", "passed": True, "verdict": "passed", "outcome": "failed"}
+    caught: Summary = {**accepted, "test": "test_caught", "raised": True}
+    written = index.render([accepted, caught, failed]).decode()
+    assert "failed (exception caught by the test)" in written
+    assert "1 of 3 runs failed" in written
+    assert written.index("failed (the test&#x27;s own assertion)") < written.index("failed (gate=False)")
+    assert written.index("✕</span> failed (the") < written.index("✓</span> failed (gate")
 
 
 def test_every_figure_is_the_one_of_the_summary(summary: Summary) -> None:
@@ -38,7 +40,7 @@ def test_every_figure_is_the_one_of_the_summary(summary: Summary) -> None:
     figures = formatted(summary)
     for name in ("operations", "failures", "errors", "latency p50", "latency p99"):
         assert figures[name] in written
-    assert "latency.p99 &lt; 20ms over 10s is broken" in written
+    assert "latency.p99 &lt; 20ms over 10s failed" in written
     assert written.count("<polyline") == 3
 
 

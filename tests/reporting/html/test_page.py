@@ -75,7 +75,7 @@ def test_without_scripts_verdict_reasons_figures_and_errors_can_be_read(burst: B
     for told in (
         "Failed",
         "Errors began at 54 s: all 30 came in the last 5.96 s, all of agent MM_2 / task buy.",
-        "latency.p99 < 20ms over 10s is broken: 90 ms",
+        "latency.p99 < 20ms over 10s failed: 90 ms",
         "pytest --stress --stress-seed=7",
         "the venue refused",
         "ConnectionError: the venue refused",

@@ -11,15 +11,14 @@ and ``ExecutionContext.cs`` of the runner.
 """
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from html import escape
 from typing import Any, Final
 
 from pytest_nos_stress._internal.text import escape_controls, shorten
 from pytest_nos_stress.reporting.summary import formatted, is_failure, verdict_text
-from pytest_nos_stress.results.check_verdict import NOT_JUDGED
-from pytest_nos_stress.results.judge import HELD, NOT_APPLICABLE
 from pytest_nos_stress.results.summary_types import Summary
+from pytest_nos_stress.results.verdicts import FAILED, NO_DATA, sentence
 
 from .names import run_name
 
@@ -32,7 +31,6 @@ _LONGEST_TITLE: Final = 200
 _LONGEST_TEXT: Final = 500
 _MOST_ROWS: Final = 50
 _ROOM_FOR_NOTE: Final = 300
-_NOT_AGAINST_A_RUN: Final = (HELD, NOT_APPLICABLE, NOT_JUDGED)
 
 
 def step_summary(runs: Sequence[Summary]) -> str:
@@ -227,14 +225,21 @@ def _counted(count: int, one: str, many: str) -> str:
 def _failure_lines(run: Summary) -> list[str]:
     """Why a run did not pass, what else speaks against it, and how to repeat it."""
     reason = run["failure"] or "; ".join(run["notes"]) or f"the run's verdict is {run['verdict']}"
-    judged = [(one["wanted"], one["measured"], one["verdict"]) for one in _not_held(run["thresholds"])]
-    judged += [(one["name"], one["finding"], one["verdict"]) for one in _not_held(run["checks"])]
-    others = [f"{wanted} is {verdict}: {found}" for wanted, found, verdict in judged if wanted not in reason]
+    failed = [
+        (
+            threshold["wanted"],
+            sentence(f"threshold {threshold['wanted']}", threshold["verdict"], threshold["measured"]),
+        )
+        for threshold in run["thresholds"]
+        if threshold["verdict"] in (FAILED, NO_DATA)
+    ]
+    failed += [
+        (check["name"], sentence(f"check {check['name']}", check["verdict"], check["finding"]))
+        for check in run["checks"]
+        if check["verdict"] == FAILED
+    ]
+    others = [text for name, text in failed if name not in reason]
     return [reason, *others, f"Repeat it: {run['repeat']}"]
-
-
-def _not_held(judged: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    return [one for one in judged if one["verdict"] not in _NOT_AGAINST_A_RUN]
 
 
 def _command(kind: str, run: Summary, directory: str, title: str, lines: Sequence[str]) -> str:

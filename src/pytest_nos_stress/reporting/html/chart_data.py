@@ -20,7 +20,7 @@ import numpy.typing as npt
 
 from pytest_nos_stress._internal.outcome import CELLS
 from pytest_nos_stress._internal.text import escape_controls
-from pytest_nos_stress.results import findings
+from pytest_nos_stress.results import findings, verdicts
 from pytest_nos_stress.results.grouped_stats import (
     GroupedDurations,
     count_outcomes,
@@ -29,7 +29,7 @@ from pytest_nos_stress.results.grouped_stats import (
     rounded,
     worst_first,
 )
-from pytest_nos_stress.results.judge import BROKEN, Verdict
+from pytest_nos_stress.results.judge import Verdict
 from pytest_nos_stress.results.records import Column
 from pytest_nos_stress.results.result import StressResult
 from pytest_nos_stress.results.run_operations import RunOperations, read_operations
@@ -191,7 +191,7 @@ def _threshold(verdict: Verdict) -> dict[str, Any]:
         "percentile": _share(threshold),
         "limit": threshold.limit,
         "verdict": verdict.verdict,
-        "brokenWindows": [[one.start, one.end] for one in verdict.windows if one.verdict == BROKEN],
+        "failedWindows": [[one.start, one.end] for one in verdict.windows if one.verdict == verdicts.FAILED],
     }
 
 

@@ -13,6 +13,7 @@ from urllib.parse import quote
 
 from pytest_nos_stress.reporting import summary as summaries
 from pytest_nos_stress.results.summary_types import Summary
+from pytest_nos_stress.results.verdicts import FAILED, PASSED
 
 from .markup import POLICY_WITHOUT_SCRIPTS, asset, digits, template, text
 
@@ -52,7 +53,7 @@ def _row(summary: Summary, directory: str) -> str:
         ("p99", text(shown["latency p99"])),
         ("Seed", text(summary["seed"])),
     ]
-    kind, sign = ("broken", "✕") if summaries.is_failure(summary) else ("held", "✓")
+    kind, sign = (FAILED, "✕") if summaries.is_failure(summary) else (PASSED, "✓")
     reason = f'<br><span class="note">{text(summary["failure"])}</span>' if summary["failure"] else ""
     cells = "".join(f'<td class="number" data-name="{name}">{value}</td>' for name, value in figures)
     return (

@@ -18,11 +18,12 @@ from urllib.parse import quote
 from pytest_nos_stress._internal.outcome import ERROR, FAILED, MISSING, SUCCESS
 from pytest_nos_stress.reporting import summary as summaries
 from pytest_nos_stress.reporting.failure_message import left_out
+from pytest_nos_stress.results import verdicts
 from pytest_nos_stress.results.format import format_seconds
-from pytest_nos_stress.results.judge import HELD, NOT_APPLICABLE
 from pytest_nos_stress.results.result import StressResult
 from pytest_nos_stress.results.statistics_types import ErrorTypeStatistics
 from pytest_nos_stress.results.summary_types import Summary
+from pytest_nos_stress.results.verdicts import NOT_APPLICABLE, PASSED
 from pytest_nos_stress.scenario.phases import STEADY
 
 from .chart_data import chart_data
@@ -89,7 +90,7 @@ def _named(summary: Summary) -> str:
 
 def _reasons(summary: Summary, findings: Sequence[str]) -> str:
     """Why, in a sentence; and what the records say, which the charts show."""
-    reason = summary["failure"] or (_all_held(summary) if summary["passed"] else "")
+    reason = summary["failure"] or (_all_passed(summary) if summary["passed"] else "")
     told = [f'<p class="finding">{text(one)}</p>' for one in findings]
     told += [f'<p class="reason">{block(one)}</p>' for one in (reason, *_notes(summary)) if one]
     return "\n".join(told)
@@ -103,11 +104,11 @@ def _notes(summary: Summary) -> list[str]:
     return [one for one in told if one not in summary["failure"]]
 
 
-def _all_held(summary: Summary) -> str:
+def _all_passed(summary: Summary) -> str:
     thresholds, checks = len(summary["thresholds"]), len(summary["checks"])
     counted = ((thresholds, "threshold"), (checks, "check"))
     told = " and ".join(_number(count, what) for count, what in counted if count)
-    return f"{told} held." if told else ""
+    return f"{told} passed." if told else ""
 
 
 def _number(count: int, what: str) -> str:
@@ -147,14 +148,14 @@ def _gate(summary: Summary) -> str:
         (f"check {text(one['name'])}", text(one["finding"]), _tag(one["verdict"])) for one in summary["checks"]
     ]
     rows += [(text(one), "", _tag(NOT_APPLICABLE)) for one in summary["not_applicable"]]
-    rows.sort(key=lambda row: (_tag(HELD) in row, _tag(NOT_APPLICABLE) in row))
+    rows.sort(key=lambda row: (_tag(PASSED) in row, _tag(NOT_APPLICABLE) in row))
     if not rows:
         return '<p class="note">No thresholds and no checks.</p>'
     return table(("Wanted", "Measured", "Verdict"), rows, "Thresholds and checks")
 
 
 def _tag(verdict: str) -> str:
-    signs = {"held": ("held", "✓"), "broken": ("broken", "✕"), NOT_APPLICABLE: ("plain", "&ndash;")}
+    signs = {PASSED: (PASSED, "✓"), verdicts.FAILED: (verdicts.FAILED, "✕"), NOT_APPLICABLE: ("plain", "&ndash;")}
     kind, sign = signs.get(verdict, ("", "?"))
     return f'<span class="tag {kind}"><span aria-hidden="true">{sign}</span> {text(verdict)}</span>'
 
@@ -176,7 +177,7 @@ def _errors(result: StressResult) -> str:
 def _error(one: ErrorTypeStatistics, most: int, *, has_traceback: bool) -> str:
     width, name = 100 * one["count"] / most, text(one["type"])
     return (
-        f'<article class="error"><h3><span class="tag broken">{digits(str(one["count"]))} &times;</span>'
+        f'<article class="error"><h3><span class="tag failed">{digits(str(one["count"]))} &times;</span>'
         f'<span class="mono">{name}</span></h3>'
         f'<span class="bar"><svg viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">'
         f'<rect width="{width:.2f}" height="6"/></svg></span>'

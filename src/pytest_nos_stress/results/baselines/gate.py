@@ -11,11 +11,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from pytest_nos_stress._internal.text import safe_name
-from pytest_nos_stress.results.judge import BROKEN, HELD, NOT_APPLICABLE, NOT_ENOUGH_DATA, Verdict
+from pytest_nos_stress.results.judge import Verdict
 from pytest_nos_stress.results.measurements import Measurements
 from pytest_nos_stress.results.run_metrics import RunMetrics
 from pytest_nos_stress.results.threshold_parser import parse_threshold
 from pytest_nos_stress.results.thresholds import Threshold
+from pytest_nos_stress.results.verdicts import FAILED, NO_DATA, NOT_APPLICABLE, PASSED
 from pytest_nos_stress.scenario.phases import STEADY
 from pytest_nos_stress.scenario.scenario import Scenario
 
@@ -44,7 +45,7 @@ class Comparison:
         from .comparison import compare
 
         if self._new is None or self._baseline is None or threshold.baseline is None:
-            verdict = NOT_APPLICABLE if self._is_to_become_it else NOT_ENOUGH_DATA
+            verdict = NOT_APPLICABLE if self._is_to_become_it else NO_DATA
             return Verdict(threshold, verdict, None, 0, self._refusal)
         interval = compare(
             self._new,
@@ -57,9 +58,9 @@ class Comparison:
         if interval.absent and threshold.session_wide:
             return Verdict(threshold, NOT_APPLICABLE, None, 0, interval.note)
         if not interval.enough:
-            return Verdict(threshold, NOT_ENOUGH_DATA, interval.value, self._new.operations, interval.note)
+            return Verdict(threshold, NO_DATA, interval.value, self._new.operations, interval.note)
         is_broken = interval.breaks(threshold.operator, *threshold.baseline)
-        verdict = BROKEN if is_broken else HELD
+        verdict = FAILED if is_broken else PASSED
         return Verdict(threshold, verdict, interval.value, self._new.operations, self._note(threshold, interval))
 
     def _note(self, threshold: Threshold, interval: Interval) -> str:

@@ -7,7 +7,7 @@ const THEMES = {
     success: "#5a8fbf", missing: "#c98a00", failed: "#c8501e", error: "#7a1f5c",
     p50: "#2f6fa7", p95: "#8a6a00", p99: "#c8501e", max: "#6a7480",
     series: ["#2f6fa7", "#0f7f6c", "#8a6a00", "#a3459a", "#c8501e"],
-    fault: "rgba(201,138,0,0.16)", phase: "rgba(85,96,110,0.13)", broken: "rgba(200,40,40,0.16)", mark: "#b3261e",
+    fault: "rgba(201,138,0,0.16)", phase: "rgba(85,96,110,0.13)", failedWindow: "rgba(200,40,40,0.16)", mark: "#b3261e",
     scale: ["#eef2f6", "#fbd9a6", "#ef8e45", "#c63f1e", "#6d0f2e"], cool: ["#eef4f9", "#9fc3e0", "#4a86bb", "#123f6b"],
     empty: "#ffffff",
   },
@@ -16,7 +16,7 @@ const THEMES = {
     success: "#5b93c6", missing: "#e0a526", failed: "#f07d4a", error: "#e08ac8",
     p50: "#6fb0e6", p95: "#e0b64a", p99: "#f58a58", max: "#98a3b0",
     series: ["#6fb0e6", "#4fc3ad", "#e0b64a", "#d79ae0", "#f58a58"],
-    fault: "rgba(224,165,38,0.17)", phase: "rgba(163,174,187,0.15)", broken: "rgba(240,90,80,0.22)", mark: "#ff8a80",
+    fault: "rgba(224,165,38,0.17)", phase: "rgba(163,174,187,0.15)", failedWindow: "rgba(240,90,80,0.22)", mark: "#ff8a80",
     scale: ["#222b37", "#6b4a2a", "#b8622c", "#ee8a52", "#ffd9c2"], cool: ["#222b37", "#2c567f", "#4f8fc9", "#c3e2fb"],
     empty: "#171d26",
   },
@@ -169,12 +169,12 @@ function annotations(data, theme, { lines = [], windows = [], chart = "" }) {
       { xAxis: end },
     ];
   });
-  const broken = windows.map(([start, end], number) => [
+  const failed = windows.map(([start, end], number) => [
     {
       xAxis: start,
-      itemStyle: { color: theme.broken },
+      itemStyle: { color: theme.failedWindow },
       label: {
-        show: number === 0, formatter: "broken", position: "insideBottomLeft", color: theme.mark, fontSize: 10,
+        show: number === 0, formatter: "failed", position: "insideBottomLeft", color: theme.mark, fontSize: 10,
       },
     },
     { xAxis: end },
@@ -199,9 +199,9 @@ function annotations(data, theme, { lines = [], windows = [], chart = "" }) {
   }));
   return {
     name: "annotations", type: "line", data: [], silent: true, tooltip: { show: false },
-    markArea: { silent: true, data: [...bands, ...broken] },
+    markArea: { silent: true, data: [...bands, ...failed] },
     markLine: { silent: true, symbol: "none", precision: 12, data: [...limits, ...moments] },
   };
 }
 
-const windowsOf = (thresholds) => thresholds.flatMap((one) => one.brokenWindows);
+const windowsOf = (thresholds) => thresholds.flatMap((one) => one.failedWindows);
