@@ -654,7 +654,7 @@ def test_abort_ends_a_run_early_and_reports_time_and_threshold(pytester: pytest.
     assert stats["total_operations"] < 100
     assert [line for line in result.outlines if re.match(r"aborted +\d+ ", line)]
     (reason,) = [line for line in result.outlines if line.startswith("  why: ")]
-    assert reason.startswith("  why: failure_rate < 50% abort after 2s failed: 100 %")
+    assert reason.startswith("  why: threshold failure_rate < 50% abort after 2s failed: 100 %")
     assert "aborted after 2 s by failure_rate < 50% abort after 2s" in "\n".join(error_lines(result))
 
 

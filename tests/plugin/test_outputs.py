@@ -258,7 +258,7 @@ def test_verdicts_of_thresholds_are_the_same_everywhere(session: Session) -> Non
         page = (directory / "stress_test_report.html").read_text()
         table = page[page.index('id="gate"') : page.index('id="repeat"')]
         asked = [(row[0], row[1], row[2].split(maxsplit=1)[1]) for row in rows(table)[1:]]
-        assert said <= {f"{wanted} is {verdict}: {measured}" for wanted, measured, verdict in asked}
+        assert said <= {f"{wanted} {verdict}: {measured}" for wanted, measured, verdict in asked}
         for wanted, measured, verdict in asked:
             assert [wanted, measured, verdict] in rows(step_summary(session))
 

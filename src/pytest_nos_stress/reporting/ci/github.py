@@ -225,20 +225,17 @@ def _counted(count: int, one: str, many: str) -> str:
 def _failure_lines(run: Summary) -> list[str]:
     """Why a run did not pass, what else speaks against it, and how to repeat it."""
     reason = run["failure"] or "; ".join(run["notes"]) or f"the run's verdict is {run['verdict']}"
-    failed = [
-        (
-            threshold["wanted"],
-            sentence(f"threshold {threshold['wanted']}", threshold["verdict"], threshold["measured"]),
-        )
+    named = [
+        (threshold["wanted"], f"threshold {threshold['wanted']}", threshold["verdict"], threshold["measured"])
         for threshold in run["thresholds"]
         if threshold["verdict"] in (FAILED, NO_DATA)
     ]
-    failed += [
-        (check["name"], sentence(f"check {check['name']}", check["verdict"], check["finding"]))
+    named += [
+        (check["name"], f"check {check['name']}", check["verdict"], check["finding"])
         for check in run["checks"]
         if check["verdict"] == FAILED
     ]
-    others = [text for name, text in failed if name not in reason]
+    others = [sentence(*parts) for name, *parts in named if name not in reason]
     return [reason, *others, f"Repeat it: {run['repeat']}"]
 
 
