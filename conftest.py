@@ -71,7 +71,7 @@ def pytest_collection_finish() -> None:
 def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give up hung agents after 0.3 s, instead of the seconds that agents on a busy machine may need."""
     for row in ENGINES.values():
-        module, _, _ = row.where.partition(":")
+        module, _, _ = row.location.partition(":")
         monkeypatch.setattr(f"{module}._GRACE", 0.3)
 
 

@@ -134,7 +134,7 @@ def test_a_reserved_name_is_refused_as_an_engine_that_does_not_exist_yet(tmp_pat
 
 @each_engine
 def test_asking_for_an_engine_imports_no_other(name: str) -> None:
-    modules = {row.where.partition(":")[0] for row in engines.ENGINES.values()}
+    modules = {row.location.partition(":")[0] for row in engines.ENGINES.values()}
     code = (
         "import sys\n"
         "from pytest_nos_stress import engines\n"
@@ -145,7 +145,7 @@ def test_asking_for_an_engine_imports_no_other(name: str) -> None:
     output = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, timeout=SUBPROCESS_TIMEOUT, check=True
     ).stdout
-    assert output.split() == [engines.ENGINES[name].where.partition(":")[0]]
+    assert output.split() == [engines.ENGINES[name].location.partition(":")[0]]
 
 
 def test_an_engine_is_added_by_one_class_and_one_row(sequential: str, tmp_path: Path) -> None:

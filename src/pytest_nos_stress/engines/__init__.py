@@ -1,12 +1,12 @@
-"""Engines: what runs the agents.
+"""Engines run the agents.
 
-An engine is given agents and performs the operations of each until they end or the run is stopped. It knows
-nothing of faults, records or pytest: an agent has a name, a session and an iterator that performs the next
-operation whenever it is advanced and gives the pause before that operation.
+An engine gets agents and performs their operations until all agents end or the run is stopped. It knows nothing of
+faults, records or pytest. An agent has a name, a session and an iterator: each value is the pause before the next
+operation, and asking for the next value performs that operation.
 
-An engine is one class, which declares what it can do (``base.Engine``), and one row of ``ENGINES``. The rest of
-the package asks the class for its capabilities and never for its name. This module is imported by every session
-that has the plugin installed; the module of an engine is imported when the engine is asked for.
+An engine is a class that declares its capabilities (``base.Engine``), and a row of ``ENGINES``. The rest of the
+package asks the class for its capabilities and never for its name. Every pytest session with the plugin installed
+imports this module; the module of an engine is imported when a run uses the engine.
 """
 
 from __future__ import annotations
@@ -19,38 +19,38 @@ if TYPE_CHECKING:
 
 
 class EngineRow:
-    """Where the class of an engine is (``module:class``), and what help says of the engine.
+    """A row of ``ENGINES``: the location of the engine's class (``module:class``), and its summary for help texts.
 
-    Not a ``NamedTuple``, which takes longer to define than the rest of this module to import.
+    Not a ``NamedTuple``, because defining one takes longer than importing the rest of this module.
     """
 
-    __slots__ = ("summary", "where")
+    __slots__ = ("location", "summary")
 
-    def __init__(self, where: str, summary: str) -> None:
-        self.where = where
+    def __init__(self, location: str, summary: str) -> None:
+        self.location = location
         self.summary = summary
 
 
 ENGINES: dict[str, EngineRow] = {
     "threads": EngineRow("pytest_nos_stress.engines.threads:ThreadsEngine", "real time"),
     "asyncio": EngineRow(
-        "pytest_nos_stress.engines.asyncio_engine:AsyncioEngine", "async def tasks, which choose it by themselves"
+        "pytest_nos_stress.engines.asyncio_engine:AsyncioEngine", "selected automatically for async def tasks"
     ),
     "virtual": EngineRow(
         "pytest_nos_stress.engines.virtual.engine:VirtualEngine",
-        "one agent at a time in virtual time, the same order in every run of a seed",
+        "one agent at a time in virtual time; a seed repeats the order",
     ),
 }
-"""Every engine by its name."""
+"""All engines, by name."""
 DEFAULT = "threads"
 RESERVED = ("explore",)
-"""Names that settings accept although no engine has them yet."""
+"""Names of future engines, which settings already accept."""
 
 
 def engine_class(name: str, label: str = "engine") -> type[Engine]:
-    """Return the class of an engine, which says what the engine can do.
+    """Return the class of an engine.
 
-    Raises ``SettingError``, under the label, for an engine that does not exist yet.
+    Raises ``SettingError`` for an engine that does not exist yet. The error names the setting by ``label``.
     """
     from pkgutil import resolve_name
 
@@ -58,17 +58,17 @@ def engine_class(name: str, label: str = "engine") -> type[Engine]:
 
     if name not in ENGINES:
         raise SettingError(f"{label}={name!r}: does not exist yet; allowed: {', '.join(map(repr, ENGINES))}")
-    found: type[Engine] = resolve_name(ENGINES[name].where)
-    return found
+    loaded: type[Engine] = resolve_name(ENGINES[name].location)
+    return loaded
 
 
 def create(name: str, options: EngineOptions | None = None) -> Engine:
-    """Return a new engine. Raises as ``engine_class`` does."""
+    """Return a new engine. Raises ``SettingError`` as ``engine_class`` does."""
     return engine_class(name)(options)
 
 
 def name_of_first(is_wanted: Callable[[type[Engine]], bool]) -> str:
-    """Return the name of the first engine of the table with the wanted capability."""
+    """Return the name of the first engine whose class fulfils the condition."""
     return next(name for name in ENGINES if is_wanted(engine_class(name)))
 
 
@@ -78,7 +78,7 @@ def names_as_text() -> str:
 
 
 def help_text() -> str:
-    """Return the names of all engines with their summaries, as text for help."""
+    """Return the names of all engines with their summaries, for help texts."""
     return _join(f"{name} ({row.summary})" for name, row in ENGINES.items())
 
 

@@ -1,13 +1,15 @@
 """The ``asyncio`` engine: ``async def`` tasks of many agents on one event loop, in real time.
 
-Choice: the run itself stays where it is, in a thread that watches; the agents are coroutines on a loop, which
-is the user's where one is given (the loop that their fixtures live on), and otherwise one in a thread of its
-own. So a task that blocks the loop is seen from outside, and Ctrl-C does not wait for it.
+The agents are coroutines on one event loop: the user's loop if the options have one (the loop of the test's async
+fixtures), otherwise a loop with its own thread. The thread that called ``run`` only watches. So it notices a task
+that blocks the loop, and Ctrl-C does not wait for that task.
 
-Guarantees: as those of ``threads``. No agent performs anything before every agent's session is entered; what
-leaves an agent is kept for the run, whatever its type; after ``stop()`` pauses and sleeps end at once,
-operations have a second and a half to end by themselves and are cancelled then; what does not even end so is
-named with its stack.
+Guarantees:
+
+- No agent performs an operation before every agent has entered its session.
+- An exception that leaves an agent is recorded, whatever its type.
+- After ``stop()``, pauses and sleeps end at once. Operations have 1.3 s to end by themselves, then they are
+  cancelled. Agents whose operations still do not end are reported with their stacks.
 """
 
 from __future__ import annotations
@@ -36,15 +38,15 @@ from .own_loop import OwnLoop
 
 _WATCH_INTERVAL: Final = 0.1
 _GRACE: Final = 1.3
-_GRACE_OF_CANCELLED: Final = 0.3
+_GRACE_AFTER_CANCEL: Final = 0.3
 _LONGEST_PAUSE: Final = 0.5
-_MOST_IN_A_ROW: Final = 8
-"""Operations of an agent without think time, before others have their turn where none of these waits."""
+_MAX_IN_A_ROW: Final = 8
+"""Number of operations that an agent without think time performs before it yields to the event loop."""
 _ENDED: Final = object()
 
 
 class LoopClock:
-    """The machine's monotonic clock, and sleeps on a loop that the end of a run cuts short."""
+    """The machine's monotonic clock, with sleeps on an event loop. The end of the run ends them."""
 
     def __init__(self) -> None:
         self.now_ns: Callable[[], int] = time.perf_counter_ns
@@ -55,7 +57,7 @@ class LoopClock:
 
     async def sleep(self, seconds: float) -> None:
         if self._stopped:
-            await asyncio.sleep(0)  # who waits again and again must let the loop go on
+            await asyncio.sleep(0)  # a task that sleeps in a loop must not block the event loop
             return
         loop = asyncio.get_running_loop()
         waking: asyncio.Future[None] = loop.create_future()
@@ -68,7 +70,7 @@ class LoopClock:
             self._sleeping.discard(waking)
 
     def end_sleeps(self) -> None:
-        """On the loop: nobody sleeps any more."""
+        """End all sleeps, now and in future. Call it on the loop."""
         self._stopped = True
         for waking in list(self._sleeping):
             _wake(waking)
@@ -80,7 +82,7 @@ def _wake(waking: asyncio.Future[None]) -> None:
 
 
 class AsyncioEngine:
-    """Runs agents as coroutines, on the loop of the options or on one in a thread of its own."""
+    """An engine that runs agents as coroutines, on the user's event loop or on its own."""
 
     uses_virtual_time: ClassVar[bool] = False
     runs_one_at_a_time: ClassVar[bool] = False
@@ -127,7 +129,7 @@ class AsyncioEngine:
         finally:
             self._join()
             if own_loop is not None:
-                own_loop.close(None if self._ended.is_set() else _GRACE_OF_CANCELLED)
+                own_loop.close(None if self._ended.is_set() else _GRACE_AFTER_CANCEL)
 
     def stop(self) -> None:
         if not self._stopping and self._loop is not None:
@@ -138,7 +140,7 @@ class AsyncioEngine:
         latest = self.clock.now_ns() - timeout_ns
         return {agent: since for agent in agents if (since := agent.busy_since()) is not None and since < latest}
 
-    # On the loop.
+    # The methods below run on the event loop.
 
     def _start_tasks(
         self, agents: Sequence[AsyncAgent], on_operation_end: OnOperationEnd | None, every: int
@@ -155,7 +157,7 @@ class AsyncioEngine:
             task.add_done_callback(self._leave)
 
     async def _run_agent(self, agent: AsyncAgent) -> None:
-        """Run one agent from its session's begin to its end."""
+        """Run one agent from the beginning to the end of its session."""
         try:
             async with agent.async_session():
                 await self._wait_at_barrier()
@@ -184,7 +186,7 @@ class AsyncioEngine:
             in_a_row = 0 if item else in_a_row + 1
             if item:
                 await sleep(item)
-            elif in_a_row % _MOST_IN_A_ROW == 0:
+            elif in_a_row % _MAX_IN_A_ROW == 0:
                 await asyncio.sleep(0)
             if safepoint.is_due:
                 await safepoint.wait()
@@ -200,10 +202,10 @@ class AsyncioEngine:
         if inspect.iscoroutine(item):
             item.close()
 
-    async def _send_awaited(self, operations: Any, answer: Any) -> Any:
-        """Await what an operation has yielded, send the answer back, and return what it yields next."""
+    async def _send_awaited(self, operations: Any, awaitable: Any) -> Any:
+        """Await what an operation has yielded, send back the result, and return what it yields next."""
         try:
-            value = await answer
+            value = await awaitable
         except BaseException as error:
             if self._is_cancelling and isinstance(error, asyncio.CancelledError):
                 error = Abandoned("the run has ended")
@@ -211,7 +213,7 @@ class AsyncioEngine:
         return _next(operations.send, value)
 
     async def _wait_at_barrier(self) -> None:
-        """Wait until every agent that has not ended has come as far."""
+        """Wait until every agent that has not ended has arrived."""
         gate = self._gate
         self._missing_at_barrier -= 1
         if not self._missing_at_barrier:
@@ -256,26 +258,26 @@ class AsyncioEngine:
         self.cancelled = [stuck for stuck in self.cancelled if stuck.agent not in names]
         named.set()
 
-    # In the thread of the run.
+    # The methods below run in the thread that called run().
 
     def _join(self) -> None:
         loop = self._loop
         if loop is None or self._ended.wait(_GRACE if self._stopping else None):
             return
         loop.call_soon_threadsafe(self._cancel_all)
-        if self._ended.wait(_GRACE_OF_CANCELLED):
+        if self._ended.wait(_GRACE_AFTER_CANCEL):
             return
         named = threading.Event()
         loop.call_soon_threadsafe(self._name_still_running, named)
         if not named.wait(_WATCH_INTERVAL):
-            self.still_running.append(StuckAgent(self._who_blocks(), stack_of(self._loop_thread)))
+            self.still_running.append(StuckAgent(self._blocking_agent(), stack_of(self._loop_thread)))
 
-    def _who_blocks(self) -> str:
+    def _blocking_agent(self) -> str:
         return next((agent.name for agent in self._tasks.values() if agent.busy_since() is not None), "no agent")
 
 
 class _Safepoint:
-    """Calls a function once in so many operations, while all agents are between two operations."""
+    """Pauses all agents between two operations, every ``every`` operations, to call a function."""
 
     def __init__(self, on_operation_end: OnOperationEnd | None, every: int) -> None:
         self._on_operation_end = on_operation_end
@@ -305,7 +307,11 @@ class _Safepoint:
                 self.release()
 
     def release(self) -> None:
-        """Let all agents continue. Agents that wait for each other's next operations cannot all be paused."""
+        """Let all agents continue.
+
+        Called after the function, or after half a second: agents that wait for each other's next operations cannot
+        all be paused.
+        """
         if self._timeout is not None:
             self._timeout.cancel()
         self.is_due = False

@@ -1,4 +1,4 @@
-"""Protocols between engines, agents and whoever runs an engine."""
+"""Protocols of engines and of the agents that they run."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ if TYPE_CHECKING:
 
 
 INTERNAL_THREADS: Final[set[int]] = set()
-"""Threads of this package that wake no agent, by their identifiers."""
+"""Identifiers of this package's threads, which never wake an agent."""
 
 
 class Clock(Protocol):
-    """Time as an engine keeps it: nanoseconds that never step back, anchored once to the wall clock."""
+    """The clock of an engine: nanoseconds that never go back, anchored once to the wall clock."""
 
     started_ns: int
-    """When the agents were let go, on the clock of ``now_ns``."""
+    """Time of ``now_ns`` at which the agents began to perform operations."""
     wall_offset_ns: int
-    """What to add to ``now_ns`` for nanoseconds since the epoch."""
+    """Nanoseconds to add to ``now_ns`` to get nanoseconds since the epoch."""
 
     @property
     def now_ns(self) -> Callable[[], int]:
-        """Gives the time; a property, so that a hot loop calls the clock itself."""
+        """A function that returns the time. It is a property, so that hot loops call the clock directly."""
 
     def sleep(self, seconds: float) -> Any:
-        """Wait; on an event loop, what this gives is to be awaited."""
+        """Wait. On an event loop it returns an awaitable instead."""
 
 
 class EngineAgent(Protocol):
@@ -37,18 +37,18 @@ class EngineAgent(Protocol):
 
     @property
     def tie_breakers(self) -> Iterator[int]:
-        """For each operation its place among those due at the same instant, the lowest first."""
+        """For each operation its rank among the operations due at the same instant. The lowest rank goes first."""
 
     def busy_since(self) -> int | None:
-        """When what it does now began, on the engine's clock; None between operations."""
+        """Return the time of the engine's clock at which the current activity began; None between operations."""
 
     def session(self) -> AbstractContextManager[None]:
-        """Entered and left around all operations, where the agent's operations run."""
+        """Return the session: a context manager around all operations, in the same thread."""
 
     def operations(self) -> Iterator[float | None]:
-        """Each value is the pause in seconds before an operation, which asking for the next value performs.
+        """Return an iterator over pauses in seconds. Asking for the next value performs the next operation.
 
-        None is no pause and no operation: the agent waits until every other one has come as far.
+        None stands for a barrier instead of a pause: the agent waits there until all other agents have arrived.
         """
 
 
@@ -56,21 +56,24 @@ class AsyncAgent(EngineAgent, Protocol):
     """An agent whose operations are awaited."""
 
     def operations(self) -> Generator[Any, Any, None]:
-        """As any agent's, with awaitables amid operations, whose answers are sent back or thrown in."""
+        """Return a generator of pauses that also yields the awaitables of its operations.
+
+        The engine awaits them, and sends the result or throws the exception into the generator.
+        """
 
     def async_session(self) -> AbstractAsyncContextManager[None]:
-        """As ``session``, entered and left on the event loop."""
+        """Return the session, to be entered and left on the event loop."""
 
 
 class CrashedAgent(NamedTuple):
-    """An agent that ended with an exception that no operation raised."""
+    """An agent that ended with an exception which its operations did not raise."""
 
     agent: str
     error: BaseException
 
 
 class StuckAgent(NamedTuple):
-    """An agent whose operation did not end by itself, and the stack of that operation."""
+    """An agent whose operation did not end by itself, and the operation's stack."""
 
     agent: str
     stack: str
@@ -80,25 +83,25 @@ class DeadlockReport(NamedTuple):
     """The agents of a run in which no agent can continue."""
 
     waiting: list[str]
-    """For each agent a block of lines: what it waits for, who holds it, and where the agent is."""
+    """A block of lines per agent: what it waits for, which agent holds it, and the stack."""
     elapsed: float
-    """Seconds of the engine's time from the start of the run to the deadlock."""
+    """Seconds on the engine's clock from the start of the run to the deadlock."""
 
 
 class EngineOptions(NamedTuple):
-    """What a run tells its engine. An engine uses the options that concern it."""
+    """Options of an engine. Each engine uses those that apply to it."""
 
     own_threads: bool = True
-    """A thread for each agent, where agents run one at a time."""
+    """True if each agent gets its own thread under an engine that runs one agent at a time."""
     operation_timeout: float = 30.0
     """Seconds that an operation may take."""
     loop: AbstractEventLoop | None = None
-    """A running event loop for agents that are awaited; None makes one."""
+    """The running event loop that awaits the agents' tasks. None: the engine makes a loop."""
 
 
 A = TypeVar("A", bound=EngineAgent)
 OnOperationEnd = Callable[[EngineAgent], None]
-"""Called by an agent that has performed an operation, while no other agent performs anything."""
+"""A function to call with the agent that has performed an operation, while no agent performs one."""
 
 CAPABILITIES: Final = (
     "uses_virtual_time",
@@ -107,34 +110,36 @@ CAPABILITIES: Final = (
     "awaits_tasks",
     "supports_proxies",
 )
-"""What every engine class must declare; the meaning of each is with ``Engine``."""
+"""Class attributes that every engine must declare. ``Engine`` describes each."""
 
 
 class Engine(Protocol):
-    """What runs agents, and what it can do."""
+    """An engine: it runs agents, and declares its capabilities."""
 
     uses_virtual_time: ClassVar[bool]
-    """Time passes only in pauses and sleeps, so that no machine decides how long anything takes."""
+    """True if time passes only in pauses and sleeps, so that the machine's speed does not affect durations."""
     runs_one_at_a_time: ClassVar[bool]
-    """No two agents perform at the same time. The engine then fills ``completion_order``."""
+    """True if two agents never perform at the same time. The engine must then fill ``completion_order``."""
     repeats_schedules: ClassVar[bool]
-    """Two runs of one scenario perform the same operations in the same order."""
+    """True if two runs of the same scenario perform the same operations in the same order."""
     awaits_tasks: ClassVar[bool]
-    """Agents share an event loop, on which what a task returns is awaited."""
+    """True if agents share an event loop, which awaits what their tasks return."""
     supports_proxies: ClassVar[bool]
-    """Faults at a TCP proxy make sense under this engine."""
+    """True if faults at a TCP proxy work under this engine."""
 
     crashed: list[CrashedAgent]
     timed_out: list[StuckAgent]
-    """Agents whose operation was ended because it waited for longer than an operation may take."""
+    """Agents whose operation was ended because it waited longer than ``operation_timeout``."""
     cancelled: list[StuckAgent]
-    """Agents whose operation was ended when the run was stopped, because it did not end by itself."""
+    """Agents whose operation did not end by itself when the run was stopped, and was ended."""
     still_running: list[StuckAgent]
     """Agents whose operation could not be ended."""
     deadlock: DeadlockReport | None
     completion_order: list[int]
-    """The agent's place in ``run``'s list for each operation, in the order of their ends. The reader removes
-    what it reads. Stays empty where agents perform at the same time: there the clock orders operations."""
+    """For each operation, in the order of their ends, the index of its agent in the list given to ``run``.
+
+    The reader removes what it reads. Empty if agents perform at the same time: the clock then orders operations.
+    """
 
     def __init__(self, options: EngineOptions | None = None) -> None: ...
 
@@ -148,18 +153,21 @@ class Engine(Protocol):
         on_operation_end: OnOperationEnd | None = None,
         every: int = 1,
     ) -> None:
-        """Run the agents to their end; ``watch`` is called about ten times a second in the meantime.
+        """Run the agents until all of them end. Calls ``watch`` about ten times a second.
 
-        ``on_operation_end`` is called once in ``every`` operations; an exception of it crashes the agent. Once
-        stopped, ``run`` returns within two seconds, whatever the agents do. An exception of ``watch``, and
-        ``KeyboardInterrupt``, stops the run and is raised.
+        ``on_operation_end`` is called every ``every`` operations. If it raises an exception, the agent counts as
+        crashed. After ``stop()``, ``run`` returns within two seconds, whatever the agents do. An exception of
+        ``watch``, or ``KeyboardInterrupt``, stops the run and is raised.
         """
 
     def overdue(self, agents: Sequence[A], timeout_ns: int) -> dict[A, int]:
-        """Return the agents that have been at one activity for longer than a timeout in real time.
+        """Return the agents whose current activity has lasted longer than a timeout in real time.
 
-        The value identifies that activity: it stays the same as long as the activity does.
+        The value identifies the activity: it changes when the agent begins another one.
         """
 
     def stop(self) -> None:
-        """Let no further operation begin, and end every pause and sleep. From any thread, any number of times."""
+        """Start no further operation, and end all pauses and sleeps.
+
+        Can be called from any thread, any number of times.
+        """

@@ -1,4 +1,4 @@
-"""An event loop in a thread of its own, for agents that no loop of the user's runs."""
+"""An event loop with its own thread, for runs that do not use a loop of the user."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _TIME_TO_CANCEL: Final = 0.3
 
 
 class OwnLoop:
-    """An event loop in a thread of its own."""
+    """An event loop with its own thread."""
 
     def __init__(self) -> None:
         self.loop = asyncio.new_event_loop()
@@ -20,7 +20,10 @@ class OwnLoop:
         self._thread.start()
 
     def close(self, timeout: float | None) -> None:
-        """End the loop and its thread. A thread that a task holds beyond the timeout stays, as a daemon."""
+        """End the loop and its thread.
+
+        If a task holds the thread for longer than ``timeout`` seconds, the thread stays, as a daemon.
+        """
         self._is_stopped = True
         self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join(timeout)
@@ -44,7 +47,11 @@ class OwnLoop:
             loop.close()
 
     def _run_until_stopped(self) -> None:
-        """``SystemExit`` and ``KeyboardInterrupt`` of a task belong to the task, but leave the loop too."""
+        """Run the loop until ``close()``.
+
+        ``SystemExit`` and ``KeyboardInterrupt`` of a task also leave the loop. They are ignored here, because the
+        task has them.
+        """
         while not self._is_stopped:
             with contextlib.suppress(SystemExit, KeyboardInterrupt):
                 self.loop.run_forever()

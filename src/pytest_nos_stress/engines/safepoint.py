@@ -1,8 +1,8 @@
-"""A point in a run of real threads at which no operation is being performed.
+"""Safepoints: moments in a run of real threads at which no operation is in progress.
 
-An invariant is usually broken while agents are in the middle of an operation. So agents are held before their next
-operation until the current operations have ended, then a function is called, and all agents continue (a safepoint,
-in the words of garbage-collected runtimes).
+Invariants of the target often do not hold in the middle of an operation. So agents are paused before their next
+operation until all current operations have ended. Then a function is called, and all agents continue. Runtimes
+with garbage collection call such a moment a safepoint.
 """
 
 from __future__ import annotations
@@ -13,13 +13,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
 
-_LONGEST_WAIT: Final = 0.5
+_MAX_WAIT: Final = 0.5
 
 
 class Safepoint:
-    """Calls ``paused`` once in ``every`` operations, with all agents paused.
+    """Pauses all agents every ``every`` operations to call a function.
 
-    Agents that wait for each other's next operations cannot all be paused: then the call is left out.
+    If agents cannot all be paused within half a second, because they wait for each other's next operations, the
+    call is left out.
     """
 
     def __init__(self, every: int) -> None:
@@ -31,9 +32,13 @@ class Safepoint:
 
     @contextmanager
     def operation(self, paused: Callable[[], None], stopped: Callable[[], bool]) -> Iterator[None]:
+        """Enclose an operation. Waits before it during a pause; calls ``paused`` after it if a pause is due.
+
+        ``stopped``: returns True once the run is stopped; no agent is paused from then on.
+        """
         with self._changed:
             while self._holding and not stopped():
-                self._changed.wait(_LONGEST_WAIT)
+                self._changed.wait(_MAX_WAIT)
             self._performing += 1
         try:
             yield
@@ -54,7 +59,7 @@ class Safepoint:
             return is_due
 
     def _pause(self, paused: Callable[[], None]) -> None:
-        deadline = time.monotonic() + _LONGEST_WAIT
+        deadline = time.monotonic() + _MAX_WAIT
         try:
             with self._changed:
                 while self._performing and (left := deadline - time.monotonic()) > 0:

@@ -1,8 +1,11 @@
 """The ``threads`` engine: a real thread for each agent, in real time.
 
-Guarantees: no agent performs anything before every agent's session is entered; all are let go at once; an
-exception that leaves an agent is kept for the run, whatever its type; after ``stop()`` the run ends within
-two seconds, and a thread that a target still holds by then is a daemon that is named with its stack.
+Guarantees:
+
+- No agent performs an operation before every agent has entered its session. Then all agents start at once.
+- An exception that leaves an agent is recorded, whatever its type.
+- After ``stop()`` the run ends within two seconds. A thread that the target still holds by then is a daemon, and
+  is reported with its stack.
 """
 
 from __future__ import annotations
@@ -26,7 +29,7 @@ _ENDED: Final = -1.0
 
 
 class RealClock:
-    """The machine's monotonic clock, with sleeps that the end of a run cuts short."""
+    """The machine's monotonic clock. The end of the run ends its sleeps."""
 
     def __init__(self, stopped: threading.Event) -> None:
         self._stopped = stopped
@@ -39,9 +42,10 @@ class RealClock:
 
 
 class _Gate:
-    """Holds agents until all have arrived.
+    """A gate that agents wait at until it is opened.
 
-    Each agent that passes wakes the next one, so that the processor is never flooded by all agents at once.
+    Eight agents are woken at first, and each agent that passes wakes the next one. So the processor never has to
+    wake all agents at once.
     """
 
     def __init__(self) -> None:
@@ -61,7 +65,7 @@ class _Gate:
 
 
 class ThreadsEngine:
-    """Runs agents on threads of their own."""
+    """An engine that runs each agent in its own real thread."""
 
     uses_virtual_time: ClassVar[bool] = False
     runs_one_at_a_time: ClassVar[bool] = False
@@ -132,7 +136,7 @@ class ThreadsEngine:
                 ) from None
 
     def _run_agent(self, agent: EngineAgent) -> None:
-        """Run one agent from its session's begin to its end, in its own thread."""
+        """Run one agent from the beginning to the end of its session, in its own thread."""
         try:
             with agent.session():
                 self._wait_at_barrier()
@@ -159,7 +163,7 @@ class ThreadsEngine:
                 return
 
     def _perform_with_safepoints(self, agent: EngineAgent, paused: Callable[[], None]) -> None:
-        """Perform as above, with ``paused`` called once in so many operations of all agents."""
+        """Perform the agent's operations, each inside the safepoint, which calls ``paused`` when due."""
         operations = agent.operations()
         pause = None if self._stopping else next(operations, _ENDED)
         while pause is not _ENDED and not self._stopping:
@@ -175,7 +179,7 @@ class ThreadsEngine:
                 pause = next(operations, _ENDED)
 
     def _wait_at_barrier(self) -> None:
-        """Wait until every agent that has not ended has come as far. The last agent opens the barrier."""
+        """Wait until every agent that has not ended has arrived. The last one to arrive opens the barrier."""
         with self._lock:
             gate = self._gate
             self._missing_at_barrier -= 1

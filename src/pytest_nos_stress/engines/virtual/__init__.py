@@ -1,1 +1,1 @@
-"""The virtual engine: one agent at a time, in virtual time."""
+"""The virtual engine, which runs one agent at a time in virtual time."""

@@ -1,7 +1,7 @@
-"""An agent in virtual time: its clock, its body, what it waits for.
+"""An agent in virtual time: its clock, its operations, and its waits.
 
-An agent has the turn or waits for it: for a moment of virtual time, for a lock, or for the other agents. The
-scheduler decides when the agent has its next turn.
+An agent has the turn, or it waits: for a virtual time, for a lock, or for the other agents at a barrier. The
+scheduler decides when the agent gets its next turn.
 """
 
 from __future__ import annotations
@@ -22,36 +22,36 @@ from . import locks
 from .worker import Worker
 
 EPOCH_NS: Final = 1_767_623_400_000_000_000
-"""When virtual time begins: Monday 2026-01-05 at 14:30 UTC, when New York's exchanges open."""
+"""Begin of virtual time, in ns since 1970: Monday 2026-01-05 at 14:30 UTC, when New York's exchanges open."""
 
 ENDED: Final = object()
-"""What the body of an agent yields after its last operation."""
-_RESUMES: Final = 1 << 62
+"""Value that an agent's body yields after its last operation."""
+_RESUME_OFFSET: Final = 1 << 62
 
 
 class Scheduler(Protocol):
-    """The scheduler, as its agents see it."""
+    """The part of the scheduler that its agents use."""
 
     stopping: bool
-    unanswered: set[VirtualThread]
-    """Agents that wait for what no agent holds (to be woken, or for a thread of the target's own)."""
+    await_foreign_answer: set[VirtualThread]
+    """Agents that wait for something that no agent holds: a notification, or a foreign thread."""
     deadlock: DeadlockReport | None
 
     @property
     def clock(self) -> VirtualClock: ...
 
     def wake_at(self, actor: VirtualThread, when: int, rank: int) -> None:
-        """Give the agent a turn at this time, among the agents due then by rank."""
+        """Give the agent a turn at this time, in the order of ranks."""
 
     def wake_now(self, actor: VirtualThread, wait: int) -> None:
-        """From any thread: give the agent a turn now, if it still waits in this one of its waits."""
+        """Give the agent a turn now, if its wait number ``wait`` has not ended. Can be called from any thread."""
 
-    def refuse_endless(self, actor: VirtualThread, nanoseconds: int) -> None:
-        """Raise ``Abandoned`` if an operation waits again and again."""
+    def abandon_if_endless(self, actor: VirtualThread, nanoseconds: int) -> None:
+        """Raise ``Abandoned`` if the operation waits in an endless loop."""
 
 
 class VirtualClock:
-    """Time that stands still while agents run and jumps to the next event when none does."""
+    """A clock that stands still while an agent runs, and jumps to the next event when all agents wait."""
 
     def __init__(self) -> None:
         self.now = [0]
@@ -68,9 +68,9 @@ class VirtualClock:
 
 
 class VirtualThread:
-    """An agent in the engine, and its turn as the locks see it.
+    """An agent in the engine, and its turn for the locks.
 
-    ``give_turn_away`` lets other agents have their turns and returns when it is this agent's again.
+    ``give_turn_away``: lets other agents have their turns, and returns when this agent gets the turn again.
     """
 
     def __init__(
@@ -86,27 +86,27 @@ class VirtualThread:
         self.tie_breakers = agent.tie_breakers
         self.rank = number
         self.waits = 0
-        """How often it has waited: of its wakes, only that of the last wait is valid."""
+        """Number of waits so far. Only the wake-up of the latest wait is valid."""
         self.worker: Worker | None = None
-        """The thread the agent is in: its own, or that of an operation which has begun and not ended."""
+        """The agent's thread: its own, or the thread that performs its current operation."""
         self.performing = False
         self.ended = False
         self.abandoned = False
         self.began = 0
-        """When its operation began."""
-        self.waits_at_once = 0
-        """How often its operation has waited without time going on."""
+        """Virtual time in ns at which the current operation began."""
+        self.instant_waits = 0
+        """Number of successive waits of the current operation in which no virtual time passed."""
         self.waiting_for: locks.CooperatingLock | None = None
         self.scheduler = scheduler
         self._give_turn_away = give_turn_away
 
     @property
     def resume_priority(self) -> int:
-        """The rank with which an operation continues: after all operations that begin at that instant."""
-        return self.rank | _RESUMES
+        """The rank of an operation that continues. It comes after all operations that begin at the same time."""
+        return self.rank | _RESUME_OFFSET
 
     def sleep(self, nanoseconds: int) -> None:
-        self.scheduler.refuse_endless(self, max(0, nanoseconds))
+        self.scheduler.abandon_if_endless(self, max(0, nanoseconds))
         if not self.scheduler.stopping:
             self.scheduler.wake_at(self, self.now_ns() + max(0, nanoseconds), self.resume_priority)
             self._give_turn_away(self)
@@ -114,7 +114,7 @@ class VirtualThread:
     def wait_for(self, lock: locks.CooperatingLock, timeout_ns: int | None) -> None:
         if self.abandoned:
             raise Abandoned("the run has ended")
-        self.scheduler.refuse_endless(self, timeout_ns or 0)
+        self.scheduler.abandon_if_endless(self, timeout_ns or 0)
         self.waits += 1
         if timeout_ns is not None:
             self.scheduler.wake_at(self, self.now_ns() + timeout_ns, self.resume_priority)
@@ -122,17 +122,17 @@ class VirtualThread:
         lock.waiters.append(waiter)
         self.waiting_for = lock
         if lock.owner is None or lock.owner is self:
-            self.scheduler.unanswered.add(self)
+            self.scheduler.await_foreign_answer.add(self)
         try:
-            if not lock.is_free_for(self):  # else released meanwhile, by a thread that is no agent's
+            if not lock.is_free_for(self):  # a foreign thread may have released it in the meantime
                 self._give_turn_away(self)
         finally:
-            self.scheduler.unanswered.discard(self)
+            self.scheduler.await_foreign_answer.discard(self)
             self.waiting_for = None
             with contextlib.suppress(ValueError):
                 lock.waiters.remove(waiter)
         if self.abandoned:
-            raise Abandoned("no agent could go on" if self.scheduler.deadlock else "the run has ended")
+            raise Abandoned("no agent can continue" if self.scheduler.deadlock else "the run has ended")
 
     def wake(self, wait: int) -> None:
         self.scheduler.wake_now(self, wait)
@@ -145,7 +145,7 @@ class VirtualThread:
 
 
 def _body(agent: EngineAgent) -> Generator[Any]:
-    """The agent's session, with its operations in it; ends when it is closed."""
+    """Enter the agent's session, yield its pauses and then ``ENDED``, and leave the session when closed."""
     with agent.session(), contextlib.suppress(GeneratorExit):
         yield None
         yield from agent.operations()
@@ -153,17 +153,20 @@ def _body(agent: EngineAgent) -> Generator[Any]:
 
 
 def describe(actor: VirtualThread) -> str:
-    """What an agent waits for, and where."""
+    """Describe what an agent waits for, followed by its stack."""
     lock = actor.waiting_for
     if lock is None:
-        return f"{escape_controls(actor.agent.name)} waits for the others\n"
+        return f"{escape_controls(actor.agent.name)} waits for the other agents\n"
     owner = lock.owner
     if owner is actor:
-        what = "waits to be woken (by a condition, an event, a queue or its own lock)"
+        reason = "waits to be woken (by a condition, an event, a queue or its own lock)"
     elif isinstance(owner, VirtualThread):
-        ended = ", which has no more operations" if owner.ended or owner.waiting_for is None else ""
-        what = f"waits for a lock that {escape_controls(owner.agent.name)} holds{ended}"
+        name = escape_controls(owner.agent.name)
+        kept = (
+            f" ({name}'s operation ended without releasing it)" if owner.ended or owner.waiting_for is None else ""
+        )
+        reason = f"waits for a lock that {name} holds{kept}"
     else:
-        what = "waits for a lock that a thread holds which is no agent's"
+        reason = "waits for a lock that a thread outside the run holds"
     stack = stack_of(actor.worker.thread.ident if actor.worker else None)
-    return f"{escape_controls(actor.agent.name)} {what}\n{stack}"
+    return f"{escape_controls(actor.agent.name)} {reason}\n{stack}"

@@ -1,7 +1,7 @@
-"""The processor on which agents take turns.
+"""Keep agents that take turns on one processor.
 
-Only one of them works at a time, and giving a turn to a thread on another processor was measured to take four to
-fifteen times as long. Where the system does not let a thread choose its processor, nothing is done.
+Only one agent works at a time, and handing a turn to a thread on another processor was measured to take four to
+fifteen times as long. The functions do nothing if the system does not let a thread choose its processor.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ if sys.platform == "linux":
     _ALLOWED = sorted(os.sched_getaffinity(0))
 
     def pin_to_one_cpu() -> None:
-        """Keep the calling thread, and what it starts, on one processor: the same for all threads of a process."""
+        """Keep the calling thread, and threads that it starts, on the one processor that this process uses."""
         _choose({_ALLOWED[os.getpid() % len(_ALLOWED)]})
 
     @contextlib.contextmanager
     def all_cpus() -> Iterator[None]:
-        """In the block, the calling thread may be on any processor."""
+        """Allow the calling thread to use all processors in the block."""
         _choose(set(_ALLOWED))
         try:
             yield
@@ -34,9 +34,9 @@ if sys.platform == "linux":
 else:
 
     def pin_to_one_cpu() -> None:
-        """Nothing: the system chooses."""
+        """Do nothing: this system does not let a thread choose its processor."""
 
     @contextlib.contextmanager
     def all_cpus() -> Iterator[None]:
-        """Nothing: the system chooses."""
+        """Do nothing: this system does not let a thread choose its processor."""
         yield

@@ -1,17 +1,15 @@
-"""The ``virtual`` engine: ordinary synchronous code, real threads, virtual time.
+"""The ``virtual`` engine: ordinary synchronous code and real threads in virtual time.
 
 Problem: a stress test spends nearly all its time waiting, and threads never interleave the same way twice.
 
-Choice: one agent runs at a time and keeps its turn until it pauses, sleeps by ``operation.sleep()``, or would
-block in a lock (``locks``). Then the agent that is due next has its turn (``scheduler``), and the clock, which
-nobody reads but through us, is set to that moment. The target needs no change: each agent has a thread of its
-own, and a turn is handed from thread to thread. With ``own_threads=False`` operations are performed one after
-another in one thread, which is much faster; an operation that sleeps or blocks keeps that thread, and another
-thread continues.
+Solution: one agent runs at a time. It keeps its turn until it pauses, sleeps by ``operation.sleep()``, or would
+block in a lock (``locks``). Then the agent that is due next gets the turn (``scheduler``), and the virtual clock
+is set to its time. The target needs no change: each agent has its own thread, and a turn is handed from thread to
+thread. With ``own_threads=False`` one thread performs operations one after another, which is much faster. An
+operation that sleeps or blocks keeps its thread, and another thread continues.
 
-Guarantees: one agent at a time, in an order that a scenario always repeats. In a deadlock each agent that waits is
-ended by ``Abandoned``, so that every thread comes back. What a thread of the target's own does takes real time and
-no virtual time.
+Guarantees: one agent runs at a time, in an order that a scenario always repeats. In a deadlock, ``Abandoned`` ends
+every waiting agent, so that all threads end. Threads that the target starts take real time and no virtual time.
 """
 
 from __future__ import annotations
@@ -45,7 +43,7 @@ _GRACE: Final = 1.5
 
 
 class VirtualEngine:
-    """Runs agents one at a time, in virtual time."""
+    """An engine that runs one agent at a time, in virtual time."""
 
     uses_virtual_time: ClassVar[bool] = True
     runs_one_at_a_time: ClassVar[bool] = True
@@ -65,8 +63,8 @@ class VirtualEngine:
         self._own_threads = options.own_threads
         self._actors: list[VirtualThread] = []
         self._workers: list[Worker] = []
-        self._spare: list[Worker] = []
-        self._handed: VirtualThread | None = None
+        self._idle_workers: list[Worker] = []
+        self._turn_given_to: VirtualThread | None = None
         self._has_ended = False
         self._end_signal = taken_lock()
         self._last_turn = (0, time.monotonic_ns())
@@ -105,7 +103,7 @@ class VirtualEngine:
     def overdue(self, agents: Sequence[A], timeout_ns: int) -> dict[A, int]:
         turns, since = self._last_turn
         scheduler = self._scheduler
-        if scheduler.turns != turns or scheduler.awaits_others:
+        if scheduler.turns != turns or scheduler.awaits_foreign_threads:
             self._last_turn = scheduler.turns, time.monotonic_ns()
         elif scheduler.running is not None and time.monotonic_ns() - since > timeout_ns:
             return {agents[scheduler.running.number]: turns}
@@ -129,7 +127,7 @@ class VirtualEngine:
             for actor in self._actors:
                 job = functools.partial(self._perform_all, actor)
                 try:
-                    actor.worker = self._worker(f"agent {actor.agent.name}", job)
+                    actor.worker = self._start_worker(f"agent {actor.agent.name}", job)
                 except RuntimeError as error:
                     raise SettingError(
                         f"agents={len(self._actors)}: the system starts only {actor.number} threads ({error}); "
@@ -137,17 +135,17 @@ class VirtualEngine:
                     ) from None
         self._hand_to(self._scheduler.next())
 
-    # An agent's turn.
+    # An agent's turn
 
     def _advance(self, actor: VirtualThread) -> bool:
-        """Let the agent perform its next operation. Return whether the agent has not ended yet."""
+        """Let the agent perform its next operation. Return False if the agent has ended."""
         scheduler = self._scheduler
         try:
             if scheduler.stopping:
                 actor.body.close()
                 pause: Any = ENDED
             else:
-                actor.began, actor.waits_at_once = scheduler.clock.now[0], 0
+                actor.began, actor.instant_waits = scheduler.clock.now[0], 0
                 pause = next(actor.body)
                 if actor.performing:
                     self._note_operation(actor)
@@ -181,22 +179,22 @@ class VirtualEngine:
             self._until_next_call = self._every
             self._on_operation_end(actor.agent)
 
-    # Threads, and how a turn is handed from one to another.
+    # Threads, and handing a turn from one to another
 
     def _perform_all(self, actor: VirtualThread, _worker: Worker) -> None:
-        """Perform all operations of an agent, in a thread of its own."""
+        """Perform all operations of an agent, in the agent's own thread."""
         ident = _thread.get_ident()
         locks.ACTORS[ident] = actor
         scheduler = self._scheduler
         try:
             while not scheduler.given_up and self._advance(actor):
                 self._give_turn_away(actor)
-            following = None if scheduler.given_up else scheduler.next()
+            next_actor = None if scheduler.given_up else scheduler.next()
         except Abandoned:
-            following = None
+            next_actor = None
         finally:
             del locks.ACTORS[ident]
-        self._hand_to(following)
+        self._hand_to(next_actor)
 
     def _perform_any(self, worker: Worker) -> None:
         """Perform the operations of all agents one after another, in one thread.
@@ -204,65 +202,69 @@ class VirtualEngine:
         An operation that sleeps keeps its thread, and another thread continues.
         """
         ident = _thread.get_ident()
-        following = self._handed
+        next_actor = self._turn_given_to
         scheduler = self._scheduler
         try:
-            while following is not None and not scheduler.given_up:
-                if following.worker is None:
-                    following.worker = worker
-                    locks.ACTORS[ident] = following
-                    self._advance(following)
-                    following.worker = None
-                    following = scheduler.next()
+            while next_actor is not None and not scheduler.given_up:
+                if next_actor.worker is None:
+                    next_actor.worker = worker
+                    locks.ACTORS[ident] = next_actor
+                    self._advance(next_actor)
+                    next_actor.worker = None
+                    next_actor = scheduler.next()
                 else:
-                    self._spare.append(worker)
-                    following.worker.handoff.release()
+                    self._idle_workers.append(worker)
+                    next_actor.worker.handoff.release()
                     worker.handoff.acquire()
-                    following = self._handed
+                    next_actor = self._turn_given_to
         finally:
             locks.ACTORS.pop(ident, None)
-        self._hand_to(following)
+        self._hand_to(next_actor)
 
     def _give_turn_away(self, actor: VirtualThread) -> None:
-        """Let other agents have their turns until it is this agent's again."""
+        """Let other agents have their turns until this agent gets the turn again."""
         if self._scheduler.given_up:
             raise Abandoned("the run has ended")
-        following = self._scheduler.next()
-        if following is actor or following is None:
+        next_actor = self._scheduler.next()
+        if next_actor is actor or next_actor is None:
             return
         worker = actor.worker
-        self._hand_to(following)
+        self._hand_to(next_actor)
         if worker is not None:
             worker.handoff.acquire()
         if self._scheduler.given_up:
             raise Abandoned("the run has ended")
 
-    def _hand_to(self, following: VirtualThread | None) -> None:
-        """Give the turn to another agent, in whatever thread it is. Without another agent, the run has ended."""
+    def _hand_to(self, next_actor: VirtualThread | None) -> None:
+        """Give the turn to another agent, in the agent's thread. None ends the run."""
         if self._scheduler.given_up:
             return
-        self._handed = following
-        if following is None:
-            self._release_spare_threads()
+        self._turn_given_to = next_actor
+        if next_actor is None:
+            self._release_idle_workers()
             self._has_ended = True
             signal(self._end_signal)
-        elif following.worker is not None:
-            following.worker.handoff.release()
+        elif next_actor.worker is not None:
+            next_actor.worker.handoff.release()
         else:
-            worker = self._spare.pop() if self._spare else self._worker("stress agents", self._perform_any)
+            worker = (
+                self._idle_workers.pop()
+                if self._idle_workers
+                else self._start_worker("stress agents", self._perform_any)
+            )
             worker.handoff.release()
 
-    def _worker(self, name: str, job: Callable[[Worker], None]) -> Worker:
+    def _start_worker(self, name: str, job: Callable[[Worker], None]) -> Worker:
         worker = Worker(name, job)
         self._workers.append(worker)
         return worker
 
-    def _release_spare_threads(self) -> None:
-        while self._spare:
-            self._spare.pop().handoff.release()
+    def _release_idle_workers(self) -> None:
+        while self._idle_workers:
+            self._idle_workers.pop().handoff.release()
 
     def _join(self) -> None:
-        """Wait for every thread, except one that a hung operation holds."""
+        """Wait for the end of every thread, except the thread of a hung operation."""
         running = self._scheduler.running
         held = running.worker if self._scheduler.given_up and running else None
         deadline = time.monotonic() + _GRACE
@@ -271,14 +273,14 @@ class VirtualEngine:
                 worker.thread.join(max(0.0, deadline - time.monotonic()))
 
     def _give_up(self) -> None:
-        """An agent keeps its turn. Name it, and end the other threads, which wait for their turns."""
+        """Report the agent that does not give its turn away, and end the other threads."""
         self._scheduler.given_up = True
-        busy = self._scheduler.running
+        hung = self._scheduler.running
         for actor in self._actors:
             if actor.worker is None:
                 continue
-            if actor is busy:
+            if actor is hung:
                 self.still_running.append(StuckAgent(actor.agent.name, stack_of(actor.worker.thread.ident)))
             elif not actor.ended:
                 signal(actor.worker.handoff)
-        self._release_spare_threads()
+        self._release_idle_workers()

@@ -1,20 +1,20 @@
-"""Locks that know the virtual engine's agents: what ``threading`` makes while stress tests are on.
+"""Cooperating locks, which ``threading`` makes while stress tests are on. They know the virtual engine's agents.
 
-Problem: under virtual time one agent runs at a time. An agent that blocks in a lock's C code would keep its
-turn for ever, because the agent that holds the lock would never get one.
+Problem: in virtual time one agent runs at a time. An agent that blocks in a lock's C code would keep its turn
+forever, because the agent that holds the lock would never get a turn to release it.
 
-Choice: while stress tests are on, ``threading.Lock`` and ``threading.RLock`` make locks that ask first whether
-the calling thread is an agent's. An agent that would block gives its turn away until the lock is free; every
-other thread blocks in the real lock, which is inside. Conditions, events, semaphores, barriers and queues
-are made of these locks by the standard library, so they need no code here. Their deadlines are read from a
-clock that gives an agent its virtual time (``queue.get(timeout=...)``).
+Solution: while stress tests are on, ``threading.Lock`` and ``threading.RLock`` make locks that first check if the
+calling thread belongs to an agent. An agent that would block gives its turn away until the lock is free. Every
+other thread blocks in the real lock inside. The standard library builds conditions, events, semaphores, barriers
+and queues from these locks, so they need no code here. Their timeouts (``queue.get(timeout=...)``) use a clock
+that returns virtual time to an agent.
 
-Guarantees: mutual exclusion is always the real lock's; without a virtual run in the process a lock does what
-the real one does, at the cost of one Python call; what is not made here (locks of modules imported before,
-``queue.SimpleQueue``, C extensions) blocks as ever.
+Guarantees: mutual exclusion is always that of the real lock. While no virtual run is in progress, a lock behaves
+like the real lock, at the cost of one Python call. Locks that are not made here (those of modules imported before,
+``queue.SimpleQueue``, C extensions) still block.
 
-Source of the idea: gevent's and Trio's tests replace blocking primitives by ones that yield to a scheduler;
-there they replace threads, here the threads stay.
+Source of the idea: gevent and the tests of Trio replace blocking primitives with ones that yield to a scheduler.
+They replace threads; here the threads stay.
 """
 
 from __future__ import annotations
@@ -35,70 +35,70 @@ from pytest_nos_stress.engines.base import INTERNAL_THREADS
 from . import affinity
 
 _FOREVER: Final = -1.0
-_FOREIGN_HOLDS: Final = 0.02
+_MAX_FOREIGN_HOLD: Final = 0.02
 
 
 class Turn(Protocol):
-    """An agent's turn, as the locks see it: how it is given away until a lock may be free."""
+    """An agent's turn, as the locks use it: it is given away until a lock may be free."""
 
     def wait_for(self, lock: CooperatingLock, timeout_ns: int | None) -> None:
-        """Return when the lock was released or the timeout (virtual time) is over."""
+        """Wait until the lock is released or the timeout (virtual time) is over."""
 
     def wake(self, wait: int) -> None:
-        """From any thread: the lock for which the agent waits in this one of its waits was released."""
+        """End the agent's wait with this number, because its lock was released. Can be called from any thread."""
 
     def now_ns(self) -> int:
-        """Virtual time."""
+        """Return virtual time in ns."""
 
 
 ACTORS: Final[dict[int, Turn]] = {}
-"""The agents in virtual runs, by the thread they are in. Empty without such a run."""
+"""The agents of virtual runs, by the identifier of their thread. Empty while no such run is in progress."""
 FOREIGN: Final[set[int]] = set()
-"""Threads that are no agent's and used one of these locks during a virtual run: they may wake an agent."""
+"""Foreign threads (not an agent's) that used one of these locks during a virtual run. They may wake an agent."""
 BLOCKED: Final[set[int]] = set()
-"""Those of them that wait for one of these locks, without a timeout: they wake nobody."""
+"""Foreign threads that wait for one of these locks without a timeout. They cannot wake an agent."""
 
 _get_ident = _thread.get_ident
 _real_monotonic = time.monotonic
 
 
 class CooperatingLock:
-    """``threading.Lock``, with turns given away instead of blocking under virtual time.
+    """A ``threading.Lock`` that makes an agent give its turn away instead of blocking.
 
-    Among agents it goes from who releases it to who has waited longest, whoever else wants it at that instant.
+    When it is released, the agent that has waited longest gets it, even if another agent wants it at that instant.
     """
 
-    __slots__ = ("__weakref__", "_lock", "heir", "owner", "waiters")
+    __slots__ = ("__weakref__", "_lock", "next_owner", "owner", "waiters")
 
     _make: Callable[[], Any] = _thread.allocate_lock
 
     def __init__(self) -> None:
         self._lock = type(self)._make()
         self.waiters: deque[tuple[Turn, int]] = deque()
-        """Agents that wait for it, and in which of their waits."""
+        """Agents that wait for the lock, each with the number of its wait."""
         self.owner: Turn | None = None
-        """The agent that holds it; None where nobody or a thread that is no agent's does."""
-        self.heir: Turn | None = None
-        """The agent that takes it next, woken but not yet in turn."""
+        """The agent that holds the lock; None if it is free or a foreign thread holds it."""
+        self.next_owner: Turn | None = None
+        """The agent that gets the lock next. It is woken, but does not have its turn yet."""
 
     def acquire(self, blocking: bool = True, timeout: float = _FOREVER) -> bool:
         turn = ACTORS.get(_get_ident()) if ACTORS else None
         if turn is None:
-            return self._acquire_really(blocking, timeout)
+            return self._acquire_real_lock(blocking, timeout)
         if not blocking or timeout != _FOREVER:
             _thread.allocate_lock().acquire(blocking, timeout)  # raises what the real lock raises
-        if self._take(turn):
+        if self._try_acquire(turn):
             return True
         if not blocking or timeout == 0:
             return False
         try:
             return self._wait_in_turn(turn, None if timeout == _FOREVER else max(1, round(timeout * 1e9)))
         except BaseException:
-            self._renounce(turn)
+            self._give_up_waiting(turn)
             raise
 
-    def _acquire_really(self, blocking: bool, timeout: float) -> bool:
-        """As a thread that is no agent's: blocks in the real lock."""
+    def _acquire_real_lock(self, blocking: bool, timeout: float) -> bool:
+        """Acquire the real lock for a foreign thread, which blocks."""
         ident = _get_ident()
         if blocking and timeout == _FOREVER and not self._lock.acquire(False):
             BLOCKED.add(ident)
@@ -106,44 +106,47 @@ class CooperatingLock:
                 self._lock.acquire()
             finally:
                 BLOCKED.discard(ident)
-            got = True
+            acquired = True
         elif blocking and timeout == _FOREVER:
-            got = True
+            acquired = True
         else:
-            got = bool(self._lock.acquire(blocking, timeout))
+            acquired = bool(self._lock.acquire(blocking, timeout))
         if ACTORS and ident not in INTERNAL_THREADS:
             FOREIGN.add(ident)
-        return got
+        return acquired
 
     def _wait_in_turn(self, turn: Turn, timeout_ns: int | None) -> bool:
         deadline = None if timeout_ns is None else turn.now_ns() + timeout_ns
-        while not self._take(turn, patient=True):
+        while not self._try_acquire(turn, may_block=True):
             left = None if deadline is None else deadline - turn.now_ns()
             if left is not None and left <= 0:
-                self._renounce(turn)
+                self._give_up_waiting(turn)
                 return False
             turn.wait_for(self, left)
         return True
 
-    def _take(self, turn: Turn, *, patient: bool = False) -> bool:
-        """Take the lock if it is free. One that a thread of the target holds is soon free, in real time."""
-        if self.heir is not None and self.heir is not turn:
+    def _try_acquire(self, turn: Turn, *, may_block: bool = False) -> bool:
+        """Acquire the lock if it is free, and return True if so.
+
+        ``may_block``: wait a short real time for a foreign thread to release the lock.
+        """
+        if self.next_owner is not None and self.next_owner is not turn:
             return False
-        got = bool(self._lock.acquire(False))
-        if not got and patient and self.owner is None:
-            got = bool(self._lock.acquire(True, _FOREIGN_HOLDS))
-        if got:
-            self.owner, self.heir = turn, None
-        return got
+        acquired = bool(self._lock.acquire(False))
+        if not acquired and may_block and self.owner is None:
+            acquired = bool(self._lock.acquire(True, _MAX_FOREIGN_HOLD))
+        if acquired:
+            self.owner, self.next_owner = turn, None
+        return acquired
 
     def is_free_for(self, turn: Turn) -> bool:
-        """Whether there is nothing to wait for."""
-        return (self.heir is None or self.heir is turn) and not self.locked()
+        """Return True if the agent does not have to wait for the lock."""
+        return (self.next_owner is None or self.next_owner is turn) and not self.locked()
 
-    def _renounce(self, turn: Turn) -> None:
-        """The agent does not wait any more: what it was to have goes to the next."""
-        if self.heir is turn:
-            self.heir = None
+    def _give_up_waiting(self, turn: Turn) -> None:
+        """Stop waiting. If the agent was the next owner, the lock goes to the next waiter."""
+        if self.next_owner is turn:
+            self.next_owner = None
             self._wake_next()
 
     def release(self) -> None:
@@ -163,16 +166,20 @@ class CooperatingLock:
 
     def _wake_next(self) -> None:
         try:
-            self.heir, wait = self.waiters.popleft()
+            self.next_owner, wait = self.waiters.popleft()
         except IndexError:
             return
-        self.heir.wake(wait)
+        self.next_owner.wake(wait)
 
     def locked(self) -> bool:
         return bool(self._lock.locked())
 
     def _is_owned(self) -> bool:
-        """For ``Condition``, which would else try to take the lock; whoever has it may be meant."""
+        """Return True if the caller may use a ``Condition`` of this lock.
+
+        Without this method ``Condition`` would try to acquire the lock. A foreign thread may use a lock that any
+        thread holds.
+        """
         turn = ACTORS.get(_get_ident()) if ACTORS else None
         return self.locked() if turn is None else self.owner is turn
 
@@ -186,7 +193,7 @@ class CooperatingLock:
 
     def _at_fork_reinit(self) -> None:
         self.waiters.clear()
-        self.owner = self.heir = None
+        self.owner = self.next_owner = None
         self._lock._at_fork_reinit()
 
     def __repr__(self) -> str:
@@ -194,7 +201,7 @@ class CooperatingLock:
 
 
 class CooperatingRLock(CooperatingLock):
-    """``threading.RLock``, likewise."""
+    """A ``threading.RLock`` that makes an agent give its turn away instead of blocking."""
 
     __slots__ = ()
 
@@ -214,7 +221,7 @@ class CooperatingRLock(CooperatingLock):
             return False
         return True
 
-    # What threading.Condition asks of a lock that can be held several times.
+    # threading.Condition needs these methods of a lock that can be acquired several times.
 
     def _is_owned(self) -> bool:
         return bool(self._lock._is_owned())
@@ -235,7 +242,7 @@ class CooperatingRLock(CooperatingLock):
 
 
 def monotonic() -> float:
-    """``time.monotonic``, in an agent's thread its virtual time."""
+    """Return ``time.monotonic()``, or the virtual time in seconds if the calling thread is an agent's."""
     turn = ACTORS.get(_get_ident()) if ACTORS else None
     return _real_monotonic() if turn is None else turn.now_ns() / 1e9
 
@@ -244,16 +251,16 @@ _START_OF_THREAD: Final = threading.Thread.start.__code__
 
 
 def _waiter() -> Any:
-    """The lock on which ``Condition.wait`` blocks.
+    """Return the lock on which ``Condition.wait`` blocks.
 
-    A thread that an agent starts is waited for in real time: its start is no event of the scenario.
+    An agent that starts a thread waits in real time for the thread to start, so that this wait is not a turn.
     """
     caller = sys._getframe(3) if ACTORS else None
     return _thread.allocate_lock() if caller and caller.f_code is _START_OF_THREAD else CooperatingLock()
 
 
 def _on_all_processors(start: Callable[..., Any]) -> Callable[..., Any]:
-    """A thread that an agent starts is the target's: it does not stay on the processor of the agents."""
+    """Wrap a function that starts a thread, so that threads started by an agent can use all processors."""
 
     def started(*args: Any, **kwargs: Any) -> Any:
         if _get_ident() not in ACTORS:
@@ -265,7 +272,7 @@ def _on_all_processors(start: Callable[..., Any]) -> Callable[..., Any]:
 
 
 _START: Final = "_start_joinable_thread" if hasattr(threading, "_start_joinable_thread") else "_start_new_thread"
-_MADE_BY_THREADING: Final[dict[str, Any]] = {
+_REPLACEMENTS: Final[dict[str, Any]] = {
     "Lock": CooperatingLock,
     "RLock": CooperatingRLock,
     "_allocate_lock": _waiter,
@@ -278,20 +285,20 @@ _switch = _thread.allocate_lock()
 
 
 def switch_on() -> None:
-    """From now on ``threading`` makes cooperating locks; as many ``switch_off()`` end it."""
+    """Let ``threading`` make cooperating locks until ``switch_off()`` is called as often as this function."""
     global _uses
     with _switch:
         _uses += 1
         if _uses > 1:
             return
-        for name, made in _MADE_BY_THREADING.items():
+        for name, replacement in _REPLACEMENTS.items():
             _originals[name] = getattr(threading, name)
-            setattr(threading, name, made)
+            setattr(threading, name, replacement)
         queue.time = monotonic  # type: ignore[attr-defined]
 
 
 def switch_off() -> None:
-    """Undo one ``switch_on()``. Locks made meanwhile stay what they are."""
+    """Undo one ``switch_on()``. Locks made in the meantime still work."""
     global _uses
     with _switch:
         _uses -= 1
@@ -304,9 +311,9 @@ def switch_off() -> None:
 
 @contextmanager
 def cooperating_locks() -> Iterator[None]:
-    """Locks made in the block, by whatever code, know the agents of the virtual engine.
+    """Let ``threading`` make cooperating locks in the block, which know the agents of the virtual engine.
 
-    Under ``pytest --stress`` all of a session is such a block. In a script, make the target in one.
+    Under ``pytest --stress`` the whole session is such a block. In a script, create the target inside a block.
     """
     switch_on()
     try:

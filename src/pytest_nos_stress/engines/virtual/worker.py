@@ -1,8 +1,7 @@
 """Threads for agents that take turns.
 
-A thread does one job and ends: threads that were kept for the next run would bring their thread-local variables
-with them, and what one example of a search has put there would be found by the next. Starting and joining one
-was measured to take 80 us.
+A thread does one job and ends. A thread reused by the next run would keep its thread-local variables, and one
+example of a search could affect the next. Starting and joining a thread was measured to take 80 us.
 """
 
 from __future__ import annotations
@@ -15,13 +14,14 @@ from . import affinity
 
 
 class Worker:
-    """A thread with a job, which sleeps on its lock ``handoff`` before and in the job until the lock is released.
+    """A thread with a job.
 
-    Raises ``RuntimeError`` where the system starts no more threads.
+    It sleeps by acquiring its lock ``handoff``, before the job and during it. Releasing the lock wakes the thread.
+    Raises ``RuntimeError`` if the system cannot start another thread.
     """
 
     def __init__(self, name: str, job: Callable[[Worker], None]) -> None:
-        # A lock of the interpreter's: turns are handed over by it, and no agent waits for it.
+        # A lock of the interpreter, because a cooperating lock would give the turn away.
         self.handoff = _thread.allocate_lock()
         self.handoff.acquire()
         self._job = job
@@ -29,7 +29,7 @@ class Worker:
         self.thread.start()
 
     def _work(self) -> None:
-        # Giving a turn to a thread on another processor takes far longer.
+        # Handing a turn to a thread on another processor takes far longer.
         affinity.pin_to_one_cpu()
         self.handoff.acquire()
         self._job(self)

@@ -126,7 +126,7 @@ def _price_violations(trade: Trade, before: Trade | None) -> Iterator[str]:
     if maker.side == taker.side:
         yield f"trade {number} was between two {taker.side} orders"
     if maker.number >= taker.number:
-        yield f"trade {number}: its maker, order {maker.number}, did not come before taker {taker.number}"
+        yield f"trade {number}: maker (order {maker.number}) did not come before taker (order {taker.number})"
     if before is not None and before.taker is taker and price * sign < before.price * sign:
         yield f"trade {number} was at {price}, a better price than the order's earlier trade at {before.price}"
 
