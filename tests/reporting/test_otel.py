@@ -12,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -22,6 +22,7 @@ from pytest_nos_stress.reporting.otel import check_available, export
 from pytest_nos_stress.reporting.otel.spans import MOST_OPERATIONS, sampled
 from pytest_nos_stress.results.record_array import RecordArray
 from pytest_nos_stress.results.records import record_dtype
+from pytest_nos_stress.results.summary_types import Summary
 
 pytest.importorskip("opentelemetry.exporter.otlp.proto.http")
 
@@ -36,7 +37,7 @@ from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
 START = 1_795_412_507_000_000_000
 STAMP = "2026-11-23T05:41:47.000000+00:00"
 END_STAMP = "2026-11-23T05:41:57.000000+00:00"
-SUMMARY: dict[str, Any] = {
+FIGURES: dict[str, Any] = {
     "test": "tests/test_desk.py::test_orders",
     "run": 1,
     "file": "tests/test_desk.py",
@@ -48,13 +49,22 @@ SUMMARY: dict[str, Any] = {
     "engine": "threads",
     "agents": 2,
     "operations": 60,
+    "successes": 48,
+    "failures": 9,
+    "missing_data": 3,
+    "errors": 3,
     "throughput": 6.0,
     "success_rate": 0.8,
     "failure_rate": 0.15,
     "error_rate": 0.05,
     "missing_data_rate": None,
+    "fairness": None,
+    "harness": "",
+    "repeat": "",
     "error_types": [{"type": "ValueError", "count": 3, "message": "no such order", "agent": "Ann", "task": "buy"}],
 }
+SUMMARY = cast("Summary", FIGURES)
+"""The parts of a summary that are exported."""
 
 
 def made_records(size: int, errors: int = 3, agents: tuple[str, ...] = ("Ann", "Bob")) -> RecordArray:

@@ -50,8 +50,10 @@ def _notes(verdicts: Sequence[Verdict], stats: Statistics) -> list[str]:
     notes = []
     if stats["aborted"]:
         notes.append(f"aborted after {stats['aborted']['at']:.4g} s by {stats['aborted']['threshold']}")
-    notes += [left_out(one) for one in stats["phases"] if one["name"] != STEADY and one["total_operations"]]
-    of_time = any(one.verdict == FAILED and one.threshold.definition.is_timed for one in verdicts)
+    notes += [
+        left_out(phase) for phase in stats["phases"] if phase["name"] != STEADY and phase["total_operations"]
+    ]
+    of_time = any(verdict.verdict == FAILED and verdict.threshold.definition.is_timed for verdict in verdicts)
     if of_time and stats["harness"]["words"]:
         notes.append(f"the harness was a bottleneck: {stats['harness']['words']}")
     return notes
@@ -121,13 +123,16 @@ def describe(error: BaseException) -> str:
 
 
 def _errors(error_types: Sequence[ErrorTypeStatistics]) -> list[str]:
-    shown = []
-    for one in error_types[:_MOST_ERROR_TYPES]:
-        shown.append("")
-        shown.append(
-            escape_controls(f"{one['count']} x {one['type']}, for instance {one['agent']} at {one['task']}:")
+    lines = []
+    for error_type in error_types[:_MOST_ERROR_TYPES]:
+        lines.append("")
+        lines.append(
+            escape_controls(
+                f"{error_type['count']} x {error_type['type']}, for instance {error_type['agent']} at "
+                f"{error_type['task']}:"
+            )
         )
-        shown += [f"  {line}" for line in escape_keep_newlines(one["traceback"]).rstrip().splitlines()]
+        lines += [f"  {line}" for line in escape_keep_newlines(error_type["traceback"]).rstrip().splitlines()]
     if len(error_types) > _MOST_ERROR_TYPES:
-        shown.append(f"... and {len(error_types) - _MOST_ERROR_TYPES} more types of errors")
-    return shown
+        lines.append(f"... and {len(error_types) - _MOST_ERROR_TYPES} more types of errors")
+    return lines

@@ -27,10 +27,10 @@ def summary(runs: Sequence[Summary], *, encoding: str = "utf-8") -> list[str]:
     bars = _BARS if _can_show(encoding) else _PLAIN_BARS
     ordered = sorted(runs, key=lambda run: (not is_failure(run), bool(run["passed"])))
     heading, *lines = table([_HEADINGS, *map(_row, ordered)], indent="")
-    told = [heading]
+    printed = [heading]
     for line, run in zip(lines, ordered, strict=True):
-        told += [line, *(f"  {escape_controls(part)}" for part in _below(run, bars))]
-    return told
+        printed += [line, *(f"  {escape_controls(part)}" for part in _below(run, bars))]
+    return printed
 
 
 def details(run: Summary) -> list[str]:
@@ -69,19 +69,19 @@ def _row(run: Summary) -> tuple[str, ...]:
 
 def _below(run: Summary, bars: str) -> list[str]:
     """What follows a run's row: why it did not pass, and what there is to look at."""
-    told = [] if run["passed"] or not run["failure"] else [f"why: {run['failure']}"]
+    lines = [] if run["passed"] or not run["failure"] else [f"why: {run['failure']}"]
     if run["finding"]:
-        told.append(f"what: {run['finding']}")
+        lines.append(f"what: {run['finding']}")
     if run["operations"] > 1:
-        told += filter(None, [_over_time(run, bars)])
+        lines += filter(None, [_over_time(run, bars)])
     if run["harness"]:
-        told.append(f"harness: {run['harness']}")
+        lines.append(f"harness: {run['harness']}")
     if run["not_applicable"]:
-        told.append(f"not applicable: {', '.join(run['not_applicable'])}")
-    told += [*run["notes"], f"files: {run['directory']}"]
+        lines.append(f"not applicable: {', '.join(run['not_applicable'])}")
+    lines += [*run["notes"], f"files: {run['directory']}"]
     if not run["passed"] and "report" in run["files"]:
-        told.append(f"report: {run['files']['report']}")
-    return told
+        lines.append(f"report: {run['files']['report']}")
+    return lines
 
 
 def _over_time(run: Summary, bars: str) -> str:
@@ -100,17 +100,17 @@ def _over_time(run: Summary, bars: str) -> str:
 def _coarser(values: Sequence[float | None]) -> list[float | None]:
     """The largest of each three, so that a line of them fits."""
     starts = range(0, len(values), _COARSER)
-    parts = [[one for one in values[at : at + _COARSER] if one is not None] for at in starts]
+    parts = [[value for value in values[at : at + _COARSER] if value is not None] for at in starts]
     return [max(part, default=None) for part in parts]
 
 
 def sparkline(values: Sequence[float | None], bars: str = _BARS) -> str:
     """Values as a line of bars, from 0 to the largest; a blank where there is none."""
-    largest = max((one for one in values if one is not None), default=0.0)
+    largest = max((value for value in values if value is not None), default=0.0)
     if not largest:
-        return "".join(_BLANK if one is None else bars[0] for one in values)
+        return "".join(_BLANK if value is None else bars[0] for value in values)
     steps = len(bars) - 1
-    return "".join(_BLANK if one is None else bars[round(one / largest * steps)] for one in values)
+    return "".join(_BLANK if value is None else bars[round(value / largest * steps)] for value in values)
 
 
 def _can_show(encoding: str) -> bool:
@@ -125,5 +125,5 @@ def replay_summary(replayed: Sequence[str]) -> str:
     """What came of running tests again, in a line."""
     counts = Counter(replayed)
     return "; ".join(
-        f"{count} {'test' if count == 1 else 'tests'} {what}" for what, count in sorted(counts.items())
+        f"{count} {'test' if count == 1 else 'tests'} {outcome}" for outcome, count in sorted(counts.items())
     )

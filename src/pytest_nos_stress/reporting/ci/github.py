@@ -147,8 +147,10 @@ def _folded(sections: Sequence[str]) -> list[str]:
 
 def _judged(run: Summary) -> str:
     """Thresholds and checks: what was wanted, what was measured, the verdict."""
-    judged = [(one["wanted"], one["measured"], one["verdict"]) for one in run["thresholds"]]
-    judged += [(one["name"], one["finding"], one["verdict"]) for one in run["checks"]]
+    judged = [
+        (threshold["wanted"], threshold["measured"], threshold["verdict"]) for threshold in run["thresholds"]
+    ]
+    judged += [(check["name"], check["finding"], check["verdict"]) for check in run["checks"]]
     rows = [
         _row([_code(wanted), _code(measured), escape(escape_controls(verdict))])
         for wanted, measured, verdict in judged
@@ -158,8 +160,16 @@ def _judged(run: Summary) -> str:
 
 def _errors(run: Summary) -> str:
     rows = [
-        _row([str(one["count"]), *(_code(one[name]) for name in ("type", "message", "agent", "task"))])
-        for one in run["error_types"]
+        _row(
+            [
+                str(error_type["count"]),
+                _code(error_type["type"]),
+                _code(error_type["message"]),
+                _code(error_type["agent"]),
+                _code(error_type["task"]),
+            ]
+        )
+        for error_type in run["error_types"]
     ]
     columns = ("errors", "type", "for instance", "agent", "task")
     return _table(columns, rows[:_MOST_ROWS], len(rows)) if rows else ""
@@ -196,13 +206,13 @@ def _code_block(command: str) -> str:
 
 def _fitting(sections: Iterable[str], room: int) -> list[str]:
     """The sections that fit, each of them whole."""
-    kept = []
+    fitting = []
     for section in sections:
         size = _size(section)
         if size <= room:
-            kept.append(section)
+            fitting.append(section)
             room -= size
-    return kept
+    return fitting
 
 
 def _size(section: str) -> int:
@@ -214,12 +224,12 @@ def _note(*left_out: str) -> str:
     return f"Left out, to stay within GitHub's 1 MiB: {', '.join(parts)}.\n" if parts else ""
 
 
-def _left_out(count: int, one: str, many: str) -> str:
-    return _counted(count, one, many) if count else ""
+def _left_out(count: int, singular: str, plural: str) -> str:
+    return _counted(count, singular, plural) if count else ""
 
 
-def _counted(count: int, one: str, many: str) -> str:
-    return f"{count} {one if count == 1 else many}"
+def _counted(count: int, singular: str, plural: str) -> str:
+    return f"{count} {singular if count == 1 else plural}"
 
 
 def _failure_lines(run: Summary) -> list[str]:
@@ -249,12 +259,12 @@ def _command(kind: str, run: Summary, directory: str, title: str, lines: Sequenc
     return f"::{kind} {named}::{_escape_data(message)}"
 
 
-def _first_ten(kind: str, commands: Sequence[str], what: str) -> list[str]:
+def _first_ten(kind: str, commands: Sequence[str], problem: str) -> list[str]:
     """The commands, or nine of them and one that counts the rest."""
     if len(commands) <= ANNOTATION_LIMIT:
         return list(commands)
-    kept = list(commands[: ANNOTATION_LIMIT - 1])
-    return [*kept, f"::{kind} title=Stress tests::{len(commands) - len(kept)} more runs {what}"]
+    shown = list(commands[: ANNOTATION_LIMIT - 1])
+    return [*shown, f"::{kind} title=Stress tests::{len(commands) - len(shown)} more runs {problem}"]
 
 
 def _escape_data(text: str) -> str:

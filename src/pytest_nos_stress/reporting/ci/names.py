@@ -21,12 +21,12 @@ def run_name(run: Summary) -> str:
 def distinct(names: Iterable[str]) -> list[str]:
     """The names in order, numbered where one comes again."""
     seen: set[str] = set()
-    kept = []
+    distinct_names = []
     for name in names:
         number, candidate = 1, name
         while candidate in seen:
             number += 1
             candidate = f"{name} ({number})"
         seen.add(candidate)
-        kept.append(candidate)
-    return kept
+        distinct_names.append(candidate)
+    return distinct_names

@@ -156,7 +156,7 @@ def _rows(records: RecordArray, cells: _Cells, dialect: _Dialect) -> bytes:
         *_seconds(records["response_time"], called, dialect),
         dialect.end,
     ]
-    widths = [(f"f{place}", _width(part)) for place, part in enumerate(parts)]
+    widths = [(f"f{column}", _width(part)) for column, part in enumerate(parts)]
     rows = np.empty(records.size, widths)
     for (name, _), part in zip(widths, parts, strict=True):
         rows[name] = part
@@ -216,5 +216,7 @@ def _unless_null(part: Column, called: Column) -> Column:
 def _second_texts(second: Column) -> Column:
     """Date and time of each second, a point after them: made once for each run of equal ones."""
     firsts = np.flatnonzero(np.diff(second, prepend=second[:1] - 1))
-    texts = [time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(one)).encode() for one in second[firsts].tolist()]
+    texts = [
+        time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(seconds)).encode() for seconds in second[firsts].tolist()
+    ]
     return np.repeat(_table(texts), np.diff(firsts, append=second.size))

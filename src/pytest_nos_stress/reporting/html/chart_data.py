@@ -69,10 +69,10 @@ def chart_data(result: StressResult) -> dict[str, Any]:
         "pair": levels.level("pair", pair, pairs, has_course=min(listed.size, tasks) > 1),
     }
     response_times = GroupedDurations.of_one_group(run.response_times)
-    found = findings.find(run)
+    run_findings = findings.find(run)
     return {
         "duration": run.nanoseconds / 1e9,
-        "agents": [run.agents[place] for place in listed.tolist()],
+        "agents": [run.agents[number] for number in listed.tolist()],
         "agentsInAll": agents,
         "tasks": list(run.tasks),
         "levels": by_level,
@@ -80,8 +80,8 @@ def chart_data(result: StressResult) -> dict[str, Any]:
             "samples": response_times.counts.tolist(),
             "curve": _curve(response_times, np.zeros(1, np.int64), _POINTS_A_DECADE["all"]),
         },
-        "findings": found.sentences,
-        "marks": [mark._asdict() for mark in (*found.marks, *_aborted(result))],
+        "findings": run_findings.sentences,
+        "marks": [mark._asdict() for mark in (*run_findings.marks, *_aborted(result))],
         "thresholds": [_threshold(one) for one in result.verdicts],
         "bands": _bands(result),
         "vitals": _vitals(result, run.nanoseconds / 1e9),
@@ -191,7 +191,9 @@ def _threshold(verdict: Verdict) -> dict[str, Any]:
         "percentile": _share(threshold),
         "limit": threshold.limit,
         "verdict": verdict.verdict,
-        "failedWindows": [[one.start, one.end] for one in verdict.windows if one.verdict == verdicts.FAILED],
+        "failedWindows": [
+            [window.start, window.end] for window in verdict.windows if window.verdict == verdicts.FAILED
+        ],
     }
 
 

@@ -126,22 +126,22 @@ def _heading(summary: Summary, findings: Sequence[str]) -> tuple[str, int]:
     color = "#17663a" if summary["passed"] else "#a8201a"
     sign = "✓" if summary["passed"] else "✕"
     test = text(_shortened(str(summary["test"]), _LONGEST_LINE - 20))
-    shown = [
+    lines = [
         f'<text x="{_MARGIN}" y="46" font-size="24" font-weight="700" fill="{color}">{sign} '
         f"{text(str(summary['verdict']).capitalize())}"
         f'<tspan dx="14" font-size="17" font-weight="400" fill="{_INK}">'
         f"{test}</tspan></text>"
     ]
-    at = 46
+    y = 46
     reason = str(summary["failure"]).splitlines()[:1]
     for number, line in enumerate([*findings, *reason]):
-        at += 26
+        y += 26
         weight = 600 if number == 0 else 400
-        told = text(_shortened(line, _LONGEST_LINE))
-        shown.append(
-            f'<text x="{_MARGIN}" y="{at}" font-size="16" font-weight="{weight}" fill="{_INK}">{told}</text>'
+        sentence = text(_shortened(line, _LONGEST_LINE))
+        lines.append(
+            f'<text x="{_MARGIN}" y="{y}" font-size="16" font-weight="{weight}" fill="{_INK}">{sentence}</text>'
         )
-    return "".join(shown), at + 28
+    return "".join(lines), y + 28
 
 
 def _spoken(summary: Summary, data: dict[str, Any]) -> str:

@@ -23,34 +23,34 @@ _WIDTH, _HEIGHT = 120, 26
 
 def render(runs: Sequence[Summary], directory: str = "") -> bytes:
     """The index as one HTML file, UTF-8; ``directory``: where it lies, relative to where pytest started."""
-    ordered = sorted(runs, key=lambda one: not summaries.is_failure(one))
+    ordered = sorted(runs, key=lambda run: not summaries.is_failure(run))
     failed = sum(map(summaries.is_failure, ordered))
-    told = f"{failed} of {len(ordered)} runs failed" if failed else f"All {len(ordered)} runs passed"
+    headline = f"{failed} of {len(ordered)} runs failed" if failed else f"All {len(ordered)} runs passed"
     if not ordered:
-        told = "No runs"
+        headline = "No runs"
     heads = "".join(
         f'<th scope="col"{" class=number" * (number > 2)}>{name}</th>' for number, name in enumerate(_HEADS)
     )
     page = template("index.html").substitute(
         policy=POLICY_WITHOUT_SCRIPTS,
         style=asset("report.css"),
-        told=told,
+        headline=headline,
         verdict_class="failed" if failed or not ordered else "passed",
         verdict_sign="✕" if failed or not ordered else "✓",
         heads=heads,
-        rows="\n".join(_row(one, directory) for one in ordered),
+        rows="\n".join(_row(run, directory) for run in ordered),
     )
     return page.encode()
 
 
 def _row(summary: Summary, directory: str) -> str:
-    shown = summaries.formatted(summary)
+    texts = summaries.formatted(summary)
     figures = [
-        ("Operations", digits(shown["operations"])),
-        ("Failed", digits(shown["failures"])),
-        ("Errors", digits(shown["errors"])),
-        ("p50", text(shown["latency p50"])),
-        ("p99", text(shown["latency p99"])),
+        ("Operations", digits(texts["operations"])),
+        ("Failed", digits(texts["failures"])),
+        ("Errors", digits(texts["errors"])),
+        ("p50", text(texts["latency p50"])),
+        ("p99", text(texts["latency p99"])),
         ("Seed", text(summary["seed"])),
     ]
     kind, sign = (FAILED, "✕") if summaries.is_failure(summary) else (PASSED, "✓")
@@ -73,7 +73,7 @@ def _link(summary: Summary, directory: str) -> str:
 def _relative(path: str, directory: str) -> str:
     """A path as an address relative to the index: never one with a scheme, whatever its first part holds."""
     steps = os.path.relpath(path, directory or os.curdir).split(os.sep)
-    return f"./{'/'.join(quote(one, safe='', errors='replace') for one in steps)}"
+    return f"./{'/'.join(quote(step, safe='', errors='replace') for step in steps)}"
 
 
 def _sparkline(summary: Summary) -> str:

@@ -89,14 +89,14 @@ def template(name: str) -> Template:
     return Template(asset(name))
 
 
-def digits(shown: str) -> str:
+def digits(number: str) -> str:
     """A whole number in groups of three, without a character between them: copied, it is the number."""
-    if not shown.isdecimal() or len(shown) < 5:
-        return text(shown)
-    first = len(shown) % 3
-    groups = [shown[:first]] * bool(first) + [shown[at : at + 3] for at in range(first, len(shown), 3)]
-    spans = "".join(f'<span class="group">{one}</span>' for one in groups)
-    return f'<data value="{shown}">{spans}</data>'
+    if not number.isdecimal() or len(number) < 5:
+        return text(number)
+    first = len(number) % 3
+    groups = [number[:first]] * bool(first) + [number[at : at + 3] for at in range(first, len(number), 3)]
+    spans = "".join(f'<span class="group">{group}</span>' for group in groups)
+    return f'<data value="{number}">{spans}</data>'
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]], label: str, *, numbers_from: int = 99) -> str:

@@ -91,28 +91,32 @@ def _named(summary: Summary) -> str:
 def _reasons(summary: Summary, findings: Sequence[str]) -> str:
     """Why, in a sentence; and what the records say, which the charts show."""
     reason = summary["failure"] or (_all_passed(summary) if summary["passed"] else "")
-    told = [f'<p class="finding">{text(one)}</p>' for one in findings]
-    told += [f'<p class="reason">{block(one)}</p>' for one in (reason, *_notes(summary)) if one]
-    return "\n".join(told)
+    paragraphs = [f'<p class="finding">{text(sentence)}</p>' for sentence in findings]
+    paragraphs += [
+        f'<p class="reason">{block(sentence)}</p>' for sentence in (reason, *_notes(summary)) if sentence
+    ]
+    return "\n".join(paragraphs)
 
 
 def _notes(summary: Summary) -> list[str]:
     """Each phase that no gate judges is named, if one is; what the reason says already is not said again."""
-    phases = [left_out(one) for one in summary["phases"] if one["name"] != STEADY and one["total_operations"]]
-    are_named = any(one in phases for one in summary["notes"])
-    told = [*(phases if are_named else ()), *(one for one in summary["notes"] if one not in phases)]
-    return [one for one in told if one not in summary["failure"]]
+    phases = [
+        left_out(phase) for phase in summary["phases"] if phase["name"] != STEADY and phase["total_operations"]
+    ]
+    are_named = any(note in phases for note in summary["notes"])
+    notes = [*(phases if are_named else ()), *(note for note in summary["notes"] if note not in phases)]
+    return [note for note in notes if note not in summary["failure"]]
 
 
 def _all_passed(summary: Summary) -> str:
     thresholds, checks = len(summary["thresholds"]), len(summary["checks"])
-    counted = ((thresholds, "threshold"), (checks, "check"))
-    told = " and ".join(_number(count, what) for count, what in counted if count)
-    return f"{told} passed." if told else ""
+    numbers = ((thresholds, "threshold"), (checks, "check"))
+    counts = " and ".join(_number(count, noun) for count, noun in numbers if count)
+    return f"{counts} passed." if counts else ""
 
 
-def _number(count: int, what: str) -> str:
-    return f"{count} {what}" if count == 1 else f"{count} {what}s"
+def _number(count: int, noun: str) -> str:
+    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _harness(summary: Summary) -> str:
@@ -123,18 +127,18 @@ def _harness(summary: Summary) -> str:
 
 
 def _figures(summary: Summary) -> str:
-    shown = summaries.formatted(summary)
+    texts = summaries.formatted(summary)
     figures = [
-        ("Operations", shown["operations"], f"{digits(str(summary['agents']))} agents", False),
-        ("Successful", shown["successes"], shown["success_rate"], not summary["successes"]),
-        ("Missing data", shown["missing_data"], shown["missing_data_rate"], False),
-        ("Failed", shown["failures"], shown["failure_rate"], False),
-        ("Errors (failed too)", shown["errors"], shown["error_rate"], bool(summary["errors"])),
-        ("Throughput", shown["throughput"], f"in {text(shown['duration'])}", False),
-        ("Latency p50", shown["latency p50"], "", False),
-        ("p95", shown["latency p95"], "", False),
-        ("p99", shown["latency p99"], "", False),
-        ("Longest", shown["latency max"], "", False),
+        ("Operations", texts["operations"], f"{digits(str(summary['agents']))} agents", False),
+        ("Successful", texts["successes"], texts["success_rate"], not summary["successes"]),
+        ("Missing data", texts["missing_data"], texts["missing_data_rate"], False),
+        ("Failed", texts["failures"], texts["failure_rate"], False),
+        ("Errors (failed too)", texts["errors"], texts["error_rate"], bool(summary["errors"])),
+        ("Throughput", texts["throughput"], f"in {text(texts['duration'])}", False),
+        ("Latency p50", texts["latency p50"], "", False),
+        ("p95", texts["latency p95"], "", False),
+        ("p99", texts["latency p99"], "", False),
+        ("Longest", texts["latency max"], "", False),
     ]
     return "\n".join(
         f"<div><dt>{name}</dt><dd{' class=bad' * is_bad}>{digits(value)}<small>{more}</small></dd></div>"
@@ -143,11 +147,15 @@ def _figures(summary: Summary) -> str:
 
 
 def _gate(summary: Summary) -> str:
-    rows = [(text(one["wanted"]), text(one["measured"]), _tag(one["verdict"])) for one in summary["thresholds"]]
-    rows += [
-        (f"check {text(one['name'])}", text(one["finding"]), _tag(one["verdict"])) for one in summary["checks"]
+    rows = [
+        (text(threshold["wanted"]), text(threshold["measured"]), _tag(threshold["verdict"]))
+        for threshold in summary["thresholds"]
     ]
-    rows += [(text(one), "", _tag(NOT_APPLICABLE)) for one in summary["not_applicable"]]
+    rows += [
+        (f"check {text(check['name'])}", text(check["finding"]), _tag(check["verdict"]))
+        for check in summary["checks"]
+    ]
+    rows += [(text(expression), "", _tag(NOT_APPLICABLE)) for expression in summary["not_applicable"]]
     rows.sort(key=lambda row: (_tag(PASSED) in row, _tag(NOT_APPLICABLE) in row))
     if not rows:
         return '<p class="note">No thresholds and no checks.</p>'
@@ -162,35 +170,39 @@ def _tag(verdict: str) -> str:
 
 def _errors(result: StressResult) -> str:
     """Each type of error, the most frequent first, with a sample."""
-    found = result.error_types
-    if not found:
+    error_types = result.error_types
+    if not error_types:
         return ""
-    most = max(one["count"] for one in found)
-    told = "\n".join(
-        _error(one, most, has_traceback=place < _MOST_TRACEBACKS) for place, one in enumerate(found[:_MOST_ROWS])
+    most = max(error_type["count"] for error_type in error_types)
+    articles = "\n".join(
+        _error(error_type, most, has_traceback=rank < _MOST_TRACEBACKS)
+        for rank, error_type in enumerate(error_types[:_MOST_ROWS])
     )
-    left = len(found) - _MOST_ROWS
+    left = len(error_types) - _MOST_ROWS
     more = f'<p class="note">{left} more types of errors are in the statistics file.</p>' if left > 0 else ""
-    return f'<section class="card" aria-labelledby="errors"><h2 id="errors">Errors</h2>\n{told}{more}</section>'
-
-
-def _error(one: ErrorTypeStatistics, most: int, *, has_traceback: bool) -> str:
-    width, name = 100 * one["count"] / most, text(one["type"])
     return (
-        f'<article class="error"><h3><span class="tag failed">{digits(str(one["count"]))} &times;</span>'
+        f'<section class="card" aria-labelledby="errors"><h2 id="errors">Errors</h2>\n{articles}{more}</section>'
+    )
+
+
+def _error(error_type: ErrorTypeStatistics, most: int, *, has_traceback: bool) -> str:
+    width, name = 100 * error_type["count"] / most, text(error_type["type"])
+    return (
+        f'<article class="error"><h3><span class="tag failed">{digits(str(error_type["count"]))} &times;</span>'
         f'<span class="mono">{name}</span></h3>'
         f'<span class="bar"><svg viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">'
         f'<rect width="{width:.2f}" height="6"/></svg></span>'
-        f"<p>{text(one['message'])}</p>"
-        f'<p class="note">For instance {text(one["agent"])} at {text(one["task"])}</p>'
-        f"{_traceback(one) if has_traceback else ''}</article>"
+        f"<p>{text(error_type['message'])}</p>"
+        f'<p class="note">For instance {text(error_type["agent"])} at {text(error_type["task"])}</p>'
+        f"{_traceback(error_type) if has_traceback else ''}</article>"
     )
 
 
-def _traceback(one: ErrorTypeStatistics) -> str:
+def _traceback(error_type: ErrorTypeStatistics) -> str:
     return (
-        f'<details><summary>Traceback</summary><pre tabindex="0" aria-label="Traceback of {text(one["type"])}">'
-        f"{block(one['traceback'])}</pre></details>"
+        '<details><summary>Traceback</summary><pre tabindex="0" '
+        f'aria-label="Traceback of {text(error_type["type"])}">'
+        f"{block(error_type['traceback'])}</pre></details>"
     )
 
 
@@ -245,8 +257,8 @@ def _scenario(result: StressResult, summary: Summary) -> str:
 
 
 def _listed(names: Sequence[str]) -> str:
-    shown = ", ".join(names[:8])
-    return f"{len(names)}: {shown}{', ...' if len(names) > 8 else ''}"
+    first = ", ".join(names[:8])
+    return f"{len(names)}: {first}{', ...' if len(names) > 8 else ''}"
 
 
 def _plain(value: object) -> str:

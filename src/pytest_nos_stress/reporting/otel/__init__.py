@@ -12,11 +12,10 @@ Names follow OpenTelemetry's semantic conventions where there are some (``test.c
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import Any
 
 from pytest_nos_stress._internal.text import escape_controls, shorten
 from pytest_nos_stress.errors import SettingError
+from pytest_nos_stress.results.summary_types import Summary
 
 from .exporter import DEADLINE, NotSent, check_packages, send
 from .metrics import metrics
@@ -37,7 +36,7 @@ def check_available() -> None:
         raise SettingError(f"otel=True: {problem}") from None
 
 
-def export(result: Result, summary: Mapping[str, Any], deadline: float = DEADLINE) -> str:
+def export(result: Result, summary: Summary, deadline: float = DEADLINE) -> str:
     """Send a run's trace and metrics; returns "", or one line that says what went wrong.
 
     Never raises, and takes no longer than ``deadline`` (seconds, default 5) beyond reading ``result.records`` and

@@ -71,7 +71,9 @@ def send(payloads: Mapping[str, Payload], deadline: float) -> str:
     with _no_warnings(), _random_module_kept():
         exporters = {signal: exporter for signal in payloads if (exporter := _exporter_class(signal)) is not None}
         with _no_logging():
-            senders = [_Sender(signal, one, payloads[signal], deadline) for signal, one in exporters.items()]
+            senders = [
+                _Sender(signal, exporter, payloads[signal], deadline) for signal, exporter in exporters.items()
+            ]
             for sender in senders:
                 sender.start()
             problems = [problem for sender in senders if (problem := sender.wait())]
@@ -143,11 +145,11 @@ class _Sender(threading.Thread):
             self._problem = self._said(said[-1] if said else f"{type(error).__name__}: {error}")
 
     def _export(self) -> None:
-        given: dict[str, Any] = {"timeout": self._deadline}
+        options: dict[str, Any] = {"timeout": self._deadline}
         session = None
         if "http" in self._exporter_class.__module__.split("."):
-            session = given["session"] = _session(self._until)
-        self._exporter = self._exporter_class(**given)
+            session = options["session"] = _session(self._until)
+        self._exporter = self._exporter_class(**options)
         try:
             for batch in self._payload():
                 if time.monotonic() >= self._until:
@@ -163,9 +165,9 @@ class _Sender(threading.Thread):
 
     def _said(self, reason: str) -> str:
         endpoint = _without_credentials(str(getattr(self._exporter, "_endpoint", "") or ""))
-        place = f" to {endpoint}" if endpoint else ""
+        destination = f" to {endpoint}" if endpoint else ""
         how = "not all sent" if self._sent else "not sent"
-        return f"{self._signal} {how}{place}: {shorten(escape_controls(reason), _LONGEST)}"
+        return f"{self._signal} {how}{destination}: {shorten(escape_controls(reason), _LONGEST)}"
 
 
 def _session(until: float) -> Any:
@@ -175,22 +177,22 @@ def _session(until: float) -> Any:
     class Session(requests.Session):  # type: ignore[misc, name-defined]
         problem = ""
 
-        def request(self, *given: Any, **named: Any) -> Any:
+        def request(self, *arguments: Any, **options: Any) -> Any:
             pause = _FIRST_PAUSE
-            response = self._requested(*given, **named)
+            response = self._requested(*arguments, **options)
             while response.status_code in _BUSY and time.monotonic() + pause < until:
                 time.sleep(pause)
                 pause *= 2
-                response = self._requested(*given, **named)
+                response = self._requested(*arguments, **options)
             self.problem = _found_in(response)
             if self.problem:
                 raise NotSent(self.problem)
             return response
 
-        def _requested(self, *given: Any, **named: Any) -> Any:
-            named["timeout"] = max(0.01, until - time.monotonic())
+        def _requested(self, *arguments: Any, **options: Any) -> Any:
+            options["timeout"] = max(0.01, until - time.monotonic())
             try:
-                return super().request(*given, **named)
+                return super().request(*arguments, **options)
             except requests.exceptions.Timeout:
                 self.problem = _NO_ANSWER
             except requests.exceptions.RequestException as error:
@@ -229,9 +231,9 @@ def _partial_success(kind: str, body: bytes) -> tuple[int, str]:
     if not body:
         return 0, ""
     if kind == "application/json":
-        found = json.loads(body).get("partialSuccess", {})
-        rejected = found.get("rejectedSpans") or found.get("rejectedDataPoints") or 0
-        return int(rejected), str(found.get("errorMessage", ""))
+        partial_success = json.loads(body).get("partialSuccess", {})
+        rejected = partial_success.get("rejectedSpans") or partial_success.get("rejectedDataPoints") or 0
+        return int(rejected), str(partial_success.get("errorMessage", ""))
     if kind != "application/x-protobuf":
         return 0, ""
     service = import_module("opentelemetry.proto.collector.trace.v1.trace_service_pb2")

@@ -10,6 +10,7 @@ from typing import Any, Final
 import numpy as np
 
 from pytest_nos_stress._internal.outcome import OUTCOME_NAMES, Outcome
+from pytest_nos_stress.reporting.summary import by_name
 from pytest_nos_stress.results.metrics import METRICS
 from pytest_nos_stress.results.record_array import RecordArray
 from pytest_nos_stress.results.records import Column
@@ -48,8 +49,8 @@ class _Points:
             yield self._histogram("stress.operation.latency", "latency")
             yield self._histogram("stress.operation.response_time", "response_time")
         for metric in METRICS.values():
-            value = self._run.summary.get(metric.name)
             unit = metric.unit.opentelemetry
+            value = by_name(self._run.summary)[metric.name] if unit else None
             if unit and value is not None:
                 gauge = self._sdk.Gauge(data_points=[self._number({}, float(value))])
                 yield self._sdk.Metric(name=f"stress.{metric.name}", description="", unit=unit, data=gauge)

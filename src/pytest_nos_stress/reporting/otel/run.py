@@ -11,6 +11,7 @@ from pytest_nos_stress._internal.text import escape_controls, shorten
 from pytest_nos_stress._internal.version import __version__
 from pytest_nos_stress.results.record_array import RecordArray
 from pytest_nos_stress.results.statistics_types import Statistics
+from pytest_nos_stress.results.summary_types import Summary
 
 _SERVICE: Final = "pytest-nos-stress"
 _LONGEST_TEXT: Final = 500
@@ -28,9 +29,9 @@ class Result(Protocol):
 class Run:
     """A run that is exported. ``start`` and ``end`` are nanoseconds since the epoch: no operation ends later."""
 
-    def __init__(self, result: Result, summary: Mapping[str, Any]) -> None:
+    def __init__(self, result: Result, summary: Summary) -> None:
         self.summary = summary
-        self.seed = int(summary["seed"])
+        self.seed = summary["seed"]
         self.records = result.records
         self.has_durations = bool(result.stats["latency"]["count"])
         self.start = _nanoseconds(result.stats["start_time"])
@@ -40,7 +41,7 @@ class Run:
     @property
     def test(self) -> dict[str, Any]:
         """What tells the runs of a session apart."""
-        return otel_attributes({"test.case.name": self.summary.get("test"), "stress.run": self.summary.get("run")})
+        return otel_attributes({"test.case.name": self.summary["test"], "stress.run": self.summary["run"]})
 
 
 def otel_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:

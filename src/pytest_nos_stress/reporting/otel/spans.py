@@ -11,8 +11,10 @@ import numpy as np
 
 from pytest_nos_stress._internal.outcome import OUTCOME_NAMES
 from pytest_nos_stress._internal.seeding import stream_key
+from pytest_nos_stress.reporting.summary import by_name
 from pytest_nos_stress.results.record_array import RecordArray
 from pytest_nos_stress.results.records import Column
+from pytest_nos_stress.results.summary_types import ErrorTypeSummary, Summary
 
 from .exporter import NotSent
 from .run import Run, otel_attributes, otel_text, resource, scope
@@ -139,23 +141,23 @@ class _Trace:
     def whole(self, operations: int) -> Any:
         """The run's own span, above those of so many operations."""
         run, summary = self._run, self._run.summary
-        passed = bool(summary.get("passed"))
+        passed = summary["passed"]
         attributes = {
-            **{f"stress.{name}": summary.get(name) for name in _OF_SUMMARY},
+            **{f"stress.{name}": by_name(summary)[name] for name in _OF_SUMMARY},
             **run.test,
             "test.case.result.status": "pass" if passed else "fail",
-            "code.file.path": summary.get("file"),
-            "code.line.number": summary.get("line") or None,
+            "code.file.path": summary["file"],
+            "code.line.number": summary["line"] or None,
             "stress.seed": str(run.seed),
             "stress.operations.sampled": operations,
         }
-        reason = str(summary.get("failure") or summary.get("verdict") or "")
+        reason = summary["failure"] or summary["verdict"]
         return self._sdk.ReadableSpan(
             name="stress run",
             context=self._root,
             parent=self._above,
             attributes=otel_attributes(attributes),
-            events=[self._exception(one) for one in summary.get("error_types", ())[:_MOST_ERROR_TYPES]],
+            events=[self._exception(error_type) for error_type in summary["error_types"][:_MOST_ERROR_TYPES]],
             status=self._no_error if passed else self._failed(reason),
             start_time=run.start,
             end_time=run.end,
@@ -195,21 +197,21 @@ class _Trace:
     def _failed(self, reason: str) -> Any:
         return self._api.Status(self._api.StatusCode.ERROR, otel_text(reason) or None)
 
-    def _exception(self, one: Mapping[str, Any]) -> Any:
+    def _exception(self, error_type: ErrorTypeSummary) -> Any:
         """A type of error, as an event at the run's end."""
         attributes = {
-            "exception.type": one.get("type"),
-            "exception.message": one.get("message"),
-            "stress.agent": one.get("agent"),
-            "stress.task": one.get("task"),
-            "stress.count": one.get("count"),
+            "exception.type": error_type["type"],
+            "exception.message": error_type["message"],
+            "stress.agent": error_type["agent"],
+            "stress.task": error_type["task"],
+            "stress.count": error_type["count"],
         }
         return self._sdk.Event("exception", otel_attributes(attributes), self._run.end)
 
 
-def _only_error_type(summary: Mapping[str, Any]) -> str:
+def _only_error_type(summary: Summary) -> str:
     """The type of every error where all are of one: records have no types. ``_OTHER`` is the convention's word."""
-    types = [str(one["type"]) for one in summary.get("error_types", ())]
+    types = [error_type["type"] for error_type in summary["error_types"]]
     return otel_text(types[0]) if len(types) == 1 else "_OTHER"
 
 
