@@ -1,4 +1,4 @@
-"""Async tasks: what a user relies on when the target is ``async def``."""
+"""The asyncio engine runs ``async def`` tasks with the same plans, records and files as other engines."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from pytest_nos_stress import (
 )
 from pytest_nos_stress.scenario.operation import AsyncOperation
 
-HANG = 60.0  # Far above what anything here takes: whatever reaches it hangs.
+HANG = 60.0  # Far longer than any test takes: code that reaches it hangs.
 NO_WAIT: dict[str, Any] = {"min_delay": 0, "max_delay": 0}
 CALM: dict[str, Any] = {**NO_WAIT, "missing_data_prob": 0, "failure_prob": 0}
 
@@ -44,7 +44,7 @@ def run(directory: Path, target: Any, **options: Any) -> StressResult:
 
 
 def rows(result: StressResult) -> dict[tuple[int, int], tuple[int, int]]:
-    """Task and outcome of each operation by agent and index."""
+    """Return task and outcome of each operation, by agent and index."""
     return {
         (int(row["agent"]), int(row["index"])): (int(row["task"]), int(row["outcome"])) for row in result.records
     }
@@ -56,7 +56,7 @@ def stress_threads() -> list[str]:
 
 @pytest.fixture(autouse=True)
 def nothing_is_left(request: pytest.FixtureRequest) -> Iterator[None]:
-    """No thread of a run outlives it, and no loop is left unclosed (``gc`` finds those as warnings)."""
+    """Check that no thread outlives its run, and that every loop is closed (``gc`` warns of open ones)."""
     yield
     if not request.node.get_closest_marker("filterwarnings"):
         assert stress_threads() == []
@@ -71,7 +71,7 @@ def sync_nothing(operation: Operation) -> None:
     """A sync target."""
 
 
-# The engine is chosen by itself.
+# The engine is selected automatically.
 
 
 class Service:
@@ -101,7 +101,7 @@ ASYNC_TARGETS: dict[str, Any] = {
 
 
 @pytest.mark.parametrize("kind", list(ASYNC_TARGETS))
-def test_async_tasks_choose_the_asyncio_engine_and_are_awaited(tmp_path: Path, kind: str) -> None:
+def test_async_tasks_select_the_asyncio_engine_and_are_awaited(tmp_path: Path, kind: str) -> None:
     result = run(tmp_path, ASYNC_TARGETS[kind], tasks=["buy", "sell"], agents=3, operations_per_agent=10)
     assert result.scenario.engine == "asyncio"
     assert result.successes == result.operations == 30
@@ -109,13 +109,13 @@ def test_async_tasks_choose_the_asyncio_engine_and_are_awaited(tmp_path: Path, k
 
 
 @pytest.mark.parametrize("engine", ["threads", "virtual"])
-def test_another_engine_that_is_asked_for_refuses_async_tasks_in_one_line(tmp_path: Path, engine: str) -> None:
+def test_other_engines_refuse_async_tasks_with_a_one_line_error(tmp_path: Path, engine: str) -> None:
     with pytest.raises(SettingError, match=r"async def, which engine .* must be .* engine='asyncio'") as caught:
         simulator(tmp_path, nothing, tasks=["buy"], engine=engine)
     assert "\n" not in str(caught.value)
 
 
-def test_sync_tasks_beside_async_ones_are_performed_on_the_same_loop(tmp_path: Path) -> None:
+def test_sync_tasks_beside_async_tasks_are_performed_on_the_same_loop(tmp_path: Path) -> None:
     threads: set[int] = set()
 
     async def buy(operation: Operation) -> None:
@@ -130,12 +130,12 @@ def test_sync_tasks_beside_async_ones_are_performed_on_the_same_loop(tmp_path: P
     assert len(threads) == 1
 
 
-def test_sync_targets_run_under_the_asyncio_engine_where_it_is_asked_for(tmp_path: Path) -> None:
+def test_sync_targets_run_under_the_asyncio_engine_if_it_is_set(tmp_path: Path) -> None:
     result = run(tmp_path, sync_nothing, tasks=["buy"], engine="asyncio", operations_per_agent=5)
     assert result.successes == 20
 
 
-def test_a_sync_task_that_sleeps_beside_async_ones_does_sleep_or_says_that_it_cannot(tmp_path: Path) -> None:
+def test_a_sync_task_that_sleeps_on_the_loop_sleeps_or_is_an_error(tmp_path: Path) -> None:
     def rests(operation: Operation) -> None:
         operation.sleep(0.02)
 
@@ -148,10 +148,10 @@ def test_the_embedded_exchange_trades_under_asyncio(tmp_path: Path) -> None:
     assert result.successes == 100
 
 
-# The same plan, records and files as in any other engine.
+# The plan, records and files are the same as with other engines.
 
 
-def test_one_seed_has_the_same_outcomes_in_asyncio_threads_and_virtual_time(tmp_path: Path) -> None:
+def test_a_seed_has_the_same_outcomes_in_asyncio_threads_and_virtual_time(tmp_path: Path) -> None:
     async def trade_async(operation: Operation) -> None:
         ids.append((operation.agent, operation.index, operation.id, operation.random.random(), operation.fault))
         operation.market  # noqa: B018 - reading it is what fails
@@ -171,7 +171,7 @@ def test_one_seed_has_the_same_outcomes_in_asyncio_threads_and_virtual_time(tmp_
     assert seen[0][2]["lost_reply"] > 0
 
 
-def test_brokers_faults_and_retries_have_the_same_counts_in_asyncio_and_virtual_time(tmp_path: Path) -> None:
+def test_faults_and_retries_have_the_same_counts_in_asyncio_and_virtual_time(tmp_path: Path) -> None:
     async def buy_async(operation: Operation) -> None:
         return None
 
@@ -185,7 +185,7 @@ def test_brokers_faults_and_retries_have_the_same_counts_in_asyncio_and_virtual_
     assert awaited.stats["retries"] == in_virtual_time.stats["retries"] > 0
 
 
-def test_log_and_snapshot_have_every_operation_of_an_async_run(tmp_path: Path) -> None:
+def test_the_log_has_every_operation_of_an_async_run_and_the_snapshot_the_successful_ones(tmp_path: Path) -> None:
     async def fails(operation: Operation) -> None:
         if operation.index % 5 == 0:
             raise LookupError(operation.id)
@@ -212,7 +212,7 @@ def test_thresholds_on_async_latency_are_judged(tmp_path: Path) -> None:
     assert result.latency.min >= 0.019
 
 
-def test_agents_wait_side_by_side_not_one_after_another(tmp_path: Path) -> None:
+def test_agents_wait_at_the_same_time(tmp_path: Path) -> None:
     most = now = 0
 
     async def waits(operation: AsyncOperation) -> None:
@@ -226,7 +226,7 @@ def test_agents_wait_side_by_side_not_one_after_another(tmp_path: Path) -> None:
     assert most == 50
 
 
-def test_missing_data_reaches_async_tasks_as_any_other(tmp_path: Path) -> None:
+def test_async_tasks_get_missing_data(tmp_path: Path) -> None:
     async def handles(operation: Operation) -> None:
         try:
             operation.market  # noqa: B018
@@ -259,14 +259,14 @@ def test_a_lost_request_does_not_call_an_async_task_and_a_lost_reply_awaits_it(t
     assert (replies.failures, replies.errors, called) == (10, 0, list(range(10)))
 
 
-def test_a_run_by_duration_ends_in_time(tmp_path: Path) -> None:
+def test_a_run_ends_after_its_duration(tmp_path: Path) -> None:
     started = time.monotonic()
     result = run(tmp_path, nothing, agents=5, duration=0.3, min_delay=0.001, max_delay=0.002)
     assert result.successes == result.operations > 5
     assert time.monotonic() - started < HANG
 
 
-def test_fault_windows_and_network_delays_take_place_in_real_time(tmp_path: Path) -> None:
+def test_fault_windows_and_network_delays_use_real_time(tmp_path: Path) -> None:
     async def buy(operation: AsyncOperation) -> None:
         await operation.sleep(0.01)
 
@@ -284,11 +284,11 @@ def test_fault_windows_and_network_delays_take_place_in_real_time(tmp_path: Path
     assert result.successes == 36 - result.failures
 
 
-# What tasks raise.
+# Exceptions of tasks.
 
 
 class Odd(BaseException):
-    """No Exception."""
+    """An exception that is not an ``Exception``."""
 
 
 ERRORS: dict[str, BaseException] = {
@@ -307,7 +307,7 @@ ERRORS: dict[str, BaseException] = {
 
 @pytest.mark.parametrize("when", ["at once", "after an await"])
 @pytest.mark.parametrize("kind", list(ERRORS))
-def test_errors_of_every_kind_are_failures_with_their_type_and_the_agent_goes_on(
+def test_every_type_of_exception_is_a_failure_of_its_operation_and_the_agent_continues(
     tmp_path: Path, kind: str, when: str
 ) -> None:
     async def fails(operation: Operation) -> None:
@@ -319,13 +319,13 @@ def test_errors_of_every_kind_are_failures_with_their_type_and_the_agent_goes_on
     result = run(tmp_path, fails, agents=2, operations_per_agent=3, gate=False)
     assert (result.operations, result.failures, result.errors) == (6, 2, 2)
     (error,) = result.stats["error_types"]
-    # A coroutine cannot raise StopIteration: the interpreter makes it a RuntimeError.
+    # A coroutine cannot raise StopIteration: the interpreter raises RuntimeError instead.
     expected = "RuntimeError" if kind == "StopIteration" else type(ERRORS[kind]).__name__
     assert error["type"].rsplit(".", 1)[-1] == expected
     assert "in fails" in error["traceback"]
 
 
-def test_what_a_child_task_of_the_target_exits_with_reaches_the_test_and_the_run_ends(tmp_path: Path) -> None:
+def test_a_system_exit_in_a_child_task_of_the_target_is_an_error_and_the_run_ends(tmp_path: Path) -> None:
     async def child() -> None:
         raise SystemExit(3)
 
@@ -337,7 +337,7 @@ def test_what_a_child_task_of_the_target_exits_with_reaches_the_test_and_the_run
     assert [error["type"] for error in result.stats["error_types"]] == ["SystemExit"]
 
 
-def test_a_task_group_that_fails_is_one_failure_and_leaves_no_task(tmp_path: Path) -> None:
+def test_a_failed_task_group_is_one_failure_and_leaves_no_task(tmp_path: Path) -> None:
     async def child() -> None:
         raise LookupError("child")
 
@@ -353,7 +353,7 @@ def test_a_task_group_that_fails_is_one_failure_and_leaves_no_task(tmp_path: Pat
     assert time.monotonic() - started < HANG
 
 
-def test_a_timeout_of_the_targets_own_is_its_failure_alone(tmp_path: Path) -> None:
+def test_a_timeout_in_the_target_is_a_failure_of_its_operation_only(tmp_path: Path) -> None:
     async def impatient(operation: Operation) -> None:
         async with asyncio.timeout(0.01):
             await asyncio.sleep(3600)
@@ -363,7 +363,7 @@ def test_a_timeout_of_the_targets_own_is_its_failure_alone(tmp_path: Path) -> No
     assert result.stats["error_types"][0]["type"] == "TimeoutError"
 
 
-def test_real_errors_of_async_tasks_fail_a_run_that_has_no_threshold_on_them(tmp_path: Path) -> None:
+def test_errors_of_async_tasks_fail_a_run_without_a_threshold_on_errors(tmp_path: Path) -> None:
     async def fails() -> None:
         raise LookupError("no order")
 
@@ -376,7 +376,7 @@ def test_real_errors_of_async_tasks_fail_a_run_that_has_no_threshold_on_them(tmp
 
 
 @pytest.mark.parametrize("kind", ["sync", "async"])
-def test_each_agent_has_its_own_session_entered_and_left_on_the_loop(tmp_path: Path, kind: str) -> None:
+def test_each_agent_enters_and_leaves_its_own_session_on_the_loop(tmp_path: Path, kind: str) -> None:
     events: list[tuple[str, str, int]] = []
 
     def note(event: str, agent: str) -> str:
@@ -408,7 +408,7 @@ def test_each_agent_has_its_own_session_entered_and_left_on_the_loop(tmp_path: P
 
 @pytest.mark.parametrize("where", ["entering", "leaving"])
 @pytest.mark.parametrize("error", [OSError("refused"), SystemExit(2), asyncio.CancelledError()])
-def test_a_session_that_fails_fails_the_run_and_says_whose(
+def test_a_failed_session_fails_the_run_and_names_the_agent(
     tmp_path: Path, where: str, error: BaseException
 ) -> None:
     @asynccontextmanager
@@ -455,7 +455,7 @@ def test_no_agent_performs_before_every_session_is_entered(tmp_path: Path) -> No
 # Checks.
 
 
-def test_checks_during_an_async_run_see_no_operation_under_way(tmp_path: Path) -> None:
+def test_no_operation_is_in_progress_during_a_check(tmp_path: Path) -> None:
     inside = 0
     wakes = 0
 
@@ -474,7 +474,7 @@ def test_checks_during_an_async_run_see_no_operation_under_way(tmp_path: Path) -
     assert wakes > 5
 
 
-def test_a_check_that_breaks_during_the_run_ends_it(tmp_path: Path) -> None:
+def test_a_check_that_fails_during_the_run_ends_it(tmp_path: Path) -> None:
     performed = 0
 
     async def buy(operation: Operation) -> None:
@@ -489,7 +489,7 @@ def test_a_check_that_breaks_during_the_run_ends_it(tmp_path: Path) -> None:
     assert performed < 5_000
 
 
-def test_recovery_is_asked_for_in_operations_without_faults(tmp_path: Path) -> None:
+def test_eventually_runs_operations_without_faults_until_the_target_recovers(tmp_path: Path) -> None:
     state = {"repaired": False, "planned": 0}
 
     async def buy(operation: Operation) -> None:
@@ -512,12 +512,12 @@ def test_recovery_is_asked_for_in_operations_without_faults(tmp_path: Path) -> N
 # Hanging.
 
 
-async def waits_for_ever() -> None:
+async def waits_forever() -> None:
     await asyncio.Event().wait()
 
 
 class Released(threading.Event):
-    """Ends what hangs, once the run that it hung in is over."""
+    """An event that ends a hung task after its run."""
 
 
 released = Released()
@@ -540,7 +540,7 @@ async def waits_in_a_pool() -> None:
 
 
 HANGING: dict[str, Callable[[], Any]] = {
-    "waits_for_ever": waits_for_ever,
+    "waits_forever": waits_forever,
     "swallows_cancellation": swallows_cancellation,
     "blocks_the_loop": blocks_the_loop,
     "waits_in_a_pool": waits_in_a_pool,
@@ -559,7 +559,7 @@ def assert_hangs_and_the_next_run_works(tmp_path: Path, how: str) -> None:
     assert time.monotonic() - started < HANG / 2
     assert caught.value.result.stats["status"] == "hung"
     assert "agent Agent_2, task buy" in str(caught.value)
-    assert how in str(caught.value), "the message shows no frame of the target's"
+    assert how in str(caught.value), "the message must show a frame of the target"
     assert run(tmp_path, nothing, agents=3, operations_per_agent=3).successes == 9
     held = [thread for thread in threading.enumerate() if thread.name.startswith("stress")]
     assert all(thread.daemon for thread in held)
@@ -570,21 +570,21 @@ def assert_hangs_and_the_next_run_works(tmp_path: Path, how: str) -> None:
 
 
 @pytest.mark.filterwarnings("default::pytest.PytestUnraisableExceptionWarning")
-def test_a_hung_async_task_is_named_with_its_stack_within_seconds_and_the_next_run_works(tmp_path: Path) -> None:
+def test_a_hung_async_task_is_reported_with_its_stack_and_the_next_run_works(tmp_path: Path) -> None:
     assert_hangs_and_the_next_run_works(tmp_path, "waits_in_a_pool")
 
 
 @pytest.mark.filterwarnings("default::pytest.PytestUnraisableExceptionWarning")
 @pytest.mark.usefixtures("short_grace")
-@pytest.mark.parametrize("how", ["waits_for_ever", "swallows_cancellation", "blocks_the_loop"])
-def test_however_an_async_task_hangs_it_is_named_with_its_stack_and_the_next_run_works(
+@pytest.mark.parametrize("how", ["waits_forever", "swallows_cancellation", "blocks_the_loop"])
+def test_every_kind_of_hung_async_task_is_reported_with_its_stack_and_the_next_run_works(
     tmp_path: Path, how: str
 ) -> None:
     assert_hangs_and_the_next_run_works(tmp_path, how)
 
 
 @pytest.mark.usefixtures("short_grace")
-def test_the_session_that_hangs_is_named(tmp_path: Path) -> None:
+def test_a_hung_session_is_named(tmp_path: Path) -> None:
     @asynccontextmanager
     async def session(agent: str) -> AsyncIterator[None]:
         if agent == "Agent_2":
@@ -596,7 +596,7 @@ def test_the_session_that_hangs_is_named(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("short_grace")
-def test_an_operation_that_was_cut_short_is_recorded_as_failed(tmp_path: Path) -> None:
+def test_a_cancelled_operation_is_recorded_as_failed(tmp_path: Path) -> None:
     async def buy(operation: Operation) -> None:
         await asyncio.Event().wait()
 
@@ -610,7 +610,7 @@ def test_an_operation_that_was_cut_short_is_recorded_as_failed(tmp_path: Path) -
 # Stopping.
 
 
-def test_a_pause_and_a_sleep_end_when_a_task_ends_the_run(tmp_path: Path) -> None:
+def test_sleeps_end_when_a_task_ends_the_run(tmp_path: Path) -> None:
     class Ends(Exception):
         """Ends the run."""
 
@@ -633,13 +633,14 @@ def test_think_times_end_when_a_task_ends_the_run(tmp_path: Path) -> None:
         raise Ends
 
     started = time.monotonic()
-    agents = [f"Agent_{n}" for n in range(200)]  # with this seed one is due at once, and most only after minutes
+    # With this seed, one agent is due at once and most agents are due after minutes.
+    agents = [f"Agent_{n}" for n in range(200)]
     with pytest.raises(Ends):
         simulator(tmp_path, buy, agents=agents, max_delay=600, seed=7).run(ending_errors=(Ends,))
     assert time.monotonic() - started < HANG
 
 
-def test_ctrl_c_ends_think_times_and_is_raised_once_files_are_written(tmp_path: Path) -> None:
+def test_ctrl_c_ends_the_run_and_is_raised_after_the_files_are_written(tmp_path: Path) -> None:
     async def buy(operation: Operation) -> None:
         if operation.index == 2:
             signal.raise_signal(signal.SIGINT)
@@ -655,7 +656,7 @@ def test_ctrl_c_ends_think_times_and_is_raised_once_files_are_written(tmp_path: 
     assert stats["interrupted"] is True
 
 
-# Size.
+# Many agents.
 
 
 def test_ten_thousand_agents_perform_one_operation_each_on_one_loop(tmp_path: Path) -> None:
@@ -675,10 +676,10 @@ def test_ten_thousand_agents_perform_one_operation_each_on_one_loop(tmp_path: Pa
     assert threading.active_count() == threads
 
 
-# Library: own loop, the caller's loop.
+# In scripts: on the engine's loop or on the caller's.
 
 
-def test_a_script_may_run_an_async_target_in_one_line(tmp_path: Path) -> None:
+def test_a_script_can_run_an_async_target_in_one_line(tmp_path: Path) -> None:
     stats = run_stress_test(target=nothing, output_dir=tmp_path, agents=2, operations_per_agent=3, **CALM)
     assert stats["successful_operations"] == 6
 
@@ -706,7 +707,7 @@ def test_run_async_raises_what_run_raises(tmp_path: Path) -> None:
         asyncio.run(simulator(tmp_path, {"buy": fails}, agents=1, operations_per_agent=1).run_async())
 
 
-def test_two_runs_awaited_at_once_keep_their_figures_apart(tmp_path: Path) -> None:
+def test_two_runs_awaited_at_once_have_separate_figures(tmp_path: Path) -> None:
     async def main() -> list[StressResult]:
         prepared = simulator(tmp_path / "one", nothing, agents=3, operations_per_agent=20)
         other = simulator(tmp_path / "two", nothing, agents=2, operations_per_agent=7)
@@ -715,7 +716,7 @@ def test_two_runs_awaited_at_once_keep_their_figures_apart(tmp_path: Path) -> No
     assert [result.successes for result in asyncio.run(main())] == [60, 14]
 
 
-def test_run_async_of_a_sync_target_leaves_the_loop_free(tmp_path: Path) -> None:
+def test_run_async_of_a_sync_target_does_not_block_the_loop(tmp_path: Path) -> None:
     ticks = 0
 
     async def main() -> StressResult:
@@ -732,10 +733,10 @@ def test_run_async_of_a_sync_target_leaves_the_loop_free(tmp_path: Path) -> None
     assert ticks > 3
 
 
-def test_under_an_eager_task_factory_all_is_as_ever(tmp_path: Path) -> None:
+def test_runs_work_with_an_eager_task_factory(tmp_path: Path) -> None:
     factory = getattr(asyncio, "eager_task_factory", None)
     if factory is None:
-        pytest.skip("Python 3.12 has it first")
+        pytest.skip("needs Python 3.12 or newer")
 
     async def main() -> StressResult:
         asyncio.get_running_loop().set_task_factory(factory)
@@ -744,7 +745,7 @@ def test_under_an_eager_task_factory_all_is_as_ever(tmp_path: Path) -> None:
     assert asyncio.run(main()).successes == 25
 
 
-def test_contextvars_of_the_caller_are_those_of_the_agents(tmp_path: Path) -> None:
+def test_agents_see_the_contextvars_of_the_caller(tmp_path: Path) -> None:
     import contextvars
 
     tenant: contextvars.ContextVar[str] = contextvars.ContextVar("tenant", default="nobody")
@@ -761,13 +762,13 @@ def test_contextvars_of_the_caller_are_those_of_the_agents(tmp_path: Path) -> No
     assert seen == {"acme"}
 
 
-def test_a_simulator_of_async_tasks_runs_again_from_zero(tmp_path: Path) -> None:
+def test_a_simulator_of_async_tasks_can_run_several_times(tmp_path: Path) -> None:
     prepared = simulator(tmp_path, nothing, agents=2, operations_per_agent=5, seed=3)
     assert [prepared.run().successes for _ in range(3)] == [10, 10, 10]
 
 
 @pytest.mark.usefixtures("short_grace")
-def test_who_waits_again_and_again_for_what_never_comes_is_hung_and_the_run_ends(tmp_path: Path) -> None:
+def test_a_task_that_polls_forever_is_hung_and_the_run_ends(tmp_path: Path) -> None:
     async def polls(operation: AsyncOperation) -> None:
         while True:
             await operation.sleep(0.001)

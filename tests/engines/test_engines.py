@@ -1,4 +1,4 @@
-"""The table of engines: what each declares, and what it takes to add one."""
+"""The table of engines: each engine declares its capabilities, and one class and one row add an engine."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ SUBPROCESS_TIMEOUT = 60
 
 
 class WallClock:
-    """The machine's clock; a sleep is not cut short."""
+    """The machine's clock. The end of the run does not end its sleeps."""
 
     def __init__(self) -> None:
         self.now_ns: Callable[[], int] = time.perf_counter_ns
@@ -42,7 +42,7 @@ class WallClock:
 
 
 class SequentialEngine:
-    """Performs the operations of one agent after those of another, in the thread of the caller."""
+    """An engine that performs all operations of one agent, then those of the next, in the caller's thread."""
 
     uses_virtual_time: ClassVar[bool] = False
     runs_one_at_a_time: ClassVar[bool] = True
@@ -87,7 +87,7 @@ class SequentialEngine:
 
 @pytest.fixture
 def sequential(monkeypatch: pytest.MonkeyPatch) -> str:
-    """The name of a new engine: one class, and one row of the table."""
+    """The name of a new engine, made of one class and one row of the table."""
     monkeypatch.setitem(engines.ENGINES, "sequential", EngineRow(f"{__name__}:SequentialEngine", "one by one"))
     return "sequential"
 
@@ -99,13 +99,13 @@ def test_every_engine_declares_every_capability(name: str, capability: str) -> N
     assert isinstance(declared.get(capability), bool), f"engine {name!r} does not say whether it {capability}"
 
 
-def test_a_capability_is_what_the_protocol_of_engines_declares() -> None:
+def test_the_list_of_capabilities_agrees_with_the_protocol() -> None:
     declared = [name for name, kind in Engine.__annotations__.items() if kind.startswith("ClassVar")]
     assert tuple(declared) == CAPABILITIES
 
 
 @each_engine
-def test_every_engine_is_made_from_options_and_has_nothing_to_report_before_it_runs(name: str) -> None:
+def test_a_new_engine_has_nothing_to_report(name: str) -> None:
     engine = engines.create(name, EngineOptions(own_threads=False, operation_timeout=1.0))
     assert (engine.crashed, engine.timed_out, engine.cancelled, engine.still_running) == ([], [], [], [])
     assert engine.deadlock is None
@@ -122,7 +122,7 @@ def test_the_default_engine_is_one_of_the_table() -> None:
     assert engines.engine_class(engines.DEFAULT) is ThreadsEngine
 
 
-def test_a_reserved_name_is_refused_as_an_engine_that_does_not_exist_yet(tmp_path: Path) -> None:
+def test_the_error_of_a_reserved_name_says_that_the_engine_does_not_exist_yet(tmp_path: Path) -> None:
     expected = "engine='explore': does not exist yet; allowed: 'threads', 'asyncio', 'virtual'"
     with pytest.raises(SettingError) as refused:
         engines.engine_class("explore")
@@ -133,7 +133,7 @@ def test_a_reserved_name_is_refused_as_an_engine_that_does_not_exist_yet(tmp_pat
 
 
 @each_engine
-def test_asking_for_an_engine_imports_no_other(name: str) -> None:
+def test_loading_an_engine_imports_no_other_engine(name: str) -> None:
     modules = {row.location.partition(":")[0] for row in engines.ENGINES.values()}
     code = (
         "import sys\n"
@@ -148,7 +148,7 @@ def test_asking_for_an_engine_imports_no_other(name: str) -> None:
     assert output.split() == [engines.ENGINES[name].location.partition(":")[0]]
 
 
-def test_an_engine_is_added_by_one_class_and_one_row(sequential: str, tmp_path: Path) -> None:
+def test_one_class_and_one_row_add_an_engine(sequential: str, tmp_path: Path) -> None:
     balance = [0]
 
     def buy() -> None:
@@ -177,7 +177,7 @@ def test_an_engine_is_added_by_one_class_and_one_row(sequential: str, tmp_path: 
     assert result.stats["memory"] is not None, "real time passed, so the process was measured"
 
 
-def test_a_new_engine_is_named_where_a_task_needs_what_it_cannot_do(sequential: str) -> None:
+def test_the_error_of_an_async_task_names_the_new_engine_that_cannot_run_it(sequential: str) -> None:
     async def buy() -> None:
         """Does nothing."""
 
@@ -189,7 +189,7 @@ def test_a_new_engine_is_named_where_a_task_needs_what_it_cannot_do(sequential: 
     )
 
 
-def test_a_new_engine_is_one_of_the_names_that_messages_and_help_list(sequential: str) -> None:
+def test_messages_and_help_list_a_new_engine(sequential: str) -> None:
     assert engines.names_as_text() == "threads, asyncio, virtual or sequential"
     assert engines.help_text().endswith("or sequential (one by one)")
     assert Scenario(engine=sequential).engine == sequential

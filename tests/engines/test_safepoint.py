@@ -1,4 +1,4 @@
-"""A point at which no operation of real threads is under way."""
+"""A safepoint pauses all agents between two operations, and never blocks a run."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from pytest_nos_stress.engines.safepoint import Safepoint
 HANG = 60.0
 
 
-def perform(safepoint: Safepoint, operation: Callable[[], object], look: Callable[[], None], times: int) -> None:
+def perform(safepoint: Safepoint, operation: Callable[[], object], paused: Callable[[], None], times: int) -> None:
     for _ in range(times):
-        with safepoint.operation(look, lambda: False):
+        with safepoint.operation(paused, lambda: False):
             operation()
 
 
@@ -29,32 +29,32 @@ def in_threads(number: int, action: Callable[[], None]) -> None:
 
 
 @pytest.mark.parametrize("every", [1, 3, 50])
-def test_nobody_is_in_an_operation_when_a_check_looks(every: int) -> None:
+def test_no_operation_is_in_progress_during_a_pause(every: int) -> None:
     lock = threading.Lock()
-    under_way, seen = [0], list[int]()
+    in_progress, seen = [0], list[int]()
 
     def operation() -> None:
         with lock:
-            under_way[0] += 1
+            in_progress[0] += 1
         time.sleep(0.0002)
         with lock:
-            under_way[0] -= 1
+            in_progress[0] -= 1
 
     safepoint = Safepoint(every)
-    in_threads(6, lambda: perform(safepoint, operation, lambda: seen.append(under_way[0]), 50))
+    in_threads(6, lambda: perform(safepoint, operation, lambda: seen.append(in_progress[0]), 50))
     assert set(seen) == {0}
     assert len(seen) <= 300 // every
 
 
 @pytest.mark.parametrize(("every", "pauses"), [(1, 12), (3, 4), (5, 2), (13, 0)])
-def test_one_agent_is_looked_at_once_in_so_many_operations(every: int, pauses: int) -> None:
+def test_the_function_is_called_every_so_many_operations(every: int, pauses: int) -> None:
     seen: list[int] = []
     performed: list[int] = []
     perform(Safepoint(every), lambda: performed.append(0), lambda: seen.append(len(performed)), 12)
     assert seen == [every * number for number in range(1, pauses + 1)]
 
 
-def test_an_operation_that_raises_counts_and_is_not_under_way_any_more() -> None:
+def test_an_operation_that_raises_an_exception_counts_and_ends() -> None:
     safepoint = Safepoint(2)
     seen: list[str] = []
 
@@ -62,12 +62,12 @@ def test_an_operation_that_raises_counts_and_is_not_under_way_any_more() -> None
         raise LookupError
 
     with pytest.raises(LookupError):
-        perform(safepoint, fails, lambda: seen.append("look"), 1)
-    perform(safepoint, lambda: None, lambda: seen.append("look"), 1)
-    assert seen == ["look"]
+        perform(safepoint, fails, lambda: seen.append("paused"), 1)
+    perform(safepoint, lambda: None, lambda: seen.append("paused"), 1)
+    assert seen == ["paused"]
 
 
-def test_what_a_check_raises_is_raised_where_it_was_due_and_nobody_is_held_for_it() -> None:
+def test_an_exception_of_the_function_reaches_the_agent_and_ends_the_pause() -> None:
     safepoint = Safepoint(1)
 
     def fails() -> None:
@@ -76,12 +76,12 @@ def test_what_a_check_raises_is_raised_where_it_was_due_and_nobody_is_held_for_i
     with pytest.raises(LookupError):
         perform(safepoint, lambda: None, fails, 1)
     seen: list[str] = []
-    in_threads(2, lambda: perform(safepoint, lambda: None, lambda: seen.append("look"), 1))
+    in_threads(2, lambda: perform(safepoint, lambda: None, lambda: seen.append("paused"), 1))
     assert seen
 
 
-def test_agents_that_wait_for_each_other_are_not_held_for_ever() -> None:
-    """Ann's operation ends when Bob's next one begins; the look after Bob's first one is left out."""
+def test_agents_that_wait_for_each_other_are_not_paused_forever() -> None:
+    """Ann's operation ends when Bob's second one begins, so the call after Bob's first one is left out."""
     safepoint = Safepoint(1)
     in_first, second = threading.Event(), threading.Event()
     seen: list[str] = []
@@ -106,17 +106,17 @@ def test_agents_that_wait_for_each_other_are_not_held_for_ever() -> None:
     assert not any(thread.is_alive() for thread in threads)
 
 
-def test_a_run_that_is_stopped_holds_nobody() -> None:
+def test_a_stopped_run_pauses_no_agent() -> None:
     safepoint = Safepoint(1)
-    looking, done = threading.Event(), threading.Event()
+    has_paused, done = threading.Event(), threading.Event()
 
-    def look() -> None:
-        looking.set()
+    def paused() -> None:
+        has_paused.set()
         assert done.wait(HANG)
 
-    thread = threading.Thread(target=lambda: perform(safepoint, lambda: None, look, 1), daemon=True)
+    thread = threading.Thread(target=lambda: perform(safepoint, lambda: None, paused, 1), daemon=True)
     thread.start()
-    assert looking.wait(HANG)
+    assert has_paused.wait(HANG)
     with safepoint.operation(lambda: None, lambda: True):
         done.set()
     thread.join(HANG)

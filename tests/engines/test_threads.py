@@ -1,4 +1,4 @@
-"""The threads engine by itself: agents that are no stress agents at all."""
+"""The threads engine alone, with simple agents instead of those of a stress run."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Actor:
 
 
 def watch_nothing() -> None:
-    """A watch that sees nothing."""
+    """Do nothing."""
 
 
 def fail(error: BaseException) -> Callable[[], None]:
@@ -68,7 +68,7 @@ def fail(error: BaseException) -> Callable[[], None]:
     return raises
 
 
-def test_every_agent_performs_in_one_thread_of_its_own() -> None:
+def test_every_agent_performs_in_its_own_thread() -> None:
     actors = [Actor(f"a{n}") for n in range(10)]
     engine = ThreadsEngine()
     engine.run(actors, watch_nothing)
@@ -78,15 +78,15 @@ def test_every_agent_performs_in_one_thread_of_its_own() -> None:
     assert engine.still_running == []
 
 
-def test_agents_are_in_their_threads_at_the_same_time() -> None:
-    """Each waits for all others in its first operation, which only ends if all are let go."""
+def test_agents_perform_at_the_same_time() -> None:
+    """Each agent waits for all others in its first operation, which ends only if all agents perform at once."""
     together = threading.Barrier(8)
     actors = [Actor(f"a{n}", lambda: together.wait(HANG), times=1) for n in range(8)]
     ThreadsEngine().run(actors, watch_nothing)
     assert not together.broken
 
 
-def test_nobody_performs_before_all_have_entered() -> None:
+def test_no_agent_performs_before_all_have_entered_their_sessions() -> None:
     entered: list[str] = []
     seen: list[int] = []
 
@@ -110,7 +110,7 @@ def test_nobody_performs_before_all_have_entered() -> None:
 
 @pytest.mark.parametrize("error", [ValueError("lost"), SystemExit(1), KeyboardInterrupt(), GeneratorExit()])
 @pytest.mark.parametrize("where", ["enter", "perform", "leave"])
-def test_an_exception_that_leaves_an_agent_is_kept_whatever_it_is(error: BaseException, where: str) -> None:
+def test_an_exception_that_leaves_an_agent_is_recorded_whatever_its_type(error: BaseException, where: str) -> None:
     engine = ThreadsEngine()
     other = Actor("other")
     if where == "enter":
@@ -124,14 +124,14 @@ def test_an_exception_that_leaves_an_agent_is_kept_whatever_it_is(error: BaseExc
     assert engine.still_running == []
 
 
-def test_an_agent_that_cannot_enter_lets_nobody_perform() -> None:
+def test_no_agent_performs_if_one_cannot_enter_its_session() -> None:
     engine = ThreadsEngine()
     others = [Actor(f"a{n}") for n in range(5)]
     engine.run([*others, Actor("broken", enter=fail(ValueError()))], watch_nothing)
     assert [actor.performed for actor in others] == [0] * 5
 
 
-def test_stop_ends_pauses_and_sleeps_and_lets_no_operation_begin() -> None:
+def test_stop_ends_pauses_and_sleeps_and_starts_no_operation() -> None:
     engine = ThreadsEngine()
     actors = [Actor(f"a{n}", pause=600) for n in range(3)]
     actors.append(Actor("sleeper", lambda: engine.clock.sleep(600), times=5))
@@ -145,7 +145,7 @@ def test_stop_ends_pauses_and_sleeps_and_lets_no_operation_begin() -> None:
     assert engine.still_running == []
 
 
-def test_stop_can_be_called_from_any_thread_any_number_of_times_also_before_the_start() -> None:
+def test_stop_can_be_called_any_number_of_times_even_before_the_start() -> None:
     engine = ThreadsEngine()
     engine.stop()
     engine.stop()
@@ -163,7 +163,7 @@ def test_an_agent_can_stop_the_run_from_within() -> None:
 
 
 @pytest.mark.parametrize("error", [RuntimeError("seen"), KeyboardInterrupt()])
-def test_what_the_watch_raises_stops_the_run_and_is_raised(error: BaseException) -> None:
+def test_an_exception_of_the_watch_stops_the_run_and_is_raised(error: BaseException) -> None:
     actors = [Actor(f"a{n}", pause=600) for n in range(3)]
     with pytest.raises(type(error)) as caught:
         ThreadsEngine().run(actors, fail(error))
@@ -180,7 +180,7 @@ def test_the_watch_is_called_while_agents_perform() -> None:
 
 
 @pytest.mark.usefixtures("short_grace")
-def test_an_agent_that_does_not_end_is_named_with_its_stack_and_its_thread_is_a_daemon() -> None:
+def test_an_agent_that_does_not_end_is_reported_with_its_stack_and_its_thread_is_a_daemon() -> None:
     release = threading.Event()
 
     def does_not_end() -> None:
@@ -199,14 +199,14 @@ def test_an_agent_that_does_not_end_is_named_with_its_stack_and_its_thread_is_a_
     assert took < HANG
 
 
-def test_the_clock_never_steps_back_and_is_anchored_to_the_wall() -> None:
+def test_the_clock_never_goes_back_and_is_anchored_to_the_wall_clock() -> None:
     clock = ThreadsEngine().clock
     times = [clock.now_ns() for _ in range(1_000)]
     assert times == sorted(times)
     assert abs(clock.now_ns() + clock.wall_offset_ns - time.time_ns()) < HANG * 1e9
 
 
-def test_the_start_of_the_clock_is_when_agents_are_let_go() -> None:
+def test_the_clock_starts_when_agents_begin_to_perform() -> None:
     engine = ThreadsEngine()
     first: list[int] = []
     actor = Actor("a", lambda: first.append(engine.clock.now_ns()), enter=lambda: time.sleep(0.05))
@@ -222,7 +222,7 @@ def test_512_agents_run_at_once() -> None:
     assert sum(actor.performed for actor in actors) == 1024
 
 
-def test_an_engine_that_does_not_exist_yet_is_a_clear_error() -> None:
+def test_the_error_of_an_engine_that_does_not_exist_yet_names_the_allowed_ones() -> None:
     with pytest.raises(SettingError) as caught:
         engines.engine_class("explore")
     assert str(caught.value) == "engine='explore': does not exist yet; allowed: 'threads', 'asyncio', 'virtual'"

@@ -1,4 +1,4 @@
-"""The virtual engine: what a user's ordinary code does under it, and what is written of that."""
+"""The virtual engine runs ordinary synchronous code one agent at a time, repeatably and in virtual time."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ from pytest_nos_stress.engines.base import EngineOptions
 from pytest_nos_stress.engines.virtual.engine import VirtualEngine
 
 SOURCE = str(Path(str(pytest_nos_stress.__file__)).parents[1])
-HANG = 60.0  # Far above what anything here takes: whatever reaches it hangs.
+HANG = 60.0  # Far longer than any test takes: code that reaches it hangs.
 TakesLessThan = Callable[[float, Callable[[], float]], None]
 FILES = ("stress_test_results.log", "agent_memory_snapshot.json", "simulation_statistics.json", "scenario.json")
 START = datetime(2026, 1, 5, 14, 30, tzinfo=UTC)
@@ -57,12 +57,12 @@ each_way = pytest.mark.parametrize("own_threads", [True, False], ids=["own threa
 
 
 EARLIER: set[threading.Thread] = set()
-"""The threads that an earlier test has left at work."""
+"""Threads of earlier tests that still run."""
 
 
 @pytest.fixture(autouse=True)
 def locks() -> Iterator[None]:
-    """What ``pytest --stress`` does for a session."""
+    """Let ``threading`` make cooperating locks, as ``pytest --stress`` does for a session."""
     EARLIER.update(agent_threads())
     with cooperating_locks():
         yield
@@ -84,14 +84,14 @@ def content(directory: Path) -> dict[str, bytes]:
 
 
 def rows(result: StressResult) -> dict[tuple[int, int], tuple[int, int]]:
-    """Task and outcome of each operation by agent and index."""
+    """Return task and outcome of each operation, by agent and index."""
     return {
         (int(row["agent"]), int(row["index"])): (int(row["task"]), int(row["outcome"])) for row in result.records
     }
 
 
 def agent_threads() -> list[threading.Thread]:
-    """Those that are at work for a run of this test."""
+    """Return the agents' threads of this test's runs that still run."""
     return [
         thread
         for thread in set(threading.enumerate()) - EARLIER
@@ -101,10 +101,10 @@ def agent_threads() -> list[threading.Thread]:
 
 @contextmanager
 def deadline(seconds: float = HANG) -> Iterator[None]:
-    """Ends the test where the block does not end. Not by a thread, for which the engine would wait."""
+    """Raise ``TimeoutError`` if the block does not end. Uses a signal: the engine would wait for a thread."""
 
     def give_up(*_: object) -> None:
-        raise TimeoutError(f"this did not end within {seconds:g} s")
+        raise TimeoutError(f"the block did not end within {seconds:g} s")
 
     before = signal.signal(signal.SIGALRM, give_up)
     signal.setitimer(signal.ITIMER_REAL, seconds)
@@ -116,7 +116,7 @@ def deadline(seconds: float = HANG) -> Iterator[None]:
 
 
 def outcome_of(action: Callable[[], object], seconds: float = HANG) -> BaseException | None:
-    """What an action raises; ``TimeoutError`` where it does not end."""
+    """Return the exception that an action raises, or None. It is ``TimeoutError`` if the action does not end."""
     with deadline(seconds):
         try:
             action()
@@ -133,7 +133,7 @@ def wait_until(condition: Callable[[], bool]) -> None:
 
 
 class Exchange:
-    """An order service with a lock, a queue and waits, which sometimes fails."""
+    """An order service with a lock, a queue and sleeps. It sometimes fails."""
 
     def __init__(self) -> None:
         self.lock = threading.RLock()
@@ -168,18 +168,20 @@ def trade(directory: Path, **options: Any) -> StressResult:
     return run(directory, Exchange(), **{**settings, **options})
 
 
-# Two runs with one seed.
+# Two runs with the same seed.
 
 
 @each_way
-def test_two_runs_of_a_seed_write_the_same_files_byte_for_byte(own_threads: bool, tmp_path: Path) -> None:
+def test_two_runs_of_a_seed_write_identical_files(own_threads: bool, tmp_path: Path) -> None:
     for name in ("first", "second"):
         trade(tmp_path / name, own_threads=own_threads)
     assert content(tmp_path / "first") == content(tmp_path / "second")
     assert (tmp_path / "first" / FILES[0]).read_text().count("LookupError: no order for") >= 1
 
 
-def test_agents_in_their_own_threads_and_in_shared_ones_do_the_same_in_the_same_order(tmp_path: Path) -> None:
+def test_runs_with_own_threads_and_with_shared_threads_have_the_same_operations_in_the_same_order(
+    tmp_path: Path,
+) -> None:
     own, shared = (trade(tmp_path / str(own), own_threads=own) for own in (True, False))
     assert (tmp_path / "True" / FILES[0]).read_bytes() == (tmp_path / "False" / FILES[0]).read_bytes()
     assert (tmp_path / "True" / FILES[1]).read_bytes() == (tmp_path / "False" / FILES[1]).read_bytes()
@@ -194,7 +196,7 @@ def test_another_seed_is_another_run(own_threads: bool, tmp_path: Path) -> None:
     assert all(first[name] != second[name] for name in FILES)
 
 
-def test_a_run_is_repeated_from_the_scenario_it_has_written(tmp_path: Path) -> None:
+def test_the_written_scenario_repeats_the_run(tmp_path: Path) -> None:
     trade(tmp_path / "first")
     scenario = Scenario.from_json((tmp_path / "first" / "scenario.json").read_text())
     run(tmp_path / "second", Exchange(), scenario=scenario, gate=False)
@@ -211,7 +213,7 @@ def test_each_run_of_a_simulator_is_the_same_run(own_threads: bool, tmp_path: Pa
 
 
 @each_way
-def test_a_new_agent_changes_what_is_planned_for_no_other(own_threads: bool, tmp_path: Path) -> None:
+def test_a_new_agent_does_not_change_the_plans_of_the_others(own_threads: bool, tmp_path: Path) -> None:
     few = trade(tmp_path, agents=["Ann", "Bob"], own_threads=own_threads)
     more = trade(tmp_path, agents=["Ann", "Bob", "Cy"], own_threads=own_threads)
     planned = {key: row[0] for key, row in rows(more).items() if key[0] < 2}
@@ -225,7 +227,9 @@ def order_of_agents(directory: Path, **options: Any) -> list[str]:
 
 
 @each_way
-def test_who_goes_first_at_one_instant_is_drawn_from_the_seed(own_threads: bool, tmp_path: Path) -> None:
+def test_the_seed_decides_the_order_of_agents_that_are_due_at_the_same_time(
+    own_threads: bool, tmp_path: Path
+) -> None:
     orders = [
         order_of_agents(tmp_path, operations_per_agent=3, seed=seed, own_threads=own_threads)
         for seed in (1, 2, 3, 1)
@@ -235,7 +239,7 @@ def test_who_goes_first_at_one_instant_is_drawn_from_the_seed(own_threads: bool,
     assert all(sorted(order) == sorted(orders[0]) for order in orders)
 
 
-def test_the_hash_seed_of_python_changes_nothing(tmp_path: Path) -> None:
+def test_a_run_does_not_depend_on_the_hash_seed_of_python(tmp_path: Path) -> None:
     code = """
 import threading
 from pytest_nos_stress import MultiAgentSimulator, cooperating_locks
@@ -261,7 +265,7 @@ with cooperating_locks():
     assert written[0] == written[1]
 
 
-def test_two_runs_at_once_leave_no_trace_in_each_other(tmp_path: Path) -> None:
+def test_two_concurrent_runs_do_not_affect_each_other(tmp_path: Path) -> None:
     alone = {name: trade(tmp_path / f"alone {name}", seed=name) for name in (5, 6)}
     threads = [
         threading.Thread(target=trade, args=(tmp_path / str(name),), kwargs={"seed": name}) for name in alone
@@ -278,9 +282,7 @@ def test_two_runs_at_once_leave_no_trace_in_each_other(tmp_path: Path) -> None:
 
 
 @each_way
-def test_the_default_run_takes_its_ten_seconds_of_delays_in_virtual_time(
-    own_threads: bool, tmp_path: Path
-) -> None:
+def test_the_default_run_lasts_about_ten_seconds_of_virtual_time(own_threads: bool, tmp_path: Path) -> None:
     def default_run() -> None:
         results.append(MultiAgentSimulator(engine="virtual", own_threads=own_threads, output_dir=tmp_path).run())
 
@@ -313,7 +315,7 @@ def test_timestamps_in_all_files_come_from_the_virtual_clock(own_threads: bool, 
 
 
 class Held:
-    """Things that nobody will ever give, made while the session's locks are on."""
+    """Locks, queues and events that are never released, filled or set."""
 
     def __init__(self) -> None:
         self.lock = threading.Lock()
@@ -379,7 +381,7 @@ def test_a_wait_with_a_timeout_takes_virtual_time(way: str, own_threads: bool, t
 
 
 @each_way
-def test_others_go_on_while_one_waits_with_a_timeout(own_threads: bool, tmp_path: Path) -> None:
+def test_other_agents_continue_while_one_waits_with_a_timeout(own_threads: bool, tmp_path: Path) -> None:
     held = Held()
     scenario = Scenario(
         operations=[("Ann", "wait"), ("Bob", "look", None, 3), ("Bob", "look", None, 5)],
@@ -397,7 +399,7 @@ def test_others_go_on_while_one_waits_with_a_timeout(own_threads: bool, tmp_path
 
 
 @each_way
-def test_a_wait_that_is_answered_ends_when_it_is_answered(own_threads: bool, tmp_path: Path) -> None:
+def test_a_wait_ends_at_the_virtual_time_of_its_answer(own_threads: bool, tmp_path: Path) -> None:
     held = Held()
     scenario = Scenario(
         operations=[("Ann", "wait"), ("Bob", "give", None, 2.5)], engine="virtual", own_threads=own_threads
@@ -413,7 +415,7 @@ def test_a_wait_that_is_answered_ends_when_it_is_answered(own_threads: bool, tmp
     assert took == [2.5]
 
 
-def test_what_no_engine_knows_of_takes_no_virtual_time(tmp_path: Path) -> None:
+def test_time_sleep_and_computations_take_no_virtual_time(tmp_path: Path) -> None:
     def works(operation: Operation) -> None:
         time.sleep(0.002)
         sum(range(1_000))
@@ -423,14 +425,14 @@ def test_what_no_engine_knows_of_takes_no_virtual_time(tmp_path: Path) -> None:
     assert str(result.latency.max) == "nan"
 
 
-def test_a_run_by_duration_ends_when_it_is_due_in_virtual_time(tmp_path: Path) -> None:
+def test_a_duration_is_in_virtual_time(tmp_path: Path) -> None:
     result = run(tmp_path, lambda: None, agents=3, duration="1h", min_delay=60, max_delay=60)
     assert result.operations == 3 * 59
     assert result.stats["duration"] == 59 * 60
 
 
 @pytest.mark.parametrize("seconds", [0, -5])
-def test_a_sleep_of_no_time_takes_none(seconds: float, tmp_path: Path) -> None:
+def test_a_sleep_of_zero_or_negative_seconds_takes_no_time(seconds: float, tmp_path: Path) -> None:
     assert run(tmp_path, lambda operation: operation.sleep(seconds), agents=2).stats["duration"] == 0
 
 
@@ -438,7 +440,9 @@ def test_a_sleep_of_no_time_takes_none(seconds: float, tmp_path: Path) -> None:
 
 
 @each_way
-def test_two_agents_are_never_at_once_in_code_that_does_not_wait(own_threads: bool, tmp_path: Path) -> None:
+def test_two_agents_are_never_in_code_that_does_not_wait_at_the_same_time(
+    own_threads: bool, tmp_path: Path
+) -> None:
     inside, most = 0, 0
 
     def tells(operation: Operation) -> None:
@@ -455,7 +459,7 @@ def test_two_agents_are_never_at_once_in_code_that_does_not_wait(own_threads: bo
 
 
 class Account:
-    """Sells twice what it has where two agents look before either takes."""
+    """An account that sells its share twice if two agents check for it before one of them takes it."""
 
     def __init__(self, pause: float) -> None:
         self.shares = 1
@@ -469,7 +473,7 @@ class Account:
 
 
 @each_way
-def test_a_check_then_act_over_a_sleep_is_found(own_threads: bool, tmp_path: Path) -> None:
+def test_a_check_then_act_race_over_a_sleep_is_found(own_threads: bool, tmp_path: Path) -> None:
     account = Account(pause=0.1)
     with pytest.raises(CheckFailed, match="never_oversold"):
 
@@ -488,7 +492,7 @@ def test_code_that_does_not_wait_is_not_interrupted(own_threads: bool, tmp_path:
 
 @each_way
 @pytest.mark.parametrize("kind", ["Lock", "RLock", "Semaphore", "Condition"])
-def test_what_is_held_over_a_sleep_belongs_to_one_agent_and_the_others_wait_while_time_moves_on(
+def test_other_agents_wait_for_a_lock_that_an_agent_holds_during_a_sleep(
     kind: str, own_threads: bool, tmp_path: Path
 ) -> None:
     lock = getattr(threading, kind)()
@@ -508,7 +512,7 @@ def test_what_is_held_over_a_sleep_belongs_to_one_agent_and_the_others_wait_whil
 
 
 @each_way
-def test_an_rlock_can_be_taken_again_by_who_holds_it(own_threads: bool, tmp_path: Path) -> None:
+def test_the_holder_of_an_rlock_can_acquire_it_again(own_threads: bool, tmp_path: Path) -> None:
     lock = threading.RLock()
 
     def works(operation: Operation) -> None:
@@ -522,7 +526,7 @@ def test_an_rlock_can_be_taken_again_by_who_holds_it(own_threads: bool, tmp_path
 
 
 @each_way
-def test_waiters_have_a_lock_in_the_order_in_which_they_came(own_threads: bool, tmp_path: Path) -> None:
+def test_waiters_get_a_lock_in_the_order_of_their_arrival(own_threads: bool, tmp_path: Path) -> None:
     lock = threading.Lock()
     agents = ["Dan", "Ann", "Cy", "Bob", "Eve"]
     order: list[str] = []
@@ -543,7 +547,7 @@ def test_waiters_have_a_lock_in_the_order_in_which_they_came(own_threads: bool, 
 
 
 @each_way
-def test_who_takes_a_lock_again_at_once_does_not_overtake_those_who_wait(
+def test_an_agent_that_acquires_a_lock_again_at_once_does_not_overtake_the_waiters(
     own_threads: bool, tmp_path: Path
 ) -> None:
     lock = threading.Lock()
@@ -566,7 +570,7 @@ def test_who_takes_a_lock_again_at_once_does_not_overtake_those_who_wait(
 
 
 @each_way
-def test_an_agent_without_think_time_does_not_keep_the_others_from_a_lock(
+def test_an_agent_without_think_time_does_not_starve_the_others_of_a_lock(
     own_threads: bool, tmp_path: Path
 ) -> None:
     lock = threading.Lock()
@@ -576,12 +580,12 @@ def test_an_agent_without_think_time_does_not_keep_the_others_from_a_lock(
             operation.sleep(1)
 
     result = run(tmp_path, works, agents=2, operations_per_agent=20, own_threads=own_threads, operation_timeout=99)
-    # Each waits for the other's one second, then has its own.
+    # An operation waits one second for the other agent, then holds the lock for one second.
     assert result.latency.max <= 2
 
 
 @each_way
-def test_a_queue_hands_over_between_agents_in_its_order(own_threads: bool, tmp_path: Path) -> None:
+def test_a_queue_keeps_its_order_between_agents(own_threads: bool, tmp_path: Path) -> None:
     orders: queue.Queue[int] = queue.Queue(2)
     taken: list[int] = []
 
@@ -603,7 +607,7 @@ def test_a_queue_hands_over_between_agents_in_its_order(own_threads: bool, tmp_p
 
 
 @each_way
-def test_agents_meet_at_a_barrier_of_the_targets(own_threads: bool, tmp_path: Path) -> None:
+def test_agents_meet_at_a_barrier_of_the_target(own_threads: bool, tmp_path: Path) -> None:
     barrier = threading.Barrier(3)
     met: list[float] = []
 
@@ -616,13 +620,11 @@ def test_agents_meet_at_a_barrier_of_the_targets(own_threads: bool, tmp_path: Pa
     assert met == [3, 3, 3, 6, 6, 6]
 
 
-# Threads of the target's own.
+# Threads of the target.
 
 
 @each_way
-def test_a_thread_that_the_target_starts_can_release_what_an_agent_waits_for(
-    own_threads: bool, tmp_path: Path
-) -> None:
+def test_a_thread_of_the_target_can_wake_an_agent(own_threads: bool, tmp_path: Path) -> None:
     taken: list[int] = []
 
     def asks(operation: Operation) -> None:
@@ -643,7 +645,7 @@ def test_a_thread_that_the_target_starts_can_release_what_an_agent_waits_for(
 
 
 @each_way
-def test_a_future_of_a_pool_of_the_targets_can_be_waited_for(own_threads: bool, tmp_path: Path) -> None:
+def test_an_agent_can_wait_for_a_future_of_the_targets_pool(own_threads: bool, tmp_path: Path) -> None:
     with ThreadPoolExecutor(2) as pool:
         taken: list[int] = []
 
@@ -656,7 +658,7 @@ def test_a_future_of_a_pool_of_the_targets_can_be_waited_for(own_threads: bool, 
 
 
 @each_way
-def test_a_pool_that_has_worked_before_the_run_may_take_its_time(own_threads: bool, tmp_path: Path) -> None:
+def test_agents_wait_for_a_pool_that_was_started_before_the_run(own_threads: bool, tmp_path: Path) -> None:
     with ThreadPoolExecutor(1) as pool:
         pool.submit(int).result()
 
@@ -667,9 +669,7 @@ def test_a_pool_that_has_worked_before_the_run_may_take_its_time(own_threads: bo
 
 
 @each_way
-def test_a_thread_that_the_target_has_started_before_the_run_may_take_its_time(
-    own_threads: bool, tmp_path: Path
-) -> None:
+def test_agents_wait_for_a_thread_that_was_started_before_the_run(own_threads: bool, tmp_path: Path) -> None:
     asked: queue.Queue[int | None] = queue.Queue()
     answers: queue.Queue[int] = queue.Queue()
 
@@ -695,7 +695,7 @@ def test_a_thread_that_the_target_has_started_before_the_run_may_take_its_time(
 
 
 @each_way
-def test_an_answer_that_came_while_another_agent_was_at_work_is_no_reason_to_give_up_waiting_later(
+def test_agents_still_wait_for_an_answer_after_an_earlier_one_came_during_another_agents_turn(
     own_threads: bool, tmp_path: Path
 ) -> None:
     first: queue.Queue[int] = queue.Queue()
@@ -731,7 +731,7 @@ def test_an_answer_that_came_while_another_agent_was_at_work_is_no_reason_to_giv
 
 
 @each_way
-def test_to_start_and_join_a_thread_takes_no_virtual_time_and_lets_nobody_else_in(
+def test_starting_and_joining_a_thread_takes_no_virtual_time_and_keeps_the_turn(
     own_threads: bool, tmp_path: Path
 ) -> None:
     inside: list[str] = []
@@ -750,11 +750,11 @@ def test_to_start_and_join_a_thread_takes_no_virtual_time_and_lets_nobody_else_i
     assert result.stats["duration"] == 0
 
 
-# Where no agent can go on.
+# Deadlocks.
 
 
 def both_ways(operation: Operation) -> None:
-    """Two agents that take two locks in opposite order."""
+    """Acquire two locks, in opposite order for the two agents."""
     first, second = (LOCKS["a"], LOCKS["b"]) if operation.agent == "Ann" else (LOCKS["b"], LOCKS["a"])
     with first:
         operation.sleep(1)
@@ -763,19 +763,19 @@ def both_ways(operation: Operation) -> None:
 
 
 def keeps_it(operation: Operation) -> None:
-    """One agent ends with a lock that the other one wants."""
+    """Acquire a lock without releasing it."""
     if operation.agent == "Bob":
         operation.sleep(1)
     LOCKS["a"].acquire()
 
 
 def hungry(operation: Operation) -> None:
-    """Nobody ever puts anything into the queue."""
+    """Wait for an item of a queue that stays empty."""
     LOCKS["queue"].get()
 
 
 def taken_twice(operation: Operation) -> None:
-    """A lock that is none that can be taken twice."""
+    """Acquire a lock twice that is not reentrant."""
     LOCKS["a" if operation.agent == "Ann" else "b"].acquire()
     LOCKS["a" if operation.agent == "Ann" else "b"].acquire()
 
@@ -803,7 +803,7 @@ def some_locks() -> None:
 
 @each_way
 @pytest.mark.parametrize(("target", "words"), DEADLOCKS, ids=[target.__name__ for target, _ in DEADLOCKS])
-def test_a_deadlock_is_reported_with_who_waits_for_whom_and_where(
+def test_a_deadlock_report_names_the_waiting_agents_the_holders_and_the_stacks(
     target: Callable[[Operation], None], words: list[str], own_threads: bool, some_locks: None, tmp_path: Path
 ) -> None:
     options: dict[str, Any] = {
@@ -827,7 +827,7 @@ def test_a_deadlock_is_reported_with_who_waits_for_whom_and_where(
 
 
 @each_way
-def test_what_a_deadlock_has_ended_is_no_exception_of_the_target(
+def test_operations_ended_by_a_deadlock_are_not_errors_of_the_target(
     own_threads: bool, some_locks: None, tmp_path: Path
 ) -> None:
     with pytest.raises(Deadlock) as caught:
@@ -845,7 +845,7 @@ def test_a_deadlock_after_a_run_in_shared_threads_is_reported_without_waiting_fo
 
 
 @each_way
-def test_a_lock_that_the_caller_of_the_run_holds_is_named_as_no_agents(
+def test_a_deadlock_report_says_that_a_thread_outside_the_run_holds_the_lock(
     own_threads: bool, some_locks: None, tmp_path: Path
 ) -> None:
     with LOCKS["a"], pytest.raises(Deadlock, match="waits for a lock that a thread outside the run holds"):
@@ -860,7 +860,7 @@ def test_a_lock_that_the_caller_of_the_run_holds_is_named_as_no_agents(
 
 
 @each_way
-def test_who_held_a_lock_in_an_earlier_run_is_not_said_to_hold_it_now(
+def test_a_deadlock_report_does_not_name_an_agent_that_held_the_lock_in_an_earlier_run(
     own_threads: bool, some_locks: None, tmp_path: Path
 ) -> None:
     def takes() -> None:
@@ -877,7 +877,7 @@ def test_who_held_a_lock_in_an_earlier_run_is_not_said_to_hold_it_now(
 
 @pytest.mark.skipif(sys.platform != "linux", reason="needs sched_getaffinity")
 @each_way
-def test_threads_that_the_target_starts_may_use_all_processors(own_threads: bool, tmp_path: Path) -> None:
+def test_threads_of_the_target_can_use_all_processors(own_threads: bool, tmp_path: Path) -> None:
     allowed: list[set[int]] = []
 
     def works() -> None:
@@ -891,7 +891,7 @@ def test_threads_that_the_target_starts_may_use_all_processors(own_threads: bool
 
 @each_way
 @pytest.mark.parametrize("kind", ["Lock", "RLock"])
-def test_agents_that_wait_in_a_condition_when_all_is_over_come_back(
+def test_agents_that_wait_in_a_condition_end_after_a_deadlock(
     kind: str, own_threads: bool, tmp_path: Path
 ) -> None:
     condition = threading.Condition(getattr(threading, kind)())
@@ -907,7 +907,7 @@ def test_agents_that_wait_in_a_condition_when_all_is_over_come_back(
 
 
 @each_way
-def test_a_target_that_swallows_everything_still_ends_in_a_deadlock(
+def test_a_target_that_catches_every_exception_still_ends_in_a_deadlock(
     own_threads: bool, some_locks: None, tmp_path: Path
 ) -> None:
     def stubborn(operation: Operation) -> None:
@@ -927,7 +927,7 @@ def test_a_target_that_swallows_everything_still_ends_in_a_deadlock(
 
 @each_way
 @pytest.mark.usefixtures("short_grace")
-def test_an_agent_that_loops_for_ever_is_hung_and_named_and_the_others_are_let_go(
+def test_an_agent_in_an_endless_loop_is_reported_as_hung_and_the_others_end(
     own_threads: bool, tmp_path: Path
 ) -> None:
     over: list[bool] = []
@@ -970,7 +970,7 @@ def test_an_agent_that_loops_for_ever_is_hung_and_named_and_the_others_are_let_g
 
 @each_way
 @pytest.mark.usefixtures("short_grace")
-def test_a_run_after_one_that_hung_is_as_any_other(own_threads: bool, tmp_path: Path) -> None:
+def test_a_hung_run_does_not_affect_the_next_run(own_threads: bool, tmp_path: Path) -> None:
     trade(tmp_path / "before", own_threads=own_threads)
     stuck = _thread.allocate_lock()
     stuck.acquire()
@@ -990,7 +990,7 @@ def test_a_run_after_one_that_hung_is_as_any_other(own_threads: bool, tmp_path: 
 
 
 class Sessions:
-    """Notes in which thread sessions are entered and left, and by which exception."""
+    """A session that records the threads it is entered and left in, and the exception it is left by."""
 
     def __init__(self) -> None:
         self.threads: dict[str, list[int]] = {}
@@ -1009,7 +1009,7 @@ class Sessions:
         self.threads[agent].append(threading.get_ident())
 
 
-def test_sessions_are_entered_and_left_in_each_agents_own_thread(tmp_path: Path) -> None:
+def test_each_agent_enters_and_leaves_its_session_in_its_own_thread(tmp_path: Path) -> None:
     sessions = Sessions()
     contexts: set[tuple[str, str]] = set()
 
@@ -1028,7 +1028,7 @@ def test_sessions_are_entered_and_left_in_each_agents_own_thread(tmp_path: Path)
 
 
 @each_way
-def test_sessions_are_left_in_order_when_a_run_is_stopped(own_threads: bool, tmp_path: Path) -> None:
+def test_agents_leave_their_sessions_when_a_run_is_stopped(own_threads: bool, tmp_path: Path) -> None:
     sessions = Sessions()
     performed: list[str] = []
 
@@ -1071,7 +1071,7 @@ def test_an_exception_in_a_session_fails_the_run_which_names_the_agent(
 
 
 @each_way
-def test_nobody_performs_before_all_have_entered(own_threads: bool, tmp_path: Path) -> None:
+def test_no_agent_performs_before_all_have_entered_their_sessions(own_threads: bool, tmp_path: Path) -> None:
     entered: list[str] = []
     seen: set[int] = set()
     lock = threading.Lock()
@@ -1086,13 +1086,11 @@ def test_nobody_performs_before_all_have_entered(own_threads: bool, tmp_path: Pa
     assert seen == {7}
 
 
-# Ctrl-C, and exceptions of any kind.
+# Ctrl-C, and exceptions of every type.
 
 
 @each_way
-def test_ctrl_c_ends_a_run_keeps_what_was_recorded_and_leaves_sessions_in_order(
-    own_threads: bool, tmp_path: Path
-) -> None:
+def test_ctrl_c_ends_a_run_writes_its_records_and_leaves_its_sessions(own_threads: bool, tmp_path: Path) -> None:
     sessions = Sessions()
     operations: list[int] = []
 
@@ -1121,7 +1119,7 @@ def test_ctrl_c_ends_a_run_keeps_what_was_recorded_and_leaves_sessions_in_order(
 
 
 @each_way
-def test_ctrl_c_ends_a_run_whose_target_does_not_answer(
+def test_ctrl_c_ends_a_run_with_a_hung_target(
     own_threads: bool, tmp_path: Path, takes_less_than: TakesLessThan
 ) -> None:
     stuck = _thread.allocate_lock()
@@ -1149,11 +1147,11 @@ def test_ctrl_c_ends_a_run_whose_target_does_not_answer(
 
 
 class Ends(BaseException):
-    """What a test raises to end itself, as ``pytest.skip`` does."""
+    """An exception that ends a test, like that of ``pytest.skip``."""
 
 
 @each_way
-def test_who_still_waits_when_a_run_is_ended_from_within_is_no_error(
+def test_an_agent_that_waits_when_a_task_ends_the_run_is_not_an_error(
     own_threads: bool, some_locks: None, tmp_path: Path
 ) -> None:
     def works(operation: Operation) -> None:
@@ -1169,7 +1167,7 @@ def test_who_still_waits_when_a_run_is_ended_from_within_is_no_error(
 
 @each_way
 @pytest.mark.parametrize("error", [SystemExit(3), KeyboardInterrupt(), GeneratorExit(), StopIteration(), Ends()])
-def test_whatever_a_target_raises_is_that_operations_failure(
+def test_every_type_of_exception_is_a_failure_of_its_operation(
     error: BaseException, own_threads: bool, tmp_path: Path
 ) -> None:
     def works(operation: Operation) -> None:
@@ -1185,7 +1183,7 @@ def test_whatever_a_target_raises_is_that_operations_failure(
 # Gates.
 
 
-def test_a_latency_that_nothing_models_has_not_enough_data(tmp_path: Path) -> None:
+def test_a_latency_without_virtual_time_has_no_data(tmp_path: Path) -> None:
     with pytest.raises(ThresholdsNotMet) as caught:
         run(tmp_path, lambda: None, agents=2, thresholds=["latency.p50 < 1s", "latency{task=buy}.max < 1s"])
     verdicts = [(verdict.threshold.text, verdict.verdict) for verdict in caught.value.result.verdicts]
@@ -1197,7 +1195,7 @@ def test_a_latency_that_nothing_models_has_not_enough_data(tmp_path: Path) -> No
 
 
 @each_way
-def test_a_latency_that_is_modelled_is_judged(own_threads: bool, tmp_path: Path) -> None:
+def test_a_latency_in_virtual_time_is_evaluated(own_threads: bool, tmp_path: Path) -> None:
     target = {"fast": lambda operation: operation.sleep(0.01), "slow": lambda operation: operation.sleep(2)}
     result = run(
         tmp_path,
@@ -1211,19 +1209,19 @@ def test_a_latency_that_is_modelled_is_judged(own_threads: bool, tmp_path: Path)
     assert [verdict.verdict for verdict in result.verdicts] == ["passed", "passed", "failed", "passed"]
 
 
-def test_a_task_whose_latency_is_not_modelled_has_no_data_though_another_one_has(tmp_path: Path) -> None:
+def test_a_task_without_virtual_time_has_no_latency_even_if_another_task_has_one(tmp_path: Path) -> None:
     target = {"instant": lambda: None, "slow": lambda operation: operation.sleep(2)}
     thresholds = ["latency{task=instant}.max < 1s"]
     result = run(tmp_path, target, tasks=list(target), agents=2, thresholds=thresholds, gate=False)
     assert [verdict.verdict for verdict in result.verdicts] == ["no data", "passed"]
 
 
-def test_the_throughput_of_a_run_that_took_no_time_has_not_enough_data(tmp_path: Path) -> None:
+def test_the_throughput_of_a_run_without_virtual_time_has_no_data(tmp_path: Path) -> None:
     with pytest.raises(ThresholdsNotMet, match="no data"):
         run(tmp_path, lambda: None, agents=2, thresholds=["throughput > 1/s"])
 
 
-def test_a_throughput_in_virtual_time_is_judged(tmp_path: Path) -> None:
+def test_a_throughput_in_virtual_time_is_evaluated(tmp_path: Path) -> None:
     result = run(
         tmp_path,
         lambda: None,
@@ -1236,10 +1234,10 @@ def test_a_throughput_in_virtual_time_is_judged(tmp_path: Path) -> None:
     assert result.throughput == 2
 
 
-# What is refused.
+# Invalid settings.
 
 
-def test_an_async_target_is_one_line_that_says_what_to_do(tmp_path: Path) -> None:
+def test_an_async_target_is_a_one_line_error_that_says_what_to_do(tmp_path: Path) -> None:
     async def buy(operation: Operation) -> None:
         """Never called."""
 
@@ -1249,7 +1247,7 @@ def test_an_async_target_is_one_line_that_says_what_to_do(tmp_path: Path) -> Non
 
 
 @pytest.mark.parametrize("how", ["simulator", "scenario"])
-def test_a_duration_in_which_nothing_takes_time_is_one_line(how: str, tmp_path: Path) -> None:
+def test_a_duration_without_think_times_is_a_one_line_error(how: str, tmp_path: Path) -> None:
     options: dict[str, Any] = {"engine": "virtual", "duration": 5, "min_delay": 0, "max_delay": 0}
     with pytest.raises(SettingError, match=r"duration=5.*max_delay above 0.*number of operations") as caught:
         _ = simulator(tmp_path, lambda: None, **options) if how == "simulator" else Scenario(**options)
@@ -1266,7 +1264,7 @@ def performed_in_order(directory: Path, scenario: Scenario) -> list[tuple[str, s
 
 
 @each_way
-def test_operations_of_a_list_that_are_due_at_one_instant_are_performed_in_its_order(
+def test_listed_operations_that_are_due_at_the_same_time_are_performed_in_the_order_of_the_list(
     own_threads: bool, tmp_path: Path
 ) -> None:
     draw = random.Random(5)
@@ -1278,7 +1276,7 @@ def test_operations_of_a_list_that_are_due_at_one_instant_are_performed_in_its_o
 
 
 @each_way
-def test_delays_of_a_list_are_think_times_of_its_agents(own_threads: bool, tmp_path: Path) -> None:
+def test_delays_of_listed_operations_are_think_times_of_the_agents(own_threads: bool, tmp_path: Path) -> None:
     scenario = Scenario(
         operations=[("A", "a1", None, 3), ("B", "b1", None, "2s"), ("A", "a2"), ("B", "b2", None, 2), ("C", "c1")],
         engine="virtual",
@@ -1289,7 +1287,7 @@ def test_delays_of_a_list_are_think_times_of_its_agents(own_threads: bool, tmp_p
 
 
 @each_way
-def test_each_fault_of_a_list_does_what_its_name_says(own_threads: bool, tmp_path: Path) -> None:
+def test_listed_operations_get_their_faults(own_threads: bool, tmp_path: Path) -> None:
     called: list[tuple[int, str | None]] = []
 
     def works(operation: Operation) -> None:
@@ -1306,7 +1304,7 @@ def test_each_fault_of_a_list_does_what_its_name_says(own_threads: bool, tmp_pat
     assert (result.successes, result.missing_data, result.failures, result.errors) == (1, 1, 2, 0)
 
 
-def test_a_list_is_performed_under_real_threads_too(tmp_path: Path) -> None:
+def test_listed_operations_are_performed_under_real_threads_too(tmp_path: Path) -> None:
     done: dict[str, list[str]] = {"Ann": [], "Bob": []}
     scenario = Scenario(
         operations=[("Ann", "buy"), ("Bob", "sell", None, "10ms"), ("Ann", "sell", "lost_reply")], engine="threads"
@@ -1316,7 +1314,7 @@ def test_a_list_is_performed_under_real_threads_too(tmp_path: Path) -> None:
     assert (result.operations, result.failures) == (3, 1)
 
 
-def test_an_agent_without_an_operation_of_its_own_is_in_the_statistics_all_the_same(tmp_path: Path) -> None:
+def test_an_agent_without_operations_is_in_the_statistics(tmp_path: Path) -> None:
     scenario = Scenario(agents=["Ann", "Bob"], operations=[("Ann", "buy")], engine="virtual")
     result = run(tmp_path, lambda: None, scenario=scenario)
     assert {name: agent["total_operations"] for name, agent in result.stats["agent_stats"].items()} == {
@@ -1325,11 +1323,11 @@ def test_an_agent_without_an_operation_of_its_own_is_in_the_statistics_all_the_s
     }
 
 
-# The engine by itself.
+# The engine without the rest of the package.
 
 
 class Actor:
-    """An agent that is no stress agent."""
+    """A simple agent, instead of one of a stress run."""
 
     def __init__(self, name: str, times: int = 3, fails: dict[str, BaseException] | None = None) -> None:
         self.name = name
@@ -1359,13 +1357,13 @@ class Actor:
 
 
 def watch_nothing() -> None:
-    """A watch that sees nothing."""
+    """Do nothing."""
 
 
 @each_way
 @pytest.mark.parametrize("error", [ValueError("lost"), SystemExit(1), KeyboardInterrupt()])
 @pytest.mark.parametrize("where", ["enter", "perform", "leave"])
-def test_an_exception_that_leaves_an_agent_is_kept_whatever_it_is(
+def test_an_exception_that_leaves_an_agent_is_recorded_whatever_its_type(
     error: BaseException, where: str, own_threads: bool
 ) -> None:
     engine = VirtualEngine(EngineOptions(own_threads))
@@ -1375,7 +1373,7 @@ def test_an_exception_that_leaves_an_agent_is_kept_whatever_it_is(
 
 
 @each_way
-def test_stop_can_be_called_any_number_of_times_also_before_the_start(own_threads: bool) -> None:
+def test_stop_can_be_called_any_number_of_times_even_before_the_start(own_threads: bool) -> None:
     engine = VirtualEngine(EngineOptions(own_threads))
     engine.stop()
     engine.stop()
@@ -1386,7 +1384,9 @@ def test_stop_can_be_called_any_number_of_times_also_before_the_start(own_thread
 
 
 @each_way
-def test_agents_have_their_turns_in_the_order_of_their_ranks_at_one_instant(own_threads: bool) -> None:
+def test_agents_that_are_due_at_the_same_time_have_their_turns_in_the_order_of_their_ranks(
+    own_threads: bool,
+) -> None:
     engine = VirtualEngine(EngineOptions(own_threads))
     actors = [Actor(name) for name in "abc"]
     actors[0].tie_breakers, actors[1].tie_breakers, actors[2].tie_breakers = (

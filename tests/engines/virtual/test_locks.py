@@ -1,4 +1,4 @@
-"""Locks made while stress tests are on are the real ones for everybody who is no agent."""
+"""Locks made while stress tests are on behave like real locks in every thread that is not an agent's."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ each_kind = pytest.mark.parametrize("kind", ["Lock", "RLock"])
 
 @pytest.fixture(autouse=True)
 def locks_on() -> Iterator[None]:
-    """What ``pytest --stress`` does for a session."""
+    """Let ``threading`` make cooperating locks, as ``pytest --stress`` does for a session."""
     with cooperating_locks():
         yield
 
@@ -36,13 +36,13 @@ def made(kind: str) -> Any:
 
 
 def in_thread(action: Callable[[], Any]) -> Any:
-    """What an action returns in a thread of its own; fails where it does not end."""
-    answers: list[Any] = []
-    thread = threading.Thread(target=lambda: answers.append(action()), daemon=True)
+    """Run an action in a new thread and return its result. Fails if the thread does not end."""
+    results: list[Any] = []
+    thread = threading.Thread(target=lambda: results.append(action()), daemon=True)
     thread.start()
     thread.join(HANG)
-    assert answers, "the thread did not end"
-    return answers[0]
+    assert results, "the thread did not end"
+    return results[0]
 
 
 def virtual(directory: Path, target: Any, **options: Any) -> Any:
@@ -51,10 +51,10 @@ def virtual(directory: Path, target: Any, **options: Any) -> Any:
     return MultiAgentSimulator(target=target, output_dir=directory, **{**settings, **calm, **options}).run()
 
 
-# Off and on.
+# Switching on and off.
 
 
-def test_threading_has_its_own_locks_again_after_the_block() -> None:
+def test_threading_has_its_original_locks_after_the_block() -> None:
     code = """
 import queue, threading, time
 names = ["Lock", "RLock", "_allocate_lock", "_time"]
@@ -111,11 +111,11 @@ with condition:
     )
 
 
-# As the real ones.
+# The same behaviour as real locks.
 
 
 @each_kind
-def test_who_holds_a_lock_keeps_every_other_thread_out(kind: str) -> None:
+def test_a_held_lock_keeps_out_every_other_thread(kind: str) -> None:
     lock = made(kind)
     with lock:
         assert in_thread(lambda: lock.acquire(blocking=False)) is False
@@ -130,7 +130,7 @@ def test_who_holds_a_lock_keeps_every_other_thread_out(kind: str) -> None:
 
 
 @each_kind
-def test_a_lock_that_comes_free_goes_to_who_waits(kind: str) -> None:
+def test_a_released_lock_goes_to_the_waiting_thread(kind: str) -> None:
     lock = made(kind)
     lock.acquire()
     waiting = threading.Event()
@@ -150,7 +150,7 @@ def test_a_lock_that_comes_free_goes_to_who_waits(kind: str) -> None:
 
 
 @each_kind
-def test_a_with_block_gives_the_lock_back_also_after_an_exception(kind: str) -> None:
+def test_a_with_block_releases_the_lock_after_an_exception(kind: str) -> None:
     lock = made(kind)
     with pytest.raises(LookupError), lock:
         raise LookupError
@@ -158,7 +158,7 @@ def test_a_with_block_gives_the_lock_back_also_after_an_exception(kind: str) -> 
 
 
 @each_kind
-def test_a_timeout_takes_its_real_time(kind: str) -> None:
+def test_a_timeout_takes_real_time(kind: str) -> None:
     lock = made(kind)
     with lock:
 
@@ -182,7 +182,7 @@ def test_a_timeout_takes_its_real_time(kind: str) -> None:
 )
 @pytest.mark.parametrize("held", [False, True])
 @pytest.mark.parametrize("by_an_agent", [False, True], ids=["thread", "agent"])
-def test_arguments_that_are_not_allowed_raise_what_the_real_lock_raises(
+def test_invalid_arguments_raise_the_same_exception_as_a_real_lock(
     by_an_agent: bool, held: bool, kind: str, arguments: dict[str, Any], error: type[Exception], tmp_path: Path
 ) -> None:
     lock = made(kind)
@@ -206,12 +206,12 @@ def test_arguments_that_are_not_allowed_raise_what_the_real_lock_raises(
 
 
 @each_kind
-def test_to_release_what_nobody_holds_is_an_error(kind: str) -> None:
+def test_releasing_a_free_lock_is_an_error(kind: str) -> None:
     with pytest.raises(RuntimeError):
         made(kind).release()
 
 
-def test_a_plain_lock_may_be_released_by_another_thread_and_an_rlock_may_not() -> None:
+def test_another_thread_can_release_a_lock_but_not_an_rlock() -> None:
     lock, own = threading.Lock(), threading.RLock()
 
     def release() -> bool:
@@ -250,7 +250,7 @@ def test_an_agent_cannot_release_another_agents_rlock(tmp_path: Path) -> None:
     assert result.errors == 1
 
 
-def test_an_rlock_is_free_when_it_was_released_as_often_as_it_was_taken() -> None:
+def test_an_rlock_is_free_after_as_many_releases_as_acquires() -> None:
     lock = threading.RLock()
     for _ in range(3):
         lock.acquire()
@@ -262,7 +262,7 @@ def test_an_rlock_is_free_when_it_was_released_as_often_as_it_was_taken() -> Non
 
 
 @each_kind
-def test_a_lock_says_whether_it_is_held(kind: str) -> None:
+def test_locked_is_true_while_the_lock_is_held(kind: str) -> None:
     lock = made(kind)
     assert not lock.locked()
     with lock:
@@ -297,7 +297,7 @@ def test_a_condition_with_either_lock_waits_and_is_notified(kind: str) -> None:
     assert taken == [0, 1, 2]
 
 
-def test_a_condition_gives_back_an_rlock_that_is_taken_twice_while_it_waits() -> None:
+def test_a_waiting_condition_releases_an_rlock_that_was_acquired_twice() -> None:
     condition = threading.Condition()
 
     def notify() -> bool:
@@ -314,14 +314,14 @@ def test_a_condition_gives_back_an_rlock_that_is_taken_twice_while_it_waits() ->
 
 
 @each_kind
-def test_a_condition_can_only_be_waited_for_and_notified_by_who_holds_it(kind: str) -> None:
+def test_wait_and_notify_need_the_lock_of_the_condition(kind: str) -> None:
     condition = threading.Condition(made(kind))
     for call in (condition.wait, condition.notify):
         with pytest.raises(RuntimeError, match="un-acquired lock"):
             call()
 
 
-def test_real_threads_lose_no_update_under_such_a_lock() -> None:
+def test_real_threads_lose_no_update_under_a_cooperating_lock() -> None:
     lock, counted = threading.Lock(), [0]
 
     def count() -> None:
@@ -336,7 +336,7 @@ def test_real_threads_lose_no_update_under_such_a_lock() -> None:
     assert counted == [16_000]
 
 
-def test_a_queue_of_such_locks_hands_over_between_real_threads() -> None:
+def test_a_queue_with_cooperating_locks_works_between_real_threads() -> None:
     orders: queue.Queue[int] = queue.Queue(3)
     with ThreadPoolExecutor(2) as pool:
         taken = pool.submit(lambda: [orders.get(timeout=HANG) for _ in range(200)])
@@ -362,7 +362,7 @@ def test_events_timers_and_barriers_work_between_real_threads() -> None:
     assert not barrier.broken
 
 
-def test_a_real_thread_takes_the_same_lock_while_agents_hold_it_over_sleeps(tmp_path: Path) -> None:
+def test_a_real_thread_and_agents_that_sleep_exclude_each_other_by_one_lock(tmp_path: Path) -> None:
     lock = threading.Lock()
     inside: list[str] = []
     together: list[int] = []
@@ -397,7 +397,7 @@ def test_a_real_thread_takes_the_same_lock_while_agents_hold_it_over_sleeps(tmp_
     assert set(together) == {1}
 
 
-def test_who_takes_turns_is_forgotten_after_a_run(tmp_path: Path) -> None:
+def test_no_agents_are_registered_after_a_run(tmp_path: Path) -> None:
     before = dict(locks.ACTORS)
     for own_threads in (True, False):
         virtual(tmp_path, lambda operation: operation.sleep(1), agents=4, own_threads=own_threads)
@@ -407,7 +407,7 @@ def test_who_takes_turns_is_forgotten_after_a_run(tmp_path: Path) -> None:
         assert dict(locks.ACTORS) == before
 
 
-def test_the_clock_of_timeouts_is_the_real_one_for_everybody_else(tmp_path: Path) -> None:
+def test_threads_that_are_not_an_agents_have_real_timeouts(tmp_path: Path) -> None:
     seen: list[tuple[float, float]] = []
 
     def works(operation: Operation) -> None:
@@ -420,7 +420,7 @@ def test_the_clock_of_timeouts_is_the_real_one_for_everybody_else(tmp_path: Path
 
 
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="needs fork")
-def test_a_process_that_is_forked_can_use_its_locks() -> None:
+def test_a_forked_process_can_use_its_locks() -> None:
     code = """
 import os, threading
 from pytest_nos_stress import cooperating_locks
