@@ -1,24 +1,24 @@
-"""The exceptions a user meets that carry no result of a run."""
+"""Exceptions for users that carry no result of a run."""
 
 from __future__ import annotations
 
 
 class SettingError(ValueError):
-    """A setting that is not allowed: one line with the setting, the value and what is allowed."""
+    """A setting is not allowed. The message is one line with the setting, its value and the allowed values."""
 
 
 class UnknownSetting(SettingError, TypeError):
-    """A keyword that is no setting. Also a ``TypeError``, which is what Python raises for one."""
+    """A keyword is not the name of a setting. Also a ``TypeError``, as for any unexpected keyword in Python."""
 
 
 class MissingDataError(Exception):
-    """The market data an operation asks for is not there: the planned missing-data fault."""
+    """Market data that an operation asks for is missing, because a fault of missing data is planned."""
 
 
 class Abandoned(BaseException):
-    """Raised in an agent that waits for what cannot come any more: the end of its operation, but no error of it.
+    """Cancels an agent that is blocked when the run ends. Not counted as an error.
 
-    Not an ``Exception``, so that no target handles it.
+    Not an ``Exception``, so that a target's ``except Exception`` does not catch it.
     """
 
 

@@ -51,24 +51,27 @@ def test_what_is_merged_changes_no_level() -> None:
 
 @pytest.mark.parametrize("name", SCENARIO_OPTIONS)
 def test_a_scenario_decides_what_would_be_given_beside_it(name: str) -> None:
-    with pytest.raises(SettingError, match=f"^{name}: decided by the scenario given with it"):
+    with pytest.raises(SettingError, match=f"^{name}: the scenario already decides it"):
         check_source({"scenario": Scenario(), name: 1})
     check_source({"scenario": None, name: 1})
-    with pytest.raises(SettingError, match=r"^--stress-ramp: decided"):
+    with pytest.raises(SettingError, match=r"^--stress-ramp: the scenario"):
         refuse_beside_scenario(["--stress-ramp"])
 
 
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ({"ramp": 3.0, "duration": 3.0}, "ramp=3: must end before duration=3 does, to leave something to judge"),
+        (
+            {"ramp": 3.0, "duration": 3.0},
+            "ramp=3: must end before duration=3, or no steady phase is left to measure",
+        ),
         (
             {"warmup": 4.0, "duration": 3.0},
-            "warmup=4: must end before duration=3 does, to leave something to judge",
+            "warmup=4: must end before duration=3, or no steady phase is left to measure",
         ),
         (
             {"ramp": 1.0, "warmup": 2.5, "duration": 3.0},
-            "ramp=1 and warmup=2.5: must end before duration=3 does, to leave something to judge",
+            "ramp=1 and warmup=2.5: must end before duration=3, or no steady phase is left to measure",
         ),
     ],
 )
@@ -76,7 +79,7 @@ def test_ramp_and_warmup_leave_something_of_the_duration(values: dict[str, Any],
     with pytest.raises(SettingError) as caught:
         check_merged(values)
     assert str(caught.value) == message
-    with pytest.raises(SettingError, match="--stress-duration=3 does"):
+    with pytest.raises(SettingError, match="--stress-duration=3, or"):
         check_merged(values, lambda name: f"--stress-{name}")
 
 

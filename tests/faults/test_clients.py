@@ -466,7 +466,7 @@ def test_private_methods_and_plain_attributes_meet_none(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("methods", "message"),
     [
-        (["sumbit"], "no method 'sumbit'; there are .*submit"),
+        (["sumbit"], "no method 'sumbit'; its methods: .*submit"),
         (["submit", 3], "no method 3"),
         (["limit"], "'limit' of Broker is 5, which cannot be called"),
         ("ping pong", "no method 'ping pong'"),

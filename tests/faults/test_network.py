@@ -109,8 +109,8 @@ def test_partitions_are_for_all_agents_or_for_those_named() -> None:
 @pytest.mark.parametrize(
     ("value", "message"),
     [
-        ("dialup", "network='dialup': no such profile; there are colo, same-region, cross-continent, retail"),
-        ({"profile": 3}, "network=3: no such profile; there are colo, same-region, cross-continent, retail"),
+        ("dialup", "network='dialup': no such profile; allowed: colo, same-region, cross-continent, retail"),
+        ({"profile": 3}, "network=3: no such profile; allowed: colo, same-region, cross-continent, retail"),
         ({"los": 0.1}, "network: los: no such parameter; did you mean 'loss'?"),
         ({"profil": "retail"}, "network: profil: no such parameter; did you mean 'profile'?"),
         ({"loss": 1.5}, "network: loss=1.5: must be a share from 0 to 1, or text such as '2%'"),
@@ -121,8 +121,7 @@ def test_partitions_are_for_all_agents_or_for_those_named() -> None:
         ({"latency": -1}, "network: latency=-1: must be seconds from 0 up, or text with a unit such as '50ms'"),
         (
             {"bandwidth": "10Mb"},
-            "network: bandwidth='10Mb': must be bytes in a second above 0, "
-            "or text such as '10Mbit/s' or '200KB/s'",
+            "network: bandwidth='10Mb': must be bytes per second above 0, or text such as '10Mbit/s' or '200KB/s'",
         ),
         ({"message_size": 0}, "network: message_size=0: must be a whole number of bytes from 1 up"),
         (
@@ -130,18 +129,18 @@ def test_partitions_are_for_all_agents_or_for_those_named() -> None:
             "network: distribution='cauchy': must be lognormal, uniform, normal, pareto, paretonormal or constant",
         ),
         ({"latency": 2, "p99": 1}, "network: p99=1: must not be below latency=2"),
-        ({"p99": 1}, "network: p99=1: distribution='lognormal' must have latency above 0"),
+        ({"p99": 1}, "network: p99=1: distribution='lognormal' needs latency above 0"),
         ({"latency": 1, "p99": 2, "jitter": 1}, "network: p99=2 and jitter=1: give one or the other"),
         (
             {"latency": 1, "jitter": 1, "distribution": "lognormal"},
-            "network: jitter=1: distribution='lognormal' takes p99 in its place",
+            "network: jitter=1: distribution='lognormal' takes p99 instead of jitter",
         ),
         (
             {"latency": 1, "p99": 2, "distribution": "constant"},
-            "network: p99=2: distribution='constant' has none",
+            "network: p99=2: must be omitted with distribution='constant', which has no spread",
         ),
         (5, "network=5: must be a profile's name, parameters or a Network"),
-        ("retail,slow", "network='slow': must be a parameter as in loss=2%"),
+        ("retail,slow", "network='slow': must be name=value, such as loss=2%"),
     ],
 )
 def test_a_network_that_is_not_allowed_is_one_line(value: Any, message: str) -> None:

@@ -101,10 +101,10 @@ def test_a_limit_of_a_profile_may_be_taken_away() -> None:
         ({"missing_data": {"stale": None}}, ["the weight of 'stale' is None"]),
         ({"missing_data": {"stale": 0, "gap": 0}}, ["all weights are 0"]),
         ({"missing_data": {"stale": {"weight": 0}}}, ["all weights are 0"]),
-        ({"missing_data": {"stale": {"old": 5}}}, ["'stale' has no parameter 'old'", "there are: age"]),
+        ({"missing_data": {"stale": {"old": 5}}}, ["'stale' has no parameter 'old'", "its parameters: age"]),
         (
             {"missing_data": {"unavailable": {"age": 5}}},
-            ["'unavailable' has no parameter 'age'", "there are: none"],
+            ["'unavailable' has no parameter 'age'", "its parameters: none"],
         ),
         ({"missing_data": {"stale": {"age": -5}}}, ["'age' of 'stale' is -5", "a pair of them in order"]),
         ({"missing_data": {"stale": {"age": (9, 5)}}}, ["'age' of 'stale' is (9, 5)", "in order"]),

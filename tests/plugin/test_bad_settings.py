@@ -22,11 +22,11 @@ TEST = f"def test_it(stress_simulator): stress_simulator.run(lambda: None, {QUIC
 BAD_TEXT = [
     ("--stress-agents", "stress_agents", "0", "from 1"),
     ("--stress-agents", "stress_agents", "-3", "from 1"),
-    ("--stress-agents", "stress_agents", "Ann,Ann", "'Ann' is there twice"),
+    ("--stress-agents", "stress_agents", "Ann,Ann", "duplicate agent 'Ann'"),
     ("--stress-agents", "stress_agents", ",", "there are no agents"),
     ("--stress-tasks", "stress_tasks", "buy=-1", "above 0"),
     ("--stress-tasks", "stress_tasks", "buy=many", "above 0"),
-    ("--stress-tasks", "stress_tasks", "buy,buy", "'buy' is there twice"),
+    ("--stress-tasks", "stress_tasks", "buy,buy", "duplicate task 'buy'"),
     ("--missing-data-prob", "missing_data_prob", "1.5", "from 0 to 1"),
     ("--missing-data-prob", "missing_data_prob", "nan", "from 0 to 1"),
     ("--failure-prob", "failure_prob", "-0.1", "from 0 to 1"),
@@ -61,9 +61,9 @@ BAD_TEXT = [
 BAD_VALUES = [
     ("agents", "0", "from 1"),
     ("agents", "[]", "there are no agents"),
-    ("agents", "['Ann', 'Ann']", "'Ann' is there twice"),
-    ("agents", "'Ann'", "list of names"),
-    ("agents", "[1, 2]", "list of names"),
+    ("agents", "['Ann', 'Ann']", "duplicate agent 'Ann'"),
+    ("agents", "'Ann'", "list of unique names"),
+    ("agents", "[1, 2]", "list of unique names"),
     ("agents", "2.5", "a count"),
     ("agents", "True", "a count"),
     ("missing_data_prob", "1.5", "from 0 to 1"),
@@ -232,14 +232,14 @@ def test_a_bad_ini_key_is_a_usage_error(
         ("stress_agents", "0", "from 1"),
         ("stress_agents", "2.5", "a count"),
         ("stress_agents", "[]", "there are no agents"),
-        ("stress_agents", '["Ann", "Ann"]', "'Ann' is there twice"),
-        ("stress_agents", "[1, 2]", "list of names"),
+        ("stress_agents", '["Ann", "Ann"]', "duplicate agent 'Ann'"),
+        ("stress_agents", "[1, 2]", "list of unique names"),
         ("stress_agents", "true", "a count"),
         ("stress_tasks", "{buy = 0}", "above 0"),
         ("stress_tasks", '{buy = "often"}', "above 0"),
         ("stress_tasks", "{}", "there are no tasks"),
         ("stress_tasks", "[]", "there are no tasks"),
-        ("stress_tasks", "5", "list of names"),
+        ("stress_tasks", "5", "list of unique names"),
         ("missing_data_prob", "1.5", "from 0 to 1"),
         ("missing_data_prob", "true", "from 0 to 1"),
         ("failure_prob", "[0.1]", "from 0 to 1"),
@@ -497,7 +497,7 @@ def test_an_async_target_is_refused_in_one_line(project: pytest.Pytester) -> Non
 def test_a_setting_of_the_session_is_refused_in_run(project: pytest.Pytester, name: str) -> None:
     project.makepyfile(f"def test_it(stress_simulator): stress_simulator.run({name}='plain', {QUICK})")
     line = refused_in_the_test(project.runpytest_inprocess("--stress"), "UnknownSetting")
-    assert f": {name}: is of the whole session; allowed on the command line" in line
+    assert f": {name}: applies to the whole session; set it on the command line" in line
 
 
 def test_a_switch_takes_no_value_on_the_command_line(project: pytest.Pytester) -> None:

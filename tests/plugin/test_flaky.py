@@ -194,7 +194,9 @@ def test_it(stress_simulator):
 """,
     )
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["E *flaky: methods=?'sumbit'?: Broker has no method 'sumbit'; there are submit"])
+    result.stdout.fnmatch_lines(
+        ["E *flaky: methods=?'sumbit'?: Broker has no method 'sumbit'; its methods: submit"]
+    )
     assert "clients.py" not in result.stdout.str()
     assert "plugin_fixture.py" not in result.stdout.str()
 

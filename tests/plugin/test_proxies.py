@@ -266,7 +266,7 @@ def test_unknown(stress_proxy, echo):
     assert len(lines) == 3
     assert "refuse" in lines[0]
     assert "in use" in lines[1]
-    assert "there are colo, same-region, cross-continent, retail" in lines[2]
+    assert "allowed: colo, same-region, cross-continent, retail" in lines[2]
     assert "pytest_nos_stress/" not in result.stdout.str()
 
 

@@ -105,9 +105,9 @@ def test_a_scenario_file_repeats_one_test_not_several(pytester: pytest.Pytester,
     ("content", "words"),
     [
         ("{", ["not JSON"]),
-        ("[]", ["no scenario"]),
+        ("[]", ["not a scenario"]),
         ('{"version": 2}', ["version 2", "must be 1"]),
-        ('{"version": 1, "agnets": 3}', ["'agnets'", "no field"]),
+        ('{"version": 1, "agnets": 3}', ["'agnets'", "not a field"]),
         ('{"version": 1, "failure_prob": 2}', ["failure_prob=2", "from 0 to 1"]),
         ('{"version": 1, "operations": [["a", "buy", "flood"]]}', ["operations[0]", "'flood'", "lost_reply"]),
         ('{"version": 1, "tasks": ["buy"], "operations": [["a", "sell"]]}', ["unknown task 'sell'", "buy"]),
@@ -182,7 +182,7 @@ def test_a_scenario_and_a_setting_that_it_decides_are_refused_in_one_source(
     """)
     result = pytester.runpytest("--stress")
     assert result.ret != pytest.ExitCode.OK
-    result.stdout.fnmatch_lines(["*agents: decided by the scenario given with it; give one or the other*"])
+    result.stdout.fnmatch_lines(["*agents: the scenario already decides it; give one or the other*"])
 
 
 def test_a_failed_run_of_an_explicit_scenario_says_how_to_repeat_it(pytester: pytest.Pytester) -> None:

@@ -223,9 +223,9 @@ def test_a_ramp_goes_with_a_duration(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"ramp": 3, "warmup": 2}, "ramp=3 and warmup=2: must end before duration=5 does"),
-        ({"ramp": 5}, "ramp=5: must end before duration=5 does"),
-        ({"warmup": "1m"}, "warmup=60: must end before duration=5 does"),
+        ({"ramp": 3, "warmup": 2}, "ramp=3 and warmup=2: must end before duration=5, or"),
+        ({"ramp": 5}, "ramp=5: must end before duration=5, or"),
+        ({"warmup": "1m"}, "warmup=60: must end before duration=5, or"),
     ],
 )
 def test_a_run_with_nothing_left_to_judge_is_refused_on_one_line(given: dict[str, Any], message: str) -> None:

@@ -136,7 +136,7 @@ def test_every_allowed_value_is_drawn(allowed: Callable[[PlannedOperation], bool
         ({"delays": [-1]}, "scenarios: delays=-1: must be seconds from 0 up"),
         ({"delays": ["soon"]}, "delays='soon'"),
         ({"tasks": []}, "scenarios: tasks=[]: there are no tasks"),
-        ({"tasks": ["a", "a"]}, "'a' is there twice"),
+        ({"tasks": ["a", "a"]}, "duplicate task 'a'"),
         ({"tasks": "buy"}, "scenarios: tasks='buy'"),
         ({"engine": "warp"}, "scenarios: engine='warp'"),
         ({"agents": 5, "operations": 2, "own_threads": "no"}, "own_threads='no'"),

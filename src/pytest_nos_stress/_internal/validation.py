@@ -24,19 +24,19 @@ SECONDS_PER_UNIT = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h"
 
 
 class InvalidValue(ValueError):
-    """The reason for which a value is refused, if the type's own words do not give it."""
+    """Reason for refusing a value, if the description of the type does not give it."""
 
 
 class InvalidPart(InvalidValue):
-    """The reason for which a part of a value is refused, with what is allowed for that part."""
+    """Reason for refusing a part of a value. It includes the allowed values of that part."""
 
 
 class OptionType:
-    """The values that an option takes.
+    """Type of an option's values.
 
-    ``allowed`` describes them in words. ``convert`` returns the normalised value; it raises ``InvalidValue``,
-    ``TypeError``, ``ValueError`` or ``OverflowError`` for a value that is not allowed. ``parse`` makes a value
-    of text (default: the text is the value).
+    ``allowed`` describes the allowed values in words. ``convert`` returns the normalised value. It raises
+    ``InvalidValue``, ``TypeError``, ``ValueError`` or ``OverflowError`` for a value that is not allowed. ``parse``
+    turns text into a value (default: the text is the value).
     """
 
     __slots__ = ("allowed", "convert", "parse")
@@ -52,7 +52,7 @@ class OptionType:
         self.parse = parse
 
     def check(self, value: Any, label: str) -> Any:
-        """Return the value, normalised. Raises ``SettingError`` under the label if it is not allowed."""
+        """Return the value, normalised. Raises ``SettingError``, with the label, if the value is not allowed."""
         try:
             return self.convert(value)
         except InvalidPart as reason:
@@ -63,7 +63,7 @@ class OptionType:
             raise _refusal(label, value, f"must be {self.allowed}") from None
 
     def read(self, text: Any, label: str) -> Any:
-        """Return the value of text, or of a native TOML value. Raises as ``check`` does."""
+        """Parse text, or a native TOML value, and return the normalised value. Raises as ``check`` does."""
         try:
             value = self.parse(text)
         except SettingError:
@@ -103,7 +103,10 @@ def probability(value: Any) -> float:
 
 
 def seconds(value: Any) -> float:
-    """Seconds of a number or of text with a unit (``"500ms"``, ``"2m"``). Raises ``ValueError``."""
+    """Return seconds from a number, or from text with a unit (``"500ms"``, ``"2m"``).
+
+    Raises ``ValueError``, or ``KeyError`` for an unknown unit.
+    """
     if not isinstance(value, str):
         return finite_number(value)
     text = value.strip()
@@ -152,12 +155,12 @@ def non_empty_name(value: Any) -> str:
     if not isinstance(value, str):
         raise ValueError(value)
     if not value.strip():
-        raise InvalidValue("a name is empty")
+        raise InvalidValue("empty name")
     return str.__str__(value)
 
 
 def file_name(value: Any) -> str:
-    """Check a name that is a directory's or file's as it is, on any system. Raises ``ValueError``."""
+    """Return a name that is valid for a file or directory on any system. Raises ``ValueError``."""
     if not isinstance(value, str) or not re.fullmatch(r"[A-Za-z0-9_-][A-Za-z0-9._-]{0,99}", value):
         raise ValueError(value)
     return str.__str__(value)
@@ -165,13 +168,13 @@ def file_name(value: Any) -> str:
 
 def distinct_names(values: Iterable[Any], noun: str) -> tuple[str, ...]:
     if isinstance(values, (str, bytes)):
-        raise InvalidValue("this is one string")
+        raise InvalidValue("expected a list of names, got a single string")
     names = tuple(non_empty_name(value) for value in values)
     if not names:
         raise InvalidValue(f"there are no {noun}s")
     if len(set(names)) < len(names):
-        twice = next(name for name in names if names.count(name) > 1)
-        raise InvalidValue(f"{noun} {twice!r} is there twice")
+        duplicate = next(name for name in names if names.count(name) > 1)
+        raise InvalidValue(f"duplicate {noun} {duplicate!r}")
     return names
 
 

@@ -1,7 +1,8 @@
-"""Where settings come from: the table of options, text as values, the order of sources. Here: a row of the table.
+"""Settings: the table of options, the parsing and validation of values, and the merge of all sources.
 
-Every pytest session that has the plugin installed imports this module and ``options``, so that they import nothing
-else: types, the scenario's defaults, and help that other tables write are read when they are needed.
+This module has the class of a row of the table. Every pytest session that has the plugin installed imports it and
+``options``. Therefore they import nothing else: they read types, the scenario's defaults and help texts from other
+tables only when they are needed.
 """
 
 from __future__ import annotations
@@ -21,14 +22,15 @@ class Setting:
     """One row of the table.
 
     - ``name``: the keyword in code.
-    - ``help``: what the setting is for, as text or as a function that returns it.
-    - ``flag``: the command-line option; None for a setting that only code can give, such as a function.
-    - ``ini``: the ini key (default: made from the flag).
-    - ``metavar``: how ``--help`` names the flag's value.
-    - ``is_list``: the ini key takes one value a line.
-    - ``is_switch``: the flag takes no value and means True. ``is_repeatable``: the flag adds up.
-    - ``type``: the name of the option type in ``validators``, and ``default``: its default. Both are left out for
-      a setting of the scenario.
+    - ``help``: the purpose of the setting, without a full stop; a text, or a function that returns the text.
+    - ``flag``: the command-line option. None for a setting that only code can give, such as a function.
+    - ``ini``: the ini key (default: derived from the flag).
+    - ``metavar``: the name of the flag's value in ``--help``.
+    - ``is_list``: the ini key takes one value per line.
+    - ``is_switch``: the flag takes no value and means True.
+    - ``is_repeatable``: the flag can be given several times.
+    - ``type``: the name of the option type in ``validators``. ``default``: the default value. A setting of the
+      scenario has neither.
     """
 
     __slots__ = (
@@ -71,17 +73,17 @@ class Setting:
 
     @property
     def help(self) -> str:
-        """What the setting is for."""
+        """Purpose of the setting, as ``--help`` prints it."""
         return self._help if isinstance(self._help, str) else self._help()
 
     @property
     def is_of_scenario(self) -> bool:
-        """Whether a scenario decides the setting."""
+        """True if a scenario decides the setting."""
         return self._type is None
 
     @property
     def type(self) -> OptionType:
-        """The type of the setting's values."""
+        """Type of the setting's values."""
         if self._type is None:
             return _scenario_options()[self.name].type
         from . import validators
@@ -91,24 +93,24 @@ class Setting:
 
     @property
     def default(self) -> Any:
-        """The value of the setting if no source gives one."""
+        """Value of the setting if no source gives one."""
         return self._default if self._type is not None else _scenario_options()[self.name].default
 
     @property
     def dest(self) -> str:
-        """The attribute under which pytest keeps the flag's value."""
+        """Attribute of pytest's options that holds the flag's value."""
         return f"nos_stress_{self.name}"
 
     def check(self, value: Any, label: str | None = None) -> Any:
         """Return the value, normalised.
 
-        Raises ``SettingError`` if it is not allowed; ``label`` is how the user spelled the setting (default: its
-        name).
+        ``label`` is the setting's name as the user spelled it (default: ``name``). Raises ``SettingError`` if the
+        value is not allowed.
         """
         return self.type.check(value, label or self.name)
 
     def read(self, text: Any, label: str) -> Any:
-        """Return the value of text from the command line or an ini file, or of a native TOML value."""
+        """Parse text from the command line or an ini file, or a native TOML value. Raises ``SettingError``."""
         return self.type.read(text, label)
 
 

@@ -1,4 +1,4 @@
-"""Parse text from the command line or an ini file into the value of a setting that is not of the scenario."""
+"""Read the scenario of a saved run, for the setting ``scenario``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Any
 
 
 def parse_scenario(path: Any) -> Any:
-    """Return the scenario in a file that a run has written. Raises ``SettingError``."""
+    """Return the scenario in a ``scenario.json`` that a run has written. Raises ``SettingError``."""
     from pytest_nos_stress._internal.text import safe_repr
     from pytest_nos_stress.errors import SettingError
     from pytest_nos_stress.scenario.scenario import Scenario
@@ -16,5 +16,7 @@ def parse_scenario(path: Any) -> Any:
             text = file.read()
     except (OSError, UnicodeError) as error:
         reason = getattr(error, "strerror", None) or "not UTF-8"
-        raise SettingError(f"scenario file {safe_repr(path)}: cannot be read ({reason})") from None
+        raise SettingError(
+            f"scenario file {safe_repr(path)}: cannot be read ({reason}); give the path of a run's scenario.json"
+        ) from None
     return Scenario.from_json(text, f"scenario file {safe_repr(path)}")

@@ -1,6 +1,6 @@
-"""Option types of the settings that are not of the scenario.
+"""Option types of the settings that a scenario does not decide.
 
-A session that sets nothing and runs no stress test never imports this.
+A pytest session without settings and stress tests never imports this module.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ LIVE_VIEWS = ("auto", "plain", "off")
 
 
 def _expressions(value: Any) -> tuple[Any, ...]:
-    """Thresholds are parsed where they are judged; here they only have to be a list of them."""
+    """Return a tuple of threshold expressions. Their text is parsed later, when the run is set up."""
     if value is None:
         return ()
     if isinstance(value, (str, bytes, Mapping)):
-        raise InvalidValue("this is one value")
+        raise InvalidValue("expected a list, got a single value")
     expressions = tuple(value)
     if not all(isinstance(expression, str) or hasattr(expression, "metric") for expression in expressions):
         raise ValueError(value)
@@ -67,16 +67,16 @@ def _checks(value: Any) -> tuple[Any, ...]:
 
 
 def _outputs(group: str) -> OptionType:
-    """Names of outputs of a group, each of which has the packages that it needs."""
+    """Return the type of a selection from a group of outputs. It refuses an output whose package is missing."""
     names = [output.name for output in outputs.in_group(group)]
-    names_among = some_of(names)
+    select = some_of(names)
 
     def check(value: Any) -> tuple[str, ...]:
-        wanted = names_among(value)
-        for output in outputs.selected(group, wanted):
+        selected = select(value)
+        for output in outputs.selected(group, selected):
             for module in output.modules:
                 _require(module, output.extra)
-        return wanted
+        return selected
 
     return OptionType(f"{', '.join(names)}, several of them, or none", check, parse_names)
 
@@ -94,12 +94,12 @@ def _otel(value: Any) -> bool:
 
 
 def _require(module: str, extra: str) -> None:
-    """Refuse a value for which a package is missing, without importing it."""
+    """Raise ``InvalidValue`` if a module is not installed. Does not import the module."""
     try:
-        is_there = importlib.util.find_spec(module) is not None
+        is_installed = importlib.util.find_spec(module) is not None
     except ModuleNotFoundError:
-        is_there = False
-    if not is_there:
+        is_installed = False
+    if not is_installed:
         raise InvalidValue(f"needs a package that is not installed: pip install 'pytest-nos-stress[{extra}]'")
 
 
@@ -135,7 +135,7 @@ AGENT_CONTEXT = OptionType(
 )
 SCENARIO = OptionType("a Scenario", _scenario, parse_scenario)
 CHECKS = OptionType("a list of functions", _checks)
-CLIENTS = OptionType("a list of what flaky(client) gives", _clients)
+CLIENTS = OptionType("a list of clients wrapped by flaky(client)", _clients)
 PROXIES = OptionType("a list of proxies", _proxies)
 REPORTS = _outputs("report")
 RECORD_FORMATS = _outputs("records")

@@ -1,8 +1,8 @@
-"""Faults at flaky clients: what their calls meet while a run is in progress.
+"""Faults of the calls of flaky clients, while a run is in progress.
 
-What a call meets is a function of the seed, the client, the operation it is made in and its number in that
-operation; calls that the target makes in threads of its own, in no operation, are numbered in the order in which
-they come. Before and after the run, in its checks, and outside of the fault windows calls are what they are.
+The fault of a call is a function of the seed, the client, the operation, and the number of the call in that
+operation. Calls outside of any operation, such as those of the target's own threads, are numbered in the order in
+which they are made. Calls before and after the run, in its checks and outside of the fault windows meet no faults.
 """
 
 from __future__ import annotations
@@ -36,7 +36,11 @@ _running: Final[list[FaultContext]] = []
 
 
 class ClientInterceptor:
-    """Faults of one client's calls. ``methods``: names of the methods that meet faults; None: all public ones."""
+    """Applies faults to the calls of one client.
+
+    ``number`` distinguishes the clients of a test. ``methods``: names of the methods that meet faults; None: all
+    public methods.
+    """
 
     def __init__(self, number: int, methods: frozenset[str] | None) -> None:
         self._run: FaultContext | None = None
@@ -47,17 +51,19 @@ class ClientInterceptor:
         self._late: list[tuple[float, Callable[[], Any]]] = []
         self._limits: RateLimits | None = None
         self.is_used = False
-        """Whether a call was made in the last run."""
+        """True if a call was made in the current run, or the last one."""
         self.first_faults: dict[tuple[str, int], str] = {}
-        """What the first call of an operation met in the last run, by agent and index."""
+        """Faults of the first call of each operation in the current run, or the last one, by agent and index."""
         self.fault_counts: Counter[str] = Counter()
-        """The faults that calls have met in the last run, by name."""
+        """Number of calls that met each fault in the current run, or the last one, by the fault's name."""
 
     def connect(self, run: FaultContext, limits: RateLimits | None) -> None:
-        """Begin a run. Raises ``SettingError`` while the client is used by another run."""
+        """Begin a run. Raises ``SettingError`` if another run uses the client."""
         with self._lock:
             if self._run is not None:
-                raise SettingError("flaky client: is used by a run that goes on; must have a wrapper for each run")
+                raise SettingError(
+                    "flaky client is already used by another run; wrap the client once per run, with flaky(client)"
+                )
             self._run, self._limits = run, limits
         self.fault_counts.clear()
         self.first_faults.clear()
@@ -67,19 +73,19 @@ class ClientInterceptor:
             run.on_end.append(self._settle)
 
     def disconnect(self) -> None:
-        """End the connection with the run, and execute at once every request that is still due."""
+        """End the run for this client, and execute all late requests that are still due."""
         self._run = None
         for call in self._take_late(float("inf")):
             _execute(call)
 
     def is_faulty(self, method: str) -> bool:
-        """Whether calls of the method meet faults."""
+        """Return True if calls of the method meet faults."""
         if self._methods is not None:
             return method in self._methods
         return method in _NOT_METHODS or not method.startswith("_")
 
     def call(self, method: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        """Make a call of a plain method in this thread; if it gives a coroutine, so does this."""
+        """Call a plain method in this thread, and return its answer. Returns a coroutine if the method does."""
         call = functools.partial(method, *args, **kwargs)
         run = self._run_of_call()
         if run is None:
@@ -91,7 +97,7 @@ class ClientInterceptor:
         return run_steps(follow(effect), call, sleep, asyncio.sleep)
 
     async def call_async(self, method: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
-        """Make a call of an async method in this coroutine."""
+        """Call an async method in this coroutine, and return its answer."""
         call = functools.partial(method, *args, **kwargs)
         run = self._run_of_call()
         if run is None:
@@ -101,7 +107,7 @@ class ClientInterceptor:
         return await run_steps_async(follow(self._effect(run, call)), call, asyncio.sleep)
 
     def delivery_count(self) -> int:
-        """Return how often to deliver the next item of a stream. Raises the fault that cuts the stream."""
+        """Return the number of deliveries of a stream's next item. Raises the fault that cuts the stream."""
         run = self._run_of_call()
         if run is None:
             return 1
@@ -116,7 +122,7 @@ class ClientInterceptor:
         return 1
 
     def _effect(self, run: FaultContext, call: Callable[[], Any]) -> CallEffect:
-        """Effect planned for a call made now. Raises the refusal of a rate limit."""
+        """Return the planned effect of a call made now. Raises the refusal of a rate limit."""
         planned, random = self._draw(run)
         refusal = None if self._limits is None or planned.switched_off else self._limits.check(run.elapsed())
         if refusal is not None:
@@ -134,17 +140,18 @@ class ClientInterceptor:
         return effect
 
     def _run_of_call(self) -> FaultContext | None:
-        """The run whose faults a call made now meets; None where it meets none."""
+        """Return the run whose faults a call made now meets; None if it meets none.
+
+        Raises ``SettingError`` if a run is in progress that does not list this client.
+        """
         if are_suspended():
             return None
         if self._run is None and _running:
-            raise SettingError(
-                "flaky client: belongs to no run; must be named in clients=[...] of the run that uses it"
-            )
+            raise SettingError("flaky client is not registered: pass it as clients=[...] to this run")
         return self._run
 
     def _draw(self, run: FaultContext) -> tuple[PlannedFault, Random]:
-        """What is planned for a call made now, and the generator for what that leaves open."""
+        """Return the fault planned for a call made now, and the generator for the fault's random parameters."""
         self.is_used = True
         mix = run.fault_mix
         current = CURRENT_OPERATION.get()
@@ -184,13 +191,13 @@ class ClientInterceptor:
         return [call for _, call in due]
 
     async def _settle(self) -> None:
-        """At the end of a run on an event loop, while the loop still goes on."""
+        """Execute all late requests that are still due, on the event loop, at the end of the run."""
         for call in self._take_late(float("inf")):
             await _execute_async(call)
 
 
 def a_run_goes_on() -> bool:
-    """Whether any run goes on in this process."""
+    """Return True if any run is in progress in this process."""
     return bool(_running)
 
 
@@ -198,7 +205,7 @@ def a_run_goes_on() -> bool:
 def connected(
     interceptors: Iterable[ClientInterceptor], run: FaultContext, limits: RateLimits | None
 ) -> Iterator[None]:
-    """Connect the interceptors to a run: their calls meet its planned faults and share its rate limits."""
+    """Connect the interceptors to a run in this block: calls meet the run's faults and share its rate limits."""
     joined: list[ClientInterceptor] = []
     _running.append(run)
     try:
@@ -213,7 +220,7 @@ def connected(
 
 
 def _execute(call: Callable[[], Any]) -> None:
-    """Execute a request whose caller has given up: nobody is there to hear that it fails."""
+    """Execute a request whose caller has given up. Its exceptions are ignored: nobody waits for the answer."""
     try:
         answer = call()
     except BaseException:

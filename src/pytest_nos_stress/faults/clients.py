@@ -1,11 +1,14 @@
-"""Flaky clients: any dependency of the target, whose calls meet the planned faults while the target runs as it is.
+"""Flaky clients: wrappers of the target's dependencies, whose calls meet the planned faults.
 
-A flaky client stands in front of another object and passes everything through to it. While a run goes on, each
-call of a public method meets what is planned: nothing, a fault of the scenario's ``faults`` or ``failure_prob``,
-or the exchange's limits (``client_faults``). Methods may be plain or ``async``. Parts of the client that come
-from the same library (``client.orders``) are flaky too, and so is what a context manager is entered as, which one
-of its methods has given. Items of iterators may be lost (``lost_fill``) or come twice (``duplicate_ack``). All
-other answers are what they are. ``isinstance`` says what it says of the client.
+A flaky client wraps another object and passes every access to it; the target is unchanged. While a run is in
+progress, each call of a public method meets its planned fault, if any, and the exchange's limits
+(``client_faults``). Methods can be plain or ``async``. These objects are wrapped, too:
+
+- attributes of the client that come from the same library (``client.orders``);
+- the values of ``with`` and ``async with`` on the client, or on a context manager that a method returns.
+
+Items of iterators can be lost (``lost_fill``) or duplicated (``duplicate_ack``). All other answers are unchanged.
+``isinstance`` returns the same for the wrapper as for the client.
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ _PASSED_THROUGH: Final = (*_VALUES, type, PurePath, IOBase)
 
 
 class FlakyClient:
-    """Stands in front of a client. Made by ``flaky``; its attributes are those of the client."""
+    """Wrapper of a client, made by ``flaky``. Its attributes are those of the client."""
 
     def __init__(self, client: Any, interceptor: ClientInterceptor) -> None:
         object.__setattr__(self, "_flaky_client", client)
@@ -64,23 +67,23 @@ class FlakyClient:
 
 
 class _FlakyAnswer(FlakyClient):
-    """Stands in front of an answer: only what it is entered as, and its items, are flaky."""
+    """Wrapper of an answer. Only its items, and its value in a ``with`` block, are flaky."""
 
     def __getattr__(self, name: str) -> Any:
         return getattr(_client_of(self), name)
 
 
 def interceptor_of(client: Any) -> ClientInterceptor:
-    """The interceptor of a flaky client. Raises ``AttributeError`` for anything else."""
+    """Return the interceptor of a flaky client. Raises ``AttributeError`` for any other object."""
     return cast(ClientInterceptor, object.__getattribute__(client, "_flaky_interceptor"))
 
 
 def flaky(client: Any, methods: Iterable[str] | None = None, *, number: int = 1) -> Any:
-    """The client, with calls that meet the planned faults.
+    """Wrap a client, so that its calls meet the planned faults.
 
-    ``methods``: the names of those that do (default: all public ones); ``number`` tells the clients of a test
-    apart. Raises ``SettingError`` for what has no methods, and for a method that there is not or that cannot be
-    called.
+    ``methods``: names of the methods that meet faults (default: all public methods). ``number`` distinguishes the
+    clients of a test. Raises ``SettingError`` for an object without methods, and for a name in ``methods`` that is
+    not a method of the client.
     """
     if type(client) in _VALUES:
         raise SettingError(f"flaky: client={safe_repr(client)}: must be an object with methods, or a function")
@@ -91,16 +94,18 @@ def flaky(client: Any, methods: Iterable[str] | None = None, *, number: int = 1)
 def _checked(client: Any, methods: Any) -> frozenset[str]:
     names = [methods] if isinstance(methods, str) else list(methods) if isinstance(methods, Iterable) else []
     if not names:
-        raise SettingError(f"flaky: methods={safe_repr(methods)}: must be a list of names of methods")
+        raise SettingError(f"flaky: methods={safe_repr(methods)}: must be a list of method names")
     for name in names:
         value = getattr(client, name, None) if isinstance(name, str) else None
         if value is None:
-            methods = [
-                each for each in dir(client) if not each.startswith("_") and callable(getattr(client, each, None))
+            public = [
+                attribute
+                for attribute in dir(client)
+                if not attribute.startswith("_") and callable(getattr(client, attribute, None))
             ]
             raise SettingError(
                 f"flaky: methods={safe_repr(names)}: {type(client).__name__} has no method {safe_repr(name)}; "
-                f"there are {', '.join(methods[:10]) or 'none'}"
+                f"its methods: {', '.join(public[:10]) or 'none'}"
             )
         if not callable(value):
             raise SettingError(
@@ -111,7 +116,7 @@ def _checked(client: Any, methods: Any) -> frozenset[str]:
 
 
 def _is_part(value: Any, client: Any) -> bool:
-    """Whether an attribute is an object of the client's own library: its calls are the client's."""
+    """Return True if an attribute is an object of the client's own library, so that its calls meet faults, too."""
     if isinstance(value, (Enum, BaseException)):
         return False
     return _library(value) == _library(client)
@@ -122,8 +127,11 @@ def _library(value: Any) -> str:
 
 
 def _in_front_of(client: Any, interceptor: ClientInterceptor, base: type[Any] = FlakyClient) -> Any:
-    """With those special methods that the client's type has: the language looks there for them."""
-    special = {name: made for name, made in _SPECIAL.items() if getattr(type(client), name, None) is not None}
+    """Wrap a client in a new type that has the special methods of the client's type.
+
+    Python looks up special methods in the type, not in the object.
+    """
+    special = {name: method for name, method in _SPECIAL.items() if getattr(type(client), name, None) is not None}
     return type("FlakyClient", (base,), special)(client, interceptor)
 
 
@@ -151,13 +159,13 @@ def _method(method: Callable[..., Any], interceptor: ClientInterceptor) -> Calla
 
 
 def _as(method: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
-    """``functools.wraps``, also for mocks, whose name is none."""
+    """Return ``functools.wraps(method)``. Also works for mocks, whose ``__name__`` is not a string."""
     has_name = isinstance(getattr(method, "__name__", None), str)
     return functools.wraps(method, () if not has_name else functools.WRAPPER_ASSIGNMENTS, ())
 
 
 def _flaky_answer(answer: Any, interceptor: ClientInterceptor) -> Any:
-    """An answer with items, or one that is entered."""
+    """Wrap an answer that is an iterator or a context manager. Return any other answer unchanged."""
     if (
         isinstance(answer, _PASSED_THROUGH)
         or issubclass(type(answer), FlakyClient)
@@ -189,7 +197,7 @@ def _client_of(flaky_client: Any) -> Any:
 
 
 def _stream_of(flaky_client: Any, items: Callable[[Any, ClientInterceptor], Any]) -> Any:
-    """The client's items; one stream for a client that is an iterator itself."""
+    """Return the stream of items of a client that is an iterator. It is made once per client."""
     stream = object.__getattribute__(flaky_client, "_flaky_stream")
     if stream is None:
         stream = items(_client_of(flaky_client), interceptor_of(flaky_client))
@@ -221,7 +229,7 @@ def _call(self: Any, *args: Any, **kwargs: Any) -> Any:
 
 
 def _entered(flaky_client: Any, value: Any) -> Any:
-    """What a context manager is entered as, with calls that meet faults."""
+    """Wrap the value of a ``with`` block, so that its calls meet faults."""
     if isinstance(value, _PASSED_THROUGH):
         return value
     return _in_front_of(value, interceptor_of(flaky_client))

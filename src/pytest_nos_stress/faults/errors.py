@@ -1,18 +1,20 @@
-"""The exceptions that planned faults raise where a call meets them.
+"""Exceptions that planned faults raise in a call.
 
-The split into what the network does and what the exchange says is ccxt's (its error hierarchy), so that a client's
-handlers for the one and the other can be told apart. Faults of the network are also the built-in
-``ConnectionError``, those of waiting ``TimeoutError``.
+They are divided into errors of the network and errors of the exchange, as in ccxt's error hierarchy, so that a
+client can handle the two differently. Errors of the network are also the built-in ``ConnectionError``. A timeout
+is also ``TimeoutError``.
 """
 
 from __future__ import annotations
 
 
 class InjectedFault(Exception):
-    """A call that failed because the plan said so: never an error of the target.
+    """A call failed because of a planned fault. Never counts as an error of the target.
 
-    ``kind`` is the fault's name (``"lost_reply"``, ``"rate_limit"``, ...), ``status`` the HTTP status and ``code``
-    the broker's own code where it has them, ``retry_after`` the seconds to wait where the answer says so.
+    - ``kind``: the fault's name (``"lost_reply"``, ``"rate_limit"``, ...).
+    - ``status``: the HTTP status, or None.
+    - ``code``: the broker's own code, or None.
+    - ``retry_after``: seconds to wait before a retry, or None if the answer does not tell.
     """
 
     def __init__(
@@ -30,31 +32,31 @@ class InjectedFault(Exception):
         self.code = code
         self.retry_after = retry_after
         self.is_counted = False
-        """Whether the run's statistics have it, wherever it comes up next."""
+        """True if the run's statistics already include this fault, so that it is not counted a second time."""
 
 
 class NetworkFault(InjectedFault, ConnectionError):
-    """The request or its reply did not come through: whether it was executed is not known."""
+    """The request or its reply was lost. It is unknown if the request was executed."""
 
 
 class RequestTimeout(NetworkFault, TimeoutError):
-    """No answer came in time: whether the request was executed is not known."""
+    """No answer came in time. It is unknown if the request was executed."""
 
 
 class ExchangeFault(InjectedFault):
-    """The other side answered, and not as hoped."""
+    """The exchange answered with an error."""
 
 
 class ExchangeNotAvailable(ExchangeFault):
-    """Overloaded or under maintenance (HTTP 503): the request was not executed."""
+    """The exchange is overloaded or under maintenance (HTTP 503). The request was not executed."""
 
 
 class RateLimited(ExchangeFault):
-    """Too many requests (HTTP 429): the request was not executed. ``retry_after`` says how long to wait."""
+    """Too many requests (HTTP 429). The request was not executed. Retry after ``retry_after`` seconds."""
 
 
 class Banned(RateLimited):
-    """Limits were ignored (HTTP 418): nothing is answered until ``retry_after`` seconds are over."""
+    """Rate limits were ignored (HTTP 418). All requests are refused for ``retry_after`` seconds."""
 
 
 class RequestRejected(ExchangeFault):
@@ -62,7 +64,7 @@ class RequestRejected(ExchangeFault):
 
 
 class BadClock(RequestRejected):
-    """The request's timestamp lies outside of what is accepted."""
+    """The request's timestamp is outside the accepted range."""
 
 
 for _public in (
@@ -80,10 +82,10 @@ for _public in (
 
 
 def is_injected(error: BaseException | None) -> bool:
-    """Whether an exception is a planned fault, or was raised *from* one (``raise X from fault``).
+    """Return True if an exception is a planned fault, or was raised *from* one (``raise X from fault``).
 
-    A group of exceptions is one if all of its exceptions are. An exception that merely came up while a fault was
-    being handled is an error like any other.
+    A group of exceptions is a planned fault if all of its exceptions are. Any other exception raised while a fault
+    is handled is not a planned fault.
     """
     seen: set[int] = set()
     while error is not None and id(error) not in seen:

@@ -1,12 +1,12 @@
-"""What the network between agents and their target is like: a profile's name, or parameters, as one value.
+"""Network: the properties of the network between agents and their target, as one value.
 
-Guarantees: a ``Network`` that exists holds together; equal parameters are equal networks, with equal hashes;
-``repr`` can be pasted, and ``to_dict`` gives builtin types from which ``Network.of`` makes an equal one. The same
-value drives calls in process and the real proxy.
+Guarantees: every ``Network`` is valid; networks with equal parameters are equal and have equal hashes; ``repr`` is
+Python code for an equal network, and ``Network.of`` makes an equal network from the builtin types of ``to_dict``.
+The same value is used for calls in process and for the real proxy.
 
-Times are those of a whole round trip, which is divided between the request and the reply. Loss is that of each
-message. The median and p99 of the profiles are round trips as published (see ``PROFILES``); nobody publishes
-rates of loss or bandwidths for them, so those are settings to stress with.
+Times are those of a whole round trip, which is divided between the request and the reply. Loss applies to each
+message. The median and p99 of the profiles are published round trips (see ``PROFILES``). Loss rates and bandwidths
+of the profiles are not published anywhere: they are chosen for stress tests.
 
 Sources: tc-netem(8) for the distributions and their parameters; Gilbert 1960 and Elliott 1963 for bursts of
 loss; CME 2012 and exchanges' and brokers' own figures for round trips.
@@ -60,7 +60,7 @@ def _burst(value: Any) -> float:
 
 
 def _bandwidth(value: Any) -> float:
-    """Bytes in a second, of a number or of text such as ``"10Mbit/s"``."""
+    """Return bytes per second from a number, or from text such as ``"10Mbit/s"``. Raises ``ValueError``."""
     rate = _rate(value.strip()) if isinstance(value, str) else _number_of(value)
     if not 0 < rate <= 1e15:
         raise ValueError(value)
@@ -83,9 +83,9 @@ def _distribution(value: Any) -> str:
 
 
 class Partition(NamedTuple):
-    """A time in which nothing passes: from ``start`` until before ``end``, in seconds after the run's start.
+    """A time in which messages are lost: from ``start`` until before ``end``, in seconds after the run's start.
 
-    ``agents``: the agents that are cut off; None cuts off all.
+    ``agents``: the names of the agents that are cut off; None cuts off all agents.
     """
 
     start: float
@@ -137,12 +137,12 @@ _TYPES: Final = {
     "loss": OptionType("a share from 0 to 1, or text such as '2%'", _share),
     "burst": OptionType("a number of messages from 1 up", _burst),
     "bandwidth": OptionType(
-        "bytes in a second above 0, or text such as '10Mbit/s' or '200KB/s'", optional(_bandwidth)
+        "bytes per second above 0, or text such as '10Mbit/s' or '200KB/s'", optional(_bandwidth)
     ),
     "message_size": OptionType("a whole number of bytes from 1 up", _message_size),
     "timeout": SPAN,
     "partitions": OptionType(
-        "a list of (from, to) in seconds, from before to, or of {'from': 1, 'to': 2, 'agents': ['A']}",
+        "a list of (from, to) in seconds with from below to, or of {'from': 1, 'to': 2, 'agents': ['A']}",
         _partitions,
     ),
 }
@@ -150,21 +150,22 @@ _TYPES: Final = {
 
 @dataclass(frozen=True, repr=False)
 class Network:
-    """A network's parameters. Raises ``SettingError`` where one is not allowed, or they do not hold together.
+    """Parameters of a network. Raises ``SettingError`` if a parameter is not allowed, or if parameters conflict.
 
     - ``latency``: median of the round trip, in seconds or text such as ``"80ms"`` (default 0).
-    - ``p99``: what one round trip in a hundred takes longer than (default: every trip takes ``latency``).
-    - ``distribution``: the shape between and beyond the two: ``lognormal`` (default), ``uniform``, ``normal``,
-      ``pareto`` and ``paretonormal`` as in tc-netem, or ``constant``. A delay is never below 0.
-    - ``jitter``: the spread as tc-netem takes it, in place of ``p99``, for ``uniform`` (half the width) and
-      ``normal``, ``pareto`` and ``paretonormal`` (one standard deviation).
-    - ``correlation``: of one agent's successive delays, 0 (default) to 0.99.
-    - ``loss``: share of messages lost, in each direction (default 0).
-    - ``burst``: mean number of messages lost in a row (default 1: as long as chance makes it, 1 / (1 - loss)).
-    - ``bandwidth``: bytes in a second that all agents share, both directions together (default: no limit).
+    - ``p99``: 99th percentile of the round trip (default: every round trip takes ``latency``).
+    - ``distribution``: the distribution with this median and p99: ``lognormal`` (default), ``uniform``,
+      ``normal``, ``pareto`` or ``paretonormal`` as in tc-netem, or ``constant``. A delay is never below 0.
+    - ``jitter``: the spread in place of ``p99``, as in tc-netem: for ``uniform`` half the width, for ``normal``,
+      ``pareto`` and ``paretonormal`` one standard deviation.
+    - ``correlation``: correlation of one agent's successive delays, from 0 (default) to 0.99.
+    - ``loss``: share of the messages that are lost, in each direction (default 0).
+    - ``burst``: mean number of messages lost in a row. The default 1 means independent losses, whose runs have a
+      mean length of 1 / (1 - loss).
+    - ``bandwidth``: bytes per second, shared by all agents and both directions (default: no limit).
     - ``message_size``: bytes of a request and of a reply in process (default 500).
-    - ``timeout``: seconds after which a caller gives a lost message up (default 1).
-    - ``partitions``: times in which nothing passes, see ``Partition``.
+    - ``timeout``: seconds after which a caller gives up waiting for a lost message (default 1).
+    - ``partitions``: times in which all messages are lost, see ``Partition``.
     """
 
     latency: float = 0.0
@@ -187,10 +188,11 @@ class Network:
 
     @classmethod
     def of(cls, value: Any) -> Network | None:
-        """The network that a setting means. Raises ``SettingError``.
+        """Make the network of a setting's value. Raises ``SettingError``.
 
-        ``value``: None (no network), a ``Network``, a profile's name, a mapping of parameters, in which
-        ``"profile"`` may name a profile to start from, or such a mapping as text (``"retail,loss=2%"``).
+        ``value`` is None (no network), a ``Network``, a profile's name, a mapping of parameters, or such a mapping
+        as text (``"retail,loss=2%"``). The parameter ``"profile"`` names a profile, which the other parameters
+        change.
         """
         if value is None or isinstance(value, Network):
             return value
@@ -206,7 +208,7 @@ class Network:
         return cls(**_started_from(start, parameters))
 
     def to_dict(self) -> dict[str, Any]:
-        """The parameters that are not at their defaults, in builtin types that JSON knows."""
+        """Return the parameters that differ from their defaults, in builtin types that JSON can hold."""
         parameters = {
             field.name: getattr(self, field.name)
             for field in fields(self)
@@ -228,17 +230,19 @@ def _check_spread(network: Network) -> None:
         raise SettingError(f"network: p99={p99:g}: must not be below latency={latency:g}")
     if network.distribution == "constant" and (p99 or jitter):
         name = "p99" if p99 else "jitter"
-        raise SettingError(f"network: {name}={p99 or jitter:g}: distribution='constant' has none")
+        raise SettingError(
+            f"network: {name}={p99 or jitter:g}: must be omitted with distribution='constant', which has no spread"
+        )
     if network.distribution != "lognormal":
         return
     if jitter is not None:
-        raise SettingError(f"network: jitter={jitter:g}: distribution='lognormal' takes p99 in its place")
+        raise SettingError(f"network: jitter={jitter:g}: distribution='lognormal' takes p99 instead of jitter")
     if p99 and not latency:
-        raise SettingError(f"network: p99={p99:g}: distribution='lognormal' must have latency above 0")
+        raise SettingError(f"network: p99={p99:g}: distribution='lognormal' needs latency above 0")
 
 
 def _read(text: str) -> Mapping[str, Any]:
-    """Parameters of text: a profile's name, or ``name=value``, or both with commas between."""
+    """Parse comma-separated text: a profile's name, ``name=value`` pairs, or both. Raises ``SettingError``."""
     parts = [part.strip() for part in text.split(",") if part.strip()] or [text]
     first, *others = parts
     pairs = dict(_pair(part) for part in (others if "=" not in first else parts))
@@ -248,21 +252,21 @@ def _read(text: str) -> Mapping[str, Any]:
 def _pair(text: str) -> tuple[str, str]:
     name, sign, value = text.partition("=")
     if not sign:
-        raise SettingError(f"network={safe_repr(text)}: must be a parameter as in loss=2%")
+        raise SettingError(f"network={safe_repr(text)}: must be name=value, such as loss=2%")
     return name.strip(), value.strip()
 
 
 def _profile(name: Any) -> Network:
     if isinstance(name, str) and name in PROFILES:
         return PROFILES[name]
-    raise SettingError(f"network={safe_repr(name)}: no such profile; there are {', '.join(PROFILES)}")
+    raise SettingError(f"network={safe_repr(name)}: no such profile; allowed: {', '.join(PROFILES)}")
 
 
 def _check_name(name: str) -> None:
     if name in _TYPES:
         return
     near = difflib.get_close_matches(name, ["profile", *_TYPES], 1)
-    hint = f"did you mean {near[0]!r}?" if near else f"there are {_listed(_TYPES)}"
+    hint = f"did you mean {near[0]!r}?" if near else f"allowed: {_listed(_TYPES)}"
     raise SettingError(f"network: {safe_repr(name)[1:-1]}: no such parameter; {hint}")
 
 
@@ -271,9 +275,10 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _started_from(profile: Mapping[str, Any], changes: Mapping[str, Any]) -> dict[str, Any]:
-    """The profile's parameters with the changes in their place.
+    """Return the profile's parameters, overridden by the changes.
 
-    A profile's spread keeps its proportion to another latency, and gives way to another kind of spread.
+    If ``latency`` changes, the profile's ``p99`` changes in proportion. If another kind of spread is given, the
+    profile's ``p99`` is dropped.
     """
     spread: dict[str, Any] = {}
     if changes.get("jitter") is not None:
@@ -287,7 +292,7 @@ def _started_from(profile: Mapping[str, Any], changes: Mapping[str, Any]) -> dic
 
 
 PROFILES: Final[Mapping[str, Network]] = {
-    # One rack to another: CME 2012 published a median of 52 us. Nothing is lost, nothing is narrow.
+    # From rack to rack: CME 2012 published a median of 52 us. No loss, and no limit of bandwidth.
     "colo": Network(latency=50e-6, p99=150e-6),
     # REST interfaces of exchanges from the same region: 10-35 ms.
     "same-region": Network(latency=0.015, p99=0.060, correlation=0.3, bandwidth=125e6),
@@ -295,6 +300,6 @@ PROFILES: Final[Mapping[str, Network]] = {
     "cross-continent": Network(
         latency=0.250, p99=0.800, correlation=0.5, loss=0.0005, burst=2.0, bandwidth=12.5e6
     ),
-    # Brokers quote 20 ms for the round trip and 9 ms for a fill; users at home see more, and lose messages.
+    # Brokers quote 20 ms for the round trip and 9 ms for a fill. From a home connection it is more, with losses.
     "retail": Network(latency=0.080, p99=0.400, correlation=0.5, loss=0.002, burst=3.0, bandwidth=3.75e6),
 }

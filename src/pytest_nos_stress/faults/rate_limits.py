@@ -1,11 +1,10 @@
-"""Limits that all callers of an exchange share: so many requests in a time, a ban for who ignores that,
-maintenance.
+"""Limits that all callers of an exchange share: a rate limit, a ban for callers that ignore it, and maintenance.
 
-What a call meets here follows from time and from the calls before it. It repeats exactly where these do, in
-virtual time.
+A refusal depends on the time and on earlier calls. It is reproducible if these are, as in virtual time.
 
-Source: Binance Spot API documentation ("IP limits": 429 once a limit is broken, 418 and a ban that grows from
-two minutes to three days for those that go on), with its window of whole minutes made one of ``per`` seconds.
+Source: Binance Spot API documentation ("IP limits": status 429 once a limit is exceeded; status 418 and a ban for
+callers that continue, from two minutes to three days). Binance's window of a minute is a window of ``per`` seconds
+here.
 """
 
 from __future__ import annotations
@@ -26,9 +25,7 @@ _NEVER: Final = 1 << 62
 
 
 class RateLimits:
-    """The state of one exchange's limits in a run. Asked for each request with the seconds since the run's
-    start.
-    """
+    """State of one exchange's limits in a run, shared by all threads. ``check`` is called for each request."""
 
     def __init__(self, states: Mapping[str, Mapping[str, Any]]) -> None:
         self._limit = limit = states.get("rate_limit")
@@ -38,19 +35,19 @@ class RateLimits:
         self._lock = _thread.allocate_lock()
         self._window_ends = 0 if limit else _NEVER
         self._request: Iterator[int] = itertools.repeat(-1)
-        """Numbers the requests of a window, from 0; a number is taken without the lock."""
+        """Counter of the requests in the current window, from 0. ``next`` on it needs no lock."""
         self._ignored = 0
         self._bans = 0
         self._banned_until = 0
 
     @classmethod
     def of(cls, faults: str | FrozenDict | None) -> RateLimits | None:
-        """Those of a scenario's faults; None where these have none."""
+        """Make the limits of a scenario's checked ``faults``. Returns None if they contain no limits."""
         states = planned_states(faults)
         return cls(states) if states else None
 
     def check(self, elapsed: float) -> InjectedFault | None:
-        """Why a request of this moment is refused; None where it is let through."""
+        """Count a request, ``elapsed`` seconds after the run's start. Returns its refusal; None if it may pass."""
         if self._maintenance is not None and (error := self._in_maintenance(elapsed)) is not None:
             return error
         now = int(elapsed * 1e9 + 0.5)
@@ -73,7 +70,7 @@ class RateLimits:
         )
 
     def _at_the_limit(self, now: int, parameters: Mapping[str, Any], *, is_counted: bool) -> RateLimited | None:
-        """A request that came when the window had ended, or one too many for it."""
+        """Return the refusal of a request that came after the window's end, or exceeds the limit in the window."""
         if now < self._banned_until:
             return self._banned(now, parameters)
         if now >= self._window_ends:

@@ -1,4 +1,4 @@
-"""Retries: an agent that sends an operation again, under the same id, where its call has failed as planned."""
+"""Retries: further attempts at an operation, under the same id, after a call that failed because of a fault."""
 
 from __future__ import annotations
 
@@ -14,14 +14,18 @@ LONGEST_BACKOFF = 60.0
 
 
 class Retries(NamedTuple):
-    """How often an agent sends again, and how long it waits: ``backoff`` seconds, times ``factor`` each time."""
+    """Number of retries (``times``), and the waiting time before each.
+
+    The first retry waits for ``backoff`` seconds. Each further retry waits ``factor`` times as long, at most
+    ``LONGEST_BACKOFF`` seconds.
+    """
 
     times: int = 0
     backoff: float = 0.1
     factor: float = 2.0
 
     def wait(self, attempt: int) -> float:
-        """Seconds before attempt number ``attempt``, from 1."""
+        """Return the seconds to wait before retry number ``attempt``, counted from 1."""
         try:
             return min(self.backoff * self.factor ** (attempt - 1), LONGEST_BACKOFF)
         except OverflowError:
@@ -29,17 +33,17 @@ class Retries(NamedTuple):
 
     @classmethod
     def of(cls, value: int | Mapping[str, Any]) -> Retries:
-        """The retries that a setting's checked value stands for."""
+        """Make the retries of a setting's checked value."""
         return cls(**value) if isinstance(value, Mapping) else cls(value)
 
 
 def check_retries(value: Any) -> int | FrozenDict:
-    """A number of retries, or all that can be said of them. Raises ``Refused`` or ``ValueError``."""
+    """Return a number of retries, or all parameters. Raises ``InvalidValue``, ``TypeError`` or ``ValueError``."""
     if not isinstance(value, Mapping):
         return _times(value)
     unknown = [name for name in value if name not in Retries._fields]
     if unknown:
-        raise InvalidValue(f"there is no {unknown[0]!r}; there are {', '.join(Retries._fields)}")
+        raise InvalidValue(f"no such parameter {unknown[0]!r}; choose from {', '.join(Retries._fields)}")
     return FrozenDict(
         {
             "times": _times(value.get("times", 1)),
@@ -54,7 +58,7 @@ def _times(value: Any) -> int:
         raise ValueError(value)
     times: int = operator.index(value)
     if not 0 <= times <= 1000:
-        raise InvalidValue(f"{times} times, which is not from 0 to 1000")
+        raise InvalidValue(f"times is {times}, not from 0 to 1000")
     return times
 
 

@@ -1,6 +1,7 @@
-"""Values of the settings ``missing_data`` and ``faults``: checks, and the faults that a value stands for.
+"""Values of the settings ``missing_data`` and ``faults``: their validation, and the faults that they select.
 
-A value that leaves ``check_missing_data`` or ``check_faults`` is valid, and prints as what makes it.
+Guarantee: ``check_missing_data`` and ``check_faults`` return only valid values. The ``repr`` of such a value is
+Python code from which the setting makes an equal value.
 """
 
 from __future__ import annotations
@@ -31,7 +32,7 @@ _PROFILE: Final = "profile"
 
 
 class WeightedFault(NamedTuple):
-    """A fault that is drawn: its row, its weight among the others, and all its parameters."""
+    """A fault that can be drawn: its row, its weight relative to the other faults, and all its parameters."""
 
     fault: Fault
     weight: float
@@ -47,9 +48,9 @@ def check_missing_data(value: Any) -> FrozenDict | None:
     options = FrozenDict(_builtin(_mapping(value)))
     if not options:
         raise InvalidValue("there are no kinds")
-    drawn = data_faults()
-    _check_faults(options, drawn, {})
-    _check_weights(options, drawn)
+    known = data_faults()
+    _check_faults(options, known, {})
+    _check_weights(options, known)
     return options
 
 
@@ -74,21 +75,21 @@ def check_faults(value: Any) -> str | FrozenDict | None:
 
 
 def drawn_data_faults(value: FrozenDict | None) -> tuple[WeightedFault, ...]:
-    """Return the kinds that a checked value of ``missing_data`` stands for."""
+    """Return the kinds of missing data that a checked value of ``missing_data`` selects."""
     return _weighted({"unavailable": 1} if value is None else value, data_faults())
 
 
 def drawn_call_faults(value: str | FrozenDict | None) -> tuple[WeightedFault, ...]:
-    """Return the drawn faults that a checked value of ``faults`` stands for; none for None."""
+    """Return the faults of single calls that a checked value of ``faults`` selects; none for None."""
     return _weighted(_with_profile_values(value), call_faults())
 
 
 def planned_states(value: str | FrozenDict | None) -> dict[str, Parameters]:
-    """Return the faults shared by all calls that a checked value of ``faults`` stands for, with parameters."""
-    named, known = _with_profile_values(value), stateful_faults()
+    """Return the faults shared by all calls that a checked value of ``faults`` selects, with their parameters."""
+    selected, known = _with_profile_values(value), stateful_faults()
     return {
         name: known[name].complete(parameters if isinstance(parameters, Mapping) else {})
-        for name, parameters in named.items()
+        for name, parameters in selected.items()
         if name in known and parameters is not False
     }
 
@@ -104,7 +105,7 @@ def _with_profile_values(value: str | FrozenDict | None) -> Mapping[str, Any]:
 
 
 def _merged(base: Any, change: Any) -> Any:
-    """Put the changes to a fault in the place of the profile's values; the other values are the profile's."""
+    """Return a profile's values for a fault, overridden by the user's changes."""
     if not isinstance(base, Mapping) or change is False:
         return change
     if isinstance(change, Mapping):
@@ -113,7 +114,8 @@ def _merged(base: Any, change: Any) -> Any:
 
 
 def _weighted(named: Mapping[str, Any], known: Mapping[str, Fault]) -> tuple[WeightedFault, ...]:
-    """In the order of the catalogue: the order of a mapping decides nothing."""
+    """Return the selected faults with weights above 0, in the order of the catalogue."""
+    # The order of a mapping must not affect the plan.
     weighted = []
     for name, fault in known.items():
         value = named.get(name, 0)
@@ -124,13 +126,13 @@ def _weighted(named: Mapping[str, Any], known: Mapping[str, Fault]) -> tuple[Wei
 
 
 def _with_profile(value: Mapping[str, Any]) -> Mapping[str, Any]:
-    """A profile that is named among the faults (``binance,reject=0`` on a command line) is one to begin with."""
+    """Return the value with a profile among its names (``binance,reject=0``) moved to the key ``profile``."""
     profile = next((name for name in value if name in PROFILES), None)
     if profile is None:
         return value
     if value[profile] != 1:
-        raise InvalidValue(f"{profile!r} is a profile, which has no weight")
-    return {_PROFILE: profile, **{name: other for name, other in value.items() if name != profile}}
+        raise InvalidValue(f"{profile!r} is a profile and cannot have a weight")
+    return {_PROFILE: profile, **{name: options for name, options in value.items() if name != profile}}
 
 
 def _without_profile(options: Mapping[str, Any]) -> dict[str, Any]:
@@ -144,7 +146,7 @@ def _mapping(value: Any) -> Mapping[str, Any]:
 
 
 def _builtin(value: Any) -> Any:
-    """Numbers of other libraries as Python's own, which JSON knows."""
+    """Return the value with numbers of other libraries, such as NumPy's, as Python's own, which JSON can hold."""
     if isinstance(value, Mapping):
         return {name: _builtin(item) for name, item in value.items()}
     if isinstance(value, (list, tuple)):
@@ -198,12 +200,12 @@ def _check_parameters(name: str, values: Mapping[str, Any], fault: Fault) -> Non
     for parameter, value in values.items():
         if parameter not in fault.parameters:
             allowed = ", ".join(fault.parameters) or "none"
-            raise InvalidValue(f"{name!r} has no parameter {parameter!r}; there are: {allowed}")
+            raise InvalidValue(f"{name!r} has no parameter {parameter!r}; its parameters: {allowed}")
         fault.parameters[parameter].check(f"{parameter!r} of {name!r}", value)
 
 
 def _refuse_name(name: Any, known: Iterable[str], noun: str) -> None:
     names = list(known)
     near = difflib.get_close_matches(str(name), names, 1)
-    hint = f"did you mean {near[0]!r}? " if near else ""
-    raise InvalidValue(f"no such {noun} {name!r}; {hint}there are {', '.join(names)}")
+    hint = f" (did you mean {near[0]!r}?)" if near else ""
+    raise InvalidValue(f"no such {noun} {name!r}{hint}; choose from {', '.join(names)}")

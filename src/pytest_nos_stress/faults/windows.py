@@ -1,8 +1,8 @@
-"""Fault windows: the times of a run in which planned faults take place.
+"""Fault windows: the times of a run in which planned faults take effect.
 
-Without windows they do all the time. A window is a span of seconds after the run's start, or a span that begins
-with an event, which the target or the test announces by name. Outside of all windows operations are performed
-without faults, so that a test can ask for recovery: ``errors{faults=off} == 0``.
+Without windows, faults take effect during the whole run. A window is a span of seconds after the run's start, or a
+span that begins with an event, which the target or the test announces by name. Outside of all windows, operations
+are performed without faults, so that a test can check recovery: ``errors{faults=off} == 0``.
 """
 
 from __future__ import annotations
@@ -14,13 +14,12 @@ from typing import Any, NamedTuple
 from pytest_nos_stress._internal.validation import InvalidValue
 from pytest_nos_stress._internal.validation import seconds as seconds_of
 
-_ALLOWED = "(from, to)", "{'after': event, 'lasts': seconds}"
-
 
 class FaultWindow(NamedTuple):
-    """A span in which faults take place: seconds after the run's start, or after the event of that name.
+    """A span in which faults take effect.
 
-    ``end`` None is the end of the run.
+    ``begin`` and ``end`` are seconds after the run's start, or after the event named ``after``. ``end`` None is
+    the end of the run.
     """
 
     begin: float
@@ -28,7 +27,7 @@ class FaultWindow(NamedTuple):
     after: str | None = None
 
     def to_plain(self) -> Any:
-        """As JSON types, which ``windows_of`` reads."""
+        """Return the window as JSON types, which ``windows_of`` reads."""
         if self.after is None:
             return [self.begin, self.end]
         lasts = None if self.end is None else self.end - self.begin
@@ -41,7 +40,7 @@ class FaultWindow(NamedTuple):
 
 
 def windows_of(value: Any) -> tuple[FaultWindow, ...] | None:
-    """The windows that a setting's value stands for. Raises ``Refused`` or ``ValueError``."""
+    """Return the windows of a setting's value. Raises ``InvalidValue``, ``TypeError`` or ``ValueError``."""
     if value is None:
         return None
     rows = [value] if isinstance(value, (Mapping, FaultWindow)) or _is_pair(value) else list(value)
@@ -51,7 +50,7 @@ def windows_of(value: Any) -> tuple[FaultWindow, ...] | None:
 
 
 def read_windows(text: Any) -> Any:
-    """Windows of text: ``5s-10s``, ``60s-`` or ``failover+10s``, comma-separated."""
+    """Parse windows from comma-separated text: ``5s-10s``, ``60s-`` or ``failover+10s``. Raises ``ValueError``."""
     if not isinstance(text, str) and not (isinstance(text, list) and all(isinstance(line, str) for line in text)):
         return text
     parts = [part.strip() for line in ([text] if isinstance(text, str) else text) for part in line.split(",")]
@@ -81,17 +80,17 @@ def _window(row: Any) -> FaultWindow:
         unknown = row.keys() - {"after", "from", "lasts"}
         event = row.get("after")
         if unknown or not isinstance(event, str) or not event:
-            raise InvalidValue(f"{row!r} is no window; one is {' or '.join(_ALLOWED)}")
+            raise InvalidValue(f"{row!r} is not a window")
         begin = _seconds(row.get("from", 0))
         lasts = row.get("lasts")
         if lasts is not None and not _seconds(lasts):
-            raise InvalidValue(f"{row!r} lasts no time")
+            raise InvalidValue(f"'lasts' of {row!r} must be above 0")
         return FaultWindow(begin, None if lasts is None else begin + _seconds(lasts), event)
     if not _is_pair(row):
-        raise InvalidValue(f"{row!r} is no window; one is {' or '.join(_ALLOWED)}")
+        raise InvalidValue(f"{row!r} is not a window")
     begin, end = _seconds(row[0]), None if row[1] is None else _seconds(row[1])
     if end is not None and end <= begin:
-        raise InvalidValue(f"{tuple(row)!r} ends before it begins")
+        raise InvalidValue(f"{tuple(row)!r} must end after it begins")
     return FaultWindow(begin, end)
 
 
@@ -101,12 +100,12 @@ def _seconds(value: Any) -> float:
     except (KeyError, TypeError, ValueError):
         number = -1.0
     if not 0 <= number < float("inf"):
-        raise InvalidValue(f"{value!r} is no time in seconds from 0 up")
+        raise InvalidValue(f"{value!r} is not a time in seconds from 0 up")
     return number
 
 
 class OpenWindows:
-    """The windows of a run while it goes on."""
+    """Fault windows of a run in progress. ``elapsed`` returns the seconds since the run's start."""
 
     def __init__(self, windows: Iterable[FaultWindow], elapsed: Callable[[], float]) -> None:
         self._elapsed = elapsed
@@ -115,7 +114,7 @@ class OpenWindows:
         self._spans = [(window.begin, _end(window.end)) for window in windows if window.after is None]
 
     def announce(self, event: str) -> None:
-        """An event has taken place: the windows that begin with it begin, each with its first announcement."""
+        """Begin the windows that wait for this event. Later announcements of the event have no effect."""
         now = self._elapsed()
         with self._lock:
             begun = [window for window in self._awaited if window.after == event]
@@ -124,12 +123,12 @@ class OpenWindows:
             self._spans.append((now + window.begin, now + _end(window.end)))
 
     def are_open(self) -> bool:
-        """Whether faults take place now."""
+        """Return True if faults take effect now."""
         now = self._elapsed()
         return any(begin <= now < end for begin, end in self._spans)
 
     def spans_until(self, end: float) -> tuple[tuple[float, float], ...]:
-        """When faults took place, up to the run's end: from and to, in seconds since its start."""
+        """Return the begin and end of each window in the run, in seconds since its start, cut off at ``end``."""
         return tuple((begin, min(closes, end)) for begin, closes in sorted(self._spans) if begin < end)
 
 

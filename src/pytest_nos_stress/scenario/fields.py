@@ -37,7 +37,7 @@ _AS_FIELD: Final = object()
 
 
 class FieldOption(NamedTuple):
-    """The setting behind a field of ``Scenario``: the type of its values, and its default as a setting."""
+    """Setting behind a field of ``Scenario``: the type of its values, and its default as a setting."""
 
     type: OptionType
     default: Any
@@ -46,15 +46,15 @@ class FieldOption(NamedTuple):
 def option(type: OptionType, default: _Value, *, setting_default: Any = _AS_FIELD) -> _Value:
     """Declare a field of ``Scenario`` that is a setting.
 
-    ``default`` is the field's. ``setting_default`` is the setting's, if that is another one.
+    ``default`` is the default of the field. ``setting_default`` is the default of the setting, if it differs.
     """
     setting = FieldOption(type, default if setting_default is _AS_FIELD else setting_default)
     return field(default=default, metadata={_OPTION: setting})
 
 
 def options_of(fields: Iterable[Field[Any]]) -> dict[str, FieldOption]:
-    """Return the settings among the fields of a dataclass, by name and in order."""
-    return {row.name: row.metadata[_OPTION] for row in fields if _OPTION in row.metadata}
+    """Return the settings among the fields of a dataclass, by name, in the order of the fields."""
+    return {field.name: field.metadata[_OPTION] for field in fields if _OPTION in field.metadata}
 
 
 def _agents(value: Any) -> tuple[str, ...]:
@@ -69,16 +69,16 @@ def _agents(value: Any) -> tuple[str, ...]:
 
 
 def _tasks(value: Any) -> dict[str, float]:
-    """Tasks with their weights, in order."""
+    """Return the tasks with their weights, in order."""
     names = distinct_names(value, "task")
     if len(names) > MOST_TASKS:
-        raise InvalidValue(f"{len(names)} tasks")
+        raise InvalidValue(f"{len(names)} tasks are more than {MOST_TASKS}")
     if not isinstance(value, Mapping):
         return dict.fromkeys(names, 1.0)
     weights = {name: finite_number(value[name]) for name in names}
     for name, weight in weights.items():
         if weight <= 0:
-            raise InvalidValue(f"the weight of {name!r} is {weight:g}, not above 0")
+            raise InvalidValue(f"task {name!r} has weight {weight:g}, which is not above 0")
     return weights
 
 
@@ -134,9 +134,9 @@ def parse_agents(text: Any) -> Any:
 def parse_tasks(text: Any) -> Any:
     if isinstance(text, Mapping):
         return text
-    whole = text if isinstance(text, str) else "".join(text)
-    if whole.strip().startswith("{"):  # what pytest makes of an inline table where it wants text
-        return ast.literal_eval(whole.strip())
+    joined = text if isinstance(text, str) else "".join(text)
+    if joined.strip().startswith("{"):  # pytest turns an inline table of TOML into the repr of a dict
+        return ast.literal_eval(joined.strip())
     names = split_names(text)
     if not any("=" in name for name in names):
         return names
@@ -153,7 +153,7 @@ def parse_fault_windows(text: Any) -> Any:
 
 
 def parse_network(text: Any) -> Any:
-    """Text, which the network itself reads, but for what pytest makes of an inline table."""
+    """Parse an inline table of TOML, which pytest turns into the repr of a dict. ``Network`` parses other text."""
     return parse_options(text) if isinstance(text, str) and text.strip().startswith("{") else text
 
 
@@ -162,8 +162,8 @@ def parse_retries(text: Any) -> Any:
     return int(options) if isinstance(options, str) else options
 
 
-AGENTS = OptionType("a count from 1 to 1000000, or a list of names that differ", _agents, parse_agents)
-TASKS = OptionType("a list of names that differ, or names with weights above 0", _tasks, parse_tasks)
+AGENTS = OptionType("a count from 1 to 1000000, or a list of unique names", _agents, parse_agents)
+TASKS = OptionType("a list of unique names, or names with weights above 0", _tasks, parse_tasks)
 MISSING_DATA = OptionType(
     "names of kinds with weights, such as {'stale': 3, 'gap': 1}", optional(_missing_data), parse_options
 )
@@ -175,7 +175,9 @@ FAULT_WINDOWS = OptionType(
     optional(_fault_windows),
     parse_fault_windows,
 )
-RETRIES = OptionType("a number from 0 up, or {'times': 3, 'backoff': 0.1, 'factor': 2}", _retries, parse_retries)
+RETRIES = OptionType(
+    "a number from 0 to 1000, or {'times': 3, 'backoff': 0.1, 'factor': 2}", _retries, parse_retries
+)
 NETWORK = OptionType("a profile's name or a mapping of parameters", optional(_network), parse_network)
 MARKET = OptionType("the name of a model or event, or a mapping of parameters", optional(_market), parse_options)
 ENGINE = OptionType(engines.names_as_text(), lambda value: one_of((*engines.ENGINES, *engines.RESERVED))(value))

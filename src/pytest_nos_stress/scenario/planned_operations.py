@@ -1,4 +1,4 @@
-"""An explicit list of operations: its rows, and the checks they have to pass."""
+"""Explicit list of operations: the rows of a scenario's ``operations``, and their validation."""
 
 from __future__ import annotations
 
@@ -16,9 +16,10 @@ _ROW = "(agent, task, fault, delay)"
 class PlannedOperation(NamedTuple):
     """One operation of an explicit list.
 
-    ``fault``: None, ``missing_data``, ``lost_request``, ``lost_reply`` or another kind of missing data or
-    fault of calls (``pytest_nos_stress.faults.FAULTS``); ``delay``: the think time before the operation, in
-    seconds from the end of the agent's last one.
+    - ``agent`` and ``task``: names.
+    - ``fault``: None, or a name of ``pytest_nos_stress.faults.FAULTS``, such as ``missing_data``,
+      ``lost_request`` or ``lost_reply``.
+    - ``delay``: the think time before the operation, in seconds from the end of the agent's previous operation.
     """
 
     agent: str
@@ -34,7 +35,7 @@ class PlannedOperation(NamedTuple):
 
 
 def planned_operations(rows: Iterable[Any]) -> tuple[PlannedOperation, ...]:
-    """Return the checked rows of a list. Raises ``SettingError`` for what is not a list of operations."""
+    """Return the checked rows of a list. Raises ``SettingError`` if the value is not a list of operations."""
     if isinstance(rows, (str, bytes, Mapping)):
         raise _not_a_list(rows)
     try:
@@ -73,14 +74,12 @@ def _not_a_list(value: object) -> SettingError:
 def _planned_operation(number: int, values: Any) -> PlannedOperation:
     label = f"operations[{number}]"
     if not isinstance(values, (tuple, list)) or not 2 <= len(values) <= 4:
-        raise SettingError(
-            f"{label}={safe_repr(values)}: must be (agent, task), (agent, task, fault) or with a delay"
-        )
+        raise SettingError(f"{label}={safe_repr(values)}: must be (agent, task), (agent, task, fault) or {_ROW}")
     row = PlannedOperation(*values)
     if not all(isinstance(name, str) and name.strip() for name in row[:2]):
         raise SettingError(f"{label}={safe_repr(values)}: agent and task must be names")
     faults = plannable_faults()
     if row.fault is not None and row.fault not in faults:
-        raise SettingError(f"{label}: fault {safe_repr(row.fault)}; must be None, {' or '.join(faults)}")
+        raise SettingError(f"{label}: unknown fault {safe_repr(row.fault)}; allowed: None, {', '.join(faults)}")
     delay = DELAY.check(row.delay, f"{label}: delay")
     return row._replace(agent=str.__str__(row.agent), task=str.__str__(row.task), delay=delay)

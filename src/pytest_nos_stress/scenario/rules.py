@@ -1,6 +1,6 @@
-"""Rules between a scenario's fields: combinations that are refused although each value is allowed.
+"""Rules for combinations of a scenario's fields, each of which is valid by itself.
 
-``label`` returns how a message names a setting, which depends on the source the setting comes from.
+``label`` turns a setting's name into the spelling that its source uses, such as ``--stress-ramp``, for messages.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ def check_length(values: Mapping[str, Any], label: Label = str) -> None:
 
 
 def check_together(values: Mapping[str, Any], label: Label = str) -> None:
-    """Raise ``SettingError`` if the checked values of all fields do not hold together."""
+    """Raise ``SettingError`` if the checked values of all fields conflict."""
     _check_delays(values, label)
     if values["faults"] is not None and values["failure_mode"] != "lost_request":
         raise SettingError(
@@ -47,15 +47,15 @@ def _check_duration(values: Mapping[str, Any], label: Label) -> None:
     duration = values["duration"]
     if values["max_delay"] < 1e-9 and _uses_virtual_time(values["engine"]):
         raise SettingError(
-            f"{label('duration')}={duration:g}: in virtual time only delays take time; must have "
-            f"{label('max_delay')} above 0, or a number of operations"
+            f"{label('duration')}={duration:g}: virtual time does not advance without think time; set "
+            f"{label('max_delay')} above 0, or give a number of operations"
         )
     phases = {name: values[name] for name in ("ramp", "warmup") if values[name]}
     if sum(phases.values()) < duration:
         return
     named = " and ".join(f"{label(name)}={seconds:g}" for name, seconds in phases.items())
     raise SettingError(
-        f"{named}: must end before {label('duration')}={duration:g} does, to leave something to judge"
+        f"{named}: must end before {label('duration')}={duration:g}, or no steady phase is left to measure"
     )
 
 

@@ -1,7 +1,8 @@
 """Scenario: everything that decides a run, as one value.
 
-Two runs of one scenario perform the same plan. A scenario is frozen, hashable, validated when it is made
-(each field by its option type), its ``repr`` is Python that makes it again, and so is its JSON.
+Two runs of the same scenario perform the same plan. A scenario is frozen, hashable, and validated when it is made
+(each field by its option type). An equal scenario can be made from its ``repr``, which is Python code, or from its
+JSON.
 """
 
 from __future__ import annotations
@@ -46,19 +47,20 @@ _MOST_PLANS: Final = 1 << 16
 
 @dataclass(frozen=True, repr=False)
 class Scenario:
-    """What agents do, what goes wrong, and the seed that decides the rest.
+    """Agents and their tasks, faults, load, network and market of a run, and its seed.
 
-    ``agents`` is a count or a list of names, ``tasks`` a list of names or a mapping of weights (above 0); both
-    are kept as tuples. Delays, ``duration``, ``ramp``, ``warmup`` and ``operation_timeout`` are in seconds, or
-    text with a unit. ``operations_per_agent`` is None where a ``duration`` is given.
+    ``agents`` is a count or a list of names. ``tasks`` is a list of names, or a mapping of names to weights above
+    0. The scenario stores both as tuples. Delays, ``duration``, ``ramp``, ``warmup`` and ``operation_timeout`` are
+    in seconds, or text with a unit. ``operations_per_agent`` is None if a ``duration`` is given.
 
-    ``operations`` is an explicit list in place of drawn ones: ``PlannedOperation`` or tuples of (agent, task,
-    fault, delay), the last two as wanted. Each agent performs its own in their order; under the virtual
-    engine those due at the same instant are performed in the order of the list. Agents and tasks are then
-    those of the list, unless they are given too.
+    ``operations`` is an explicit list of operations, which replaces drawn operations. Its items are
+    ``PlannedOperation`` or tuples of (agent, task, fault, delay); fault and delay are optional. Each agent
+    performs its operations in the order of the list. In virtual time, operations that are due at the same instant
+    are performed in the order of the list, too. ``agents`` and ``tasks`` are those of the list, unless they are
+    also given.
 
-    ``missing_data``, ``faults``, ``fault_windows``, ``retries``, ``network`` and ``market`` are the world
-    around the target: see the settings of those names.
+    ``missing_data``, ``faults``, ``fault_windows``, ``retries``, ``network`` and ``market`` describe the
+    environment of the target: see the settings of the same names.
 
     Raises ``SettingError`` (a ``ValueError``) for a value that is not allowed.
     """
@@ -86,7 +88,7 @@ class Scenario:
     operation_timeout: float = option(SPAN, 30.0)
     operations: Iterable[PlannedOperation | tuple[Any, ...]] | None = None
     weights: tuple[float, ...] | None = None
-    """The tasks' weights, in their order; a mapping of weights as ``tasks`` gives them."""
+    """Weights of the tasks, in the order of the tasks. A mapping as ``tasks`` sets them, too."""
     agent_names: tuple[str, ...] = field(init=False, repr=False, compare=False)
     task_names: tuple[str, ...] = field(init=False, repr=False, compare=False)
     planned: tuple[PlannedOperation, ...] | None = field(init=False, repr=False, compare=False)
@@ -111,22 +113,22 @@ class Scenario:
 
     @classmethod
     def of_checked(cls, values: Mapping[str, Any]) -> Scenario:
-        """Make the scenario of settings that their types have checked, without checking each value again.
+        """Make a scenario from settings that their types have checked already.
 
-        A setting that is missing has its default. Raises ``SettingError`` if the values do not hold together.
+        A missing setting has its default. Raises ``SettingError`` if the values conflict.
         """
         scenario = cls.__new__(cls)
         scenario._complete({**checked_defaults(), **values}, None)
         return scenario
 
     def with_seed(self, seed: int) -> Scenario:
-        """Return the same scenario with another seed, which is not checked."""
+        """Return a copy of the scenario with another seed. The seed is not checked."""
         scenario = copy.copy(self)
         object.__setattr__(scenario, "seed", seed)
         return scenario
 
     def _complete(self, values: dict[str, Any], planned: tuple[PlannedOperation, ...] | None) -> None:
-        """Set all fields from checked values, which may lack a number of operations."""
+        """Set all fields from checked values. ``operations_per_agent`` can be missing from them."""
         check_length(values)
         check_together(values)
         if values["seed"] is None:
@@ -160,7 +162,7 @@ class Scenario:
 
     @cached_property
     def fault_mix(self) -> FaultMix:
-        """What may be planned for an operation: calls, missing data, faults of calls."""
+        """Variants that can be planned for an operation: ordinary calls, missing data, faults of calls."""
         return FaultMix(
             self.missing_data_prob,
             self.failure_prob,
@@ -173,7 +175,7 @@ class Scenario:
 
     @cached_property
     def positions_of(self) -> dict[str, list[int]]:
-        """The positions of each agent's operations in the explicit list."""
+        """Positions of each agent's operations in the explicit list, by agent."""
         positions: dict[str, list[int]] = {agent: [] for agent in self.agent_names}
         for position, operation in enumerate(self.planned or ()):
             positions[operation.agent].append(position)
@@ -181,9 +183,9 @@ class Scenario:
 
     @cached_property
     def starts_of(self) -> dict[str, float]:
-        """Seconds after the run's start at which each agent starts; empty where they start together.
+        """Seconds from the run's start to the start of each agent, by agent. Empty if there is no ramp.
 
-        The delays of an explicit list say it themselves.
+        Also empty for an explicit list of operations, which has its own delays.
         """
         if not self.ramp or self.planned is not None:
             return {}
@@ -192,7 +194,7 @@ class Scenario:
 
     @property
     def number_of_operations(self) -> int | None:
-        """How many operations all agents perform; None in a run by duration."""
+        """Number of operations of all agents together; None if a duration ends the run."""
         if self.planned is not None:
             return len(self.planned)
         if self.operations_per_agent is None:
@@ -200,17 +202,17 @@ class Scenario:
         return self.operations_per_agent * len(self.agent_names)
 
     def to_dict(self) -> dict[str, Any]:
-        """The scenario as JSON types; ``Scenario(**scenario.to_dict())`` is an equal one."""
-        named = {"agents": list(self.agent_names), "tasks": self._tasks()}
+        """Return the scenario as JSON types. ``Scenario(**scenario.to_dict())`` is an equal scenario."""
+        names = {"agents": list(self.agent_names), "tasks": self._tasks()}
         values = {
-            name: named[name] if name in named else _json_value(getattr(self, name)) for name in SCENARIO_OPTIONS
+            name: names[name] if name in names else _json_value(getattr(self, name)) for name in SCENARIO_OPTIONS
         }
         if self.planned is not None:
             values["operations"] = [list(row) for row in self.planned]
         return values
 
     def to_json(self) -> str:
-        """The scenario as JSON text, which ``from_json`` reads."""
+        """Return the scenario as JSON text, which ``from_json`` reads."""
         values = self.to_dict()
         rows = values.pop("operations", None)
         head = json.dumps({"version": VERSION, **values}, indent=1)
@@ -221,10 +223,10 @@ class Scenario:
 
     @classmethod
     def from_json(cls, text: str, label: str = "scenario") -> Scenario:
-        """The scenario that ``to_json`` wrote.
+        """Return the scenario from text that ``to_json`` wrote.
 
-        Raises ``SettingError``, under the label, for text that is not JSON, is of another version, or has a
-        field or a value that is not allowed.
+        Raises ``SettingError``, with the label, for text that is not JSON, has another version, or has a field or
+        a value that is not allowed.
         """
         try:
             values = json.loads(text)
@@ -232,7 +234,7 @@ class Scenario:
             raise SettingError(f"{label}: not JSON ({error}); must be what Scenario.to_json() writes") from None
         if not isinstance(values, dict) or "version" not in values:
             raise SettingError(
-                f"{label}: {safe_repr(values)} is no scenario; must be what Scenario.to_json() writes"
+                f"{label}: {safe_repr(values)} is not a scenario; must be what Scenario.to_json() writes"
             )
         version = values.pop("version")
         if type(version) is not int or version != VERSION:
@@ -240,7 +242,7 @@ class Scenario:
         unknown = sorted(values.keys() - set(FIELDS))
         if unknown:
             raise SettingError(
-                f"{label}: {safe_repr(unknown[0])} is no field of a scenario; allowed: {', '.join(FIELDS)}"
+                f"{label}: {safe_repr(unknown[0])} is not a field of a scenario; allowed: {', '.join(FIELDS)}"
             )
         try:
             return cls(**values)
@@ -249,27 +251,27 @@ class Scenario:
 
     @property
     def arguments(self) -> dict[str, Any]:
-        """The arguments that make this scenario: every field that does not have its default."""
+        """Arguments that make this scenario: all fields that differ from their defaults."""
         values = {name: getattr(self, name) for name in FIELDS}
         values |= {"agents": list(self.agent_names), "tasks": self._tasks()}
         if self.network is not None:
             values["network"] = self.network.to_dict()
-        shown = {name for name in FIELDS if values[name] is not None and self._differs_from_default(name)}
+        needed = {name for name in FIELDS if values[name] is not None and self._differs_from_default(name)}
         if self.planned is not None:
             values["operations"] = list(self.planned)
             listed = names_in(self.planned)
-            shown -= {name for name in listed if values[name] == listed[name]}
-            shown |= {name for name in listed if values[name] != listed[name]}
+            needed -= {name for name in listed if values[name] == listed[name]}
+            needed |= {name for name in listed if values[name] != listed[name]}
         names = self.agent_names
         if names == tuple(f"Agent_{number}" for number in range(1, len(names) + 1)):
             values["agents"] = len(names)
-        return {name: values[name] for name in FIELDS if name in shown}
+        return {name: values[name] for name in FIELDS if name in needed}
 
     def __repr__(self) -> str:
         return f"Scenario({', '.join(f'{name}={value!r}' for name, value in self.arguments.items())})"
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        """For IPython and Hypothesis, which would show every field of a dataclass."""
+        """Print the ``repr`` in IPython and Hypothesis, which otherwise print every field of a dataclass."""
         printer.text("Scenario(...)" if cycle else repr(self))
 
     def _differs_from_default(self, name: str) -> bool:
@@ -284,7 +286,7 @@ class Scenario:
 
 
 def _json_value(value: Any) -> Any:
-    """A field's value as JSON types, from which the field makes an equal value."""
+    """Return a field's value as JSON types, from which the field makes an equal value."""
     if hasattr(value, "to_dict"):
         return value.to_dict()
     if isinstance(value, tuple):
@@ -296,7 +298,7 @@ def _weighted(tasks: Any, weights: Any) -> dict[Any, Any]:
     try:
         return dict(zip(tasks, weights, strict=True))
     except (TypeError, ValueError):
-        reason = f"must be as many numbers as there are tasks ({safe_repr(tasks)})"
+        reason = f"must have one number for each of the tasks {safe_repr(tasks)}"
         raise SettingError(f"weights={safe_repr(weights)}: {reason}") from None
 
 
@@ -306,12 +308,12 @@ SCENARIO_OPTIONS: Final[Mapping[str, FieldOption]] = options_of(fields(Scenario)
 """The settings that a scenario decides, by name."""
 
 FIELDS: Final = (*SCENARIO_OPTIONS, "operations")
-"""The fields that say what a scenario is: ``weights`` are a part of ``tasks``."""
+"""Fields that define a scenario, without ``weights``, which is part of ``tasks``."""
 
 
 @cache
 def checked_defaults() -> Mapping[str, Any]:
-    """The checked default of each setting of a scenario; none for the number of operations."""
+    """Return the checked default of each setting of a scenario, except the number of operations."""
     return {
         name: option.type.check(_DEFAULTS[name], name)
         for name, option in SCENARIO_OPTIONS.items()

@@ -63,7 +63,7 @@ def test_an_upstream_that_refuses_is_one_line(proxies: ProxyServer) -> None:
         proxies.proxy(f"127.0.0.1:{port}")
     assert str(raised.value) == (
         f"upstream='127.0.0.1:{port}': does not accept a connection (connection refused); "
-        "must be the address of a server that is running"
+        "must be the address of a running server"
     )
 
 
@@ -83,7 +83,7 @@ def test_a_port_that_is_none_is_one_line(proxies: ProxyServer, echo: tuple[str, 
 
 
 def test_a_network_that_is_not_allowed_is_one_line(proxies: ProxyServer, echo: tuple[str, int]) -> None:
-    with pytest.raises(SettingError, match=r"^network='dialup': no such profile; there are colo"):
+    with pytest.raises(SettingError, match=r"^network='dialup': no such profile; allowed: colo"):
         proxies.proxy(echo, network="dialup")
 
 

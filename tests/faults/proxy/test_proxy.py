@@ -80,14 +80,14 @@ def test_toxics_are_removed_by_name(proxy: Proxy) -> None:
     assert proxy.toxics == (slow,)
     with pytest.raises(SettingError) as raised:
         proxy.remove("fast")
-    assert str(raised.value) == "toxic 'fast': no toxic of that name; there are slow"
+    assert str(raised.value) == "toxic 'fast': no toxic of that name; the proxy's toxics: slow"
 
 
 def test_two_toxics_of_one_name_are_refused(proxy: Proxy) -> None:
     proxy.add("latency", latency=1)
     with pytest.raises(SettingError) as raised:
         proxy.add("latency", latency=2)
-    assert str(raised.value) == "toxic 'latency_downstream': is there already; must have another name="
+    assert str(raised.value) == "toxic 'latency_downstream': duplicate name; give another name="
 
 
 def test_a_toxic_may_be_removed_twice(proxy: Proxy) -> None:

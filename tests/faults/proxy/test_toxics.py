@@ -248,15 +248,15 @@ def test_a_toxic_shows_what_it_is(proxy: Proxy) -> None:
         (
             "lag",
             {},
-            "toxic='lag': no such toxic; there are latency, bandwidth, slow_close, timeout, reset_peer, slicer, "
-            "limit_data, and down()",
+            "toxic='lag': no such toxic; allowed: latency, bandwidth, slow_close, timeout, reset_peer, slicer, "
+            "limit_data, or call down()",
         ),
-        ("latency", {"delay": 5}, "toxic latency: delay: no such parameter; there are latency, jitter"),
+        ("latency", {"delay": 5}, "toxic latency: delay: no such parameter; allowed: latency, jitter"),
         ("latency", {}, "toxic latency: latency is missing; must be milliseconds from 0 up"),
         ("latency", {"latency": -1}, "toxic latency: latency=-1: must be milliseconds from 0 up"),
         ("latency", {"latency": "5ms"}, "toxic latency: latency='5ms': must be milliseconds from 0 up"),
         ("latency", {"latency": float("nan")}, "toxic latency: latency=nan: must be milliseconds from 0 up"),
-        ("bandwidth", {"rate": 0}, "toxic bandwidth: rate=0: must be KB in a second from 0.001 up"),
+        ("bandwidth", {"rate": 0}, "toxic bandwidth: rate=0: must be KB per second from 0.001 up"),
         ("limit_data", {"bytes": 1.5}, "toxic limit_data: bytes=1.5: must be a whole number of bytes from 0 up"),
         (
             "slicer",
@@ -266,7 +266,7 @@ def test_a_toxic_shows_what_it_is(proxy: Proxy) -> None:
         (
             "latency",
             {"latency": 1, "stream": "sideways"},
-            "stream='sideways': no such stream; there are upstream and downstream",
+            "stream='sideways': must be upstream or downstream",
         ),
         ("latency", {"latency": 1, "toxicity": 2}, "toxicity=2: must be a number from 0 to 1"),
     ],

@@ -1,6 +1,7 @@
-"""Addresses: what an upstream is, whether it answers, and the socket a proxy listens on.
+"""Addresses of proxies: parse and test the upstream's address, and open the socket that a proxy listens on.
 
-Guarantees: what cannot work is one line, a ``SettingError``, when the proxy is made; no socket stays open then.
+Guarantee: an address that cannot work is a ``SettingError`` of one line when the proxy is made. Then no socket
+stays open.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _PORTS: Final = {"http": 80, "https": 443, "ws": 80, "wss": 443}
 
 
 class Upstream(NamedTuple):
-    """Where a proxy passes connections on to; ``scheme`` and ``path`` are those of a URL that was given."""
+    """Address of the server behind a proxy. ``scheme`` and ``path`` come from a URL, if one was given."""
 
     host: str
     port: int
@@ -37,7 +38,7 @@ def joined(host: str, port: int) -> str:
 
 
 def parsed(value: Any) -> Upstream:
-    """The upstream that ``value`` names. Raises ``SettingError``."""
+    """Return the upstream that ``value`` describes. Raises ``SettingError``."""
     try:
         return _of_text(value) if isinstance(value, str) else _of_pair(value)
     except (TypeError, ValueError):
@@ -61,7 +62,7 @@ def _of_pair(value: Any) -> Upstream:
 
 
 def resolved(upstream: Upstream) -> tuple[str, int]:
-    """The numeric address under which the upstream answers. Raises ``SettingError`` where nothing does."""
+    """Return the numeric host and the port at which the upstream answers. Raises ``SettingError`` without one."""
     try:
         with socket.create_connection((upstream.host, upstream.port), timeout=LONGEST_CONNECT) as connection:
             address = connection.getpeername()
@@ -69,12 +70,12 @@ def resolved(upstream: Upstream) -> tuple[str, int]:
     except (OSError, UnicodeError) as error:
         raise SettingError(
             f"upstream={str(upstream)!r}: does not accept a connection ({_reason(error)}); "
-            "must be the address of a server that is running"
+            "must be the address of a running server"
         ) from None
 
 
 def listening(host: str, port: int) -> socket.socket:
-    """A socket that listens there; port 0 is any that is free. Raises ``SettingError``."""
+    """Return a socket that listens at this address; port 0 is any free port. Raises ``SettingError``."""
     if isinstance(port, bool) or not isinstance(port, int) or not 0 <= port < 65_536:
         raise SettingError(f"port={safe_repr(port)}: must be a whole number from 0 (any free port) to 65535")
     try:

@@ -143,7 +143,7 @@ class Connections:
     async def add(self, toxic: Toxic) -> None:
         """Add a toxic, to open connections too. Raises ``SettingError`` if there is one of its name."""
         if any(other.name == toxic.name for other in self.toxics):
-            raise SettingError(f"toxic {toxic.name!r}: is there already; must have another name=")
+            raise SettingError(f"toxic {toxic.name!r}: duplicate name; give another name=")
         self.toxics += (toxic,)
         for connection in self.opened:
             self._apply(toxic, connection)
@@ -152,8 +152,8 @@ class Connections:
         """Take a toxic away, from open connections too. Raises ``SettingError`` if there is none of the name."""
         toxic = next((toxic for toxic in self.toxics if toxic.name == name), None)
         if toxic is None:
-            there_are = ", ".join(toxic.name for toxic in self.toxics) or "none"
-            raise SettingError(f"toxic {safe_repr(name)}: no toxic of that name; there are {there_are}")
+            names = ", ".join(toxic.name for toxic in self.toxics) or "none"
+            raise SettingError(f"toxic {safe_repr(name)}: no toxic of that name; the proxy's toxics: {names}")
         self.toxics = tuple(other for other in self.toxics if other is not toxic)
         for connection in list(self.opened):
             stage = connection.toxics.pop(name, None)

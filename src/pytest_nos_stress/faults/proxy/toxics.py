@@ -199,7 +199,7 @@ _OR_0_MS: Final = Parameter("milliseconds from 0 up", 0, 0)
 TOXICS: Final[Mapping[str, ToxicSpec]] = MappingProxyType(
     {
         "latency": ToxicSpec(Latency, {"latency": _AT_LEAST_0_MS, "jitter": _OR_0_MS}),
-        "bandwidth": ToxicSpec(Bandwidth, {"rate": Parameter("KB in a second from 0.001 up", 0.001)}),
+        "bandwidth": ToxicSpec(Bandwidth, {"rate": Parameter("KB per second from 0.001 up", 0.001)}),
         "slow_close": ToxicSpec(SlowClose, {"delay": _AT_LEAST_0_MS}),
         "timeout": ToxicSpec(Timeout, {"timeout": _AT_LEAST_0_MS}),
         "reset_peer": ToxicSpec(ResetPeer, {"timeout": _OR_0_MS}),
@@ -221,7 +221,7 @@ TOXICS: Final[Mapping[str, ToxicSpec]] = MappingProxyType(
 def check_stream(stream: Any) -> None:
     """Raise ``SettingError`` for a stream that a connection does not have."""
     if stream not in STREAMS:
-        raise SettingError(f"stream={safe_repr(stream)}: no such stream; there are {' and '.join(STREAMS)}")
+        raise SettingError(f"stream={safe_repr(stream)}: must be {' or '.join(STREAMS)}")
 
 
 def check_toxicity(toxicity: Any) -> float:
@@ -234,11 +234,11 @@ def check_toxicity(toxicity: Any) -> float:
 def checked(kind: Any, parameters: Mapping[str, Any]) -> Mapping[str, float]:
     """Return all parameters of a toxic of that kind, with defaults. Raises ``SettingError``."""
     if kind not in TOXICS:
-        raise SettingError(f"toxic={safe_repr(kind)}: no such toxic; there are {', '.join(TOXICS)}, and down()")
+        raise SettingError(f"toxic={safe_repr(kind)}: no such toxic; allowed: {', '.join(TOXICS)}, or call down()")
     known = TOXICS[kind].parameters
     unknown = next((name for name in parameters if name not in known), None)
     if unknown is not None:
-        raise SettingError(f"toxic {kind}: {unknown}: no such parameter; there are {', '.join(known)}")
+        raise SettingError(f"toxic {kind}: {unknown}: no such parameter; allowed: {', '.join(known)}")
     values = {name: _value(kind, name, parameter, parameters) for name, parameter in known.items()}
     if kind == "slicer" and values["size_variation"] >= values["average_size"]:
         raise _refused(kind, "size_variation", values["size_variation"], known["size_variation"])
