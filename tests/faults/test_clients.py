@@ -423,7 +423,7 @@ def test_only_the_named_methods_meet_faults(tmp_path: Path) -> None:
     result = run(tmp_path, buy, client, failure_prob=1)
     assert (result.failures, result.errors, broker.count) == (200, 0, 0)
     other = flaky(broker, "submit")
-    with pytest.raises(RunFailed, match="was not called in the run"):
+    with pytest.raises(RunFailed, match="the run did not call it"):
         run(tmp_path, lambda: other.ping(), other, failure_prob=1)
 
 

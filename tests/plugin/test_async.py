@@ -122,7 +122,9 @@ def test_it(stress_simulator):
 """,
     )
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["E *an event loop runs in this test; *await stress_simulator.run_async(...)"])
+    result.stdout.fnmatch_lines(
+        ["E *an event loop is already running in this test; *await stress_simulator.run_async(...)"]
+    )
 
 
 def test_run_async_works_under_asyncio_run(pytester: pytest.Pytester) -> None:

@@ -25,7 +25,7 @@ _COST: Final = 50
 
 
 class Aborted(NamedTuple):
-    """Why and when a run was aborted: the verdict on the threshold then, and seconds since the run's start."""
+    """Verdict on the threshold that aborted a run, and the moment in seconds since the run's start."""
 
     verdict: Verdict
     at: float
@@ -53,15 +53,15 @@ class AbortMonitor:
 
     @property
     def watches(self) -> bool:
-        """Whether any threshold may abort the run."""
+        """True if any threshold may abort the run."""
         return bool(self._pending)
 
     def is_due(self, elapsed: float) -> bool:
-        """Return whether to evaluate the thresholds, so many seconds after the run's start."""
+        """Return True if an evaluation is due ``elapsed`` seconds after the run's start."""
         return elapsed >= self._next_evaluation and self.aborted is None
 
     def evaluate(self, elapsed: float, *, in_real_time: bool) -> bool:
-        """Evaluate the thresholds now. Return whether the run must end."""
+        """Evaluate the thresholds now. Return True if the run must end."""
         began = time.thread_time()
         run_metrics = self._metrics_so_far()
         for after, threshold in self._pending:

@@ -1,13 +1,12 @@
-"""An agent: a named actor that performs its plan, one operation after another, and notes what came of it.
+"""An agent: a named actor that performs its plan, one operation after another, and notes the outcomes.
 
-This is the hot path of a run. An agent shares nothing with the others while it performs: it appends the
-start and the end of each operation to two lists of its own, which the recorder empties, and everything else
-(outcome, think time, latency) is worked out from the plan afterwards, a batch at a time. An operation that
-did not go as planned is noted beside them.
+This is the hot path of a run. An agent shares nothing with other agents while it performs. It appends the start
+and the end of each operation to two lists of its own, and the recorder drains them. The collector computes
+everything else (outcome, think time, latency) from the plan afterwards, a batch at a time. The agent notes the
+operations that did not end as planned beside the lists.
 
-Guarantees: whatever a task raises (``SystemExit``, ``KeyboardInterrupt``, an exception that cannot be
-printed) becomes that operation's failure and the agent goes on; ``starts`` is longer than ``ends`` exactly
-while a task is being performed.
+Guarantees: an exception of a task, of any type (``SystemExit`` and ``KeyboardInterrupt`` too), is the failure of
+its operation, and the agent continues. ``starts`` is longer than ``ends`` exactly while a task is performed.
 """
 
 from __future__ import annotations
@@ -39,9 +38,9 @@ _PIECE: Final = 512
 
 
 class UnplannedOutcome(NamedTuple):
-    """An operation that did not end as its plan says.
+    """An operation that did not end as planned.
 
-    ``type`` and ``message`` are those of the exception that ended it, empty where it ended well after all.
+    ``type`` and ``message`` describe the exception that ended it; both are empty if it succeeded after all.
     """
 
     operation: int
@@ -52,7 +51,7 @@ class UnplannedOutcome(NamedTuple):
 
 
 class ErrorSample(NamedTuple):
-    """One exception of a type, as an example of it."""
+    """Example of one type of error."""
 
     type: str
     message: str
@@ -79,21 +78,21 @@ class Agent:
         self.number = number
         self.context: Any = None
         self.taken = 0
-        """How many operations the recorder has taken from the buffers below."""
+        """Number of operations that the recorder has taken from the buffers below."""
         self.starts: list[int] = []
         self.ends: list[int] = []
         self.blocks: deque[PlanBlock] = deque()
         self.unplanned_outcomes: deque[UnplannedOutcome] = deque()
         self.fault_switches: deque[tuple[int, bool]] = deque()
-        """From which operation on planned faults take place, or do not; until the first one they do."""
+        """Operations from which planned faults are active (True) or not; active before the first entry."""
         self.fault_counts: Counter[str] = Counter()
-        """Faults that were planned for no operation: those of limits, and of later attempts."""
+        """Faults that no operation's plan has, by name: faults of rate limits, and of later attempts."""
         self.retries = 0
         self.samples: dict[str, ErrorSample] = {}
         self.in_session_since: int | None = None
         self.in_session = "entering per_agent"
         self.recovered_from: tuple[int, int] | None = None
-        """The first operation after the plan, and when agents went on to those."""
+        """Index of the first operation after the plan, and the time at which the agent continued with it."""
         self._performed = 0
         self._run = run
         self._backpressure = backpressure
@@ -103,8 +102,7 @@ class Agent:
             run.scenario, name, faults_at_calls=run.faults_at_calls, network_at_calls=run.network_at_calls
         )
         self.tie_breakers = self._schedule.tie_breakers()
-        # The first block is planned here, before the start: hundreds of threads that all begin to plan at once
-        # would keep each other from performing.
+        # Plan the first block before the start: hundreds of threads that begin by planning would delay each other.
         blocks = self._schedule.blocks()
         self._plan = itertools.chain(list(itertools.islice(blocks, 1)), blocks)
 
@@ -123,7 +121,7 @@ class Agent:
         return self._run.clock.sleep(seconds)
 
     def busy_since(self) -> int | None:
-        """When the task now being performed (or the session now being entered) began; None between them."""
+        """Return the start of the task that is performed, or of the session that is entered or left; else None."""
         if self.in_session_since is not None:
             return self.in_session_since
         starts, ends = self.starts, self.ends
@@ -131,11 +129,11 @@ class Agent:
             started = starts[-1]
         except IndexError:
             return None
-        # Read after `starts`: an operation that ended in between is then not taken for a running one.
+        # `ends` is read after `starts`, so that an operation that just ended does not look as if it were running.
         return started if len(starts) > len(ends) else None
 
     def current_task(self) -> str:
-        """The task of the operation being performed, or of the next one."""
+        """Return the task of the operation that is performed, or of the next operation."""
         index = self.taken + len(self.ends)
         code = self._schedule.block(index, 1).operation_codes[0]
         return self._run.tasks[int(code) // self._run.fault_mix.count].name
@@ -144,7 +142,7 @@ class Agent:
         self._run.announce(event)
 
     def one_way_delays(self, index: int) -> tuple[float, float] | None:
-        """Seconds the messages of an operation are on their way; None without a network."""
+        """Return the network delays of an operation's request and reply in seconds; None without a network."""
         block = self._block
         if block is None or block.request_delays is None or block.reply_delays is None:
             return None
@@ -153,11 +151,11 @@ class Agent:
 
     @property
     def faults_are_active(self) -> bool:
-        """Whether planned faults take place in the operation it performs."""
+        """True if planned faults are active in the operation that the agent performs."""
         return self._faults_allowed and self.recovered_from is None
 
     def fault_of_attempt(self, index: int, number: int) -> PlannedFault:
-        """What is planned for a later attempt at an operation."""
+        """Return the planned fault of a later attempt at an operation."""
         mix = self._run.fault_mix
         if not self.faults_are_active:
             return mix.variants[mix.faults_disabled]
@@ -171,13 +169,13 @@ class Agent:
         self.retries += 1
 
     def on_success(self, index: int, planned: PlannedFault) -> None:
-        """The last attempt at an operation has ended well, whatever was planned for the first."""
+        """Note that the last attempt at an operation succeeded, although the first was planned to fail."""
         if planned.outcome == FAILED:
             self.unplanned_outcomes.append(UnplannedOutcome(index, SUCCESS))
 
     @contextmanager
     def session(self) -> Iterator[None]:
-        """The agent's own context manager, if the run has one, around its operations."""
+        """Enter the agent's ``per_agent`` context manager, if the run has one, around its operations."""
         if self._run.per_agent is None:
             yield
             return
@@ -193,7 +191,7 @@ class Agent:
 
     @asynccontextmanager
     async def async_session(self) -> AsyncIterator[None]:
-        """The same on an event loop; the agent's context manager may be an async one."""
+        """Do the same on an event loop, where the context manager may be an async one."""
         if self._run.per_agent is None:
             yield
             return
@@ -208,10 +206,10 @@ class Agent:
         self.in_session_since = None
 
     def operations(self) -> Operations:
-        """Performs the plan: each value is the think time before an operation, which the next step performs.
+        """Perform the plan. Each value is the think time before an operation, which the next step performs.
 
-        Where tasks are awaited, what a task has given to await comes between: its answer is sent back, or its
-        exception thrown in.
+        On an event loop, the awaitables of tasks are values too. The engine sends their answers back, or throws
+        their exceptions in.
         """
         self._run.begin()
         operations = self._perform(self._pieces(self._plan), lambda: self._run.deadline_ns)
@@ -221,7 +219,7 @@ class Agent:
         return self._end_after(operations) if has_an_end else operations
 
     def _end_after(self, operations: Operations) -> Operations:
-        """The last agent to end sees to what is left; on an event loop, it is awaited."""
+        """Perform the operations. The last agent to end then calls the run's ``on_end`` functions."""
         yield from operations
         if self._run.is_last():
             for settle in self._run.on_end:
@@ -273,7 +271,7 @@ class Agent:
             self._performed = first + len(codes)
 
     def _faults_allowed_at(self, index: int, windows: OpenWindows) -> bool:
-        """Whether planned faults take place now; where that changes, it is noted for the recorder."""
+        """Return True if planned faults are active now, and note each change for the recorder."""
         allowed = windows.are_open() and self.recovered_from is None
         if allowed != self._faults_allowed:
             self._faults_allowed = allowed
@@ -281,7 +279,7 @@ class Agent:
         return allowed
 
     def _recover_after(self, planned: Operations, recovery: Recovery) -> Operations:
-        """After the plan, and when all agents have ended theirs: operations without faults."""
+        """Perform the plan, wait for all other agents, and then perform operations without faults."""
         yield from planned
         yield None
         self._drop_unperformed_plan()
@@ -296,7 +294,7 @@ class Agent:
         self._drop_unperformed_plan()
 
     def _drop_unperformed_plan(self) -> None:
-        """The recorder takes plan and operations together: what was planned but not performed must go."""
+        """Drop planned operations that were not performed: the recorder takes plans and operations in pairs."""
         block = self._block
         if block is not None and (performed := self._performed - block.first) < block.operation_codes.size:
             self.blocks[-1] = block.head(performed)
@@ -336,7 +334,7 @@ class Agent:
 
 
 def refuse_awaitable(result: object) -> None:
-    """A sync function that returned a coroutine or the like has performed nothing yet."""
+    """Raise ``TypeError`` for the awaitable that a sync task returned: its body has not run."""
     if isinstance(result, CoroutineType):
         result.close()
     raise TypeError(f"the task returned a {type(result).__name__}, which a thread cannot await")

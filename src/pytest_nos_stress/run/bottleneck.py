@@ -1,11 +1,11 @@
-"""Bottleneck detection: whether the process that drives the agents limited a run, and not the target.
+"""Bottleneck detection: find out if the process that drives the agents limited a run, and not the target.
 
 Agents and, in most tests, the target share one process: its processors, its interpreter (one GIL), its garbage
-collector, in asyncio its event loop. Where one of these is used up, latencies contain the wait for it, and the run
-says more about the harness than about the target. ``detect_bottleneck`` returns a message, and none if it cannot
-know: in virtual time code takes no time, and a run of a fraction of a second is too short to tell.
+collector, and its event loop. If one of these is exhausted, latencies contain the wait for it, and the run says
+more about the harness than about the target. ``detect_bottleneck`` returns a message, or an empty one if it cannot
+know: in virtual time code takes no time, and a run of a fraction of a second is too short.
 
-The lag is exact and needs no probe: every operation knows when it was due and when it began.
+The lag is exact and needs no probe: it is the time from when an operation was due to when it began.
 """
 
 from __future__ import annotations
@@ -44,12 +44,11 @@ def detect_bottleneck(
     checked_ns: int,
     agents: int,
 ) -> dict[str, Any]:
-    """What the harness was doing, and which part of it, if any, was the bottleneck: builtin types, times in
-    seconds.
+    """Return the figures of the harness, and its bottleneck if it has one. Times are in seconds.
 
-    ``waited_ns`` is how long the agents have waited for the recorder, added up, ``checked_ns`` how long all were
-    held for checks. In virtual time
-    there is the lag alone, since the same run always has the same statistics.
+    ``waited_ns`` is the time that agents waited for the recorder, summed over the agents. ``checked_ns`` is the
+    time for which all agents were paused for checks. In virtual time the lag is the only figure, because the same
+    scenario must always give the same statistics.
     """
     lag = summarise_durations(measured.lags)
     lags = {name: lag[name] for name in ("p50", "p99", "max")}
@@ -88,20 +87,21 @@ def _bottleneck(
     if figures["held_for_checks"] >= _MOST_WAITING * monitor.real_seconds:
         share = figures["held_for_checks"] / monitor.real_seconds
         return CHECKS, (
-            f"the agents were held for checks {share:.0%} of the time: "
-            "response times contain that. Look at them less often (every=...)"
+            f"the agents were paused for checks {share:.0%} of the time, and response times include these pauses. "
+            "Run the checks less often (every=...)"
         )
     if _is_noticeably_late(late, measured):
         part, message = _exhausted_resource(figures, monitor, engine)
         if part is not None:
             return (
                 part,
-                f"{message}, and {lateness}: response times contain that wait, latencies may. {_REMEDIES[part]}",
+                f"{message}, and {lateness}. Response times include that delay; latencies may include it too. "
+                f"{_REMEDIES[part]}",
             )
     if waited >= _MOST_WAITING:
         return RECORDER, (
-            f"the agents waited {waited:.0%} of the time for the recorder: they perform operations faster than "
-            "those can be recorded, and throughput is the recorder's"
+            f"the agents waited {waited:.0%} of the time for the recorder, so throughput is limited by recording. "
+            "Use fewer agents, or a longer think time"
         )
     return None, ""
 
@@ -109,14 +109,14 @@ def _bottleneck(
 _REMEDIES: Final = {
     PROCESSOR: "Use fewer agents, more processors, or a machine where nothing else runs",
     INTERPRETER: "Use fewer agents, or put the target into a process of its own",
-    EVENT_LOOP: "Look for calls that block, or use fewer agents",
+    EVENT_LOOP: "Look for calls that block the event loop, or use fewer agents",
 }
 
 
 def _exhausted_resource(
     figures: dict[str, Any], monitor: ProcessMonitor, engine: type[Engine]
 ) -> tuple[str | None, str]:
-    """What operations that began late waited for, and how that was seen."""
+    """Return the resource that operations waited for, and the evidence; None if no resource was exhausted."""
     processors, used = figures["processors"], monitor.cores_used
     if used >= _BUSY * processors:
         return PROCESSOR, f"this process used {used:.1f} of {processors} processors"
@@ -130,7 +130,7 @@ def _exhausted_resource(
 
 
 def _is_noticeably_late(late: float, measured: Measurements) -> bool:
-    """Whether operations began so late that it counts beside what they took."""
+    """Return True if operations began late enough to distort their latencies."""
     latency = summarise_durations(measured.durations("latency"))["p99"]
     return late >= _LATE and late >= _SHARE_OF_LATENCY * (latency or 0.0)
 

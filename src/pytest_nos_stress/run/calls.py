@@ -34,13 +34,13 @@ class CallingAgent(Protocol):
         """Return the planned fault of a later attempt at an operation."""
 
     def on_fault(self, fault: InjectedFault) -> None:
-        """An attempt has met a fault that was not planned for the operation."""
+        """Called when an attempt meets a fault that was not planned for the operation."""
 
     def on_retry(self) -> None:
-        """An attempt has failed, and another one follows."""
+        """Called when an attempt failed and a retry follows."""
 
     def on_success(self, index: int, planned: PlannedFault) -> None:
-        """The last attempt at an operation has ended well."""
+        """Called when the last attempt at an operation succeeded."""
 
 
 class TaskCaller:
@@ -88,9 +88,9 @@ class TaskCaller:
     def send(
         self, task: Task, planned: PlannedFault, operation: Operation, first_error: Exception | None = None
     ) -> Any:
-        """Call a task's function through the transport; on an event loop, return what is to be awaited.
+        """Call a task's function through the transport; on an event loop, return the awaitable.
 
-        ``first_error``: the exception of the first attempt, if that has been made already.
+        ``first_error``: the exception of the first attempt, if that attempt has been made already.
         """
         agent: Any = operation._agent
         index = operation.index

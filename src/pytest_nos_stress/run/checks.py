@@ -1,12 +1,14 @@
-"""Checks: what must hold of a target while agents perform and after they have.
+"""Checks: conditions on a target, evaluated while agents perform and after the run.
 
-An invariant always holds; ``sometimes`` is a state that a run must have reached at least once, or it has tested
-nothing (the name is Antithesis'); ``eventually`` is liveness: once nothing goes wrong any more, the system
-must come to rest. A check takes nothing, or the target. It is broken if it raises an exception, returns False,
-or returns problems: a list, tuple, set, mapping or text that is not empty. So an ``audit()`` that returns its
-findings is a check as it is.
+An invariant must always hold. ``sometimes`` names a state that a run must reach at least once, or the run has not
+tested it (the name is from Antithesis). ``eventually`` is a liveness condition: when no more faults are injected,
+the system must recover.
 
-Guarantee: a check that answers anything else (a coroutine, a number) is broken too, and says why.
+A check takes nothing, or the target. It fails if it raises an exception, returns False, or returns problems: a
+list, tuple, set, mapping or text that is not empty. So an ``audit()`` that returns its findings is a check without
+an adapter.
+
+Guarantee: a check that returns anything else (a coroutine, a number) fails too, and its message names the value.
 """
 
 from __future__ import annotations
@@ -38,7 +40,7 @@ class Sometimes:
 
 
 class Eventually:
-    """What must become true in a phase without faults after a run's plan."""
+    """A condition that must become true in a phase without faults after the plan."""
 
     def __init__(self, name: str, condition: CheckFunction, within: float, operations: int) -> None:
         self.__name__ = _name(name, "eventually")
@@ -53,9 +55,9 @@ class Eventually:
 def sometimes(name: str, condition: CheckFunction | None = None) -> Sometimes:
     """A check that a state was reached at least once: ``checks=[sometimes("book crossed", is_crossed)]``.
 
-    ``condition`` is looked at where the other checks are, and takes nothing or the target. Without one, the code
-    under test or the test's own tasks tell: ``partial = sometimes("partial fill")`` is called as
-    ``partial(order.filled < order.quantity)``, and handed to ``checks`` all the same.
+    ``condition`` takes nothing or the target, and is evaluated together with the other checks. Without one, the
+    code under test or the test's tasks report the state: ``partial = sometimes("partial fill")`` is called as
+    ``partial(order.filled < order.quantity)``, and is also passed in ``checks``.
     """
     if condition is not None and not callable(condition):
         raise _no_function("sometimes", condition)
@@ -67,9 +69,9 @@ def eventually(
 ) -> Eventually:
     """A check that the target recovers: ``checks=[eventually("no order is pending", no_order_is_pending)]``.
 
-    When every agent has performed its plan, they go on without faults until the condition (of nothing, or of the
-    target) is true. It is broken after ``within`` (seconds of the engine's time, or text with a unit) or
-    ``operations`` of an agent. These operations count and are logged as all others.
+    When every agent has performed its plan, the agents continue without faults until the condition is true. The
+    condition takes nothing or the target. The check fails after ``within`` (seconds of the engine's time, or text
+    with a unit) or ``operations`` of an agent. These operations are counted and logged like all others.
     """
     from pytest_nos_stress._internal.validation import COUNT, SPAN
 
@@ -91,12 +93,12 @@ def _no_function(of: str, condition: object) -> SettingError:
 
 def _name(name: object, of: str) -> str:
     if not isinstance(name, str) or not name.strip():
-        raise SettingError(f"{of}: name={safe_repr(name)}: must be text that says what is meant")
+        raise SettingError(f"{of}: name={safe_repr(name)}: must be a text that names the state")
     return name
 
 
 class _LivenessCondition:
-    """One condition of the recovery phase, and how long there is for it."""
+    """One condition of the recovery phase, with its time limit."""
 
     def __init__(self, check: Eventually, target: object, agents: int) -> None:
         self._runner = CheckRunner(check.condition, target, check.__name__)
@@ -106,7 +108,7 @@ class _LivenessCondition:
         self.has_come_true = False
 
     def is_open(self, elapsed_ns: int) -> bool:
-        """Evaluate the condition if it may still come true in time. Return whether it still may afterwards."""
+        """Evaluate the condition if its time is not over. Return True if it can still become true afterwards."""
         if self.has_come_true or elapsed_ns > self.within_ns:
             return False
         self.has_come_true = self._runner.is_true()
@@ -122,15 +124,15 @@ class _LivenessCondition:
         limit = f"{self.within_ns / 1e9:g} s"
         if evaluations >= self._most_evaluations:
             limit = f"{self.operations} operations of an agent"
-        finding = f"not true within {limit} without faults{why}, looked at {evaluations} times"
+        finding = f"not true within {limit} without faults{why}, evaluated {evaluations} times"
         return CheckVerdict(name, FAILED, evaluations, finding, error)
 
 
 class Recovery:
-    """The phase after the plan in which nothing goes wrong; over when every condition has come true or cannot.
+    """The phase after the plan, without faults. It is over when each condition came true or ran out of time.
 
-    No lock is held while a condition, which may wait for the target, is looked at: that it was true once is
-    enough, whichever agent saw it.
+    Conditions are evaluated without a lock, because they may wait for the target. It is enough that one agent saw
+    a condition come true.
     """
 
     def __init__(self, checks: list[Eventually], target: object, agents: int) -> None:
@@ -138,7 +140,7 @@ class Recovery:
         self._began_ns = 0
         self._conditions = [_LivenessCondition(check, target, agents) for check in checks]
         self.most_operations = max(condition.operations for condition in self._conditions)
-        """How many operations an agent performs at most. Each has as many: real threads may be long in turn."""
+        """Limit of operations for each agent. Agents do not share it, because a thread may get its turn late."""
 
     def begin(self, now: int) -> None:
         if not self.deadline_ns:

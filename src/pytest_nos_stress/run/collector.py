@@ -1,7 +1,7 @@
-"""From what agents note to batches of operations: everything else is worked out from the plan, here.
+"""The collector: makes batches of operations from the notes of agents and from their plans.
 
-Guarantee: each operation is taken once, and the operations of a batch are in the order of their ends. Where
-the engine orders operations itself, because several end at one instant of virtual time, its order is kept.
+Guarantee: each operation is taken once, and the operations of a batch are in the order of their ends. If several
+operations end at one instant of virtual time, they keep the engine's order of completion.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from .agent import Agent, ErrorSample, UnplannedOutcome
 
 
 class _AgentCursor:
-    """What the recorder has taken from one agent so far."""
+    """Position up to which the recorder has taken the notes of one agent."""
 
     __slots__ = ("agent", "faults_are_active", "last_end", "taken_of_block")
 
@@ -92,7 +92,7 @@ class Collector:
         self._cursors = [_AgentCursor(agent) for agent in agents]
 
     def samples(self) -> dict[str, ErrorSample]:
-        """An example of each type of error."""
+        """Return an example of each type of error."""
         samples: dict[str, ErrorSample] = {}
         for cursor in self._cursors:
             for name, sample in list(cursor.agent.samples.items()):
@@ -111,7 +111,7 @@ class Collector:
         return self._take(waiting, agents)
 
     def _take(self, waiting: list[tuple[_AgentCursor, int]], completion_order: Column | None) -> Batch | None:
-        """Take so many operations of each agent, in order of time or in the order of completion."""
+        """Take the counted operations of each agent, ordered by time or by the order of completion."""
         if not waiting:
             return None
         end = _joined([(cursor.agent.ends, count) for cursor, count in waiting])
@@ -130,8 +130,8 @@ class Collector:
             operation, recovered_at = cursor.agent.recovered_from or (-1, 0)
             if row <= first + operation < row + count:
                 due[first + operation] = recovered_at
-            for deviation in cursor.forget(count, int(end[row + count - 1])):
-                unplanned_outcomes[first + deviation.operation] = deviation
+            for unplanned in cursor.forget(count, int(end[row + count - 1])):
+                unplanned_outcomes[first + unplanned.operation] = unplanned
             row += count
         agent = np.repeat([cursor.agent.number for cursor, _ in waiting], [count for _, count in waiting])
         sorted_by = end if completion_order is None else np.argsort(completion_order, kind="stable")
@@ -157,12 +157,12 @@ class Collector:
     ) -> Batch:
         outcome = self._outcome_of_variant[code % np.uint16(self._fault_mix.count)]
         is_error = np.zeros(end.size, np.bool_)
-        for row, deviation in unplanned_outcomes.items():
-            outcome[row] = deviation.outcome
-            is_error[row] = deviation.is_error
-            if deviation.type:
-                counter = self.error_counts if deviation.is_error else self.expected_counts
-                counter[deviation.type] += 1
+        for row, unplanned in unplanned_outcomes.items():
+            outcome[row] = unplanned.outcome
+            is_error[row] = unplanned.is_error
+            if unplanned.type:
+                counter = self.error_counts if unplanned.is_error else self.expected_counts
+                counter[unplanned.type] += 1
         latency = end - start
         return Batch(
             agent=agent[order],
@@ -183,16 +183,16 @@ def _joined_pauses(plans: list[tuple[Column, Column | None]]) -> Column | None:
 
 
 def _joined(lists: list[tuple[list[int], int]]) -> Column:
-    """The first so many numbers of each list, without a copy in between."""
+    """Return the first ``count`` numbers of each list as one column, without an intermediate copy."""
     chained = itertools.chain.from_iterable(itertools.islice(numbers, count) for numbers, count in lists)
     return np.fromiter(chained, np.int64, sum(count for _, count in lists))
 
 
 def _texts_in_order(unplanned_outcomes: dict[int, UnplannedOutcome], order: Column) -> dict[int, str]:
-    """The text of each deviation by its row after sorting."""
+    """Return the error text of each unplanned outcome by its row after sorting."""
     if not unplanned_outcomes:
         return {}
     sorted_row = np.empty(order.size, np.int64)
     sorted_row[order] = np.arange(order.size)
-    failed = ((row, deviation) for row, deviation in unplanned_outcomes.items() if deviation.type)
-    return {int(sorted_row[row]): f"{deviation.type}: {deviation.message}" for row, deviation in failed}
+    failed = ((row, unplanned) for row, unplanned in unplanned_outcomes.items() if unplanned.type)
+    return {int(sorted_row[row]): f"{unplanned.type}: {unplanned.message}" for row, unplanned in failed}

@@ -27,13 +27,13 @@ _NEVER: Final = 1 << 62
 
 
 class Recovery(Protocol):
-    """The phase without faults after the plan, which ends when what was to become true has become so."""
+    """The phase without faults after the plan. It ends when its conditions have come true."""
 
     def begin(self, now: int) -> None:
-        """Called by each agent when all have performed their plans; the first call begins the phase."""
+        """Called by each agent after all agents have performed their plans. The first call begins the phase."""
 
     most_operations: int
-    """How many operations an agent performs in it at most."""
+    """Most operations that an agent performs in the phase."""
 
     @property
     def deadline_ns(self) -> int: ...
@@ -45,7 +45,7 @@ class Recovery(Protocol):
 
 
 class RunContext:
-    """What the agents of a run share: scenario, target, clock, market, and how a run is ended from within."""
+    """State that the agents of a run share: scenario, target, clock and market."""
 
     def __init__(
         self,
@@ -90,7 +90,7 @@ class RunContext:
         self._market: Market | None = None
         self._lock = threading.Lock()
         self.calls: list[TaskCall | None] = []
-        """How to call the target, by operation code; None if it is not called."""
+        """Functions that call the target, by operation code; None if the target is not called."""
         self.operation_types: list[type[Operation] | None] = []
         """Type of the operation to call it with, by operation code; None for a call without one."""
         caller = self._task_caller()
@@ -111,14 +111,14 @@ class RunContext:
 
     @property
     def deadline_ns(self) -> int:
-        """When a run by duration ends, on the engine's clock."""
+        """End of a run by duration, on the engine's clock; never for a run by number of operations."""
         if self.scenario.duration is None:
             return _NEVER
         return self.clock.started_ns + round(self.scenario.duration * 1e9)
 
     @property
     def market(self) -> Market:
-        """The market all operations see, made when one first looks."""
+        """The market that all operations see. The first access makes it."""
         if self._market is None:
             with self._lock:
                 self._market = self._market or self._open_market()
@@ -132,11 +132,11 @@ class RunContext:
         return (self.clock.now_ns() - self.clock.started_ns) / 1e9
 
     def sleep(self, seconds: float) -> Any:
-        """Wait by the engine's clock; on an event loop, what this returns is to be awaited."""
+        """Wait by the engine's clock. On an event loop, return the awaitable."""
         return self.clock.sleep(seconds)
 
     def faults_are_active(self, operation: CurrentOperation | None) -> bool:
-        """Tell whether planned faults act on a call in this operation; None: a call in no operation."""
+        """Return True if planned faults act on a call in this operation; None is a call outside of operations."""
         if operation is not None:
             return operation.agent.faults_are_active
         if not self.has_begun or self.is_paused or not self._at_work:
@@ -145,7 +145,7 @@ class RunContext:
         return not has_recovered and (self.windows is None or self.windows.are_open())
 
     def begin(self) -> None:
-        """An agent begins its operations."""
+        """Called by each agent before its first operation. The first call runs the ``on_start`` functions."""
         with self._lock:
             if self.has_begun:
                 return
@@ -154,7 +154,7 @@ class RunContext:
             begin()
 
     def is_last(self) -> bool:
-        """Called once by each agent that has performed everything: whether all have."""
+        """Called once by each agent when it has performed everything. Return True for the last agent."""
         with self._lock:
             self._at_work -= 1
             return not self._at_work
@@ -171,16 +171,16 @@ class RunContext:
         return mix.variants[CALL] if planned.is_missing_data else planned
 
     def announce(self, event: str) -> None:
-        """An event has taken place, with which fault windows may begin."""
+        """Report an event. Fault windows that wait for it begin."""
         if self.windows is not None:
             self.windows.announce(event)
 
     def ends_with(self, error: BaseException) -> bool:
-        """Whether this exception ends the run; if so, the run is stopped and the exception kept."""
+        """Return True if this exception ends the run; then stop the run and keep the exception."""
         if not issubclass(type(error), self._ending_errors):
             return False
         with self._lock:
-            # Its frames here are dead generators by the time it is raised again; nobody should look into them.
+            # When it is raised again, its internal frames are finished generators, which would confuse a reader.
             self.ended_by = self.ended_by or error.with_traceback(strip_internal_frames(error))
         self._stop()
         return True

@@ -43,7 +43,7 @@ def evaluate_run(
     *,
     gate: bool,
 ) -> tuple[StressResult, BaseException | None]:
-    """Judge a run and write its outputs. Return the result, and the exception to raise, if any."""
+    """Evaluate a run and write its outputs. Return the result, and the exception to raise, if any."""
     measured = execution.measured()
     run_metrics = RunMetrics(measured, execution.scenario, execution.process_monitor.samples)
     comparison = baselines.comparison(run_metrics, execution.scenario)
@@ -88,7 +88,7 @@ def _passes(
 def _reason(
     execution: RunExecution, verdicts: Sequence[Verdict], checks: Sequence[CheckVerdict], problems: Sequence[str]
 ) -> str:
-    """Return why a run does not pass, on one line; empty if it passes."""
+    """Return the reason for which a run does not pass, on one line; empty if it passes."""
     if problems:
         return problems[0].splitlines()[0]
     if execution.interrupt is not None:
@@ -107,7 +107,7 @@ def _reason(
 
 
 def _with_abort(verdicts: list[Verdict], execution: RunExecution) -> list[Verdict]:
-    """Return the verdicts, with the one that aborted the run as it was then: later operations do not mend it."""
+    """Return the verdicts, with the one that aborted the run as it was then: later operations do not change it."""
     if execution.aborted is None:
         return verdicts
     aborting, at = execution.aborted
@@ -205,7 +205,7 @@ def _error_types(execution: RunExecution) -> list[ErrorTypeStatistics]:
 
 
 def _problems(execution: RunExecution, measured: Measurements) -> list[str]:
-    """List why the run must not pass, whatever its thresholds say."""
+    """Return the problems for which the run must not pass, regardless of its thresholds."""
     problems = [
         f"agent {escape_controls(crashed.agent)} was lost: {failure_message.describe(crashed.error)}"
         for crashed in execution.crashed

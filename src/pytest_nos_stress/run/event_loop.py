@@ -1,7 +1,7 @@
-"""Runs and event loops: a run that a coroutine awaits, and a run on the loop that a test's fixtures live on.
+"""Runs and event loops: a run that a coroutine awaits, and a run on the loop of a test's fixtures.
 
-A run waits in the thread it is called from. Where that is an event loop's thread, and the agents are to be on
-that loop, the run has a thread of its own.
+A run blocks the thread that calls it. If that is the thread of an event loop on which the agents must run, the run
+gets a thread of its own.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ _POLL_INTERVAL: Final = 0.01
 
 
 class Simulator(Protocol):
-    """A simulator, as far as event loops concern its run."""
+    """The part of a simulator that event loops need."""
 
     @property
     def engine(self) -> str: ...
 
     @property
     def awaits(self) -> bool:
-        """Whether the agents' tasks are awaited on an event loop."""
+        """True if the agents' tasks are awaited on an event loop."""
 
     def run(self, *args: Any, **options: Any) -> StressResult: ...
 
@@ -45,9 +45,8 @@ class Simulator(Protocol):
 async def run_in_thread(function: Callable[[], T], interrupt: Callable[[], None]) -> T:
     """Call a function in a thread of its own and await it.
 
-    Where the awaiting coroutine is cancelled, or Ctrl-C comes, ``interrupt`` is called, which is to end the
-    function soon; then the cancellation goes on, or what the function raises. The thread is no daemon of a pool:
-    it is gone when this returns.
+    If the awaiting coroutine is cancelled, or on Ctrl-C, ``interrupt`` is called, and must end the function soon.
+    Then the cancellation, or the exception of the function, is raised here. The thread has ended by then.
     """
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[tuple[T | None, BaseException | None]] = loop.create_future()
@@ -78,14 +77,14 @@ async def run_in_thread(function: Callable[[], T], interrupt: Callable[[], None]
 
 
 async def _as_the_loops_owner_would(error: KeyboardInterrupt) -> None:
-    """Hand Ctrl-C on to whoever runs the loop; not all of them can bear a ``KeyboardInterrupt`` out of a task."""
+    """Pass Ctrl-C on to the owner of the loop. Not every owner can handle a ``KeyboardInterrupt`` from a task."""
     asyncio.get_running_loop().call_soon(signal.raise_signal, signal.SIGINT)
     await asyncio.sleep(_TIME_TO_NOTICE)
     raise error
 
 
 async def _until(ended: asyncio.Future[Any], interrupt: Callable[[], None]) -> asyncio.CancelledError | None:
-    """Wait until it has ended, however often that is cancelled; gives the first cancellation."""
+    """Wait for the end, regardless of cancellations. Return the first cancellation, if any."""
     cancelled = None
     while not ended.done():
         try:
@@ -98,10 +97,10 @@ async def _until(ended: asyncio.Future[Any], interrupt: Callable[[], None]) -> a
 
 
 class _SigintGuard:
-    """In the block, Ctrl-C interrupts the run, and not whatever the event loop is at.
+    """Make Ctrl-C interrupt the run, and not the current task of the event loop, while the block runs.
 
-    Where a task keeps the loop from going on, it is broken off once the run has ended. Outside of the main thread,
-    to which signals come, this does nothing.
+    If a task blocks the loop, it is interrupted once the run has ended. Outside of the main thread, which alone
+    receives signals, the guard does nothing.
     """
 
     def __init__(self, interrupt: Callable[[], None]) -> None:
@@ -120,7 +119,7 @@ class _SigintGuard:
             signal.signal(signal.SIGINT, self._before)
 
     def break_off_unless(self, ended: asyncio.Future[Any]) -> None:
-        """From the run's thread, when the run has ended: see to it that the loop's thread notices."""
+        """Interrupt the thread of the loop unless it notices the end. Called from the thread of the run."""
         deadline = time.monotonic() + _TIME_TO_NOTICE
         while self.was_pressed and not ended.done() and time.monotonic() < deadline:
             time.sleep(_POLL_INTERVAL)
@@ -136,29 +135,29 @@ class _SigintGuard:
 
 
 def run_on_current_loop(simulator: Simulator, **options: Any) -> StressResult:
-    """Run, with agents that are awaited on the current event loop of this thread, if it has one that does not run.
+    """Run; await the agents on this thread's current event loop if there is one that is not running.
 
-    Raises ``SettingError`` where it does run: a run would keep it from going on.
+    Raises ``SettingError`` if the loop is running, because the run would block it.
     """
     loop = _current_loop() if simulator.awaits else None
     if loop is None:
         return simulator.run(**options)
     if loop.is_running():
         raise SettingError(
-            f"engine={simulator.engine!r}: an event loop runs in this test; must be awaited: "
-            "await stress_simulator.run_async(...)"
+            f"engine={simulator.engine!r}: an event loop is already running in this test; "
+            "use: await stress_simulator.run_async(...)"
         )
     task = loop.create_task(simulator.run_async(**options))
     while True:
         try:
             return loop.run_until_complete(task)
-        except (KeyboardInterrupt, SystemExit):  # also those of a task of the target's, which leave the loop too
+        except (KeyboardInterrupt, SystemExit):  # a target's task can raise them too
             if task.done():
                 raise
 
 
 def _current_loop() -> asyncio.AbstractEventLoop | None:
-    """The loop that runs in this thread, or that is set as its current one and not closed."""
+    """Return the running loop of this thread, or the loop that is set as current and not closed; else None."""
     with contextlib.suppress(RuntimeError):
         return asyncio.get_running_loop()
     loop = _loop_that_is_set()
@@ -166,7 +165,7 @@ def _current_loop() -> asyncio.AbstractEventLoop | None:
 
 
 def _loop_that_is_set() -> asyncio.AbstractEventLoop | None:
-    if sys.version_info < (3, 12):  # where asking makes one
+    if sys.version_info < (3, 12):  # asking would create a loop
         local = getattr(asyncio.get_event_loop_policy(), "_local", None)
         return getattr(local, "_loop", None)
     with warnings.catch_warnings():

@@ -41,11 +41,11 @@ if TYPE_CHECKING:
     from pytest_nos_stress.faults.proxy import Proxy
 
 _OPERATIONS_BETWEEN_ABORT_CHECKS = 10
-"""Where agents run one at a time, the clock is compared with the next abort evaluation this often."""
+"""Operations from one look at the clock to the next, if agents run one at a time and thresholds can abort."""
 
 
 class RunExecution:
-    """One execution of a scenario, and afterwards what came of it."""
+    """One execution of a scenario, and its results."""
 
     def __init__(
         self,
@@ -92,7 +92,7 @@ class RunExecution:
         self.interrupt: KeyboardInterrupt | None = None
         self.crashed: list[CrashedAgent] = []
         self.has_performed_everything = False
-        """Whether the agents came to the end of their plans, so that every check can be judged."""
+        """True if the agents came to the end of their plans, so that every check can be evaluated."""
         self.checked_ns = 0
         """Nanoseconds for which all agents were paused for checks."""
         self._abort_monitor = AbortMonitor(thresholds, scenario, self._metrics_so_far)
@@ -137,7 +137,7 @@ class RunExecution:
         self._conclude()
 
     def _conclude(self) -> None:
-        """Say how the run ended, and run the last checks if the agents performed everything."""
+        """Set the status, and run the last checks if the agents performed everything."""
         self.crashed = [crash for crash in self.engine.crashed if not self.context.ends_with(crash.error)]
         if self.context.ended_by is not None:
             self.status = STOPPED
@@ -160,7 +160,7 @@ class RunExecution:
         self.interrupt = interrupt
         self.status = INTERRUPTED
 
-    # What came of it.
+    # Results.
 
     @property
     def aborted(self) -> Aborted | None:
@@ -169,7 +169,7 @@ class RunExecution:
 
     @property
     def hang_report(self) -> HangReport:
-        """The agents that hang, as far as is known by now."""
+        """The agents that hang, as known so far."""
         return self._hang_watch.report()
 
     @property
@@ -225,7 +225,7 @@ class RunExecution:
         return sample_and_abort
 
     def _abort_if_due(self) -> None:
-        """Where agents run one at a time, the moment of an evaluation must not depend on the recorder."""
+        """Abort the run if a threshold with ``abort`` fails, at a moment that does not depend on the recorder."""
         elapsed = self.context.elapsed()
         if not self._abort_monitor.is_due(elapsed):
             return
@@ -237,14 +237,14 @@ class RunExecution:
     # Between operations.
 
     def _operations_between_calls(self) -> int | None:
-        """Return once in how many operations ``_on_operation_end`` has something to do; None if never."""
+        """Return after how many operations to call ``_on_operation_end`` again; None for never."""
         if self.checks.every is not None:
             return self.checks.every
         aborts = self.engine.runs_one_at_a_time and self._abort_monitor.watches
         return _OPERATIONS_BETWEEN_ABORT_CHECKS if aborts else None
 
     def _on_operation_end(self, agent: EngineAgent) -> None:
-        """Called by an agent after an operation, while no other one performs anything."""
+        """Called by an agent after an operation, while all other agents are paused."""
         if self.engine.runs_one_at_a_time:
             self._abort_if_due()
         if self.checks.every and self.aborted is None:

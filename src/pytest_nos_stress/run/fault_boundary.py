@@ -1,4 +1,4 @@
-"""Where a run meets its faults and its network: at the agents' calls, at flaky clients, or at proxies."""
+"""The boundary at which a run meets faults and network: the agents' calls, flaky clients, or proxies."""
 
 from __future__ import annotations
 
@@ -40,12 +40,12 @@ class FaultBoundary:
 
     @property
     def network_at_calls(self) -> bool:
-        """Whether the agents' calls go over the scenario's network; otherwise proxies are in its place."""
+        """True if the agents' calls go over the scenario's network; otherwise proxies apply it."""
         return not self._proxies
 
     @contextmanager
     def connected(self, context: RunContext) -> Iterator[None]:
-        """In the block, clients and proxies meet the faults of this run."""
+        """Let clients and proxies meet the faults of this run while the block runs."""
         limits = RateLimits.of(self._scenario.faults)
         with connected(self._interceptors, context, limits), self._connected_proxies(context):
             yield
@@ -71,10 +71,16 @@ class FaultBoundary:
         plans_call_faults = self._plans_call_faults()
         clients_were_used = any(interceptor.is_used for interceptor in self._interceptors)
         if self._interceptors and plans_call_faults and not clients_were_used:
-            return "flaky client: was not called in the run, so nothing met its faults"
+            return (
+                "flaky client: the run did not call it, so no planned fault was injected; "
+                "call it in the target, or remove it from clients=[...]"
+            )
         needs_proxies = (self._faults_at_proxies and plans_call_faults) or self._scenario.network is not None
         if self._proxies and needs_proxies and not self._proxies_were_used:
-            return "stress_proxy: nothing was sent through it in the run, so nothing met its faults or network"
+            return (
+                "stress_proxy: the run sent nothing through it, so no fault or delay was applied; "
+                "connect the target to the proxy's address"
+            )
         return ""
 
     @contextmanager

@@ -23,9 +23,10 @@ class HangWatch:
         self._activities: dict[str, str] = {}
 
     def update(self) -> bool:
-        """Note the agents that hang now. Return whether any agent was ever seen to hang.
+        """Note the agents that hang now. Return True if any agent was ever seen to hang.
 
-        An agent hangs if two updates see the same overdue operation: one alone may meet the recorder at work.
+        An agent hangs if two updates in a row see the same overdue operation. A single update could see an agent
+        that waits for the recorder.
         """
         overdue = self._engine.overdue(self._agents, self._timeout_ns)
         for agent, operation in overdue.items():
@@ -35,11 +36,11 @@ class HangWatch:
         return bool(self._activities)
 
     def has_hung(self, records: Records) -> bool:
-        """Return whether any operation of the run took longer than the timeout, seen or unseen."""
+        """Return True if any operation took longer than the timeout, even if no update saw it."""
         return bool(self._activities or self._engine.timed_out) or self._is_exceeded_in(records)
 
     def report(self) -> HangReport:
-        """Return which agents hang, as far as is known by now."""
+        """Return the agents that hang, as known so far."""
         engine = self._engine
         return HangReport(
             self._timeout, self._activities, engine.timed_out, engine.cancelled, engine.still_running

@@ -57,7 +57,7 @@ class ProcessMonitor:
     def observed(self) -> Iterator[Callable[[float], None]]:
         """Monitor the process in the block.
 
-        Gives the function that takes a sample, called with the seconds that a wake-up was late.
+        The value is the function that takes a sample. Its argument is the lateness of the wake-up in seconds.
         """
         self._began = _Usage.now()
         self._cpu_before, self._real_before = self._began.process, self._began.real
@@ -87,7 +87,7 @@ class ProcessMonitor:
 
     @property
     def machine_busy(self) -> float:
-        """The share of the machine's processors that was busy over the run, with whatever; from 0 to 1."""
+        """Share of the machine's processors that was busy during the run, with any process; from 0 to 1."""
         total = self._ended.machine_total - self._began.machine_total
         return (self._ended.machine_busy - self._began.machine_busy) / total if total > 0 else 0.0
 
@@ -157,6 +157,6 @@ class _Usage(NamedTuple):
     @classmethod
     def now(cls) -> _Usage:
         machine = psutil.cpu_times()
-        total = sum(machine[:8])  # what follows them, guests' time, is counted in the first two too
+        total = sum(machine[:8])  # guests' time, which follows, is already part of the first two
         busy = total - machine.idle - getattr(machine, "iowait", 0.0)
         return cls(time.perf_counter(), time.process_time(), busy, total)

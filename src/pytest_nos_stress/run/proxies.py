@@ -1,8 +1,8 @@
-"""Proxies in a run: the scenario's network, faults and fault windows, at the proxies and not at the agents' calls.
+"""Proxies in a run: they apply the scenario's network, faults and fault windows in place of the agents' calls.
 
-A proxy sees bytes, so a fault of a call is there what it does to a request and its reply: neither passes, or the
-request does and its reply is lost, or they pass late. What is lost ends with a connection that is reset. What the
-exchange number n of a connection meets follows from the seed, the proxy's name, the connection's number and n.
+A proxy sees bytes. It applies a fault of a call to a request and its reply: both are lost, the reply is lost, or
+they are late. A loss resets the connection. The fault of a request follows from the seed, the proxy's name, the
+connection's number, and the request's number in the connection.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from .context import RunContext
 
 _NO_NETWORK: Final = Network(timeout=0.05)
-"""Between client and proxy there is none; a connection whose message is lost is reset soon."""
+"""No delays between client and proxy. A connection whose message is lost is reset after this timeout."""
 
 
 class PlannedExchanges:
@@ -35,14 +35,14 @@ class PlannedExchanges:
 
     def __init__(self, run: RunContext, *, faults_at_proxies: bool) -> None:
         self.fault_counts: Counter[str] = Counter()
-        """The faults that exchanges have met, by name."""
+        """Number of faults applied, by name."""
         self._run = run
         self._fault_mix = run.scenario.fault_mix
         self._faults_at_proxies = faults_at_proxies
         self._limits = RateLimits.of(run.scenario.faults) if faults_at_proxies else None
 
     def over(self, network: Network | None) -> Callable[[str], NextDelays]:
-        """For connections over a network: gives what the exchanges of one meet, by its name."""
+        """Return a function from a connection's name to the delays and losses of its requests over a network."""
         return functools.partial(self._of, network)
 
     def _of(self, network: Network | None, connection: str) -> NextDelays:
@@ -73,10 +73,10 @@ class PlannedExchanges:
 
 @contextmanager
 def in_run(proxies: Sequence[Proxy], run: RunContext, *, faults_at_proxies: bool) -> Iterator[Counter[str]]:
-    """In the block, proxies meet the scenario's network, where they have none of their own, and its faults.
+    """Let proxies apply the scenario's faults, and its network unless they have their own, while the block runs.
 
-    They rest while faults do not take place. ``faults_at_proxies``: whether proxies apply the faults of calls.
-    Gives the faults that are met, by name.
+    Proxies pass everything on while faults are not active. With ``faults_at_proxies=True`` they apply faults of
+    calls. The value is the number of faults applied, by name.
     """
     exchanges = PlannedExchanges(run, faults_at_proxies=faults_at_proxies)
     with ExitStack() as stack:

@@ -84,7 +84,7 @@ class Recorder:
         return self._thread.ident is not None and not self._ended.is_set()
 
     def evaluate_up_to_date(self, evaluate: Callable[[], bool]) -> bool:
-        """Return what a function says of the records, once they have all that agents noted. From any agent."""
+        """Drain all agents, then return the value of ``evaluate``. Any agent may call this."""
         with self._draining:
             self._drain()
             return evaluate()

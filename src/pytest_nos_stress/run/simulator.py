@@ -62,12 +62,12 @@ _UNSET: Final[Any] = object()
 
 
 class MultiAgentSimulator:
-    """Puts many concurrent agents on a target.
+    """Put many concurrent agents on a target.
 
     The parameters are the seed document's, then by keyword ``target`` (default: an embedded exchange) and every
     other setting; their defaults are in the signature, their meaning is in the reference of settings. Times are in
     seconds, or text with a unit. ``agents=None`` and ``tasks=None`` are the defaults. A ``seed`` of None is drawn
-    for each run. A ``scenario`` takes the place of all settings that decide the plan.
+    for each run. A ``scenario`` replaces all settings that decide the plan.
 
     Raises ``SettingError`` (a ``ValueError``) for a setting that is not allowed, and ``UnknownSetting`` (also a
     ``TypeError``) for a keyword that is not a setting. A simulator can run more than once; each run starts from
@@ -143,9 +143,9 @@ class MultiAgentSimulator:
         self._thresholds = _parsed(values["thresholds"])
         self._thresholds += self._baselines.thresholds(self._thresholds)
         self.about = RunInfo(values["label"])
-        """Which run its reports say it is."""
+        """Identifies the run in reports."""
         self.result: StressResult | None = None
-        """The result of the last run that came to its end, also of one that raised."""
+        """The result of the last run that ended, even if that run raised; None before the first."""
         self._execution: RunExecution | None = None
         self._is_to_be_interrupted = False
         self._scenario: Scenario = values["scenario"] or _scenario(target, settings)
@@ -168,14 +168,15 @@ class MultiAgentSimulator:
     ) -> StressResult:
         """Run once.
 
-        ``loop`` is a running event loop, in another thread than this one, for the tasks of the asyncio engine.
+        ``loop`` is a running event loop in another thread, for the tasks of the asyncio engine. ``progress`` is
+        called about ten times a second, in this thread. If a task raises one of ``ending_errors``, the run ends
+        and the exception is raised here.
 
-        ``progress`` is called some ten times a second, in this thread. An exception of ``ending_errors`` that a
-        task raises ends the run and is raised here. Raises ``ThresholdsNotMet`` where a threshold and
-        ``CheckFailed`` where a check does not hold (unless ``gate=False``), ``Deadlock`` where no agent could
-        go on, ``RunFailed`` where the run hung, performed nothing or could not write its files,
-        ``SettingError`` where its directory cannot be written, and ``KeyboardInterrupt`` on Ctrl-C, all but
-        the second last once the files are written.
+        Raises ``ThresholdsNotMet`` if a threshold fails, and ``CheckFailed`` if a check fails (unless
+        ``gate=False``). Raises ``Deadlock`` if no agent could continue. Raises ``RunFailed`` if the run hung,
+        performed no operation or could not write its files, and ``KeyboardInterrupt`` on Ctrl-C. All of these are
+        raised after the files are written. Raises ``SettingError`` before the run if its directory cannot be
+        written.
         """
         scenario = self._next_scenario()
         target, audits = self._target, []
@@ -225,22 +226,22 @@ class MultiAgentSimulator:
 
     @property
     def awaits(self) -> bool:
-        """Whether the agents' tasks are awaited on an event loop."""
+        """True if the agents' tasks are awaited on an event loop."""
         return engines.engine_class(self.engine).awaits_tasks
 
     async def run_async(self, **options: Any) -> StressResult:
-        """Run once, with the agents on the event loop that this is awaited on; otherwise as ``run``."""
+        """Run once as ``run`` does, with the agents on the current event loop."""
         return await run_in_thread(
             functools.partial(self.run, loop=asyncio.get_running_loop(), **options), self.interrupt
         )
 
     def announce(self, event: str) -> None:
-        """Say that an event has taken place: fault windows that wait for it begin. From any thread."""
+        """Report an event, at which fault windows that wait for it begin. Can be called from any thread."""
         if self._execution is not None:
             self._execution.context.announce(event)
 
     def interrupt(self) -> None:
-        """End the run that goes on, or that is about to, as Ctrl-C would. From any thread."""
+        """End the run in progress, or the next run, as Ctrl-C would. Can be called from any thread."""
         self._is_to_be_interrupted = True
         if self._execution is not None:
             self._execution.interrupt_soon()
@@ -251,7 +252,7 @@ class MultiAgentSimulator:
         return evaluate_run(execution, self._thresholds, request, self._baselines, gate=self._gate)
 
     def _next_scenario(self) -> Scenario:
-        """Return the scenario of the run that begins: a seed that nobody gave is another one in each run."""
+        """Return the scenario of the next run. Draw a new seed for each run unless a seed is given."""
         if self._has_run and self._draws_seed:
             self._scenario = self._scenario.with_seed(_drawn_seed())
         self._has_run = True
@@ -262,12 +263,15 @@ class MultiAgentSimulator:
 
 
 def _defaults() -> dict[str, Any]:
-    """The defaults of the settings that are not of the scenario."""
+    """Return the defaults of the settings that are not fields of the scenario."""
     return {setting.name: setting.default for setting in options.SETTINGS if not setting.is_of_scenario}
 
 
 def _scenario(target: object, settings: Mapping[str, Any]) -> Scenario:
-    """The scenario of checked settings: a seed is drawn, tasks and engine are the target's, if none is given."""
+    """Return the scenario of checked settings.
+
+    Tasks and engine that are not given come from the target. A seed that is not given is drawn.
+    """
     values = {name: value for name, value in settings.items() if name in SCENARIO_OPTIONS}
     if "tasks" not in values:
         values["tasks"] = options.find("tasks").check(default_tasks(target))
@@ -292,7 +296,7 @@ def _refuse_beside_scenario(values: Mapping[str, Any], target: object) -> None:
 
 
 def _signature() -> inspect.Signature:
-    """The parameters of ``MultiAgentSimulator``, with the defaults of the settings."""
+    """Return the signature of ``MultiAgentSimulator``, with the defaults of the settings."""
     declared = inspect.signature(MultiAgentSimulator.__init__).parameters
     by_position = [
         declared[name].replace(default=None if name in _NONE_IS_DEFAULT else options.find(name).default)

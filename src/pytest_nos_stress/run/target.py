@@ -1,8 +1,8 @@
-"""The target as agents see it: for each task, a function to call.
+"""The target as agents see it: a function to call for each task.
 
-A target is an object with a method for each task, a mapping of tasks to functions, or one function for
-every task. Everything that can be known to be wrong about it is an error here, before anything runs: a
-task it cannot perform, a signature that no operation fits, a coroutine function.
+A target is an object with a method for each task, a mapping of tasks to functions, or one function for every task.
+Errors are raised before anything runs: for a task that the target cannot perform, a signature that does not fit,
+or a coroutine function under an engine that cannot await it.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ _OPERATION_NAMES = ("operation", "op")
 
 
 def default_tasks(target: object) -> tuple[str, ...]:
-    """The tasks of a run that names none: a mapping's keys, otherwise the four of the seed document."""
+    """Return the default tasks: the keys of a mapping, otherwise buy, sell, hedge and rebalance."""
     if isinstance(target, Mapping):
         return tuple(target)
     return DEFAULT_TASKS
 
 
 def is_async(target: object, names: Iterable[str]) -> bool:
-    """Whether one of the tasks is ``async def``. Raises as ``bind`` does."""
+    """Return True if one of the tasks is ``async def``. Raises as ``bind`` does."""
     functions = _functions(target, list(names))
     return any(map(is_coroutine_function, functions.values()))
 
 
 def bind(target: object, names: Iterable[str], engine: str = engines.DEFAULT) -> list[Task]:
-    """The tasks of those names, ready to be called under an engine. Raises ``SettingError``."""
+    """Return the named tasks, ready to be called under an engine. Raises ``SettingError``."""
     names = list(names)
     functions = _functions(target, names)
     return [_task(name, functions[name], engine) for name in names]
@@ -86,7 +86,10 @@ def _task(name: str, function: Any, engine: str) -> Task:
         raise SettingError(f"target: task {name!r} is {safe_repr(function)}, which cannot be called")
     code = code_of_call(function)
     if any(map(inspect.isasyncgenfunction, code)):
-        raise SettingError(f"target: task {name!r} is an async generator function, whose body a call does not run")
+        raise SettingError(
+            f"target: task {name!r} is an async generator function, so a call would not run its body; "
+            "must be a function without yield"
+        )
     is_async = is_coroutine_function(function)
     if is_async and not engines.engine_class(engine).awaits_tasks:
         able = engines.name_of_first(lambda engine: engine.awaits_tasks)
@@ -95,7 +98,10 @@ def _task(name: str, function: Any, engine: str) -> Task:
             f"must be a sync function, or run with engine={able!r}"
         )
     if any(map(inspect.isgeneratorfunction, code)):
-        raise SettingError(f"target: task {name!r} is a generator function, whose body a call does not run")
+        raise SettingError(
+            f"target: task {name!r} is a generator function, so a call would not run its body; "
+            "must be a function without yield"
+        )
     return Task(name, function, _takes_operation(name, function), is_async)
 
 
