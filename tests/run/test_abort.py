@@ -1,4 +1,4 @@
-"""A run that is hopeless ends early, says so, and never for what may still come true."""
+"""A hopeless run is aborted early with a reason. A threshold that can still hold never aborts a run."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def run(directory: Path, *thresholds: str, target: Any = breaks_down, **options:
 
 
 def aborted_at(result: StressResult) -> float:
-    """When a run was aborted, in seconds since its start."""
+    """Return the moment at which a run was aborted, in seconds since its start."""
     aborted = result.stats["aborted"]
     assert aborted is not None
     return aborted["at"]

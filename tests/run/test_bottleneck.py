@@ -35,7 +35,7 @@ QUIET: dict[str, Any] = {
 
 
 def assess(monkeypatch: pytest.MonkeyPatch, **but: Any) -> dict[str, Any]:
-    """What is said of a run that is quiet but for this."""
+    """Return the figures and the message of a quiet run with these changes."""
     run = {**QUIET, **but}
     monkeypatch.setattr(module, "processors", lambda: run["processors"])
     monkeypatch.setattr(module, "has_gil", lambda: run["gil"])

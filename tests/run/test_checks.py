@@ -49,7 +49,7 @@ ways = pytest.mark.parametrize(
 
 @pytest.fixture(autouse=True)
 def locks() -> Iterator[None]:
-    """What ``pytest --stress`` does for a session."""
+    """Do what ``pytest --stress`` does for a session."""
     with cooperating_locks():
         yield
 
@@ -306,7 +306,7 @@ def test_under_real_threads_nobody_is_in_an_operation_when_a_check_looks(every: 
 def test_in_virtual_time_a_check_may_look_while_others_sleep_in_their_operations(
     own_threads: bool, tmp_path: Path
 ) -> None:
-    """Where an operation sleeps, its target is in the middle of something: that is what a check should see."""
+    """While an operation sleeps, its target is in the middle of a change, and a check should see that state."""
     under_way: set[str] = set()
 
     def trade(operation: Operation) -> None:

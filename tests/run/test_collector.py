@@ -1,4 +1,4 @@
-"""From what agents note to records, where one agent runs at a time: order, times and errors."""
+"""The notes of agents become records if one agent runs at a time: order, times and errors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ each_way = pytest.mark.parametrize("own_threads", [True, False], ids=["own threa
 
 @pytest.fixture(autouse=True)
 def locks() -> Iterator[None]:
-    """What ``pytest --stress`` does for a session."""
+    """Do what ``pytest --stress`` does for a session."""
     with cooperating_locks():
         yield
 

@@ -385,7 +385,7 @@ def test_other_agents_change_nothing_of_an_agents_network_while_a_system_recover
 def test_what_a_run_performed_as_a_list_keeps_the_world_it_was_performed_in(
     tmp_path: Path, settings: dict[str, Any], because: str
 ) -> None:
-    """What ``--stress-shrink`` begins with: the same operations must meet the same again."""
+    """The first step of ``--stress-shrink``: the same operations must meet the same faults again."""
     result = run(nothing, tmp_path, failure_prob=0.5, **settings)
     again = performed_scenario(result)
     name = next(iter(settings))

@@ -1,4 +1,4 @@
-"""What the process was doing while a run went on: memory without our own records, and pauses for garbage."""
+"""Samples of the process during a run: memory without our own records, and garbage collections."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def some_records() -> Records:
 
 
 class TickingClock:
-    """A clock that goes on by a tenth of a second at each look; the run starts at the second one."""
+    """A clock that advances by 0.1 s each time it is read. The run starts at the second reading."""
 
     started_ns = 100_000_000
     wall_offset_ns = 0

@@ -1,4 +1,4 @@
-"""What agents note is recorded: all of it, once, in order, and in the log within half a second."""
+"""All notes of agents are recorded once, in order, and are in the log within half a second."""
 
 from __future__ import annotations
 

@@ -323,7 +323,7 @@ def test_many_operations_that_each_take_less_than_the_timeout_are_no_hang(tmp_pa
 
 
 def ends(action: Callable[[], object]) -> BaseException | None:
-    """What an action raises; fails where it does not end."""
+    """Return the exception that an action raises. Fail if the action does not end."""
     raised: list[BaseException | None] = []
 
     def go() -> None:

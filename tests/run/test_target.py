@@ -1,4 +1,4 @@
-"""What may be a target, and what is refused before anything runs."""
+"""Valid targets, and targets that are refused before anything runs."""
 
 from __future__ import annotations
 
@@ -226,7 +226,7 @@ def swallow(operation: Operation) -> None:
 
 
 class NoQuote(MissingDataError):
-    """What a system may make of it."""
+    """A target made of methods."""
 
 
 def translate(operation: Operation) -> None:

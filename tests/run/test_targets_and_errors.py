@@ -1,4 +1,4 @@
-"""What a target raises is never lost, whatever it is, and never breaks a file or a line."""
+"""No exception of a target is lost, and none breaks a file or a line of the log."""
 
 from __future__ import annotations
 
