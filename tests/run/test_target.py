@@ -226,7 +226,7 @@ def swallow(operation: Operation) -> None:
 
 
 class NoQuote(MissingDataError):
-    """A target made of methods."""
+    """The exception of a system that translates missing data into an error of its own."""
 
 
 def translate(operation: Operation) -> None:
