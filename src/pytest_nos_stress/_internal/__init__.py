@@ -1,1 +1,1 @@
-"""Leaf helpers that import nothing else of the package."""
+"""Helpers that import no other part of the package, except its exceptions."""

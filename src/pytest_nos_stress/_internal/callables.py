@@ -1,4 +1,4 @@
-"""What can be called, and what runs when it is: functions, objects with ``__call__``, and mocks of either."""
+"""Inspection of callables: functions, objects with ``__call__``, and mocks of either."""
 
 from __future__ import annotations
 
@@ -7,12 +7,18 @@ from typing import Any
 
 
 def code_of_call(function: object) -> list[Any]:
-    """What runs when it is called: itself or its ``__call__``. Mocks with a spec have no code of their own."""
-    kinds = [function, getattr(function, "__call__", None)]  # noqa: B004 - the method itself is wanted
+    """Return the objects that can hold the code of a call: the callable and its ``__call__``.
+
+    Returns an empty list for a mock with a spec, whose ``__code__`` is a mock, too.
+    """
+    candidates = [function, getattr(function, "__call__", None)]  # noqa: B004 - the method itself is wanted
     flags = getattr(getattr(function, "__code__", None), "co_flags", 0)
-    return kinds if isinstance(flags, int) else []
+    return candidates if isinstance(flags, int) else []
 
 
 def is_coroutine_function(function: object) -> bool:
-    """Whether calling it gives a coroutine. A mock's code, which is a mock, would say so of every mock."""
+    """Return True if a call returns a coroutine.
+
+    ``inspect.iscoroutinefunction`` alone would return True for every mock with a spec.
+    """
     return any(map(inspect.iscoroutinefunction, code_of_call(function)))

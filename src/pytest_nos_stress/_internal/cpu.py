@@ -1,4 +1,4 @@
-"""What this process has of the machine: processors, and whether its threads take turns."""
+"""Processors of this process, and the global interpreter lock (GIL)."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import sys
 
 
 def processors() -> int:
-    """How many processors this process may use."""
+    """Return the number of processors that this process may use."""
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
 
 
 def has_gil() -> bool:
-    """Whether threads of this interpreter take turns."""
+    """Return True if this interpreter has a GIL, so that one thread at a time runs Python code."""
     return bool(getattr(sys, "_is_gil_enabled", lambda: True)())

@@ -1,4 +1,4 @@
-"""FrozenDict: a setting of several named values, frozen, hashable, and printed as the dict that makes it."""
+"""FrozenDict: an immutable, hashable mapping for settings with several values. Its ``repr`` is that of a dict."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from typing import Any
 
 
 class FrozenDict(Mapping[str, Any]):
-    """A mapping that never changes. Mappings in it are frozen too, lists become tuples."""
+    """An immutable mapping. Its values are made immutable, too: mappings become ``FrozenDict``, lists tuples."""
 
     __slots__ = ("_hash", "_values")
 
@@ -35,7 +35,7 @@ class FrozenDict(Mapping[str, Any]):
 
 
 def to_json_types(value: Any) -> Any:
-    """Return a value with mappings as dicts and sequences as lists, as JSON has them."""
+    """Return a value with its mappings as dicts and its sequences as lists, as in JSON."""
     if isinstance(value, Mapping):
         return {name: to_json_types(item) for name, item in value.items()}
     if isinstance(value, (tuple, list)):

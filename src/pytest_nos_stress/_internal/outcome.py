@@ -11,7 +11,7 @@ from typing import Final
 
 
 class Outcome(IntEnum):
-    """Outcome of an operation: each has exactly one."""
+    """Outcome of an operation. Each operation has exactly one."""
 
     SUCCESS = 0
     FAILED = 1
@@ -22,9 +22,9 @@ SUCCESS: Final = Outcome.SUCCESS
 FAILED: Final = Outcome.FAILED
 MISSING: Final = Outcome.MISSING
 OUTCOME_NAMES: Final = ("success", "failed", "missing_data")
-"""Names of the outcomes in records, by number."""
+"""Names of the outcomes in records, indexed by ``Outcome``."""
 
 ERROR: Final = len(Outcome)
-"""Index of errors in counts that have them beside the outcomes."""
+"""Index of the errors in counts that include errors besides the outcomes."""
 CELLS: Final = ERROR + 1
-"""Length of such counts."""
+"""Length of counts that include errors."""

@@ -1,6 +1,6 @@
 """Parse text from the command line or an ini file into values.
 
-A value that is not text, as native TOML gives, is returned as it is, for the value's type to check.
+A value that is not text, such as a number of native TOML, is returned unchanged. Its option type validates it.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from typing import Any
 
 
 def split_names(text: Any) -> list[str]:
-    """Names of comma-separated text, or of a list of such texts."""
+    """Return the names in comma-separated text, or in a list of such texts. Raises ``ValueError``."""
     texts = [text] if isinstance(text, str) else list(text)
     if not all(isinstance(part, str) for part in texts):
         raise ValueError(text)
@@ -38,15 +38,18 @@ def parse_lines(text: Any) -> Any:
 
 
 def parse_options(text: Any) -> Any:
-    """A name, ``name=value`` pairs, or what pytest makes of an inline table where it wants text."""
+    """Parse a name, or ``name=value`` pairs, or the ``repr`` of a dict.
+
+    pytest turns an inline table of TOML into the ``repr`` of a dict if the ini key's type is text.
+    """
     if not isinstance(text, str):
         return text
-    whole = text.strip()
-    if whole.startswith("{"):
-        return ast.literal_eval(whole)
-    pairs = [part.partition("=") for part in whole.split(",") if part.strip()]
+    stripped = text.strip()
+    if stripped.startswith("{"):
+        return ast.literal_eval(stripped)
+    pairs = [part.partition("=") for part in stripped.split(",") if part.strip()]
     if len(pairs) == 1 and not pairs[0][1]:
-        return whole
+        return stripped
     return {name.strip(): parse_value(value.strip()) if equals else 1 for name, equals, value in pairs}
 
 

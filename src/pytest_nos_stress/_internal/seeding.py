@@ -1,8 +1,8 @@
-"""Random streams: the one place where their keys are made.
+"""Random streams: derive an independent random generator from a key.
 
-The parts of a stream say whose it is and what it is for. Their text, joined by NUL and encoded as UTF-8, is its
-key, so a stream is the same in every process and does not depend on PYTHONHASHSEED, on other streams or on the
-order in which streams are made. Parts of one stream must not be those of another:
+The parts of a key name the stream's owner and purpose. They are joined by NUL and encoded as UTF-8. So the same
+key gives the same stream in every process. A stream does not depend on PYTHONHASHSEED, on other streams, or on the
+order in which streams are made. Different streams must have different parts:
 
 | stream | parts |
 |---|---|
@@ -20,8 +20,8 @@ order in which streams are made. Parts of one stream must not be those of anothe
 | toxic of a proxy's connection | ``toxic NAME``, seed, connection |
 | prices of a symbol | ``market/...``, seed, symbol |
 
-Small streams are Python's ``Random``, which hashes a key by SHA-512. Streams of which any number can be asked for
-take a 128-bit BLAKE2b digest of the key: Philox counts under it.
+Small streams use Python's ``Random``, which hashes its key by SHA-512. Streams with random access (the n-th number
+without those before it) use Philox, whose key is a 128-bit BLAKE2b digest.
 """
 
 from __future__ import annotations
@@ -32,22 +32,22 @@ from random import Random
 
 
 def derived_rng(*parts: object) -> Random:
-    """Make the generator of the stream with these parts."""
+    """Return the generator of the stream whose key has these parts."""
     return Random(_key(parts))
 
 
 def derived_uuid(*parts: object) -> str:
-    """Make the UUID of the thing with these parts."""
+    """Return a UUID derived from these parts."""
     return str(uuid.UUID(bytes=_digest(parts), version=5))
 
 
 def stream_key(seed: int, owner: str, purpose: str = "operation", *details: object) -> int:
-    """Make the 128-bit key of an owner's stream for a purpose, which details may tell from others of its kind."""
+    """Return the 128-bit Philox key of an owner's stream. Details distinguish streams of the same purpose."""
     return int.from_bytes(_digest((" ".join(map(str, (purpose, *details))), seed, owner)), "little")
 
 
 def phase_of(owner: str, phase: str) -> str:
-    """Name the owner in a phase of the run that has streams of its own."""
+    """Return the owner's name for the streams of a phase of the run, such as recovery."""
     return f"{owner}\0{phase}"
 
 

@@ -1,4 +1,4 @@
-"""Text from outside (names, error messages) made safe to write: one line, no control characters."""
+"""Make text from users and targets (names, error messages) safe to print: one line, no control characters."""
 
 from __future__ import annotations
 
@@ -6,11 +6,7 @@ import re
 import shlex
 from collections.abc import Iterable, Sequence
 from hashlib import blake2b
-from typing import TYPE_CHECKING, Any, Final
-
-if TYPE_CHECKING:
-    pass
-
+from typing import Any, Final
 
 # C0 and C1 controls, DEL, the Unicode line separators, the bidirectional overrides and lone surrogates.
 _UNSAFE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
@@ -19,17 +15,17 @@ _LONGEST_MESSAGE: Final = 2_000
 
 
 def escape_controls(text: str) -> str:
-    """The text with each control character escaped as Python would write it."""
+    """Return the text with each control character as a Python escape sequence."""
     return _UNSAFE.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def escape_keep_newlines(text: str) -> str:
-    """The text with its control characters escaped, line ends and tabs kept."""
+    """Return the text with its control characters escaped, except line ends and tabs."""
     return "\n".join("\t".join(map(escape_controls, line.split("\t"))) for line in text.split("\n"))
 
 
 def shell_command(parts: Iterable[str]) -> str:
-    """Words as a command for bash, on one line: those with control characters are quoted as ``$'...'``."""
+    """Return words as a command for bash, on one line. Words with control characters are quoted as ``$'...'``."""
     return " ".join(shlex.quote(part) if escape_controls(part) == part else _ansi_c_quoted(part) for part in parts)
 
 
@@ -39,7 +35,7 @@ def _ansi_c_quoted(word: str) -> str:
 
 
 def table(rows: Sequence[Sequence[str]], indent: str = "  ") -> list[str]:
-    """Rows as lines with aligned columns; the first row is the heading."""
+    """Return rows as lines with aligned columns. The first row is the heading."""
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     return [
         (indent + "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))).rstrip()
@@ -48,17 +44,18 @@ def table(rows: Sequence[Sequence[str]], indent: str = "  ") -> list[str]:
 
 
 def shorten(text: str, longest: int) -> str:
+    """Return the text, cut off with ``...`` after ``longest`` characters."""
     return text if len(text) <= longest else f"{text[: longest - 3]}..."
 
 
 def error_name(error: BaseException) -> str:
-    """The type of an exception, with its module where it is not a built-in one."""
+    """Return the name of an exception's type, with its module if it is not a built-in type."""
     kind = type(error)
     return kind.__qualname__ if kind.__module__ == "builtins" else f"{kind.__module__}.{kind.__qualname__}"
 
 
 def error_message(error: BaseException) -> str:
-    """``str(error)``, bounded in length; says so where ``str()`` itself raises, whatever it raises."""
+    """Return ``str(error)``, bounded in length, or a text that names the exception that ``str()`` raised."""
     try:
         return shorten(str(error), _LONGEST_MESSAGE)
     except BaseException as broken:
@@ -66,10 +63,10 @@ def error_message(error: BaseException) -> str:
 
 
 def safe_name(test_id: str) -> str:
-    """A test id as the name of one directory: readable, and different for different ids.
+    """Return the directory name of a test id: readable, and different for different ids.
 
-    Ids of plain names map one to one (``tests/test_a.py::test_b`` to ``tests-test_a.py--test_b``); an id with
-    other characters, or a long one, carries a hash.
+    An id of plain names is translated directly: ``tests/test_a.py::test_b`` becomes ``tests-test_a.py--test_b``.
+    The name of a long id, or an id with other characters, ends with a hash.
     """
     mapped = test_id.replace("::", "--").replace("/", "-").lstrip(".")
     safe = "".join(character if _is_safe(character) else "_" for character in mapped)[:_LONGEST_NAME]
@@ -84,6 +81,7 @@ def _is_safe(character: str) -> bool:
 
 
 def safe_repr(value: Any) -> str:
+    """Return ``repr(value)`` on one line of at most 120 characters, or the type's name if ``repr()`` raises."""
     try:
         text = repr(value)
     except Exception:

@@ -1,4 +1,4 @@
-"""Tracebacks and stacks from the target's first frame on, without the frames of this package."""
+"""Tracebacks and stacks that begin with the target's first frame, without the frames of this package."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from typing import Any, Final
 _LONGEST_TRACEBACK: Final = 10_000
 _PACKAGE: Final = str(Path(__file__).parent.parent) + os.sep
 _TARGETS: Final = tuple(f"{_PACKAGE}{part}{os.sep}" for part in ("market", "demo"))
-"""What agents act on by default is shown like the target of a user."""
+"""Parts of this package that are a target, so that their frames are shown: the embedded exchange and the demo."""
 _FRAMES: Final = ("cr_frame", "gi_frame", "ag_frame")
 _AWAITED: Final = ("cr_await", "gi_yieldfrom", "ag_await")
 _WAITING: Final = (threading.__file__, queue.__file__)
 
 
 def strip_internal_frames(error: BaseException) -> TracebackType | None:
-    """Return the exception's traceback from the target's first frame on; None if the target has no frame in it."""
+    """Return the exception's traceback from the target's first frame; None if it has no frame of the target."""
     tail = error.__traceback__
     while tail is not None and is_internal(tail.tb_frame.f_code.co_filename):
         tail = tail.tb_next
@@ -31,15 +31,15 @@ def strip_internal_frames(error: BaseException) -> TracebackType | None:
 
 
 def is_internal(filename: str) -> bool:
-    """Return whether a frame of this file calls the target, and is no part of it.
+    """Return True if frames of this file do not belong to the target.
 
-    These are files of this package, and ``contextlib``, by which this package enters what a user gave.
+    These are files of this package, and ``contextlib``, with which this package enters users' context managers.
     """
     return filename == contextlib.__file__ or (filename.startswith(_PACKAGE) and not filename.startswith(_TARGETS))
 
 
 def error_traceback(error: BaseException) -> str:
-    """Return the formatted traceback from the target's first frame on, bounded in length."""
+    """Return the formatted traceback from the target's first frame, bounded in length."""
     try:
         text = "".join(traceback.format_exception(type(error), error, strip_internal_frames(error)))
     except BaseException as broken:
@@ -51,7 +51,7 @@ def error_traceback(error: BaseException) -> str:
 
 
 def stack_of(thread: int | None) -> str:
-    """Return the stack of a thread, from the target's first frame to its last."""
+    """Return the formatted stack of a thread, from the target's first frame to its last."""
     frame = sys._current_frames().get(thread or 0)
     if frame is None:
         return "unknown\n"
@@ -59,7 +59,7 @@ def stack_of(thread: int | None) -> str:
 
 
 def stack_of_awaiting(awaiting: Any) -> str:
-    """Return the stack of a coroutine that awaits something, from the target's first frame to its last."""
+    """Return the formatted stack of a waiting coroutine, from the target's first frame to its last."""
     frames = []
     while awaiting is not None:
         frame = _first_attribute(awaiting, _FRAMES)
@@ -70,7 +70,7 @@ def stack_of_awaiting(awaiting: Any) -> str:
 
 
 def _first_attribute(subject: Any, names: tuple[str, ...]) -> Any:
-    """Return the first of these attributes that the subject has and that is not None."""
+    """Return the first of these attributes that exists and is not None; None if there is none."""
     return next((value for name in names if (value := getattr(subject, name, None)) is not None), None)
 
 
@@ -82,5 +82,5 @@ def _frames_of_target(frames: list[traceback.FrameSummary]) -> str:
 
 
 def _is_around_target(frame: traceback.FrameSummary) -> bool:
-    """Return whether a frame calls the target, or waits for it in the standard library."""
+    """Return True for a frame outside the target: of this package, or of a wait in the standard library."""
     return is_internal(frame.filename) or frame.filename in _WAITING

@@ -1,7 +1,7 @@
 """Option types: parse and validate the values of settings.
 
-Guarantee: a value that leaves ``OptionType.check`` is valid and normalised. Any other value is a ``SettingError``
-of one line that names the setting, the value and what is allowed.
+Guarantee: ``OptionType.check`` returns only valid, normalised values. For any other value it raises a
+``SettingError`` of one line with the setting, the value and the allowed values.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What goes wrong on purpose: faults that the plan has drawn, as callers meet them."""
+"""Faults: everything that the run breaks on purpose, and the exceptions that callers get."""
 
 from .errors import (
     BadClock,

@@ -1,6 +1,6 @@
-"""Effects of faults on calls: when a call is executed, how often, and what its caller gets.
+"""Effects of faults on calls: the time and number of executions, and the exception that the caller gets.
 
-The row of a fault in ``catalogue`` names one of the functions below. Each makes the effect on one call.
+The row of a fault in ``catalogue`` names one of the functions below. Each function returns the effect on one call.
 """
 
 from __future__ import annotations
@@ -16,9 +16,11 @@ from .parameters import Parameters
 class CallEffect(NamedTuple):
     """Effect on one call.
 
-    ``before``: seconds until it is executed; ``times``: how often it is; ``after``: seconds until its caller
-    goes on; ``error``: the exception that the caller gets in place of the answer; ``late``: seconds from then
-    on after which it is executed after all, None if it is not.
+    - ``before``: seconds until the call is executed.
+    - ``times``: number of executions.
+    - ``after``: seconds from the execution until the caller continues.
+    - ``error``: the exception that the caller gets in place of the answer; None for the answer.
+    - ``late``: seconds from the exception until the call is executed late; None without a late execution.
     """
 
     before: float = 0.0
@@ -31,8 +33,9 @@ class CallEffect(NamedTuple):
 class FaultyCall(NamedTuple):
     """One call that meets a fault.
 
-    ``parameters`` are the fault's. ``draws`` makes the generator that decides what they leave open. ``timeout``
-    is how long the caller waits for a lost answer, in seconds.
+    - ``parameters``: the parameters of the fault.
+    - ``draws``: returns the random generator for parameters that are ranges.
+    - ``timeout``: seconds that the caller waits for a lost answer.
     """
 
     parameters: Parameters
@@ -40,7 +43,7 @@ class FaultyCall(NamedTuple):
     timeout: float = 0.0
 
     def uniform(self, name: str) -> float:
-        """Draw from the range of a parameter."""
+        """Draw a number from the range of a parameter."""
         return self.draws().uniform(*self.parameters[name])
 
 

@@ -1,6 +1,6 @@
-"""Calls step by step: how a call that has an effect is made, in a thread, in a coroutine or in virtual time.
+"""Steps of a call with a fault: wait, call, wait again, raise.
 
-Whoever makes the call follows the same steps, so that there is one account of what a fault does.
+A thread, a coroutine and virtual time follow the same steps, so the effect of a fault is described in one place.
 """
 
 from __future__ import annotations
@@ -12,17 +12,18 @@ from typing import Any, Final, NamedTuple
 from .call_faults import CallEffect
 
 Steps = Generator[float | None, Any, Any]
-"""A call step by step: each value is a time to wait in seconds, or None for the call itself, whose answer is
-sent back (or its exception thrown in). The value returned is the answer.
+"""Steps of a call. Each yielded value is a time to wait, in seconds, or None for the call itself.
+
+The caller sends the answer of the call back, or throws its exception in. The generator returns the final answer.
 """
 
 
 SHORTEST_WAIT: Final = 1e-6
-"""Seconds; to wait for less takes longer than that."""
+"""Shortest wait in seconds. The overhead of a shorter wait is longer than the wait."""
 
 
 def follow(effect: CallEffect) -> Steps:
-    """The steps of a call with this effect, except a late execution."""
+    """Return the steps of a call with this effect, without a late execution."""
     answer = None
     if effect.before:
         yield effect.before
@@ -41,10 +42,10 @@ def run_steps(
     sleep: Callable[[float], None],
     sleep_async: Callable[[float], Any] | None = None,
 ) -> Any:
-    """Make a call by its steps, in this thread. Returns its answer, or raises.
+    """Make a call by its steps, in this thread, and return its answer. Raises the exception of the steps.
 
-    ``sleep_async``: given where the call may turn out to be a coroutine; then one is returned that takes the other
-    steps when it is awaited.
+    ``sleep_async`` must be given if the call can return a coroutine. In that case the function returns a
+    coroutine, too, which follows the remaining steps when it is awaited.
     """
     wait = _advance(next, steps)
     while not isinstance(wait, _Answer):
@@ -55,7 +56,7 @@ def run_steps(
             continue
         try:
             answer = call()
-        except StopIteration:  # no generator lets one through
+        except StopIteration:  # cannot be thrown into a generator
             raise
         except BaseException as error:
             wait = _advance(steps.throw, error)
@@ -72,7 +73,10 @@ async def run_steps_async(
     sleep: Callable[[float], Any],
     begun: Awaitable[Any] | None = None,
 ) -> Any:
-    """The same for a call whose answer is awaited, in this coroutine. ``begun``: one that is made already."""
+    """Make a call by its steps, in this coroutine, and await its answer.
+
+    ``begun``: the awaitable of the first call, if the call has been made already.
+    """
     wait = None if begun else _advance(next, steps)
     while not isinstance(wait, _Answer):
         if wait is not None:
@@ -92,12 +96,12 @@ async def run_steps_async(
 
 
 def _only_awaited(answer: object) -> bool:
-    """Whether nothing has been executed yet of a call, but will be when its answer is awaited."""
+    """Return True if a call's answer is an awaitable that executes the call when it is awaited."""
     return inspect.isawaitable(answer) and not hasattr(type(answer), "__aenter__")
 
 
 class _Answer(NamedTuple):
-    """What the last step gives."""
+    """Answer of a call, as its last step returns it."""
 
     value: Any
 

@@ -1,13 +1,13 @@
 """Catalogue of faults: one row for each, and brokers' profiles of them.
 
-Everything that the rest of the package knows of a fault is in its row. Plans, agents, clients, proxies and
-settings ask the row, so a new fault is a row here and the function (or the feed) that the row names.
+Everything that the rest of the package knows about a fault is in its row. Plans, agents, clients, proxies and
+settings read the row. So a new fault is a row here, and the function or the feed that the row names.
 
-The kinds of missing data are those seen in published feeds, the faults of calls those that brokers document.
-Names of faults follow ccxt's split into errors of the network and errors of the exchange. Nobody publishes how
-often they occur: the weights are stress settings, chosen so that a few hundred operations meet each kind, and
-relative to each other as far as documentation allows. ``missing_data_prob`` and ``failure_prob`` set how often
-*anything* goes wrong.
+The kinds of missing data are those of published feeds. The faults of calls are those that brokers document. Names
+of faults follow ccxt's division into errors of the network and errors of the exchange. Nobody publishes how often
+faults occur. The weights are chosen for stress tests: a few hundred operations meet each kind, and the proportions
+follow the documentation as far as possible. ``missing_data_prob`` and ``failure_prob`` set the total share of
+operations with faults.
 """
 
 from __future__ import annotations
@@ -25,29 +25,32 @@ from .data_faults import FaultyFeed
 from .parameters import Code, Number, Parameter, Parameters, Range, Share, Whole
 
 MISSING_DATA: Final = "missing_data"
-"""The seed's fault, as plans and operations name it: ``unavailable`` among the kinds of missing data."""
+"""Name of the default kind of missing data in plans and operations. In settings it is ``unavailable``."""
 LOST_REQUEST: Final = "lost_request"
 LOST_REPLY: Final = "lost_reply"
 
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class Fault:
-    """Row of a fault. The defaults are those of an ordinary call, which meets no fault.
+    """Row of a fault. The default values describe an ordinary call without a fault.
 
-    - ``name``: in plans, operations and statistics; ``setting``: in settings, if it is another one there.
-    - ``parameters``: their types, with defaults.
-    - ``outcome``: of an operation that ends as planned.
+    - ``name``: the name in plans, operations and statistics.
+    - ``setting``: the name in settings, if it differs.
+    - ``parameters``: the types of the parameters, with defaults, by name.
+    - ``outcome``: the outcome of an operation that ends as planned.
     - ``executes_target``: True if the target is called (with missing data, if its task takes the operation).
-    - ``effect``: the function that makes the effect on a call.
-    - ``reaches_exchange``: False if the request is lost on the way, before rate limits count it.
-    - ``needs_transport``: False if the fault only decides whether the target is called, so that a run without
-      network, limits and retries can call it directly.
-    - ``in_bursts``: True if the fault comes in bursts, of the mean length of its parameter ``burst``.
-    - ``item_deliveries``: how often a flaky client delivers an item of a stream; None for a fault of calls. A
-      fault of streams leaves the calls of a flaky client alone.
-    - ``at_proxies``: False if it is a fault of what messages say, which a proxy does not read.
-    - ``unexecuted_part_of``: the fault of which this is the part that is not executed. Settings name that fault
-      alone; its parameter ``executed`` divides the two, and callers cannot tell one from the other.
+    - ``effect``: the function that returns the effect on a call.
+    - ``reaches_exchange``: False if the request is lost before it reaches the exchange, so that rate limits do not
+      count it.
+    - ``needs_transport``: False if the fault only decides if the target is called. Then a run without network,
+      limits and retries can call the target directly.
+    - ``in_bursts``: True if the fault comes in bursts. Its parameter ``burst`` is their mean length.
+    - ``item_deliveries``: number of times that a flaky client delivers an item of a stream; None for a fault of
+      calls. A fault of streams has no effect on the calls of a flaky client.
+    - ``at_proxies``: False if the fault changes the content of messages, which a proxy cannot do.
+    - ``unexecuted_part_of``: the fault to which this row belongs, as the part whose calls are not executed.
+      Settings name only that fault. Its parameter ``executed`` is the share of executed calls. Callers cannot tell
+      the two parts apart.
     """
 
     name: str
@@ -74,7 +77,7 @@ class Fault:
         return self.unexecuted_part_of or self.name
 
     def complete(self, values: Parameters) -> dict[str, Any]:
-        """Return all parameters: the given values, and the defaults of the others."""
+        """Return all parameters: these values, and defaults for missing values."""
         return {
             name: parameter.convert(values.get(name, parameter.default))
             for name, parameter in self.parameters.items()
@@ -83,7 +86,7 @@ class Fault:
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class DataFault(Fault):
-    """Kind of missing data. ``feed``: the broken feed; None if there is no market at all."""
+    """Kind of missing data. ``feed``: the type of the broken feed; None if reading the market raises an error."""
 
     feed: type[FaultyFeed] | None
     outcome: Outcome = MISSING
@@ -91,7 +94,7 @@ class DataFault(Fault):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class CallFault(Fault):
-    """Fault of single calls, drawn for each."""
+    """Fault of single calls, drawn for each call."""
 
     effect: Effect = field()
     outcome: Outcome = FAILED
@@ -100,7 +103,7 @@ class CallFault(Fault):
 
 @dataclass(frozen=True, kw_only=True, eq=False)
 class StatefulFault(Fault):
-    """Fault that all calls share. It follows from time and from earlier calls, and is not drawn."""
+    """Fault that all calls share, such as a rate limit. It is not drawn, but depends on time and earlier calls."""
 
     outcome: Outcome = FAILED
 
@@ -233,7 +236,7 @@ PROFILES: Final[Mapping[str, Parameters]] = {
         "reject_but_filled": {"weight": 0.2, "code": 202},
     },
 }
-"""Brokers: weights of faults with the broker's codes, and its limits.
+"""Profiles of brokers: weights of faults, the broker's codes, and its limits.
 
 Sources: Binance Spot API documentation (error codes; 6,000 request weight a minute; 418 after ignored 429s),
 Alpaca (200 requests a minute), Interactive Brokers TWS API (50 messages a second; error 1100 at the daily reset).
@@ -241,27 +244,27 @@ Alpaca (200 requests a minute), Interactive Brokers TWS API (50 messages a secon
 
 
 def data_faults() -> dict[str, DataFault]:
-    """Kinds of missing data that settings may name, by their names there."""
+    """Return the kinds of missing data that settings can name, by their names in settings."""
     return _in_settings(DataFault)
 
 
 def call_faults() -> dict[str, CallFault]:
-    """Faults of calls that settings may name."""
+    """Return the faults of calls that settings can name, by their names in settings."""
     return _in_settings(CallFault)
 
 
 def stateful_faults() -> dict[str, StatefulFault]:
-    """Faults that all calls share."""
+    """Return the faults that all calls share, by their names in settings."""
     return _in_settings(StatefulFault)
 
 
 def plannable_faults() -> tuple[str, ...]:
-    """Names of the faults that an operation may have planned."""
+    """Return the names of the faults that can be planned for an operation."""
     return tuple(row.name for row in ROWS.values() if not isinstance(row, StatefulFault))
 
 
 def unexecuted_parts(name: str) -> list[Fault]:
-    """Parts of the fault that are not executed, which plans tell from it."""
+    """Return the rows that stand for the unexecuted calls of a fault."""
     return [row for row in ROWS.values() if row.unexecuted_part_of == name]
 
 

@@ -1,4 +1,4 @@
-"""What faults know of the run in which they act: protocols that the run satisfies, and the current operation."""
+"""Interface between faults and the run: protocols that the run implements, and the current operation."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from .mix import FaultMix, PlannedFault
 
 
 class OperationAgent(Protocol):
-    """The agent of an operation in which a client is called."""
+    """Interface of an agent for the clients that are called in its operations."""
 
     name: str
 
     @property
     def faults_are_active(self) -> bool:
-        """False while the run has switched faults off for the operation that the agent performs."""
+        """False if the run has switched faults off for the agent's current operation."""
 
 
 class CurrentOperation:
-    """An operation that is being performed: its agent and index, and each client's number of calls in it."""
+    """An operation in progress: its agent, its index, and the number of calls in it, by client."""
 
     __slots__ = ("agent", "calls", "index")
 
@@ -31,11 +31,11 @@ class CurrentOperation:
 
 
 CURRENT_OPERATION: ContextVar[CurrentOperation | None] = ContextVar("operation being performed", default=None)
-"""The operation that is performed in this thread or coroutine."""
+"""Operation in progress in this thread or coroutine; None outside of operations."""
 
 
 class FaultContext(Protocol):
-    """A run, as the clients that meet its faults see it."""
+    """Interface of a run for flaky clients."""
 
     @property
     def seed(self) -> int: ...
@@ -45,24 +45,24 @@ class FaultContext(Protocol):
 
     @property
     def awaits(self) -> bool:
-        """True on an event loop, where a call in this thread must not wait by the run's clock."""
+        """True if the run uses an event loop, so that a plain call must not wait by the run's clock."""
 
     @property
     def lists_operations(self) -> bool:
-        """True if the scenario lists its operations, with their faults, in place of drawn ones."""
+        """True if the scenario has an explicit list of operations, with their faults."""
 
     @property
     def on_end(self) -> list[Callable[[], Any]]:
-        """Called when all agents have ended, on an event loop; the results are awaited."""
+        """Functions that the run calls when all agents have ended, on its event loop. It awaits their results."""
 
     def elapsed(self) -> float:
-        """Seconds since the run's start."""
+        """Return the seconds since the run's start."""
 
     def sleep(self, seconds: float) -> Any:
         """Wait by the run's clock."""
 
     def faults_are_active(self, operation: CurrentOperation | None) -> bool:
-        """Tell whether planned faults act on a call in this operation; None: a call in no operation."""
+        """Return True if planned faults affect a call in this operation; None is a call outside of operations."""
 
     def listed_fault(self, operation: CurrentOperation | None) -> PlannedFault:
-        """Return the fault of a call that a list has planned for the operation, or an ordinary call."""
+        """Return the fault of calls that the explicit list plans for the operation, or an ordinary call."""

@@ -1,12 +1,12 @@
-"""Missing data: what ``operation.market`` gives where the plan has broken the feed.
+"""Broken feeds: the market data of operations with planned missing data.
 
-Each kind is a market seen through a feed that breaks in the way its name says, and is the same in every run
-of a seed: what it does is drawn from the operation's own key. The kinds are those of published feeds:
-sequence gaps and ``pu`` that is not the previous ``u`` (Binance), undefined prices (Databento's UNDEF_PRICE,
-Interactive Brokers' -1), crossed and outlying quotes (the cleaning rules of Barndorff-Nielsen et al. 2009),
-halts (the limit up/limit down plan). ``docs/missing-data.md`` shows each by example.
+Each class is one kind of missing data. Its random choices come from the operation's own stream, so they are the
+same in every run with the seed. The kinds are those of published feeds: sequence gaps and a ``pu`` that is not the
+previous ``u`` (Binance), undefined prices (Databento's UNDEF_PRICE, Interactive Brokers' -1), crossed and outlying
+quotes (the cleaning rules of Barndorff-Nielsen et al. 2009), halts (the limit up/limit down plan).
+``docs/missing-data.md`` has an example of each.
 
-Guarantees: one operation sees one broken feed, however often it asks; the market itself is untouched.
+Guarantees: one operation has one broken feed, however often it reads the market. The market itself is unchanged.
 """
 
 from __future__ import annotations
@@ -23,13 +23,13 @@ if TYPE_CHECKING:
     from pytest_nos_stress.market import Bar, Market, MarketTrade, Quote
 
 UNDEFINED: Final = (math.nan, float(2**63 - 1), -1.0)
-"""What feeds send for "no price": a NaN, the largest 64-bit integer, minus one."""
+"""Values that feeds send in place of an undefined price: a NaN, the largest 64-bit integer, minus one."""
 _99TH_PERCENTILE: Final = NormalDist().inv_cdf(0.99)
 _TICK: Final = 0.01
 
 
 class FaultyFeed:
-    """The market of an operation through a feed that is in order: what kinds of missing data begin from."""
+    """An intact feed, the base class of all broken feeds. It has the same interface as the market."""
 
     def __init__(
         self, market: Market, now: Callable[[], float], random: Random, parameters: Mapping[str, Any]
@@ -57,7 +57,7 @@ class FaultyFeed:
         return self._market.is_halted(symbol, at=self._shown_at())
 
     def _shown_at(self) -> float:
-        """The moment whose data the feed shows."""
+        """Return the time whose data the feed shows."""
         return self._now()
 
     def _uniform(self, name: str) -> float:
@@ -65,7 +65,7 @@ class FaultyFeed:
 
 
 class Stale(FaultyFeed):
-    """Everything is as it was ``age`` seconds ago; only the timestamps tell."""
+    """All data is ``age`` seconds old. Only the timestamps show it."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -79,7 +79,7 @@ class Stale(FaultyFeed):
 
 
 class Silence(Stale):
-    """No update for a while: lognormal with this ``median`` and ``p99``, at ``most`` so long."""
+    """The last update is some time ago: lognormal with ``median`` and ``p99``, at most ``most`` seconds."""
 
     def _age(self) -> float:
         median, p99, most = (float(self._parameters[name]) for name in ("median", "p99", "most"))
@@ -88,7 +88,7 @@ class Silence(Stale):
 
 
 class Halt(Stale):
-    """Trading was halted, so long ago as ``lasts`` says: prices stand still since, and the feed says so."""
+    """Trading was halted ``lasts`` seconds ago. Prices have not changed since, and ``is_halted`` is True."""
 
     def _age(self) -> float:
         return self._uniform("lasts")
@@ -98,7 +98,7 @@ class Halt(Stale):
 
 
 class Gap(FaultyFeed):
-    """``length`` updates were lost: trades' numbers jump, and the quote is the one before the gap."""
+    """``length`` updates were lost. Trade ids have a gap, and the quote is the last quote before the gap."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -117,7 +117,7 @@ class Gap(FaultyFeed):
 
 
 class Disconnect(FaultyFeed):
-    """The connection is down for ``lasts`` seconds; an operation that waits so long has data again."""
+    """The connection is down for ``lasts`` seconds. An operation that waits that long gets data again."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -131,7 +131,7 @@ class Disconnect(FaultyFeed):
 
 
 class Undefined(FaultyFeed):
-    """One of bid, ask and last, or all of them, are what the feed sends for "no price"."""
+    """Bid, ask or last, or all three, have a value of ``UNDEFINED``."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -153,9 +153,7 @@ class Undefined(FaultyFeed):
 
 
 class BadTimestamp(FaultyFeed):
-    """Timestamps are off by up to ``skew`` seconds, at least by half of them, and the last two trades are
-    swapped.
-    """
+    """Timestamps are wrong by half of ``skew`` to ``skew`` seconds, and the last two trades are swapped."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -175,7 +173,7 @@ class BadTimestamp(FaultyFeed):
 
 
 class Duplicate(FaultyFeed):
-    """The last ``length`` trades come twice, as after a reconnect; the quote is the one before the newest."""
+    """The last ``length`` trades are duplicated, as after a reconnect. The quote is the one before the newest."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -191,7 +189,7 @@ class Duplicate(FaultyFeed):
 
 
 class Crossed(FaultyFeed):
-    """The bid is some ``ticks`` above the ask."""
+    """The bid is ``ticks`` ticks above the ask."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -203,7 +201,7 @@ class Crossed(FaultyFeed):
 
 
 class Outlier(FaultyFeed):
-    """Prices are off by a share of ``size`` up or down, far beyond ten median deviations of the last ones."""
+    """Prices are wrong by the share ``size``, up or down: far beyond ten median deviations of recent prices."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -221,7 +219,7 @@ class Outlier(FaultyFeed):
 
 
 class MissingBar(FaultyFeed):
-    """A ``share`` of the bars is missing, in one block, and one bar at least."""
+    """The share ``share`` of the bars is missing, at least one bar, in one block."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)

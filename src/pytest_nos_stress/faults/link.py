@@ -1,11 +1,10 @@
-"""What the agents of one run share of a network: its bandwidth, and the times in which nothing passes.
+"""Link: the part of a network that all agents of a run share, its bandwidth and its partitions.
 
-Guarantees: the link reads no clock; it is told the time, so real and virtual time are the same to it. Messages
-pass one after another at the bandwidth, in the order in which they came to the link, whoever sent them; one that
-meets an idle link takes its own bytes / bandwidth. Any number of threads may use it.
+Guarantees: the link reads no clock, but gets the time as an argument. So it works in real and virtual time.
+Messages of all agents pass one after another, in the order of their arrival. Each takes its bytes / bandwidth. The
+link is thread-safe.
 
-The bucket holds one message: tokens are not saved up while the link is idle, so a rate measured over
-any time is at most the bandwidth.
+An idle link saves no capacity for later: the throughput over any time is at most the bandwidth.
 """
 
 from __future__ import annotations
@@ -16,7 +15,7 @@ from .network import Network
 
 
 class Link:
-    """The link of one run over a network. ``network``: gives bandwidth and partitions."""
+    """Link of one run. ``network`` has the bandwidth and the partitions."""
 
     def __init__(self, network: Network) -> None:
         self.network = network
@@ -26,7 +25,7 @@ class Link:
         self._free_at = float("-inf")
 
     def queueing(self, now_s: float, size: int) -> float:
-        """Seconds from ``now_s`` until a message of ``size`` bytes has passed, after all that came before it."""
+        """Queue a message of ``size`` bytes. Returns the seconds from ``now_s`` until the message has passed."""
         if not self._seconds_per_byte:
             return 0.0
         with self._lock:
@@ -34,7 +33,7 @@ class Link:
             return self._free_at - now_s
 
     def is_partitioned(self, elapsed_s: float, agent: str) -> bool:
-        """Whether the agent is cut off, so many seconds after the run's start."""
+        """Return True if the agent is cut off, ``elapsed_s`` seconds after the run's start."""
         return any(
             partition.start <= elapsed_s < partition.end
             and (partition.agents is None or agent in partition.agents)

@@ -1,8 +1,8 @@
-"""Fault mix of a scenario: the variants that an operation's plan may have, by number.
+"""Fault mix of a scenario: the variants of an operation's plan, by number.
 
-The first variant is an ordinary call, the last a call while faults are disabled (outside of the fault windows,
-or while a system recovers); between them stand the kinds of missing data and the faults of calls. The plan, the
-agents and the statistics agree on these numbers, and so an operation's plan is one small number.
+The first variant is an ordinary call. The last is a call while faults are disabled: outside of the fault windows,
+or in the recovery phase. Between them are the kinds of missing data and the faults of calls. The plan, the agents
+and the statistics use these numbers, so an operation's plan is one small number.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ CALL: Final = 0
 """Number of the ordinary call."""
 
 FAULTS: Final = plannable_faults()
-"""Every fault that an operation may have planned."""
+"""Names of all faults that can be planned for an operation."""
 
 
 def most_variants() -> int:
@@ -45,8 +45,9 @@ def most_variants() -> int:
 class PlannedFault(NamedTuple):
     """One variant of a fault mix.
 
-    ``fault`` is the fault's name, None for an ordinary call. ``probability`` is that of its draw: of missing
-    data, or of a call's fault if there is no missing data.
+    ``fault`` is the fault's name; None for an ordinary call. ``probability`` is the probability of its draw. For a
+    fault of calls, this is the probability in operations without missing data. ``switched_off`` is True for the
+    variant with faults disabled.
     """
 
     fault: str | None
@@ -56,12 +57,12 @@ class PlannedFault(NamedTuple):
 
     @property
     def row(self) -> Fault:
-        """The fault's row in the catalogue."""
+        """Row of the fault in the catalogue."""
         return NO_FAULT if self.fault is None else ROWS[self.fault]
 
     @property
     def outcome(self) -> Outcome:
-        """Outcome of an operation that goes as planned."""
+        """Outcome of an operation that ends as planned."""
         return self.row.outcome
 
     @property
@@ -71,7 +72,7 @@ class PlannedFault(NamedTuple):
 
     @property
     def reported_as(self) -> str | None:
-        """The fault as its callers can know it."""
+        """Name of the fault for its callers, who cannot know if their call was executed."""
         return None if self.fault is None else self.row.reported_as
 
     @property
@@ -81,8 +82,8 @@ class PlannedFault(NamedTuple):
     def effect(self, draws: Callable[[], Random], *, timeout: float = 0.0) -> CallEffect:
         """Return the effect on one call.
 
-        ``draws`` makes the generator that decides what the parameters leave open; ``timeout`` is how long a
-        caller waits, in seconds, for an answer that is lost.
+        ``draws`` returns the random generator for parameters that are ranges. ``timeout`` is the time that a
+        caller waits for a lost answer, in seconds.
         """
         effect = self.row.effect(FaultyCall(self.parameters, draws, timeout))
         if effect.error is not None:
@@ -90,7 +91,7 @@ class PlannedFault(NamedTuple):
         return effect
 
     def _label(self, error: InjectedFault) -> None:
-        """Give the error the fault's name and the broker's codes."""
+        """Add the fault's name and the broker's codes to the error."""
         error.kind = str(self.reported_as)
         error.status, error.code = self.parameters.get("status"), self.parameters.get("code")
         codes = [f"HTTP {error.status}" if error.status else "", f"code {error.code}" if error.code else ""]
@@ -99,7 +100,11 @@ class PlannedFault(NamedTuple):
 
 
 class FaultMix:
-    """The variants of one scenario, by number."""
+    """Variants of one scenario, by number.
+
+    ``listed``: the faults of an explicit list of operations. ``network_fails``: True if the network loses
+    messages.
+    """
 
     def __init__(
         self,
@@ -133,13 +138,13 @@ class FaultMix:
         )
         draws_faults = any(variant.probability for variant in self.variants)
         self.plans_faults = bool(draws_faults or planned_states(faults) or listed or network_fails)
-        """True if anything is planned to go wrong."""
+        """True if the scenario has any planned faults."""
         self.count = len(self.variants)
         self.faults_disabled = self.count - 1
         self.first_call_fault = 1 + len(data)
 
     def drawn_call_fault(self, draw: float) -> PlannedFault | None:
-        """Return the call's fault for a draw from 0 to 1; None if it lies beyond all probabilities."""
+        """Return the fault of calls for a draw from 0 to 1; None if the draw lies beyond all probabilities."""
         for planned in self.call_faults:
             if draw < planned.probability:
                 return planned
@@ -148,7 +153,7 @@ class FaultMix:
 
     @cached_property
     def number_of(self) -> dict[str | None, int]:
-        """The number of each fault."""
+        """Number of each fault's variant, by the fault's name."""
         numbers: dict[str | None, int] = {}
         for number, variant in enumerate(self.variants):
             numbers.setdefault(variant.fault, number)
@@ -156,7 +161,7 @@ class FaultMix:
 
 
 def _of_mode(failure_mode: str, faults: str | FrozenDict | None) -> tuple[WeightedFault, ...]:
-    """The faults of the seed document's setting, for a scenario without faults of its own."""
+    """Return the faults of ``failure_mode``, for a scenario without ``faults``."""
     if faults is not None:
         return ()
     replies = {LOST_REQUEST: 0.0, LOST_REPLY: 1.0, "mixed": 0.5}[failure_mode]
@@ -176,7 +181,7 @@ def _drawn(faults: Sequence[WeightedFault], probability: float) -> list[PlannedF
 
 
 def _planned(drawn: WeightedFault, probability: float) -> list[PlannedFault]:
-    """The variants of a drawn fault: one, or two if only a part of its calls is executed."""
+    """Return the variants of a drawn fault: one variant, or two if only a share of its calls is executed."""
     fault, parameters = drawn.fault, FrozenDict(drawn.parameters)
     parts = unexecuted_parts(fault.name)
     executed = float(parameters["executed"]) if parts else 1.0

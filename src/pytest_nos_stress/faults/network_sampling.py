@@ -1,19 +1,20 @@
-"""What a network does to one agent's operations: the delay of each message, and which message is lost.
+"""Network sampling: draws the delay of each message of one agent's operations, and the messages that are lost.
 
-Guarantees: what an operation meets is a function of (network, seed, agent name, operation index), and does not
-depend on how many operations are drawn at a time. Delays are whole nanoseconds, so that the last bits of a
-logarithm, in which processors differ, do not show.
+Guarantees: the draws of an operation are a function of (network, seed, agent name, operation index). They do not
+depend on the number of operations drawn at a time. Delays are whole nanoseconds, so that differences between
+processors in the last bits of a logarithm have no effect.
 
-An operation has four uniform draws of its own, the words of one Philox counter: its round trip, how that is split,
-and a step of loss for each direction.
+An operation has four uniform draws, the words of one Philox counter: its round trip, the division of the round
+trip between request and reply, and a step of loss for each direction.
 
-- Correlation: an AR(1) process over normal draws, begun in its stationary state, as a moving average of
-  2**m draws with weights 1, c, c**2, ...: the product of the m filters ``1 + c**(2**j) B**(2**j)``, which needs m
-  vector additions, always in the same order. It is cut where the weight is below 1e-6.
-- Distributions: the quantile function of the delay at the normal draw. Those of tc-netem are tables, as there.
-- Bursts: a two-state chain (Gilbert 1960) stepped by one uniform draw: below P(good to bad) the next state is bad
-  whatever it was, from 1 - P(bad to good) on it is good whatever it was, and between it stays; so states can be
-  filled in without a loop.
+- Correlation: an AR(1) process over normal draws, started in its stationary state. It is computed as a moving
+  average of 2**m draws with weights 1, c, c**2, ...: the product of the m filters ``1 + c**(2**j) B**(2**j)``,
+  which needs m vector additions, always in the same order. Weights below 1e-6 are left out.
+- Distributions: the quantile function of the delay, at the normal draw. The distributions of tc-netem are tables
+  here, too.
+- Bursts: a two-state chain (Gilbert 1960) with one uniform draw per step. Below P(good to bad), the next state is
+  bad. From 1 - P(bad to good), it is good. Between these bounds, the state does not change. So the states can be
+  computed without a loop.
 - Normal draws: the inverse distribution function by P. J. Acklam's rational approximation (relative error below
   1.2e-9).
 """
@@ -47,10 +48,10 @@ _PARETO_SHAPE: Final = 3.0
 
 
 class OneWayDelays(NamedTuple):
-    """What successive operations of one agent meet.
+    """Delays and losses of successive operations of one agent.
 
-    ``request`` and ``reply`` are seconds on the way there and back; ``lost`` is 0 where both messages arrive, 1
-    where the request is lost and 2 where the reply is.
+    ``request`` and ``reply`` are seconds. ``lost`` is ``ARRIVES`` (0) if both messages arrive, ``REQUEST_LOST``
+    (1) or ``REPLY_LOST`` (2).
     """
 
     request: Floats
@@ -59,7 +60,7 @@ class OneWayDelays(NamedTuple):
 
 
 class NetworkSampler:
-    """The draws of one agent, in order. Not for several threads at once."""
+    """Draws of one agent, in order. Not thread-safe."""
 
     def __init__(self, network: Network, seed: int, agent: str) -> None:
         self._network = network
@@ -70,7 +71,7 @@ class NetworkSampler:
         self._earlier = _normal(self._uniforms(self._delays.memory)[0])
 
     def block(self, count: int) -> OneWayDelays:
-        """The next ``count`` operations."""
+        """Return the delays and losses of the next ``count`` operations."""
         delay, part, request, reply = self._uniforms(count)
         normal = np.concatenate((self._earlier, _normal(delay)))
         self._earlier = normal[count:]
@@ -82,13 +83,13 @@ class NetworkSampler:
         return OneWayDelays(requests / 1e9, replies / 1e9, lost)
 
     def _uniforms(self, count: int) -> Floats:
-        """So many operations' draws, a row for each purpose; above 0 and below 1."""
+        """Return the draws of the next ``count`` operations, above 0 and below 1: one row per purpose."""
         raw = self._philox.random_raw(count * _WORDS) >> np.uint64(11)
         return np.ascontiguousarray(((raw + 0.5) / _DRAW_VALUES).reshape(count, _WORDS).T)
 
 
 class _Delays:
-    """From independent normal draws to round trips, in seconds."""
+    """Conversion of independent normal draws to round trips, in seconds."""
 
     def __init__(self, network: Network) -> None:
         self._network = network
@@ -98,14 +99,14 @@ class _Delays:
         self._scale = math.sqrt((1 - network.correlation**2) / (1 - network.correlation ** (2 * length)))
 
     def of(self, normal: Floats) -> Floats:
-        """The round trips of all but the first ``memory`` draws, which only have a part in later ones."""
+        """Return the round trips of all draws except the first ``memory``, which only affect later round trips."""
         for step, weight in self._filters:
             normal = normal[step:] + weight * normal[:-step]
         return _round_trips(self._network, self._scale * normal)
 
 
 def _filters(correlation: float) -> list[tuple[int, float]]:
-    """The steps of the moving average, each twice as far as the one before, with their weights."""
+    """Return the lags of the moving average with their weights. Each lag is twice the lag before."""
     filters = []
     step, weight = 1, correlation
     while weight > _LEAST_WEIGHT:
@@ -127,7 +128,7 @@ def _round_trips(network: Network, normal: Floats) -> Floats:
 
 @functools.cache
 def _shape(distribution: str) -> tuple[Floats, Floats]:
-    """The delay beyond the median, in units of the jitter, at normal draws a small step apart."""
+    """Return a table of the delay relative to the median, in units of the jitter, by normal draw."""
     normal = np.arange(-_TABLE_REACH, _TABLE_REACH + _TABLE_STEP, _TABLE_STEP)
     above = np.array([math.erfc(z / math.sqrt(2)) / 2 for z in normal.tolist()])
     # The variance of a Pareto distribution with a least value of 1.
@@ -143,17 +144,17 @@ def _shape(distribution: str) -> tuple[Floats, Floats]:
 
 
 class _Loss:
-    """The two-state chain of one direction; lost messages are those that meet its bad state."""
+    """Two-state chain of one direction. Messages in the bad state are lost."""
 
     def __init__(self, loss: float, burst: float) -> None:
-        # A chain that forgets its state at each step has runs of 1 / (1 - loss); none can be shorter.
+        # Independent losses have runs of mean length 1 / (1 - loss). Shorter runs are not possible here.
         self._to_good = 0.0 if loss == 1 else min(1 / burst, 1 - loss)
         self._to_bad = 1.0 if loss == 1 else self._to_good * loss / (1 - loss)
         self._loss = loss
         self._is_bad: bool | None = None
 
     def steps(self, draws: Floats) -> npt.NDArray[np.bool_]:
-        """Whether the next messages meet the bad state."""
+        """Return True for each of the next messages that meets the bad state."""
         if not self._loss or not draws.size:
             return np.zeros(draws.size, bool)
         turns_bad = draws < self._to_bad
@@ -173,7 +174,7 @@ class _Loss:
 
 
 def _normal(uniform: Floats) -> Floats:
-    """Standard normal draws of uniform ones above 0 and below 1."""
+    """Return standard normal draws from uniform draws above 0 and below 1."""
     centred = uniform - 0.5
     square = centred * centred
     normal: Floats = _polynomial(_CENTRE_ABOVE, square) * centred / _polynomial(_CENTRE_BELOW, square)

@@ -1,7 +1,7 @@
-"""Types of a fault's parameters: the default, the check of a value, and its conversion.
+"""Types of a fault's parameters: the default, the validation of a value, and its conversion.
 
-A type's ``check`` raises ``InvalidValue`` with a label that names parameter and fault. Its ``convert`` turns a
-checked value into the form of the default: numbers for text with a unit, pairs for ranges.
+``check`` raises ``InvalidValue`` with a label that names the parameter and the fault. ``convert`` turns a checked
+value into the form of the default: text with a unit into a number, a single number into a range.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _LARGEST_WHOLE: Final = 1e12
 
 
 class Parameter(Protocol):
-    """The type of one parameter."""
+    """Type of one parameter."""
 
     @property
     def default(self) -> Any: ...
 
     def check(self, label: str, value: Any) -> None:
-        """Raise ``InvalidValue`` unless the parameter may have the value."""
+        """Raise ``InvalidValue`` if the value is not allowed."""
 
     def convert(self, value: Any) -> Any:
         """Return a checked value in the form of the default."""
@@ -34,7 +34,7 @@ class Parameter(Protocol):
 
 @dataclass(frozen=True)
 class Number:
-    """A number of seconds, or another quantity, from ``least`` up."""
+    """A number of seconds, or of another unit, from ``least`` up."""
 
     default: float
     least: float = 0.0
@@ -86,7 +86,7 @@ class Share:
 
 
 class Range:
-    """A pair of numbers in order, between which a value is drawn; a single number stands for both."""
+    """A pair of numbers, the smaller first, between which a value is drawn. A single number is both bounds."""
 
     def __init__(self, least: float, most: float) -> None:
         self.default = least, most
@@ -107,7 +107,7 @@ class Code:
 
     def check(self, label: str, value: Any) -> None:
         if value is not None and (isinstance(value, bool) or not isinstance(value, (int, str))):
-            raise InvalidValue(f"{label} is {value!r}, not a whole number or a text")
+            raise InvalidValue(f"{label} is {value!r}, not a whole number or text")
 
     def convert(self, value: Any) -> int | str | None:
         code: int | str | None = value
@@ -115,7 +115,7 @@ class Code:
 
 
 def holds(condition: Callable[[], bool]) -> bool:
-    """Return the condition's value; False if a value in it cannot be compared."""
+    """Return the value of a comparison; False if the compared values are not numbers."""
     try:
         return condition()
     except (TypeError, ValueError, KeyError):

@@ -1,4 +1,4 @@
-"""Where no faults are met: in checks, and in the sessions of agents, which are no part of the run."""
+"""Suspension of faults in checks and in the ``per_agent`` context managers, which are not part of the run."""
 
 from __future__ import annotations
 
@@ -9,18 +9,18 @@ from contextvars import ContextVar
 from typing import Any
 
 _suspended: ContextVar[list[bool] | None] = ContextVar("faults are suspended", default=None)
-"""A list of one, which tasks and threads that were begun in a block share with it: they outlive it."""
+"""Mutable flag, a list with one item. Tasks and threads started in a block share it, and can outlive the block."""
 
 
 def are_suspended() -> bool:
-    """Whether calls made here meet no faults."""
+    """Return True if calls in this context meet no faults."""
     shared = _suspended.get()
     return shared is not None and shared[0]
 
 
 @contextmanager
 def suspended() -> Iterator[None]:
-    """In the block, calls meet no faults."""
+    """Suspend faults in this block."""
     shared = [True]
     token = _suspended.set(shared)
     try:
@@ -32,7 +32,7 @@ def suspended() -> Iterator[None]:
 
 @contextmanager
 def without_faults(manager: AbstractContextManager[Any]) -> Iterator[Any]:
-    """A context manager that is entered and left without faults."""
+    """Enter and leave a context manager with faults suspended. In the block itself, faults are active."""
     stack = ExitStack()
     with suspended():
         value = stack.enter_context(manager)
@@ -49,7 +49,7 @@ def without_faults(manager: AbstractContextManager[Any]) -> Iterator[Any]:
 
 @asynccontextmanager
 async def without_faults_async(manager: Any) -> AsyncIterator[Any]:
-    """The same on an event loop, for an async context manager or a plain one."""
+    """Do the same as ``without_faults`` on an event loop, for a plain or an async context manager."""
     stack = AsyncExitStack()
     with suspended():
         if hasattr(type(manager), "__aenter__"):

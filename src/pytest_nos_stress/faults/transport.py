@@ -1,8 +1,8 @@
 """Transport of calls from their callers to the target, through network, rate limits, faults and retries.
 
-One transport serves one run. Each attempt at a call goes through the network, meets the exchange's limits, has
-the effect of its fault, and comes back through the network. An attempt that fails as planned is made again as
-the retries say. The transport holds what callers share (link, limits); everything drawn comes from the plan.
+One transport serves one run. Each attempt at a call passes the network, then the exchange's limits, has the effect
+of its fault, and returns through the network. An attempt that fails because of a fault is retried. The transport
+holds the state that callers share (link, limits). All random choices come from the plan.
 """
 
 from __future__ import annotations
@@ -22,14 +22,15 @@ from .rate_limits import RateLimits
 from .retries import Retries
 
 OneWayDelays = tuple[float, float]
-"""Seconds a request and its reply are on their way."""
+"""Seconds that a request and its reply take through the network."""
 
 
 class PlannedCall(NamedTuple):
     """Plan of one call.
 
-    ``planned`` is the fault of the first attempt. ``fault_of_attempt`` gives that of a later attempt and
-    ``random_of_attempt`` makes the generator of an attempt, both by the attempt's number.
+    ``caller`` is the agent's name. ``planned`` is the fault of the first attempt. ``fault_of_attempt`` returns the
+    fault of a later attempt, and ``random_of_attempt`` the random generator of an attempt, by the attempt's
+    number.
     """
 
     caller: str
@@ -40,22 +41,22 @@ class PlannedCall(NamedTuple):
 
 
 class CallObserver(Protocol):
-    """Callbacks with which a transport reports what happens to a call, beside its answer."""
+    """Callbacks for events of a call, besides its answer."""
 
     def on_fault(self, fault: InjectedFault) -> None:
-        """An attempt has met a fault that was not planned for the operation: a limit, or a retry's fault."""
+        """Note a fault that was not planned for the operation: the refusal of a limit, or the fault of a retry."""
 
     def on_retry(self) -> None:
-        """An attempt has failed, and another one follows."""
+        """Note that an attempt has failed and a retry follows."""
 
     def on_success(self) -> None:
-        """The last attempt has ended well."""
+        """Note that the last attempt has succeeded."""
 
 
 class FastPath:
-    """A function's calls over a network and past an exchange's limits, with nothing else in their way.
+    """Calls of one function over a network and an exchange's limits, without faults.
 
-    Nearly all calls of a run are such calls, so they are not made in steps.
+    Nearly all calls of a run are of this kind. For speed, they are made directly and not by steps.
     """
 
     __slots__ = ("_elapsed", "_function", "_limits", "_link", "_sleep")
@@ -75,7 +76,7 @@ class FastPath:
         self._elapsed = elapsed
 
     def make(self, argument: tuple[Any, ...], delays: OneWayDelays | None) -> Any:
-        """Call the function. Raises what it raises, or the limits' refusal."""
+        """Call the function and return its answer. Raises its exceptions, or the refusal of a limit."""
         if delays is None:
             return self._arrive(argument)
         self._pass(delays[0])
@@ -106,8 +107,8 @@ class FastPath:
 class FaultyTransport:
     """Transport of the calls of one run.
 
-    ``elapsed`` gives the seconds since the run's start. ``network`` None: messages take no time. ``limits``
-    None: the exchange has none.
+    ``elapsed`` returns the seconds since the run's start. Without a ``network``, messages take no time. Without
+    ``limits``, the exchange refuses no request.
     """
 
     def __init__(
@@ -124,18 +125,18 @@ class FaultyTransport:
         self._link = None if network is None else Link(network)
         self._limits = limits
         self.does_nothing = not (network or limits or retries.times)
-        """True if ordinary calls arrive as they are."""
+        """True if the transport does not affect ordinary calls, so that they can be made directly."""
 
     def fast_path(self, function: Callable[..., Any], sleep: Callable[[float], None]) -> FastPath | None:
-        """Return the fast path of a function's calls without faults, in a thread; None if it has none."""
+        """Return the fast path for calls without faults; None if the network has partitions."""
         if self._network is not None and self._network.partitions:
             return None
         return FastPath(function, sleep, self._link, self._limits, self._elapsed)
 
     def steps(self, call: PlannedCall, observer: CallObserver, first_error: Exception | None = None) -> Steps:
-        """A call and its retries. Raises the exception of the last attempt.
+        """Return the steps of a call and its retries. They raise the exception of the last attempt.
 
-        ``first_error``: the exception of the first attempt, if that has been made already.
+        ``first_error``: the exception of the first attempt, if that attempt has been made already.
         """
         late: list[float] = []
         try:

@@ -1,1 +1,1 @@
-"""What will happen in a run: the scenario, its schedule, and the operations that tasks are handed."""
+"""Scenario of a run, the schedule that follows from it, and the operations that tasks receive."""

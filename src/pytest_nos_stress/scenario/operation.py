@@ -1,7 +1,7 @@
-"""Operation: what a task is handed.
+"""Operation: the argument of a task's function.
 
-One is made for each operation whose target wants it, so it holds three references; whatever costs more
-(the id, the random generator, the market) is made when first read.
+A run makes one for each operation whose task takes it, so making one must be cheap. It holds three references. The
+id, the random generator and the market are made when they are first read.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 class OperationAgent(Protocol):
-    """The agent as its operations see it."""
+    """Interface of an agent for its operations."""
 
     name: str
     context: Any
@@ -34,15 +34,15 @@ class OperationAgent(Protocol):
 class Operation:
     """One task, performed once by one agent.
 
-    ``task`` is the task's name, ``index`` the operation's number within its agent, from 0.
+    ``task`` is the task's name. ``index`` is the operation's number within its agent, from 0.
     """
 
     __slots__ = ("_agent", "_random", "index", "task")
 
     fault: ClassVar[str | None] = None
-    """What is planned to go wrong with it: ``missing_data``, ``lost_reply``, another fault's name, or None. A
-    client under test that sends again when a reply is lost reads this; a system under test has no way to
-    know.
+    """Name of the planned fault, such as ``missing_data`` or ``lost_reply``; None without a fault.
+
+    A simulated client can read it to decide on a retry. A real system under test cannot know it.
     """
     task: str
     index: int
@@ -55,22 +55,22 @@ class Operation:
 
     @property
     def agent(self) -> str:
-        """The agent's name."""
+        """Name of the agent."""
         return self._agent.name
 
     @property
     def context(self) -> Any:
-        """The value of the agent's ``per_agent`` context manager; None where there is none."""
+        """Value of the agent's ``per_agent`` context manager; None without one."""
         return self._agent.context
 
     @property
     def id(self) -> str:
-        """A UUID that is this operation's alone, and the same in every run of the seed: an idempotency key."""
+        """UUID of this operation, the same in every run with the seed. Suitable as an idempotency key."""
         return derived_uuid(self._agent.seed, self.agent, self.index)
 
     @property
     def random(self) -> Random:
-        """A random generator of this operation's own, seeded by run seed, agent and index."""
+        """Random generator of this operation, seeded by the run's seed, the agent and the index."""
         try:
             return self._random
         except AttributeError:
@@ -79,22 +79,22 @@ class Operation:
 
     @property
     def market(self) -> Market:
-        """The market data of the operation: ``market.symbols`` and ``market.quote(symbol)``.
+        """Market data of the operation: ``market.symbols``, ``market.quote(symbol)`` and more.
 
-        Raises ``MissingDataError`` where the plan has taken the data away.
+        Raises ``MissingDataError`` if the plan gives the operation no data.
         """
         return self._agent.market
 
     def sleep(self, seconds: float) -> None:
-        """Wait by the engine's clock; a run that is stopped ends the wait early."""
+        """Wait by the engine's clock. The wait ends early if the run is stopped."""
         self._agent.sleep(seconds)
 
     def now(self) -> float:
-        """Seconds since the epoch by the engine's clock."""
+        """Return the seconds since the epoch by the engine's clock."""
         return self._agent.now()
 
     def announce(self, event: str) -> None:
-        """Say that an event has taken place: the fault windows that wait for it begin."""
+        """Announce an event by its name. The fault windows that wait for this event begin."""
         self._agent.announce(event)
 
     def __repr__(self) -> str:
@@ -102,24 +102,24 @@ class Operation:
 
 
 class SyncOperation(Operation):
-    """An operation of a plain function beside ``async def`` ones: it cannot wait without stopping all of them."""
+    """An operation of a plain function on an event loop. It cannot wait: that would block the whole loop."""
 
     __slots__ = ()
 
     def sleep(self, seconds: float) -> None:
         raise RuntimeError(
-            f"operation.sleep({seconds!r}) in a plain function would stop every agent on the event loop; "
-            f"must be async def {self.task}(operation), with await operation.sleep(...)"
+            f"operation.sleep({seconds!r}): would block every agent on the event loop; "
+            f"use async def {self.task}(operation) and await operation.sleep(...)"
         )
 
 
 class AsyncOperation(Operation):
-    """An operation of the asyncio engine: ``await operation.sleep(seconds)``; all else is as in any other."""
+    """An operation of the asyncio engine. ``sleep`` must be awaited: ``await operation.sleep(seconds)``."""
 
     __slots__ = ()
 
     async def sleep(self, seconds: float) -> None:  # type: ignore[override]
-        """Wait by the engine's clock while other agents go on; a run that is stopped ends the wait early."""
+        """Wait by the engine's clock while other agents continue. The wait ends early if the run is stopped."""
         await self._agent.sleep(seconds)
 
 
@@ -127,7 +127,11 @@ TaskFunction = Callable[..., Any]
 
 
 class Task(NamedTuple):
-    """One task of a target: its name, the function that performs it, and whether that takes the Operation."""
+    """One task of a target: its name and the function that performs it.
+
+    ``takes_operation``: True if the function takes the ``Operation``. ``is_async``: True if it returns a
+    coroutine.
+    """
 
     name: str
     function: TaskFunction

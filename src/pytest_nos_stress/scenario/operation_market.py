@@ -1,4 +1,4 @@
-"""Types of operations by planned fault: each says what is planned, and sees the market through its feed."""
+"""Types of operations, one for each planned fault. Each names its fault, and has the market data of that fault."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from .operation import Operation
 
 
 class MissingDataOperation(Operation):
-    """An operation that is handed no market data: reading ``market`` raises ``MissingDataError``."""
+    """An operation without market data: reading ``market`` raises ``MissingDataError``."""
 
     __slots__ = ()
 
@@ -28,7 +28,7 @@ class MissingDataOperation(Operation):
 
 
 class FaultyFeedOperation(Operation):
-    """An operation whose market is seen through a broken feed."""
+    """An operation that gets its market data from a broken feed."""
 
     __slots__ = ("_feed",)
 
@@ -49,7 +49,7 @@ class FaultyFeedOperation(Operation):
 
 @functools.lru_cache(maxsize=1024)
 def operation_type(planned: PlannedFault, base: type[Operation]) -> type[Operation]:
-    """Return the type of operations with this planned fault. ``base``: the engine's type of operation."""
+    """Return the type of an operation with this planned fault. ``base``: the engine's type of operation."""
     if planned.fault is None:
         return base
     members: dict[str, Any] = {"__slots__": (), "fault": planned.fault}

@@ -1,8 +1,8 @@
 """Phases: the parts of a run in time.
 
-While agents start (``ramp``) and while the target warms up (``warmup``) figures are not those of a system at work,
-so the gate judges what comes after, the ``steady`` phase. A run without the two is steady from its start. An
-operation belongs to the phase in which it begins.
+While agents start (``ramp``) and while the target warms up (``warmup``), figures are not typical of the system.
+Thresholds therefore judge the phase after them, ``steady``. A run without ramp and warm-up is steady from its
+start. An operation belongs to the phase in which it begins.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ STEADY: Final = "steady"
 
 
 class Phase(NamedTuple):
-    """A part of a run; ``start`` and ``end`` are seconds since the run's start."""
+    """A part of a run. ``start`` and ``end`` are seconds since the run's start."""
 
     name: str
     start: float
@@ -26,7 +26,7 @@ class Phase(NamedTuple):
 
 
 def phases_of(scenario: Scenario, elapsed: float) -> tuple[Phase, ...]:
-    """The phases that a run of so many seconds came to, in order."""
+    """Return the phases that a run of ``elapsed`` seconds has reached, in order."""
     ramp_ends = float(scenario.ramp)
     warmup_ends = ramp_ends + float(scenario.warmup)
     planned = (
@@ -34,5 +34,6 @@ def phases_of(scenario: Scenario, elapsed: float) -> tuple[Phase, ...]:
         Phase(WARMUP, ramp_ends, warmup_ends),
         Phase(STEADY, warmup_ends, max(elapsed, warmup_ends)),
     )
-    begun = [one for one in planned if one.end > one.start and (one.start < elapsed or not one.start)]
-    return tuple(one._replace(end=min(one.end, elapsed)) for one in begun) or (Phase(STEADY, 0.0, elapsed),)
+    begun = [phase for phase in planned if phase.end > phase.start and (phase.start < elapsed or not phase.start)]
+    reached = tuple(phase._replace(end=min(phase.end, elapsed)) for phase in begun)
+    return reached or (Phase(STEADY, 0.0, elapsed),)

@@ -1,15 +1,15 @@
-"""The plan: what is decided for each operation before it runs.
+"""Schedule: plans each operation before it runs.
 
-The plan of an operation is a pure function of (seed, agent name, operation index) and the scenario. Python's
-hash seed, thread timing, other agents and the engine have no part in it, and an operation can be planned
-without those before it. Where the scenario has an explicit list of operations, that is the plan.
+The plan of an operation is a pure function of the scenario, the seed, the agent's name and the operation's index.
+It does not depend on Python's hash seed, thread timing, other agents or the engine. An operation can be planned
+without the operations before it. If the scenario has an explicit list of operations, the list is the plan.
 
 Source: counter-based random numbers (Salmon et al. 2011, "Parallel random numbers: as easy as 1, 2, 3"). The
-key of a Philox generator is a hash of seed and agent name, its counter is the operation's index, and the four
-64-bit words of that counter are the operation's four draws: task, think time, data fault, call fault. Which
-fault it is follows from where in its probability the draw lies. Only ``random_raw`` is used: NumPy keeps a
-bit generator's stream the same for good, but not the distributions made from it. A kind of draw that comes
-later takes a key of its own (``purpose``), so that it changes none of these.
+key of a Philox generator is a hash of seed and agent name. Its counter is the operation's index. The four 64-bit
+words of that counter are the operation's four draws: task, think time, data fault, call fault. The range of
+probabilities in which a draw lies selects the fault. Only ``random_raw`` is used: NumPy guarantees that a bit
+generator's stream never changes, but not the distributions made from it. A new kind of draw must take its own key
+(``purpose``), so that it does not change these draws.
 """
 
 from __future__ import annotations
@@ -31,9 +31,9 @@ from .scenario import Scenario
 
 _DRAWS: Final = 4
 _DRAW_VALUES: Final = 1 << 53
-# NumPy gives the GIL away in calls on more than about 500 elements, and with hundreds of threads it is long in
-# coming back. So as much as a short run needs is planned in the first block, which is made before the start, and
-# later blocks are larger still: a long run seldom stops to plan.
+# NumPy releases the GIL in calls on more than about 500 elements. With hundreds of threads it takes long to get it
+# back. So the first block, which is made before the run's start, has all plans of a short run. Later blocks are
+# even larger, so that a long run seldom stops to plan.
 _SMALLEST_BLOCK: Final = 64
 _LARGEST_BLOCK: Final = 65_536
 _PLANNED_BEFORE_THE_START: Final = 1_048_576
@@ -41,17 +41,16 @@ _PLANNED_AHEAD: Final = 4_194_304
 _TIE_BREAKER_STEP: Final = 1 << 30
 _TIE_BREAKER_BITS: Final = 32
 _BURSTS_BEGIN_ANEW: Final = 4_096
-"""Bursts do not reach over multiples of this index, so that an operation can be planned without all before
-it.
-"""
+"""Bursts start anew at multiples of this index, so that an operation can be planned without all earlier ones."""
 
 
 class PlanBlock(NamedTuple):
-    """The plans of successive operations of one agent.
+    """Plans of successive operations of one agent.
 
-    ``operation_codes`` holds ``task number * fault_mix.count + variant`` for each operation. ``think_times`` are
-    the seconds before each; None if the scenario has no think time. ``request_delays`` and ``reply_delays`` are
-    the seconds that its messages take; None without a network.
+    ``first`` is the index of the first operation. ``operation_codes`` holds ``task number * fault_mix.count +
+    variant`` for each operation. ``think_times`` are the seconds before each operation; None if the scenario has
+    no think time. ``request_delays`` and ``reply_delays`` are the seconds that its messages take; None without a
+    network.
     """
 
     first: int
@@ -61,15 +60,15 @@ class PlanBlock(NamedTuple):
     reply_delays: npt.NDArray[np.float64] | None = None
 
     def head(self, count: int) -> PlanBlock:
-        """The block's first operations alone."""
+        """Return a block with the first ``count`` operations of this block."""
         return PlanBlock(self.first, *(None if column is None else column[:count] for column in self[1:]))  # type: ignore[arg-type]
 
 
 class AgentSchedule:
-    """The plan of one agent under a scenario: its explicit operations, or drawn ones.
+    """Plan of one agent in a scenario: its operations from the explicit list, or drawn operations.
 
-    ``faults_at_calls=False`` leaves out the faults of calls, ``network_at_calls=False`` the network, for runs in
-    which clients or proxies apply them.
+    ``faults_at_calls=False`` leaves out the faults of calls, and ``network_at_calls=False`` the network, for runs
+    in which flaky clients or proxies apply them.
     """
 
     def __init__(
@@ -88,8 +87,8 @@ class AgentSchedule:
         calls = list(enumerate(mix.call_faults if faults_at_calls else (), mix.first_call_fault))
         self._bursts = [(number, fault) for number, fault in calls if fault.row.in_bursts and fault.probability]
         others = 1 - sum(fault.probability for _, fault in self._bursts)
-        # What is left of the calls once bursts have taken theirs meets the other faults so often that all of them
-        # come as often as they should.
+        # Bursts take their share of the calls first. The probabilities of the other faults are scaled up on the
+        # remaining calls, so that each fault has its planned share of all calls.
         self._calls = _Draw([(number, fault) for number, fault in calls if not fault.row.in_bursts], others)
         self._later_calls = _Draw(calls)
         self._network: NetworkSampler | None = None
@@ -98,7 +97,7 @@ class AgentSchedule:
         self._explicit = None if scenario.planned is None else self._listed()
 
     def blocks(self) -> Iterator[PlanBlock]:
-        """The whole plan in order, in blocks; without end where the scenario has no number of operations."""
+        """Yield the whole plan in order, in blocks. Endless if the scenario has no number of operations."""
         if self._explicit is not None:
             if self._explicit.operation_codes.size:
                 yield self._over_network(self._explicit, loses=False)
@@ -112,9 +111,9 @@ class AgentSchedule:
             first, size = first + count, _share(_PLANNED_AHEAD, agents)
 
     def blocks_without_faults(self, first: int) -> Iterator[PlanBlock]:
-        """What is performed after the plan, while a system recovers: drawn operations from ``first`` on."""
+        """Yield endless blocks of drawn operations without faults from index ``first``, for the recovery phase."""
         if self._scenario.network is not None and self._network is not None:
-            # Not what is left of the plan's: how much of that was drawn ahead depends on the number of agents.
+            # A new sampler: how far the plan's sampler was drawn ahead depends on the number of agents.
             recovering = phase_of(self._agent, "recovering")
             self._network = NetworkSampler(self._scenario.network, self._scenario.seed, recovering)
         for start in itertools.count(first, _SMALLEST_BLOCK):
@@ -124,7 +123,7 @@ class AgentSchedule:
             yield self._over_network(drawn._replace(operation_codes=codes), loses=False)
 
     def attempt(self, index: int, number: int) -> int:
-        """Return the variant of a later attempt: from the same probabilities, with a draw of its own."""
+        """Return the variant of attempt ``number`` at an operation, drawn anew from the same probabilities."""
         if self._explicit is not None or not self._faults_at_calls:
             return CALL
         key = stream_key(self._scenario.seed, self._agent, "attempt", number)
@@ -137,16 +136,17 @@ class AgentSchedule:
         return variant if variant or loss_met is None else self._mix.number_of[loss_met]
 
     def tie_breakers(self) -> Iterator[int]:
-        """For each operation its place among those due at the same instant: that in the list, or drawn."""
+        """Yield a rank for each operation, which orders operations that are due at the same instant.
+
+        The rank is the position in the explicit list, or drawn.
+        """
         drawn = _drawn_tie_breakers(stream_key(self._scenario.seed, self._agent, "rank"))
         if self._explicit is None:
             return drawn
         return itertools.chain(self._scenario.positions_of[self._agent], drawn)
 
     def block(self, first: int, count: int) -> PlanBlock:
-        """The plans of operations ``first`` to ``first + count - 1``, as they are before the network has its
-        say.
-        """
+        """Return the plans of ``count`` operations from index ``first``, without the network's effects."""
         if self._explicit is None:
             return self._after_the_ramp(self._drawn(first, count))
         if first >= self._explicit.operation_codes.size:
@@ -159,7 +159,7 @@ class AgentSchedule:
         )
 
     def _after_the_ramp(self, block: PlanBlock) -> PlanBlock:
-        """The block with the agent's place in the ramp before its first operation."""
+        """Return the block with the agent's start in the ramp added to its first think time."""
         starts = self._scenario.starts_of
         if block.first or not starts:
             return block
@@ -179,11 +179,11 @@ class AgentSchedule:
         return PlanBlock(0, np.array(codes, np.uint16), think_times)
 
     def _listed_variant(self, variant: int) -> int:
-        """The listed variant, or an ordinary call if clients or proxies meet the faults of calls."""
+        """Return the listed variant, or an ordinary call if clients or proxies apply the faults of calls."""
         return variant if self._faults_at_calls or variant < self._mix.first_call_fault else CALL
 
     def _drawn(self, first: int, count: int) -> PlanBlock:
-        # Philox steps its counter before it draws: the counter of operation 0 is 1.
+        # Philox increments its counter before it draws, so the counter of operation 0 is 1.
         raw = np.random.Philox(key=self._key, counter=first).random_raw(count * _DRAWS)
         task, think, data, call = (raw >> np.uint64(11)).reshape(count, _DRAWS).T
         variants = self._calls.of(call)
@@ -195,12 +195,11 @@ class AgentSchedule:
         return PlanBlock(first, codes.astype(np.uint16), self._think_times(think))
 
     def _in_burst(self, fault: PlannedFault, first: int, count: int) -> npt.NDArray[np.bool_]:
-        """Which operations meet a fault that comes in bursts: a Gilbert-Elliott channel.
+        """Mark the operations that meet a fault that comes in bursts: a Gilbert-Elliott channel.
 
-        One number decides each step: below the first bound the bad state follows from either state, above the
-        second the good one, and between them the state stays. So a state is that of the last step that decided.
-        Where so many operations are to be bad that bursts of this mean length would run into each other, they are
-        as long as they must be.
+        One draw decides each step. Below a first bound, the next state is bad; above a second bound, it is good;
+        between the bounds, the state does not change. So the state at a step is that of the last draw outside the
+        bounds. If the fault is so frequent that bursts of the given mean length would overlap, bursts are longer.
         """
         begin = first - first % _BURSTS_BEGIN_ANEW
         key = stream_key(self._scenario.seed, self._agent, "burst", fault.fault)
@@ -217,7 +216,7 @@ class AgentSchedule:
         return in_burst
 
     def _over_network(self, block: PlanBlock, *, loses: bool) -> PlanBlock:
-        """The block with its messages' ways through the network, and what is lost on them."""
+        """Return the block with the network's delays and, with ``loses``, its lost messages as faults."""
         if self._network is None:
             return block
         delays = self._network.block(block.operation_codes.size)
@@ -238,19 +237,19 @@ class AgentSchedule:
 
 
 def _drawn_tie_breakers(key: int) -> Iterator[int]:
-    """Later operations after earlier ones, but an agent may be some operations ahead of another."""
+    """Yield random ranks in increasing order: an agent's operations stay in order, the order of agents varies."""
     draw = Random(key).getrandbits
     for first in itertools.count(0, _TIE_BREAKER_STEP):
         yield first + draw(_TIE_BREAKER_BITS)
 
 
 def _share(operations: int, agents: int) -> int:
-    """The size of an agent's block where all agents' blocks have so many operations."""
+    """Return the size of one agent's block if the blocks of all agents together have ``operations`` operations."""
     return max(_SMALLEST_BLOCK, min(operations // agents, _LARGEST_BLOCK))
 
 
 class _Draw:
-    """Meaning of a draw: the number of a variant, or 0 if the draw lies beyond all their probabilities."""
+    """Maps draws to variants: the number of a variant, or 0 if a draw lies beyond all their probabilities."""
 
     def __init__(self, variants: Sequence[tuple[int, PlannedFault]], of_all: float = 1.0) -> None:
         drawn = [(number, fault.probability) for number, fault in variants if fault.probability and of_all > 0]
@@ -259,10 +258,11 @@ class _Draw:
         self._numbers = np.array([*(number for number, _ in drawn), 0], np.int64)
 
     def of(self, draws: npt.NDArray[np.uint64]) -> npt.NDArray[np.int64]:
+        """Return the variant number of each draw."""
         numbers: npt.NDArray[np.int64] = self._numbers[np.searchsorted(self._bounds, draws, side="right")]
         return numbers
 
 
 def _bound(probability: float) -> np.uint64:
-    """The number below which as large a share of all draws lies."""
+    """Return the number below which this share of all possible draws lies."""
     return np.uint64(round(probability * _DRAW_VALUES))

@@ -1,7 +1,7 @@
-"""A seeded TCP proxy on loopback that stands before a real server and makes its network bad.
+"""Seeded TCP proxy on loopback, in front of a real server, which degrades the server's network.
 
-All proxies of a ``ProxyServer`` live in one asyncio thread. Nothing here knows pytest or the engine: a ``Proxy``
-is of use in any program.
+All proxies of a ``ProxyServer`` run in one asyncio thread. The package knows neither pytest nor engines, so a
+``Proxy`` can be used in any program.
 """
 
 from .connections import Statistics, Toxic

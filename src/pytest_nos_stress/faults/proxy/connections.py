@@ -1,7 +1,7 @@
-"""Connections through one proxy, with the toxics and the network that act on them.
+"""Connections through one proxy, with the toxics and the network that affect them.
 
-Everything here runs in the proxies' thread. Guarantee: connection number n (from 0, in the order in which they
-came) draws from (seed, key, n), so the same sequence of connections meets the same faults.
+All of this code runs in the proxies' thread. Guarantee: connection number n (from 0, in order of arrival) draws
+from (seed, key, n), so the same sequence of connections meets the same faults.
 """
 
 from __future__ import annotations
@@ -24,16 +24,18 @@ from .relay import Connection, End
 from .toxics import TOXICS
 
 Planned = Callable[[str], NextDelays]
-"""Gives what the exchanges of a connection meet, by the connection's name."""
+"""Returns the function that gives a connection's planned delays and losses, by the connection's name."""
 
 _LONGEST_CUT: Final = 1.0
 
 
 class Statistics(NamedTuple):
-    """What has gone through a proxy since it was made.
+    """Traffic of a proxy since it was made.
 
-    Bytes are those delivered to the server (``bytes_up``) and to clients (``bytes_down``); ``connections`` is how
-    many clients have connected, ``resets`` how many connections the proxy has reset.
+    - ``bytes_up``: bytes delivered to the server.
+    - ``bytes_down``: bytes delivered to clients.
+    - ``connections``: number of clients that have connected.
+    - ``resets``: number of connections that the proxy has reset.
     """
 
     bytes_up: int
@@ -43,7 +45,7 @@ class Statistics(NamedTuple):
 
 
 class ToxicProxy(Protocol):
-    """The proxy that a toxic is on."""
+    """Interface of a proxy for its toxics."""
 
     @property
     def toxics(self) -> tuple[Toxic, ...]: ...
@@ -53,7 +55,7 @@ class ToxicProxy(Protocol):
 
 @dataclass(frozen=True, eq=False)
 class Toxic:
-    """A fault on a proxy. In a ``with`` block it is removed at the end."""
+    """A fault at a proxy. The end of a ``with`` block removes it."""
 
     name: str
     kind: str
@@ -63,7 +65,7 @@ class Toxic:
     _proxy: ToxicProxy = field(repr=False)
 
     def remove(self) -> None:
-        """Take the toxic away, from open connections too; nothing happens where it is gone."""
+        """Remove the toxic, also from open connections. Does nothing if it has been removed already."""
         if self in self._proxy.toxics:
             self._proxy.remove(self.name)
 
@@ -75,7 +77,7 @@ class Toxic:
 
 
 class Connections:
-    """The connections of the proxy ``name`` to ``server``."""
+    """Connections of the proxy ``name`` to ``server``."""
 
     def __init__(
         self,
@@ -90,7 +92,7 @@ class Connections:
         self.toxics: tuple[Toxic, ...] = ()
         self.predicate: Callable[[], bool] | None = None
         self.error: Exception | None = None
-        """The first exception of the predicate."""
+        """First exception of the predicate; None without one."""
         self.opened: set[Connection] = set()
         self._loop = loop
         self._server = server
@@ -129,7 +131,7 @@ class Connections:
             await asyncio.sleep(0)
 
     async def change_network(self, network: Network | None, planned: Planned | None) -> None:
-        """Let messages meet another network, on open connections too, which then begin their draws anew."""
+        """Change the network, also for open connections, whose draws then start anew."""
         if network == self.network and planned is self._planned:
             return
         self.network, self._planned = network, planned
@@ -141,7 +143,7 @@ class Connections:
                 self._join_network(self._link, connection)
 
     async def add(self, toxic: Toxic) -> None:
-        """Add a toxic, to open connections too. Raises ``SettingError`` if there is one of its name."""
+        """Add a toxic, also to open connections. Raises ``SettingError`` if its name is already used."""
         if any(other.name == toxic.name for other in self.toxics):
             raise SettingError(f"toxic {toxic.name!r}: duplicate name; give another name=")
         self.toxics += (toxic,)
@@ -149,7 +151,7 @@ class Connections:
             self._apply(toxic, connection)
 
     async def remove(self, name: str) -> None:
-        """Take a toxic away, from open connections too. Raises ``SettingError`` if there is none of the name."""
+        """Remove a toxic, also from open connections. Raises ``SettingError`` if no toxic has the name."""
         toxic = next((toxic for toxic in self.toxics if toxic.name == name), None)
         if toxic is None:
             names = ", ".join(toxic.name for toxic in self.toxics) or "none"
@@ -161,7 +163,7 @@ class Connections:
                 connection.stream(toxic.stream).remove(stage)
 
     async def count(self) -> Statistics:
-        """Count what has gone through the proxy."""
+        """Return the traffic of the proxy so far."""
         return Statistics(
             self._bytes_up + sum(connection.upstream.bytes for connection in self.opened),
             self._bytes_down + sum(connection.downstream.bytes for connection in self.opened),
@@ -170,20 +172,20 @@ class Connections:
         )
 
     def reseed(self, seed: int, key: str) -> None:
-        """Let connections made from now on draw from another seed and key, numbered from 0."""
+        """Make new connections draw from another seed and key. Their numbers begin at 0."""
         self._seed, self._key, self._numbered_from = seed, key, self._made
 
     def restart_clock(self) -> None:
-        """Let the times of the network's partitions count from now."""
+        """Restart the clock of the network's partitions at 0."""
         self._started = self._loop.time()
 
     def _load_generators(self) -> None:
-        # NumPy loads its generators when the first is made: not while a message waits.
+        # NumPy loads its generators when the first one is made. Do it here, and not while a message waits.
         if self.network is not None:
             NetworkSampler(self.network, self._seed, self.name)
 
     def _name_of(self, connection: Connection) -> str:
-        """The name under which a connection draws."""
+        """Return the name that is part of the key of the connection's draws."""
         return f"{self._key} {connection.number - self._numbered_from}"
 
     def _delays_of(self, link: Link, connection: str) -> NextDelays:

@@ -1,12 +1,12 @@
-"""A ``Network`` on one connection: each message that passes meets the draws that a call in process would meet.
+"""A ``Network`` on one connection: each message meets the delays and losses of a call in process.
 
-A message is what one side sends until the other side answers, or until it has been silent for ``_SILENCE``. So
-the n-th request on a connection meets the request delay of the n-th draw, and its reply meets the reply delay, in
-however many pieces they come.
+A message is all data that one side sends until the other side sends, or until the side has been silent for
+``_SILENCE`` seconds. So the n-th request on a connection has the request delay of the n-th draw, and its reply has
+the reply delay of that draw, regardless of the number of pieces.
 
-Guarantees: connection number n of a proxy draws from (seed, proxy name, n) alone; data keeps its order within a
-stream; a lost message, or one within a partition, resets the connection ``network.timeout`` seconds later, as a
-call in process fails then, and nothing passes until then.
+Guarantees: connection number n of a proxy draws only from (seed, proxy name, n). Data keeps its order within a
+stream. A lost message, or a message within a partition, resets the connection after ``network.timeout`` seconds,
+when a call in process fails, too. Until then, nothing passes.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from pytest_nos_stress.faults.network_sampling import REPLY_LOST, REQUEST_LOST, 
 from .pipeline import EOF, Delayed, Flow, Item, slices
 
 NextDelays = Callable[[], tuple[float, float, int]]
-"""Gives the next exchange's seconds of request and reply, and which of them is lost."""
+"""Returns the next exchange's delays of request and reply in seconds, and the lost message (0, 1 or 2)."""
 
 _SILENCE: Final = 0.05
 _BLOCK: Final = 64
 
 
 def drawn(draws: NetworkSampler) -> NextDelays:
-    """One exchange after another of a network's draws, which come in blocks."""
+    """Return a function that draws one exchange at a time from a sampler, which draws in blocks."""
     blocks = (draws.block(_BLOCK) for _ in itertools.count())
     rows = (
         row
@@ -41,7 +41,7 @@ def drawn(draws: NetworkSampler) -> NextDelays:
 
 
 class RequestReply:
-    """The exchange of messages on one connection, which both of its streams share."""
+    """Current exchange of request and reply on one connection. Both streams of the connection share it."""
 
     def __init__(
         self,
@@ -61,19 +61,22 @@ class RequestReply:
         self._timer: asyncio.TimerHandle | None = None
 
     def request_delay(self) -> float | None:
-        """Seconds that the next request takes, None where it is lost."""
+        """Return the delay of the next request in seconds; None if it is lost."""
         self._current = self._next()
         request, _, lost = self._current
         return None if lost == REQUEST_LOST else request
 
     def reply_delay(self) -> float | None:
-        """The same for the reply; one that no request came before has a draw of its own."""
+        """Return the delay of the next reply in seconds; None if it is lost.
+
+        A reply without a request before it has its own draw.
+        """
         _, reply, lost = self._current or self._next()
         self._current = None
         return None if lost == REPLY_LOST else reply
 
     def lose(self) -> None:
-        """Nothing passes any more, and the connection is reset when its client gives up."""
+        """Stop the connection. It is reset after the network's timeout, when the client gives up."""
         if self.is_lost:
             return
         self.is_lost = True
@@ -85,7 +88,7 @@ class RequestReply:
 
 
 class Messages(Delayed):
-    """The network's part of one stream."""
+    """Stage of the network in one stream."""
 
     def __init__(self, flow: Flow, exchange: RequestReply, next_delay: Callable[[], float | None]) -> None:
         super().__init__(flow)

@@ -1,8 +1,8 @@
-"""What stands between the two ends of a stream: stages that items pass one after another.
+"""Stages of a stream: items pass them one after another, from one end of the stream to the other.
 
-An item is bytes, the sender's end of data (``EOF``), or the order to close the connection (``CLOSE``). Guarantees:
-items leave a stage in the order in which they came; a stage that is removed passes on at once what it holds;
-after ``end()`` it has no timer left.
+An item is bytes, the sender's end of data (``EOF``), or the command to close the connection (``CLOSE``).
+Guarantees: items leave a stage in the order of their arrival; a removed stage passes on all held items at once;
+after ``end()``, a stage has no timer.
 """
 
 from __future__ import annotations
@@ -14,41 +14,41 @@ from random import Random
 from typing import Final, Protocol
 
 EOF: Final = b""
-"""The sender's end of data; no other item is empty."""
+"""End of the sender's data. No other item is empty."""
 
 
 class Close:
-    """The order to close the connection once what was sent before it has been delivered."""
+    """Command to close the connection after all earlier items have been delivered."""
 
 
 CLOSE: Final = Close()
 Item = bytes | Close
 
-# epoll waits for whole milliseconds, rounded up; so what is due is let go half of one early.
+# epoll waits for whole milliseconds, rounded up. Items are therefore released half a millisecond early.
 _EARLY: Final = 0.0005
 _SECONDS_PER_SLICE: Final = 0.1
 _SMALLEST_SLICE: Final = 100
 
 
 class Flow(Protocol):
-    """The stream as its stages see it."""
+    """Interface of a stream for its stages."""
 
     loop: asyncio.AbstractEventLoop
 
     def is_active(self) -> bool:
-        """Whether faults are on."""
+        """Return True if faults are on."""
 
     def dropped(self, size: int) -> None:
-        """Bytes that were received will not be delivered."""
+        """Note that ``size`` received bytes will not be delivered."""
 
     def reset(self) -> None:
         """Reset both ends of the connection."""
 
 
 class Stage:
-    """Passes everything on, in order; subclasses do something to it.
+    """Base class of stages. Passes all items on unchanged.
 
-    ``random`` is what its draws come from, where it makes any; set before the stage has its place.
+    ``random`` is the generator of the stage's draws. It must be set before the stage is added to a stream.
     """
 
     random: Random
@@ -58,26 +58,27 @@ class Stage:
         self.pass_on: Callable[[Item], None] = _nowhere
 
     def begin(self) -> None:
-        """The stage has its place in a stream."""
+        """Start, after the stage has been added to a stream."""
 
     def feed(self, item: Item) -> None:
-        """An item comes."""
+        """Process an item."""
         self.pass_on(item)
 
     def remove(self) -> None:
-        """Pass on what is held: the stage is taken out of a stream that goes on."""
+        """Pass on all held items. The stage is about to be removed from an open stream."""
         self.end()
 
     def end(self) -> None:
-        """Forget everything: the connection is gone."""
+        """Drop all held items and timers. The connection has ended."""
 
     def drop(self, item: Item) -> None:
+        """Discard an item."""
         if isinstance(item, bytes):
             self.flow.dropped(len(item))
 
 
 class Delayed(Stage):
-    """A stage that keeps items until they are due."""
+    """A stage that holds items until they are due."""
 
     def __init__(self, flow: Flow) -> None:
         super().__init__(flow)
@@ -85,7 +86,7 @@ class Delayed(Stage):
         self._timer: asyncio.TimerHandle | None = None
 
     def hold(self, item: Item, due: float) -> None:
-        """Pass the item on at ``due`` by the loop's clock, but never before those that came earlier."""
+        """Pass the item on at ``due`` by the loop's clock, but never before earlier items."""
         if not self._held and due <= self.flow.loop.time() + _EARLY:
             self.pass_on(item)
             return
@@ -120,7 +121,7 @@ class Delayed(Stage):
 
 
 def slices(data: bytes, bytes_per_second: float) -> Iterator[bytes]:
-    """The data in pieces of about a tenth of a second each, so that a slow link is slow and not silent."""
+    """Yield the data in pieces of about 0.1 s each, so that a slow link sends continuously."""
     size = max(_SMALLEST_SLICE, int(bytes_per_second * _SECONDS_PER_SLICE))
     if len(data) <= size:
         yield data

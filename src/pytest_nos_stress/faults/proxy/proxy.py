@@ -1,8 +1,8 @@
-"""A proxy as its user has it in hand: its address, toxics, switches and figures.
+"""Public interface of a proxy: its address, toxics, switches and statistics.
 
-Guarantees: every method may be called from any thread but the proxies' own, and has taken effect when it returns,
-on open connections too; connection number n (from 0, in the order in which they came) draws from (seed, proxy
-name, n), so the same sequence of connections meets the same faults.
+Guarantees: every method can be called from any thread except the proxies' own thread, and has taken effect when it
+returns, also on open connections. Connection number n (from 0, in order of arrival) draws from (seed, proxy name,
+n), so the same sequence of connections meets the same faults.
 """
 
 from __future__ import annotations
@@ -22,16 +22,16 @@ T = TypeVar("T")
 
 
 class Runner(Protocol):
-    """What runs proxies."""
+    """Interface of the server that runs proxies."""
 
     loop: asyncio.AbstractEventLoop
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """What the work gives, done in the proxies' thread."""
+        """Run a coroutine in the proxies' thread, and return its result."""
 
 
 class Proxy:
-    """A proxy before one server. Made by ``ProxyServer.proxy``."""
+    """A proxy in front of one server. Made by ``ProxyServer.proxy``."""
 
     def __init__(
         self,
@@ -52,37 +52,37 @@ class Proxy:
 
     @property
     def address(self) -> str:
-        """Where clients connect: ``"127.0.0.1:4711"``."""
+        """Address for clients, such as ``"127.0.0.1:4711"``."""
         return joined(self.host, self.port)
 
     @property
     def url(self) -> str:
-        """The same as a URL, with scheme and path of the upstream's where that was one (else ``tcp``)."""
+        """URL for clients, with the scheme and path of the upstream's URL. Without one, the scheme is ``tcp``."""
         return f"{self._upstream.scheme}://{self.address}{self._upstream.path}"
 
     @property
     def network(self) -> Network | None:
-        """The network that messages meet; None if there is none."""
+        """Network that messages meet; None without a network."""
         return self._connections.network
 
     @property
     def toxics(self) -> tuple[Toxic, ...]:
-        """The toxics, in the order in which they were added."""
+        """Toxics, in the order in which they were added."""
         return self._connections.toxics
 
     @property
     def predicate(self) -> Callable[[], bool] | None:
-        """The predicate of ``active_when``."""
+        """Predicate that ``active_when`` has set; None without one."""
         return self._connections.predicate
 
     @property
     def connections(self) -> int:
-        """How many connections are open."""
+        """Number of open connections."""
         return len(self._connections.opened)
 
     @property
     def statistics(self) -> Statistics:
-        """What has gone through the proxy."""
+        """Traffic of the proxy since it was made."""
         return self._runner.run(self._connections.count())
 
     def add(
@@ -94,11 +94,13 @@ class Proxy:
         name: str | None = None,
         **parameters: float,
     ) -> Toxic:
-        """Add a toxic, behind those there are, to open connections too. Raises ``SettingError``.
+        """Add a toxic behind the existing toxics, also to open connections. Raises ``SettingError``.
 
-        ``kind``: latency, bandwidth, slow_close, timeout, reset_peer, slicer or limit_data, with Toxiproxy's
-        ``parameters``. ``stream``: ``downstream`` (server to client) or ``upstream``. ``toxicity``: the
-        probability that it applies to a connection. ``name``: default ``<kind>_<stream>``.
+        - ``kind``: latency, bandwidth, slow_close, timeout, reset_peer, slicer or limit_data.
+        - ``parameters``: the parameters of the kind, as in Toxiproxy.
+        - ``stream``: ``downstream`` (server to client, the default) or ``upstream``.
+        - ``toxicity``: the probability that the toxic applies to a connection (default 1).
+        - ``name``: default ``<kind>_<stream>``.
         """
         __tracebackhide__ = True
         values = checked(kind, parameters)
@@ -108,55 +110,58 @@ class Proxy:
         return toxic
 
     def remove(self, name: str) -> None:
-        """Take the toxic of that name away, from open connections too. Raises ``SettingError``."""
+        """Remove the toxic of that name, also from open connections. Raises ``SettingError``."""
         self._runner.run(self._connections.remove(name))
 
     def reset(self) -> None:
-        """Take all toxics away, and bring the proxy up."""
+        """Remove all toxics, and bring the proxy up."""
         for toxic in self.toxics:
             toxic.remove()
         self.up()
 
     def down(self) -> Down:
-        """Refuse new connections and cut the open ones, until ``up()``, or to the end of a ``with`` block."""
+        """Refuse new connections and cut open connections, until ``up()`` or the end of a ``with`` block."""
         self._runner.run(self._go_down())
         return Down(self)
 
     def up(self) -> None:
-        """Take connections again, at the same port. Raises ``SettingError`` where another program has it now."""
+        """Accept connections again, at the same port. Raises ``SettingError`` if another program uses the port."""
         if self.is_closed:
             raise RuntimeError(f"proxy {self.name!r} is closed")
         if self._listener is None:
             self.listen(listening(self.host, self.port))
 
     def active_when(self, predicate: Callable[[], bool] | None) -> None:
-        """Turn toxics and network on and off.
+        """Set a predicate that turns toxics and network on and off, also on open connections.
 
-        While ``predicate()`` is False, everything passes as it is, on open connections too; None: always on. It is
-        called for every piece of data, in the proxies' thread, so it must be quick. Its exception means True and
-        is raised by ``close()``.
+        While ``predicate()`` is False, all data passes unchanged. None: toxics and network are always on. The
+        predicate is called for every piece of data, in the proxies' thread, so it must be fast. If it raises an
+        exception, it counts as True, and ``close()`` raises the exception.
         """
         self._connections.predicate = predicate
 
     def use_network(self, network: Any, planned: Planned | None = None) -> None:
-        """Let messages meet this network from now on, on open connections too, which then begin their draws anew.
+        """Change the network, also for open connections, whose draws then start anew. Raises ``SettingError``.
 
-        ``network``: as for ``Network.of``. ``planned``: gives what the exchanges of a connection meet, by its
-        name; default: the network's draws. A connection of which a message has been lost is reset. Raises
-        ``SettingError``.
+        ``network``: as for ``Network.of``. ``planned``: returns the function that gives a connection's delays and
+        losses, by the connection's name (default: draws of the network). A connection that waits for a lost
+        message is reset.
         """
         self._runner.run(self._connections.change_network(Network.of(network), planned))
 
     def reseed(self, seed: int, key: str) -> None:
-        """Let connections made from now on draw from another seed and key, numbered from 0."""
+        """Make new connections draw from another seed and key. Their numbers begin at 0."""
         self._connections.reseed(seed, key)
 
     def restart_clock(self) -> None:
-        """Let the times of the network's partitions count from now, not from when the proxy was made."""
+        """Restart the clock of the network's partitions at 0. By default it starts when the proxy is made."""
         self._connections.restart_clock()
 
     def close(self) -> None:
-        """Cut all connections and free the port; may be called again."""
+        """Cut all connections and free the port. A second call does nothing.
+
+        Raises the first exception of the predicate of ``active_when``.
+        """
         self._runner.run(self.shut())
         error, self._connections.error = self._connections.error, None
         if error is not None:
@@ -172,12 +177,12 @@ class Proxy:
         return f"<Proxy {self.name!r} {self.address} before {self._upstream}>"
 
     def listen(self, listener: socket.socket) -> None:
-        """Take connections from a listening socket, which the proxy closes."""
+        """Accept connections from a listening socket, which the proxy closes later."""
         self.host, self.port = listener.getsockname()[:2]
         self._runner.run(self._go_up(listener))
 
     async def shut(self) -> None:
-        """``close``, in the proxies' thread."""
+        """Close the proxy, in the proxies' thread."""
         self.is_closed = True
         await self._go_down()
 
@@ -194,7 +199,7 @@ class Proxy:
 
 
 class Down:
-    """A proxy that is down; the end of a ``with`` block brings it up."""
+    """Context manager of a proxy that is down. The end of a ``with`` block brings the proxy up."""
 
     def __init__(self, proxy: Proxy) -> None:
         self._proxy = proxy

@@ -1,8 +1,8 @@
 """One connection through a proxy: two ends, and a stream from each end to the other.
 
-Guarantees: without stages bytes go straight from one socket to the other; whoever sends faster than the other
-side takes is made to wait, so a stream holds at most some ``_MOST_HELD`` bytes beside what the sockets hold; an
-end of data in one direction passes and leaves the other open; a reset of one end resets the other.
+Guarantees: without stages, bytes go directly from one socket to the other. Backpressure limits a fast sender, so a
+stream holds only about ``_MOST_HELD`` bytes besides the buffers of the sockets. The end of data in one direction
+passes, and leaves the other direction open. A reset of one end resets the other.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _LINGER_0: Final = struct.pack("ii", 1, 0)
 
 
 class Stream:
-    """What goes from one end of a connection to the other, through stages."""
+    """Data from one end of a connection to the other, through stages."""
 
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
@@ -68,7 +68,7 @@ class Stream:
         self.stages.clear()
 
     def pause(self) -> None:
-        """The destination takes no more for now."""
+        """Note that the destination accepts no more data for now."""
         self._is_full = True
         self._adjust()
 
@@ -107,7 +107,7 @@ class Stream:
             destination.write_eof()
 
     def _adjust(self) -> None:
-        """Read on, or not for now."""
+        """Pause or resume reading from the source."""
         source = self._source
         if source is None or source.is_closing():
             return
@@ -119,7 +119,7 @@ class Stream:
 
 
 class End(asyncio.Protocol):
-    """One end of a connection: its socket, the stream it feeds and the stream that comes to it."""
+    """One end of a connection: its socket, its outgoing stream (``out``) and its incoming stream (``into``)."""
 
     def __init__(self, out: Stream, into: Stream) -> None:
         self._out, self._into = out, into
@@ -127,7 +127,7 @@ class End(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast(asyncio.Transport, transport)
-        # Nothing is read before both ends are there.
+        # Data is read only when both ends are connected.
         self.transport.pause_reading()
         self._out.connection.made(self)
 
@@ -149,7 +149,7 @@ class End(asyncio.Protocol):
 
 
 class Connection:
-    """One client's connection, and the one to the server that was made for it."""
+    """A client's connection, and the connection to the server that was made for it."""
 
     def __init__(
         self,
@@ -180,20 +180,20 @@ class Connection:
         return self.upstream if name == "upstream" else self.downstream
 
     def join_network(self, upstream: Stage, downstream: Stage) -> None:
-        """Let a network's stages come before all others."""
+        """Add the network's stages in front of all other stages."""
         self._network = upstream, downstream
         self.upstream.add(upstream, first=True)
         self.downstream.add(downstream, first=True)
 
     def leave_network(self) -> None:
-        """Take the network's stages away."""
+        """Remove the network's stages."""
         if self._network is not None:
             self.upstream.remove(self._network[0])
             self.downstream.remove(self._network[1])
             self._network = None
 
     def made(self, end: End) -> None:
-        """One end is there; once both are, data may come."""
+        """Note that one end is connected. Start reading once both ends are connected."""
         self._open_ends += 1
         client, server = self.client.transport, self.server.transport
         if self._is_over and end.transport is not None:
@@ -205,11 +205,11 @@ class Connection:
             server.resume_reading()
 
     def has_ended(self) -> bool:
-        """Whether both sides have said all they had to say."""
+        """Return True if both sides have ended their data."""
         return self.upstream.has_ended and self.downstream.has_ended
 
     def close(self) -> None:
-        """Close both ends once they have taken what was written to them."""
+        """Close both ends after all written data has been sent."""
         for transport in self._transports():
             transport.close()
 
@@ -220,11 +220,11 @@ class Connection:
             self._finish(_abort_with_reset)
 
     def abort(self) -> None:
-        """Close both ends at once."""
+        """Close both ends at once, without sending buffered data."""
         self._finish(_abort)
 
     def lost(self, error: Exception | None) -> None:
-        """One end is gone: so is the other."""
+        """Note that one end is closed, and close the other end."""
         self._open_ends -= 1
         if not self._is_over:
             self._finish(_close if error is None else _abort_with_reset)

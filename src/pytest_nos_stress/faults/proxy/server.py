@@ -1,8 +1,8 @@
-"""The thread in which all proxies live.
+"""Server of all proxies: one thread with an event loop.
 
-Guarantees: it is started by the first proxy; after ``close()`` there is no thread, socket, task or timer left,
-whatever the connections were doing; ``close()`` may be called again, and is called at the interpreter's exit where
-nobody else has. What goes wrong in the thread is not lost: ``close()`` raises it.
+Guarantees: the first proxy starts the thread. After ``close()`` no thread, socket, task or timer is left, in
+whatever state the connections were. A second ``close()`` does nothing. The interpreter's exit closes a server that
+is still open. ``close()`` raises the first exception of the thread, so no exception is lost.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _LONGEST_END: Final = 10.0
 
 
 class ProxyServer:
-    """Runs proxies, all in one daemon thread. In a ``with`` block it is closed at the end."""
+    """Runs proxies, all in one daemon thread. The end of a ``with`` block closes it."""
 
     def __init__(self) -> None:
         self.loop: asyncio.AbstractEventLoop
@@ -45,12 +45,14 @@ class ProxyServer:
         host: str = "127.0.0.1",
         port: int = 0,
     ) -> Proxy:
-        """A proxy before ``upstream``: ``"host:port"``, ``(host, port)`` or a URL. Raises ``SettingError``.
+        """Return a new proxy in front of a server. Raises ``SettingError``.
 
-        One connection is made to it and closed at once, to see whether it answers.
+        To test the address, the method opens one connection to the server and closes it at once.
 
-        ``network``: as for ``Network.of``; None changes nothing. ``seed`` and ``name`` decide every draw;
-        ``name`` is by default ``proxy-1``, ``proxy-2``, ... in the order of making. ``port``: 0 is any free one.
+        - ``upstream``: the server, as ``"host:port"``, ``(host, port)`` or a URL.
+        - ``network``: as for ``Network.of``; None adds no network.
+        - ``seed`` and ``name`` determine all draws. The default names are ``proxy-1``, ``proxy-2``, ...
+        - ``host`` and ``port``: the address to listen on; port 0 is any free port.
         """
         address = parsed(upstream)
         conditions = Network.of(network)
@@ -84,7 +86,7 @@ class ProxyServer:
             raise self._errors[0]
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
-        """What the work gives, done in the proxies' thread; once that has ended, done here."""
+        """Run a coroutine in the proxies' thread, or in this thread after ``close()``, and return its result."""
         if threading.current_thread() is self._thread:
             work.close()
             raise RuntimeError("a proxy cannot be changed from the proxies' own thread")
@@ -108,7 +110,7 @@ class ProxyServer:
                 raise RuntimeError("the proxy server is closed")
             if self._thread is not None:
                 return
-            # Not what an event loop policy gives: the proxies need the sockets themselves.
+            # Not the loop of the event loop policy: proxies need transports that expose their sockets.
             self.loop = asyncio.SelectorEventLoop()
             self.loop.set_exception_handler(self._note)
             self._thread = threading.Thread(target=self._live, name="stress proxies", daemon=True)
@@ -137,7 +139,7 @@ class ProxyServer:
 
 
 def _done_at_once(work: Coroutine[Any, Any, T]) -> T:
-    """The value of work that has nothing left to wait for."""
+    """Return the result of a coroutine that ends without waiting. Raises ``RuntimeError`` if it waits."""
     try:
         work.send(None)
     except StopIteration as end:

@@ -1,8 +1,8 @@
-"""The toxics of Toxiproxy: their parameters and what each does to one stream of one connection.
+"""Toxics of Toxiproxy: their parameters, and their effects on one stream of one connection.
 
-Guarantees: names, units and meanings are Toxiproxy's (https://github.com/Shopify/toxiproxy); every random choice
-comes from the generator that a stage is given (``Stage.random``). An unknown kind or parameter is one line that
-names those there are.
+Guarantees: names, units and meanings are those of Toxiproxy (https://github.com/Shopify/toxiproxy). Every random
+choice comes from the stage's generator (``Stage.random``). An unknown kind or parameter is a ``SettingError`` of
+one line that lists the allowed names.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _LARGEST: Final = 1 << 53
 
 
 class Latency(Delayed):
-    """Every piece of data takes ``latency`` ms longer, give or take up to ``jitter`` ms."""
+    """Delays every piece of data by ``latency`` ms, plus or minus up to ``jitter`` ms."""
 
     def __init__(self, flow: Flow, latency: float, jitter: float) -> None:
         super().__init__(flow)
@@ -41,7 +41,7 @@ class Latency(Delayed):
 
 
 class Bandwidth(Delayed):
-    """At most ``rate`` KB pass in a second; a KB is 1000 bytes, as in Toxiproxy."""
+    """Limits the throughput to ``rate`` KB per second. A KB is 1000 bytes, as in Toxiproxy."""
 
     def __init__(self, flow: Flow, rate: float) -> None:
         super().__init__(flow)
@@ -59,7 +59,7 @@ class Bandwidth(Delayed):
 
 
 class SlowClose(Delayed):
-    """The end of a stream comes ``delay`` ms later."""
+    """Delays the end of a stream by ``delay`` ms."""
 
     def __init__(self, flow: Flow, delay: float) -> None:
         super().__init__(flow)
@@ -71,9 +71,9 @@ class SlowClose(Delayed):
 
 
 class Timeout(Stage):
-    """No data passes; after ``timeout`` ms the connection is closed, where that is 0 never.
+    """Drops all data, and closes the connection after ``timeout`` ms; 0 never closes it.
 
-    As in Toxiproxy, a connection is closed when the toxic is taken away: a part of its data is missing.
+    As in Toxiproxy, removing the toxic closes the connection, because a part of its data is missing.
     """
 
     def __init__(self, flow: Flow, timeout: float) -> None:
@@ -107,7 +107,7 @@ class Timeout(Stage):
 
 
 class ResetPeer(Stage):
-    """The first data that comes is lost, and ``timeout`` ms later both ends are reset (TCP RST)."""
+    """Drops all data, and resets both ends (TCP RST) ``timeout`` ms after the first data."""
 
     def __init__(self, flow: Flow, timeout: float) -> None:
         super().__init__(flow)
@@ -132,7 +132,7 @@ class ResetPeer(Stage):
 
 
 class Slicer(Delayed):
-    """Data comes in pieces of ``average_size`` bytes, give or take ``size_variation``, ``delay`` us apart."""
+    """Divides data into pieces of ``average_size`` bytes, plus or minus ``size_variation``, ``delay`` us apart."""
 
     def __init__(self, flow: Flow, average_size: int, size_variation: int, delay: float) -> None:
         super().__init__(flow)
@@ -158,7 +158,7 @@ class Slicer(Delayed):
 
 
 class LimitData(Stage):
-    """The connection is closed once ``bytes`` bytes have passed."""
+    """Closes the connection after ``bytes`` bytes have passed."""
 
     def __init__(self, flow: Flow, bytes: int) -> None:
         super().__init__(flow)
@@ -178,7 +178,7 @@ class LimitData(Stage):
 
 
 class Parameter(NamedTuple):
-    """What a parameter may be; ``default`` is None where it has to be given."""
+    """Type of a parameter. ``default`` is None if the parameter is required."""
 
     allowed: str
     least: float
@@ -219,13 +219,13 @@ TOXICS: Final[Mapping[str, ToxicSpec]] = MappingProxyType(
 
 
 def check_stream(stream: Any) -> None:
-    """Raise ``SettingError`` for a stream that a connection does not have."""
+    """Raise ``SettingError`` for an unknown stream."""
     if stream not in STREAMS:
         raise SettingError(f"stream={safe_repr(stream)}: must be {' or '.join(STREAMS)}")
 
 
 def check_toxicity(toxicity: Any) -> float:
-    """The probability. Raises ``SettingError``."""
+    """Return the probability as a float. Raises ``SettingError`` if it is not from 0 to 1."""
     if isinstance(toxicity, (bool, str)) or not _is_number(toxicity) or not 0 <= toxicity <= 1:
         raise SettingError(f"toxicity={safe_repr(toxicity)}: must be a number from 0 to 1")
     return float(toxicity)
