@@ -465,12 +465,12 @@ def test_no_operation_is_in_progress_during_a_check(tmp_path: Path) -> None:
         await operation.sleep(0.001)
         inside -= 1
 
-    def nobody_is_inside() -> bool:
+    def no_agent_is_inside() -> bool:
         nonlocal wakes
         wakes += 1
         return inside == 0
 
-    run(tmp_path, buy, agents=10, operations_per_agent=30, checks=[nobody_is_inside], every=20)
+    run(tmp_path, buy, agents=10, operations_per_agent=30, checks=[no_agent_is_inside], every=20)
     assert wakes > 5
 
 

@@ -1,8 +1,8 @@
 """The ``asyncio`` engine: ``async def`` tasks of many agents on one event loop, in real time.
 
-The agents are coroutines on one event loop: the user's loop if the options have one (the loop of the test's async
-fixtures), otherwise a loop with its own thread. The thread that called ``run`` only watches. So it notices a task
-that blocks the loop, and Ctrl-C does not wait for that task.
+The agents are coroutines on one event loop. It is the loop of the options if they have one (the loop of the test's
+async fixtures), otherwise a new loop with its own thread. The thread that called ``run`` only watches. So it
+notices a task that blocks the loop, and Ctrl-C does not wait for that task.
 
 Guarantees:
 

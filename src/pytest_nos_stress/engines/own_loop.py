@@ -33,12 +33,12 @@ class OwnLoop:
         asyncio.set_event_loop(loop)
         try:
             self._run_until_stopped()
-            left = asyncio.all_tasks(loop)
-            for task in left:
+            unfinished = asyncio.all_tasks(loop)
+            for task in unfinished:
                 task.cancel()
-            if left:
-                loop.run_until_complete(asyncio.wait(left, timeout=_TIME_TO_CANCEL))
-            for task in left:
+            if unfinished:
+                loop.run_until_complete(asyncio.wait(unfinished, timeout=_TIME_TO_CANCEL))
+            for task in unfinished:
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
             with contextlib.suppress(TimeoutError):
                 loop.run_until_complete(asyncio.wait_for(loop.shutdown_asyncgens(), _TIME_TO_CANCEL))

@@ -62,8 +62,8 @@ class Safepoint:
         deadline = time.monotonic() + _MAX_WAIT
         try:
             with self._changed:
-                while self._performing and (left := deadline - time.monotonic()) > 0:
-                    self._changed.wait(left)
+                while self._performing and (remaining := deadline - time.monotonic()) > 0:
+                    self._changed.wait(remaining)
                 all_paused = not self._performing
             if all_paused:
                 paused()

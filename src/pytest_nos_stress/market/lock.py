@@ -20,8 +20,8 @@ class ExchangeLock:
     """A reentrant lock for high contention under one GIL.
 
     A thread that finds the lock taken yields the processor and tries again. It blocks only after 1,000 tries,
-    when the holder must be asleep. This avoids the cause of a convoy: a blocked thread that is handed the lock
-    cannot use it before it has the GIL, and meanwhile the thread that has the GIL finds the lock taken.
+    when the holder must be asleep. This avoids the cause of a convoy. A blocked thread that is handed the lock
+    cannot use it before it has the GIL. Meanwhile the thread that has the GIL finds the lock taken.
     """
 
     __slots__ = ("_acquire", "release")

@@ -130,8 +130,8 @@ def _tail_index(absolute: _Floats) -> float:
 
 
 def _sums(series: _Floats, size: int) -> _Floats:
-    whole = len(series) // size * size
-    return np.asarray(series[:whole].reshape(-1, size).sum(axis=1), np.float64)
+    length = len(series) // size * size
+    return np.asarray(series[:length].reshape(-1, size).sum(axis=1), np.float64)
 
 
 def _fano_factor(extreme: npt.NDArray[np.bool_], window: int) -> float:

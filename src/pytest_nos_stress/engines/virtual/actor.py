@@ -33,7 +33,7 @@ class Scheduler(Protocol):
     """The part of the scheduler that its agents use."""
 
     stopping: bool
-    await_foreign_answer: set[VirtualThread]
+    awaiting_foreign_answer: set[VirtualThread]
     """Agents that wait for something that no agent holds: a notification, or a foreign thread."""
     deadlock: DeadlockReport | None
 
@@ -122,12 +122,12 @@ class VirtualThread:
         lock.waiters.append(waiter)
         self.waiting_for = lock
         if lock.owner is None or lock.owner is self:
-            self.scheduler.await_foreign_answer.add(self)
+            self.scheduler.awaiting_foreign_answer.add(self)
         try:
             if not lock.is_free_for(self):  # a foreign thread may have released it in the meantime
                 self._give_turn_away(self)
         finally:
-            self.scheduler.await_foreign_answer.discard(self)
+            self.scheduler.awaiting_foreign_answer.discard(self)
             self.waiting_for = None
             with contextlib.suppress(ValueError):
                 lock.waiters.remove(waiter)

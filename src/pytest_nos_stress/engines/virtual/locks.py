@@ -1,7 +1,7 @@
 """Cooperating locks, which ``threading`` makes while stress tests are on. They know the virtual engine's agents.
 
 Problem: in virtual time one agent runs at a time. An agent that blocks in a lock's C code would keep its turn
-forever, because the agent that holds the lock would never get a turn to release it.
+forever: the agent that holds the lock would never get a turn to release it.
 
 Solution: while stress tests are on, ``threading.Lock`` and ``threading.RLock`` make locks that first check if the
 calling thread belongs to an agent. An agent that would block gives its turn away until the lock is free. Every
@@ -118,11 +118,11 @@ class CooperatingLock:
     def _wait_in_turn(self, turn: Turn, timeout_ns: int | None) -> bool:
         deadline = None if timeout_ns is None else turn.now_ns() + timeout_ns
         while not self._try_acquire(turn, may_block=True):
-            left = None if deadline is None else deadline - turn.now_ns()
-            if left is not None and left <= 0:
+            remaining_ns = None if deadline is None else deadline - turn.now_ns()
+            if remaining_ns is not None and remaining_ns <= 0:
                 self._give_up_waiting(turn)
                 return False
-            turn.wait_for(self, left)
+            turn.wait_for(self, remaining_ns)
         return True
 
     def _try_acquire(self, turn: Turn, *, may_block: bool = False) -> bool:

@@ -47,7 +47,7 @@ class Scheduler:
         self.running: VirtualThread | None = None
         self.awaits_foreign_threads = False
         """True while all agents wait and a foreign thread may wake one of them."""
-        self.await_foreign_answer: set[VirtualThread] = set()
+        self.awaiting_foreign_answer: set[VirtualThread] = set()
         """Agents that may wait for a foreign thread, and have not been given real time for its answer yet."""
         self.deadlock: DeadlockReport | None = None
         self.timed_out: list[StuckAgent] = []
@@ -106,22 +106,24 @@ class Scheduler:
             self._open_full_barrier()
 
     def abandon_if_endless(self, actor: VirtualThread, nanoseconds: int) -> None:
-        """Raise ``Abandoned`` in an operation that waits in an endless loop, which takes no real time to hang.
+        """Raise ``Abandoned`` if the operation waits in an endless loop.
 
-        An operation is endless if it has lasted longer than the timeout in virtual time, or has waited too often
-        without any time passing.
+        An operation is endless if it lasts longer than the timeout in virtual time, or waits 100,000 times without
+        any virtual time passing. Once the run is stopped, 100 waits are enough.
         """
         if self.given_up:
             raise Abandoned("the run has ended")
         actor.instant_waits = 0 if nanoseconds and not self.stopping else actor.instant_waits + 1
         if self.stopping and actor.instant_waits > _MAX_INSTANT_WAITS_ONCE_STOPPED:
             raise Abandoned("the run has ended")
-        lasts = self.clock.now[0] - actor.began
-        if self.stopping or (lasts <= self._operation_timeout * 1e9 and actor.instant_waits < _MAX_INSTANT_WAITS):
+        elapsed_ns = self.clock.now[0] - actor.began
+        if self.stopping or (
+            elapsed_ns <= self._operation_timeout * 1e9 and actor.instant_waits < _MAX_INSTANT_WAITS
+        ):
             return
         self.timed_out.append(StuckAgent(actor.agent.name, stack_of(_thread.get_ident())))
         self.stop()
-        raise Abandoned(f"the operation still waits after {lasts / 1e9:g} s of virtual time")
+        raise Abandoned(f"the operation still waits after {elapsed_ns / 1e9:g} s of virtual time")
 
     def next(self) -> VirtualThread | None:
         """Set the clock to the next turn and return its agent, or None if all agents have ended."""
@@ -133,7 +135,7 @@ class Scheduler:
                 when, rank, number, wait, actor = heappop(heap)
                 if wait == actor.waits and not actor.ended:
                     if when > now[0] and not self.stopping:
-                        if self.await_foreign_answer and self._foreign_thread_answers():
+                        if self.awaiting_foreign_answer and self._foreign_thread_answers():
                             heappush(heap, (when, rank, number, wait, actor))
                             break
                         now[0] = when
@@ -195,7 +197,7 @@ class Scheduler:
         self._await_foreign_threads(_MAX_REAL_TIME_TO_ANSWER)
         if self._woken:
             return True
-        self.await_foreign_answer.clear()
+        self.awaiting_foreign_answer.clear()
         return False
 
     def _await_foreign_threads(self, max_seconds: float) -> None:

@@ -186,8 +186,8 @@ def _numbering(state: ExchangeState) -> Iterator[str]:
     journalled = state.pruned.trades + len(state.journal)
     if journalled != state.counts.trades:
         yield f"{state.counts.trades} trades were counted, but the journal recorded {journalled}"
-    known = {order for account in state.accounts.values() for order in account.orders.values()}
-    numbers = Counter(order.number for order in known.union(_open_orders(state)))
+    remembered = {order for account in state.accounts.values() for order in account.orders.values()}
+    numbers = Counter(order.number for order in remembered.union(_open_orders(state)))
     for number, times in sorted(numbers.items()):
         if times > 1:
             yield f"{times} orders have the number {number}"
@@ -229,10 +229,10 @@ def _replay_of_orders(state: ExchangeState) -> Iterator[str]:
     for trade in state.journal:
         traded[trade.maker] += trade.quantity
         traded[trade.taker] += trade.quantity
-    known = (order for account in state.accounts.values() for order in account.orders.values())
-    for order in dict.fromkeys((*known, *traded)):
-        quantity, all_known = traded[order], order.number > state.pruned.last_order
-        if quantity > order.filled or (quantity < order.filled and all_known):
+    remembered = (order for account in state.accounts.values() for order in account.orders.values())
+    for order in dict.fromkeys((*remembered, *traded)):
+        quantity, has_all_trades = traded[order], order.number > state.pruned.last_order
+        if quantity > order.filled or (quantity < order.filled and has_all_trades):
             yield f"{order} has {order.filled} filled, but its trades add up to {quantity}"
 
 

@@ -116,7 +116,7 @@ def numbering_gaps(trades: Sequence[Trade], first: int) -> Iterator[str]:
             return
 
 
-def _price_violations(trade: Trade, before: Trade | None) -> Iterator[str]:
+def _price_violations(trade: Trade, previous: Trade | None) -> Iterator[str]:
     number, price, maker, taker = trade.sequence, trade.price, trade.maker, trade.taker
     sign = 1 if taker.side == "buy" else -1
     if price != maker.price:
@@ -127,8 +127,8 @@ def _price_violations(trade: Trade, before: Trade | None) -> Iterator[str]:
         yield f"trade {number} was between two {taker.side} orders"
     if maker.number >= taker.number:
         yield f"trade {number}: maker (order {maker.number}) did not come before taker (order {taker.number})"
-    if before is not None and before.taker is taker and price * sign < before.price * sign:
-        yield f"trade {number} was at {price}, a better price than the order's earlier trade at {before.price}"
+    if previous is not None and previous.taker is taker and price * sign < previous.price * sign:
+        yield f"trade {number} was at {price}, a better price than the order's earlier trade at {previous.price}"
 
 
 def level_of(order: Order) -> Level:

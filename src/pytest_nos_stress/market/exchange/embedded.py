@@ -133,18 +133,18 @@ class EmbeddedExchange:
                 return tuple(order for order in earlier if order is not None)
             values = [self._holding(agent, prices.symbol) * prices.mid_price for prices in all_prices]
             mean = sum(values) / len(values)
-            most, least = values.index(max(values)), values.index(min(values))
-            amount = min(values[most] - mean, mean - values[least])
-            sell_quantity = int(amount // all_prices[most].mid_price)
-            buy_quantity = int(amount // all_prices[least].mid_price)
+            heaviest, lightest = values.index(max(values)), values.index(min(values))
+            amount = min(values[heaviest] - mean, mean - values[lightest])
+            sell_quantity = int(amount // all_prices[heaviest].mid_price)
+            buy_quantity = int(amount // all_prices[lightest].mid_price)
             if not sell_quantity or not buy_quantity:
                 return ()
             orders = (
-                self._trade_immediately(agent, all_prices[most], "sell", sell_quantity, sell_id),
-                self._trade_immediately(agent, all_prices[least], "buy", buy_quantity, buy_id),
+                self._trade_immediately(agent, all_prices[heaviest], "sell", sell_quantity, sell_id),
+                self._trade_immediately(agent, all_prices[lightest], "buy", buy_quantity, buy_id),
             )
-            self._check_rebalance(agent, all_prices[most], values[most] - amount)
-            self._check_rebalance(agent, all_prices[least], values[least] + amount)
+            self._check_rebalance(agent, all_prices[heaviest], values[heaviest] - amount)
+            self._check_rebalance(agent, all_prices[lightest], values[lightest] + amount)
             return orders
 
     def analyze(self, operation: TradingOperation) -> Analysis:
@@ -160,16 +160,16 @@ class EmbeddedExchange:
     def holdings(self, agent: str) -> dict[str, int]:
         """Return the units of each symbol that the agent owns, without the loan; negative if it is short."""
         with self.exchange.lock:
-            known = self._agents.get(agent)
-            return {} if known is None else {symbol: self._holding(known, symbol) for symbol in known.start}
+            holder = self._agents.get(agent)
+            return {} if holder is None else {symbol: self._holding(holder, symbol) for symbol in holder.start}
 
     def exposure(self, agent: str) -> dict[str, int]:
         """Return the change of the agent's holdings since its first trade, in units of each symbol."""
         with self.exchange.lock:
-            known = self._agents.get(agent)
-            if known is None:
+            holder = self._agents.get(agent)
+            if holder is None:
                 return {}
-            return {symbol: self._holding(known, symbol) - start for symbol, start in known.start.items()}
+            return {symbol: self._holding(holder, symbol) - start for symbol, start in holder.start.items()}
 
     @property
     def counts(self) -> Counts:
@@ -222,9 +222,11 @@ class EmbeddedExchange:
         return self.exchange.submit(agent.name, prices.symbol, side, quantity, prices.marketable(side), client_id)
 
     def _check_hedge(self, agent: _Agent, symbol: str) -> None:
-        left = self._holding(agent, symbol) - agent.start[symbol]
-        if left:
-            self._violations.record(f"{agent.name!r} hedged {symbol}, but a delta of {left} units was left, not 0")
+        delta = self._holding(agent, symbol) - agent.start[symbol]
+        if delta:
+            self._violations.record(
+                f"{agent.name!r} hedged {symbol}, but a delta of {delta} units was left, not 0"
+            )
 
     def _check_rebalance(self, agent: _Agent, prices: _Prices, target_value: float) -> None:
         value = self._holding(agent, prices.symbol) * prices.mid_price

@@ -123,9 +123,9 @@ class Exchange:
         with self.lock:
             try:
                 holder = self._account(account)
-                known = holder.orders.get(client_id)
-                if known is not None:
-                    return known
+                earlier = holder.orders.get(client_id)
+                if earlier is not None:
+                    return earlier
                 book = self._book(symbol)
                 order = Order(account, symbol, side, quantity, limit_price, client_id)
                 self._accept(order, holder)

@@ -19,7 +19,7 @@ from .exchange import Exchange
 MARKET_MAKER_ACCOUNT: Final = "(house)"
 
 _QUOTE_SIZE = 1_000
-# More than any run can use up. Python's whole numbers have no limit, and nobody reads the house's holdings.
+# More than any run can use up. Python's whole numbers have no limit, and the house's holdings have no meaning.
 _CASH = 10**24
 _UNITS = 10**18
 

@@ -50,8 +50,10 @@ class ModelSource:
     ) -> None:
         self.symbols = tuple(symbols)
         self.events = events_of(events)
-        chosen, common = _model_of(model), CommonFactor(seed)
-        self._series = {symbol: Series(chosen, symbol, common, self.events, HISTORY) for symbol in self.symbols}
+        parameters, common = _model_of(model), CommonFactor(seed)
+        self._series = {
+            symbol: Series(parameters, symbol, common, self.events, HISTORY) for symbol in self.symbols
+        }
 
     def prices(self, symbol: str, seconds: float) -> Prices:
         """Return the symbol's prices at this moment."""
@@ -101,7 +103,7 @@ def _within(seconds: float) -> float:
 def _model_of(model: str | Model) -> Model:
     if isinstance(model, Model):
         return model
-    known = MODELS.get(model) if isinstance(model, str) else None
-    if known is None:
+    named = MODELS.get(model) if isinstance(model, str) else None
+    if named is None:
         raise SettingError(f"model={model!r}: unknown model; must be one of {', '.join(MODELS)}")
-    return known
+    return named

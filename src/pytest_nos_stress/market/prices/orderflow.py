@@ -78,8 +78,8 @@ def _hawkes_times(draws: SymbolDraws, session: int, count: int, volatility: Floa
         times = np.mod(times + waits, SESSION_SECONDS)
         seconds.append(times)
         clusters.append(cluster)
-    whole = np.concatenate(seconds)[np.argsort(np.concatenate(clusters), kind="stable")]
-    return np.resize(whole, count)
+    times_by_cluster = np.concatenate(seconds)[np.argsort(np.concatenate(clusters), kind="stable")]
+    return np.resize(times_by_cluster, count)
 
 
 def _immigrant_times(drawn: Floats, volatility: Floats) -> Floats:

@@ -138,8 +138,8 @@ class Series:
         for session in (first + np.flatnonzero(block.sudden[rows] | self._has_event(first, last))).tolist():
             path = ticks(self.session(session).log_prices)
             volume = block.volume[session - block.first] + self._extra_volume(session)
-            whole = (path[0], path.max(), path.min(), path[-1], volume)
-            for column, value in zip(bars, whole, strict=True):
+            values_of_session = (path[0], path.max(), path.min(), path[-1], volume)
+            for column, value in zip(bars, values_of_session, strict=True):
                 column[session - first] = value
         return bars
 

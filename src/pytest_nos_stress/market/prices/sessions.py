@@ -112,10 +112,10 @@ class Sessions:
         return self._blocks.get(number, self._make)
 
     def _make(self, number: int) -> Block:
-        known = number - 1
-        while known not in self._end_states:
-            known -= 1
-        for missing in range(known + 1, number):
+        last_known = number - 1
+        while last_known not in self._end_states:
+            last_known -= 1
+        for missing in range(last_known + 1, number):
             self._end_states[missing] = self._next_block(missing, self._end_states[missing - 1]).end_state
         block = self._next_block(number, self._end_states[number - 1])
         self._end_states[number] = block.end_state

@@ -115,15 +115,15 @@ def _chunks(path: str, file: TextIO, line: int, lines: int = _CHUNK_LINES) -> It
 def _check_width(path: str, rows: list[list[str]], width: int, line: int) -> None:
     if set(map(len, rows)) == {width}:
         return
-    wrong = next(index for index, row in enumerate(rows) if len(row) != width)
-    count = len(rows[wrong])
+    first_wrong = next(index for index, row in enumerate(rows) if len(row) != width)
+    count = len(rows[first_wrong])
     if not count:
-        raise file_error(path, "is empty", line + wrong)
+        raise file_error(path, "is empty", line + first_wrong)
     raise file_error(
         path,
         f"has {count} field{'s' * (count != 1)}, expected {width}"
         + ("; the file may be cut off" if count < width else ""),
-        line + wrong,
+        line + first_wrong,
     )
 
 

@@ -167,15 +167,15 @@ def _best_prices(
     beside = _orderbook_beside(path)
     bids, asks = _rebuild(columns) if beside is None else _read_orderbook(beside, path, len(prices))
     bids, asks = _in_ticks(bids), _in_ticks(asks)
-    known = (bids > 0) | (asks > 0)
-    if not known.any():
+    has_price = (bids > 0) | (asks > 0)
+    if not has_price.any():
         # The file has only hidden orders and orders from before its beginning: use the prices of their executions.
-        bids, known = np.where(trade, prices - spread // 2, 0), trade
-    if not known.any():
+        bids, has_price = np.where(trade, prices - spread // 2, 0), trade
+    if not has_price.any():
         raise file_error(path, "has no submission and no execution, so no prices are known")
     bids = np.where(bids > 0, bids, asks - spread)
     asks = np.where(asks > 0, asks, bids + spread)
-    latest = np.maximum.accumulate(np.where(known, np.arange(len(known)), int(np.argmax(known))))
+    latest = np.maximum.accumulate(np.where(has_price, np.arange(len(has_price)), int(np.argmax(has_price))))
     bids = np.maximum(bids[latest], 1)
     return bids, np.maximum(asks[latest], bids + 1)
 

@@ -1,8 +1,8 @@
 """Recorded bars (open, high, low, close, volume) from CSV and Parquet files.
 
-Guarantees: every row of the file is checked. Prices are finite, positive and at least one tick, the high is the
-highest and the low the lowest price, the volume is not negative, and each symbol's timestamps rise. A one-line
-error names the first invalid row.
+Guarantees: every row of the file is checked. Prices are finite, positive and at least one tick. The high is the
+highest and the low the lowest price. The volume is not negative. Each symbol's timestamps rise. A one-line error
+names the first invalid row.
 """
 
 from __future__ import annotations

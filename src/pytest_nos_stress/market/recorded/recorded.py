@@ -6,8 +6,8 @@ prices stay.
 
 A bar does not record the prices between its open and its close, so this module chooses them. The price moves in
 straight lines: from the open to the first extreme at a quarter of the bar, to the second extreme at half, and to
-the close at three quarters, where it stays. A rising bar has its low first and a falling bar its high first, which
-is the shorter way. A quarter of the volume is traded at each of these four points.
+the close at three quarters, where it stays. A rising bar has its low first and a falling bar its high first,
+because that path is shorter. A quarter of the volume is traded at each of these four points.
 """
 
 from __future__ import annotations

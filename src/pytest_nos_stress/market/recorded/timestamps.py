@@ -132,10 +132,10 @@ class Timestamps:
 
     def _since_1970(self, texts: Sequence[str], unit: int) -> Nanoseconds:
         try:
-            whole = np.fromiter(map(int, texts), np.int64, len(texts))
+            numbers = np.fromiter(map(int, texts), np.int64, len(texts))
         except (ValueError, OverflowError):
             return _exact(texts, unit)
-        return _scaled(whole, unit)
+        return _scaled(numbers, unit)
 
     def _iso(self, texts: Sequence[str]) -> Nanoseconds:
         matches = [_ISO.fullmatch(text.strip()) for text in texts]
