@@ -1,4 +1,4 @@
-"""Async targets in tests without another async plugin: on the run's own loop, or on an idle loop of the test."""
+"""Async targets in tests without an async plugin: on the run's own loop, or on an idle loop of the test."""
 
 from __future__ import annotations
 
@@ -243,19 +243,19 @@ AWAITED = (
 
 
 @pytest.mark.parametrize(
-    ("test", "hows"),
+    ("test", "ways"),
     [
         (OWN_LOOP, ["awaits forever", "blocks the loop"]),
         (LOOP_OF_A_FIXTURE, ["uses the processor", "sleeps", "blocks the loop"]),
         (AWAITED, ["awaits forever"]),
     ],
-    ids=["a loop of its own", "a loop of a fixture", "awaited by asyncio.run"],
+    ids=["the run's own loop", "the loop of a fixture", "awaited by asyncio.run"],
 )
-def test_ctrl_c_ends_a_run(
-    pytester: pytest.Pytester, interrupt: Callable[..., list[Any]], test: str, hows: list[str]
+def test_ctrl_c_ends_a_run_of_async_tasks(
+    pytester: pytest.Pytester, interrupt: Callable[..., list[Any]], test: str, ways: list[str]
 ) -> None:
     projects = [
-        project(pytester.mkdir(how.replace(" ", "-")), TASK.format(waiting=WAITING[how]) + test) for how in hows
+        project(pytester.mkdir(way.replace(" ", "-")), TASK.format(waiting=WAITING[way]) + test) for way in ways
     ]
     for ended in interrupt(*projects):
         assert ended.stats["successful_operations"] >= 3

@@ -226,12 +226,12 @@ def test_a_base_exception_is_an_error_of_the_operation(pytester: pytest.Pytester
     assert statistics(pytester)[0]["errors"] == 12
 
 
-ENDINGS = ["body", "target"]
+CALLERS = ["body", "target"]
 
 
-def ending_test(where: str, statement: str) -> str:
-    """A stress test that performs a statement, in its body or in its target."""
-    if where == "body":
+def ending_test(caller: str, statement: str) -> str:
+    """Return the source of a stress test that performs a statement in its body or in its target."""
+    if caller == "body":
         return f"import pytest\n\n@pytest.mark.stress({QUICK})\ndef test_orders():\n    {statement}\n"
     return (
         f"import pytest\n\ndef test_orders(stress_simulator):\n    def buy():\n        {statement}\n"
@@ -239,9 +239,9 @@ def ending_test(where: str, statement: str) -> str:
     )
 
 
-@pytest.mark.parametrize("where", ENDINGS)
-def test_pytest_skip_ends_the_run_and_skips_the_test(pytester: pytest.Pytester, where: str) -> None:
-    pytester.makepyfile(ending_test(where, "pytest.skip('market closed')"))
+@pytest.mark.parametrize("caller", CALLERS)
+def test_pytest_skip_ends_the_run_and_skips_the_test(pytester: pytest.Pytester, caller: str) -> None:
+    pytester.makepyfile(ending_test(caller, "pytest.skip('market closed')"))
     result = pytester.runpytest_inprocess("--stress", "-rs")
     result.assert_outcomes(skipped=1)
     assert result.ret == pytest.ExitCode.OK
@@ -253,17 +253,17 @@ def test_pytest_skip_ends_the_run_and_skips_the_test(pytester: pytest.Pytester, 
     assert stats["total_operations"] < 12
 
 
-@pytest.mark.parametrize("where", ENDINGS)
-def test_pytest_xfail_ends_the_run_and_xfails_the_test(pytester: pytest.Pytester, where: str) -> None:
-    pytester.makepyfile(ending_test(where, "pytest.xfail('known bug')"))
+@pytest.mark.parametrize("caller", CALLERS)
+def test_pytest_xfail_ends_the_run_and_xfails_the_test(pytester: pytest.Pytester, caller: str) -> None:
+    pytester.makepyfile(ending_test(caller, "pytest.xfail('known bug')"))
     result = pytester.runpytest_inprocess("--stress", "-rx")
     result.assert_outcomes(xfailed=1)
     result.stdout.fnmatch_lines(["XFAIL *known bug*"])
 
 
-@pytest.mark.parametrize("where", ENDINGS)
-def test_pytest_exit_ends_the_session(pytester: pytest.Pytester, where: str) -> None:
-    ending = ending_test(where, "pytest.exit('the lights are out', returncode=42)")
+@pytest.mark.parametrize("caller", CALLERS)
+def test_pytest_exit_ends_the_session(pytester: pytest.Pytester, caller: str) -> None:
+    ending = ending_test(caller, "pytest.exit('the lights are out', returncode=42)")
     pytester.makepyfile(f"{ending}\ndef test_next(): pass")
     # Needs its own process: CPython 3.13.0 crashes when pytest reads the arguments of a dead generator's frame.
     result = pytester.runpytest_subprocess("--stress")

@@ -23,8 +23,8 @@ WAITING = {
 }
 
 
-def test_ctrl_c_ends_a_run_and_keeps_what_was_recorded(pytester: pytest.Pytester, interrupt: Interrupt) -> None:
-    projects = [pytester.mkdir(where.replace(" ", "-")) for where in WAITING]
+def test_ctrl_c_ends_a_run_and_keeps_its_records(pytester: pytest.Pytester, interrupt: Interrupt) -> None:
+    projects = [pytester.mkdir(name.replace(" ", "-")) for name in WAITING]
     for project, (waiting, settings) in zip(projects, WAITING.values(), strict=True):
         (project / "test_waiting.py").write_text(
             "import pathlib, time\n\nSTARTED = pathlib.Path('started')\n\n"
@@ -89,6 +89,6 @@ def test_ctrl_c_in_a_later_run_keeps_the_summary_of_earlier_ones(
         """
     )
     (ended,) = interrupt(pytester.path, options=("-q",))
-    shown = ended.output.partition(" stress tests =")[2]
-    assert re.search(r"^.*::test_first\b.*$", shown, re.M), ended.output
-    assert re.search(r"^(?=.*::test_second\b).*interrupted", shown, re.M), ended.output
+    summary = ended.output.partition(" stress tests =")[2]
+    assert re.search(r"^.*::test_first\b.*$", summary, re.M), ended.output
+    assert re.search(r"^(?=.*::test_second\b).*interrupted", summary, re.M), ended.output
