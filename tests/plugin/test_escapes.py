@@ -42,10 +42,10 @@ NAME_IDS = ["ANSI escape", "line ends and controls"]
 
 
 @pytest.mark.parametrize("name", NAMES, ids=NAME_IDS)
-@pytest.mark.parametrize("outcome", ["passes", "breaks a threshold", "raises"])
+@pytest.mark.parametrize("outcome", ["passes", "fails a threshold", "raises"])
 def test_names_of_agents_and_tasks_are_escaped(pytester: pytest.Pytester, name: str, outcome: str) -> None:
     raising = f"raise ValueError({name!r})" if outcome == "raises" else "pass"
-    thresholds = [f'operations{{agent="{name}"}} > 1000'] if outcome == "breaks a threshold" else []
+    thresholds = [f'operations{{agent="{name}"}} > 1000'] if outcome == "fails a threshold" else []
     pytester.makepyfile(
         f"""
         def test_it(stress_simulator):

@@ -253,11 +253,11 @@ def test_the_failure_shows_type_message_agent_task_and_traceback_of_a_real_excep
     )
     result = pytester.runpytest_inprocess("--stress")
     result.assert_outcomes(failed=1)
-    shown = "\n".join(error_lines(result))
-    assert re.search(r"3 x \S*OrderLost.*Eve.*hedge", shown)
-    assert "OrderLost: order 0 of 0" in shown
-    assert re.search(r'test_the_failure_shows.*\.py", line \d+, in place', shown)
-    assert 'raise OrderLost(f"order {operation.index} of {len(book)}")' in shown
+    message = "\n".join(error_lines(result))
+    assert re.search(r"3 x \S*OrderLost.*Eve.*hedge", message)
+    assert "OrderLost: order 0 of 0" in message
+    assert re.search(r'test_the_failure_shows.*\.py", line \d+, in place', message)
+    assert 'raise OrderLost(f"order {operation.index} of {len(book)}")' in message
     assert not OUR_FILES.search(result.stdout.str())
 
 
@@ -290,10 +290,10 @@ def test_a_hung_target_fails_the_test_and_names_agent_task_and_stack(pytester: p
     )
     result = pytester.runpytest_inprocess("--stress")
     result.assert_outcomes(failed=1)
-    shown = "\n".join(error_lines(result))
-    assert "hung" in shown
-    assert re.search(r"Eve.*hedge", shown)
-    assert "in wait_for_a_reply" in shown
+    message = "\n".join(error_lines(result))
+    assert "hung" in message
+    assert re.search(r"Eve.*hedge", message)
+    assert "in wait_for_a_reply" in message
     assert only_statistics(pytester.path)["status"] == "hung"
 
 
@@ -366,10 +366,10 @@ def test_given_finds_the_example_that_breaks_the_gate(pytester: pytest.Pytester)
     result = pytester.runpytest_inprocess("--stress")
     result.assert_outcomes(passed=1, failed=1)
     result.stdout.re_match_lines([r"E? *.*errors == 0 +10 +failed"])
-    shown = result.stdout.str()
-    assert "size=8" in shown
-    assert "Flaky" not in shown
-    assert "INTERNALERROR" not in shown
+    message = result.stdout.str()
+    assert "size=8" in message
+    assert "Flaky" not in message
+    assert "INTERNALERROR" not in message
 
 
 # The printed command repeats the run.

@@ -91,9 +91,9 @@ def test_junit_xml_has_the_figures_and_files_of_every_run(pytester: pytest.Pytes
     run("--stress", "--junitxml=report.xml", *options).assert_outcomes(passed=3, failed=1)
     cases = properties(pytester.path / "report.xml")
     assert assert_describes(cases["test_body"], "stress")["verdict"] == "passed"
-    broken = assert_describes(cases["test_broken"], "stress")
-    assert broken["verdict"] == "failed"
-    assert broken["errors"] > 0
+    statistics = assert_describes(cases["test_broken"], "stress")
+    assert statistics["verdict"] == "failed"
+    assert statistics["errors"] > 0
     assert assert_describes(cases["test_twice"], "stress")["total_operations"] == 100
     second = {name: text for name, text in cases["test_twice"].items() if name.startswith("stress_run_2_")}
     assert assert_describes(second, "stress_run_2")["total_operations"] == 150

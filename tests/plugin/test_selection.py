@@ -233,10 +233,10 @@ FLAGS = [
 
 
 def test_help_lists_every_flag_and_ini_key(pytester: pytest.Pytester) -> None:
-    shown = pytester.runpytest_inprocess("--help").stdout.str()
+    help_text = pytester.runpytest_inprocess("--help").stdout.str()
     keys = [flag[2:].replace("-", "_") for flag in FLAGS[1:-1]] + ["stress_thresholds"]
-    assert [flag for flag in FLAGS if not re.search(rf"^  {flag}[ =\n]", shown, re.M)] == []
-    assert [key for key in keys if not re.search(rf"^  {key} \(", shown, re.M)] == []
+    assert [flag for flag in FLAGS if not re.search(rf"^  {flag}[ =\n]", help_text, re.M)] == []
+    assert [key for key in keys if not re.search(rf"^  {key} \(", help_text, re.M)] == []
 
 
 def test_collect_only_collects_stress_tests_and_runs_nothing(pytester: pytest.Pytester) -> None:

@@ -200,9 +200,12 @@ def test_thresholds_of_all_sources_apply(pytester: pytest.Pytester) -> None:
     pytester.runpytest_inprocess(
         "--stress", "--stress-threshold", "operations == 5", "--stress-threshold=operations==6"
     ).assert_outcomes(passed=1)
-    judged = {threshold["threshold"]: threshold["verdict"] for threshold in statistics(pytester)["thresholds"]}
-    assert set(judged) == {*(f"operations == {n}" for n in (1, 2, 3, 4, 5, 7)), "operations==6", "errors == 0"}
-    assert [text for text, verdict in judged.items() if verdict == "passed"] == ["operations == 4", "errors == 0"]
+    verdicts = {threshold["threshold"]: threshold["verdict"] for threshold in statistics(pytester)["thresholds"]}
+    assert set(verdicts) == {*(f"operations == {n}" for n in (1, 2, 3, 4, 5, 7)), "operations==6", "errors == 0"}
+    assert [text for text, verdict in verdicts.items() if verdict == "passed"] == [
+        "operations == 4",
+        "errors == 0",
+    ]
 
 
 def test_the_session_draws_a_single_seed_for_all_runs_and_prints_it(pytester: pytest.Pytester) -> None:
@@ -363,8 +366,8 @@ def test_every_kind_of_ini_file_is_read(pytester: pytest.Pytester, file: str, co
         "own_threads": True,
         "operation_timeout": 30.0,
     }
-    judged = [threshold["threshold"] for threshold in statistics(pytester)["thresholds"]]
-    assert judged == ["operations == 8", "failure_rate < 100%", "errors == 0"]
+    verdicts = [threshold["threshold"] for threshold in statistics(pytester)["thresholds"]]
+    assert verdicts == ["operations == 8", "failure_rate < 100%", "errors == 0"]
 
 
 @pytest.mark.parametrize(

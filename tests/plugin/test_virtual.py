@@ -124,13 +124,15 @@ def test_a_deadlock_fails_the_test_and_names_the_waiting_agents(pytester: pytest
     result.stdout.re_match_lines([r"deadlocked +2 +.*::test_transfers"])
 
 
-def test_a_broken_check_shows_the_assertion_of_the_user(pytester: pytest.Pytester) -> None:
+def test_a_failed_check_shows_the_assertion_of_the_user(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(f"""
         def test_limit(stress_simulator):
-            held = []
+            orders = []
             def limit_holds():
-                assert len(held) < 3, "too many"
-            stress_simulator.run({{"buy": lambda: held.append(1)}}, engine="virtual", checks=[limit_holds], {CALM})
+                assert len(orders) < 3, "too many"
+            def buy():
+                orders.append(1)
+            stress_simulator.run({{"buy": buy}}, engine="virtual", checks=[limit_holds], {CALM})
     """)
     result = pytester.runpytest("--stress")
     result.assert_outcomes(failed=1)
@@ -147,11 +149,11 @@ def test_a_broken_check_shows_the_assertion_of_the_user(pytester: pytest.Pyteste
 def test_checks_of_marker_and_run_add_up(pytester: pytest.Pytester) -> None:
     pytester.makepyfile("""
         import pytest
-        looked = []
-        @pytest.mark.stress(checks=[lambda: looked.append("marker")])
+        evaluated = []
+        @pytest.mark.stress(checks=[lambda: evaluated.append("marker")])
         def test_trades(stress_simulator):
-            result = stress_simulator.run(max_delay=0, min_delay=0, checks=[lambda: looked.append("run")])
-            assert looked == ["marker", "run"]
+            result = stress_simulator.run(max_delay=0, min_delay=0, checks=[lambda: evaluated.append("run")])
+            assert evaluated == ["marker", "run"]
             verdicts = [(check.name, check.verdict) for check in result.checks]
             assert [verdict for _, verdict in verdicts] == ["passed"] * 3
             assert verdicts[-1] == ("audit", "passed")  # the embedded exchange is audited after each run

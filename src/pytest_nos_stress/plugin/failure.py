@@ -19,7 +19,7 @@ class FailureSignature(NamedTuple):
     """Types of the target's errors in the run."""
 
     def is_like(self, other: FailureSignature) -> bool:
-        """Return True if both are the same failure. A shared error type is enough if ``other`` has any."""
+        """Return True if both are the same failure: equal parts, and a common error type if ``other`` has any."""
         types_agree = not other.error_types or bool(self.error_types & other.error_types)
         return self.parts == other.parts and types_agree
 
@@ -27,9 +27,9 @@ class FailureSignature(NamedTuple):
 def signature_of(error: BaseException) -> tuple[str, ...]:
     """Return the parts of a run's failure: its type, and the checks or thresholds that did not pass."""
     if isinstance(error, CheckFailed):
-        failed = (check.name for check in error.result.checks if check.verdict == FAILED)
-        return (error_name(error), *failed)
+        failed_checks = (check.name for check in error.result.checks if check.verdict == FAILED)
+        return (error_name(error), *failed_checks)
     if isinstance(error, ThresholdsNotMet):
-        missed = (verdict.threshold.text for verdict in error.result.verdicts if not verdict.passes)
-        return (error_name(error), *missed)
+        failed_thresholds = (verdict.threshold.text for verdict in error.result.verdicts if not verdict.passes)
+        return (error_name(error), *failed_thresholds)
     return (error_name(error),)

@@ -253,5 +253,5 @@ def _limits_a_count(error: ThresholdsNotMet) -> bool:
 
 
 def _is_about_never_seen(error: CheckFailed) -> bool:
-    failed = [check for check in error.result.checks if check.verdict == FAILED]
-    return all(check.finding.startswith(NEVER_SEEN) for check in failed)
+    failed_checks = [check for check in error.result.checks if check.verdict == FAILED]
+    return all(check.finding.startswith(NEVER_SEEN) for check in failed_checks)

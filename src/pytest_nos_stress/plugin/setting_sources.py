@@ -73,7 +73,7 @@ class MarkerReader:
 
     def __init__(self) -> None:
         self._read: dict[int, tuple[pytest.Mark, dict[str, Any]]] = {}
-        """Settings of each marker by the marker's ``id()``. A marker that is held here keeps its id."""
+        """Settings of each marker by ``id(marker)``. The marker is stored too, so that its id is not reused."""
 
     def read(self, item: pytest.Item) -> list[dict[str, Any]]:
         """Return the settings of each stress marker of the test, the closest last. Raises ``SettingError``."""

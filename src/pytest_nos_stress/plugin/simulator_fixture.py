@@ -59,13 +59,17 @@ class StressSimulator:
         """Reset the state for the test that begins."""
         self._runs = 0
         self._problem: BaseException | None = None
+        """The exception with which the last failed run ended."""
         self._clients: list[Any] = []
+        """The test's flaky clients."""
         self._ignored_settings: list[str] = []
         """Names of settings that were set but do not work under Hypothesis."""
         self._current: MultiAgentSimulator | None = None
+        """The simulator of the last run that began."""
         self.directory_of_last_run = self._session.directory
         self._example: object = None
         self._examples = 0
+        """The number of Hypothesis examples so far."""
         self._reported = 0
         """The number of results that are on a report."""
         self._has_failed = False
@@ -81,6 +85,7 @@ class StressSimulator:
 
     @property
     def has_run(self) -> bool:
+        """True if the test has begun a run."""
         return bool(self._runs)
 
     @property
@@ -104,7 +109,7 @@ class StressSimulator:
         return self._run(target, settings, {})
 
     async def run_async(self, target: object = None, **settings: Any) -> StressResult:
-        """Run agents as ``run`` does, but as tasks of the current event loop, which the test's fixtures share."""
+        """Run agents as ``run`` does, but on the event loop that awaits this call: that of the test's fixtures."""
         __tracebackhide__ = True
         simulator = None
         live = self._session.live()
