@@ -272,7 +272,7 @@ def test_run(stress_simulator):
 def test_examples_of_hypothesis_are_not_compared_and_the_report_states_it(pytester: pytest.Pytester) -> None:
     (pytester.path / "test_it.py").write_text(
         """
-from hypothesis import option, settings, strategies as st
+from hypothesis import given, settings, strategies as st
 
 @settings(max_examples=2, deadline=None, database=None)
 @given(seed=st.integers(0, 5))
