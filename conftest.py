@@ -68,6 +68,23 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture
+def pytester(pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch) -> pytest.Pytester:
+    """Run sessions with workers in a process of their own.
+
+    On a busy machine, pytest-xdist gives up waiting for a worker and leaves its pipes open. A garbage collection
+    in another test would find them.
+    """
+    in_process = pytester.runpytest_inprocess
+
+    def run(*arguments: str, **options: Any) -> pytest.RunResult:
+        has_workers = any(str(argument).startswith("-n") for argument in arguments)
+        return pytester.runpytest_subprocess(*arguments) if has_workers else in_process(*arguments, **options)
+
+    monkeypatch.setattr(pytester, "runpytest_inprocess", run)
+    return pytester
+
+
+@pytest.fixture
 def short_grace(monkeypatch: pytest.MonkeyPatch) -> None:
     """Give up hung agents after 0.3 s, instead of the seconds that agents on a busy machine may need."""
     for row in ENGINES.values():
