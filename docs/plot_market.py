@@ -69,7 +69,11 @@ def draw_memory(panel: Any, returns: Any, walk: Any) -> None:
         panel.plot(
             lags, [correlation(series, series, lag) for lag in lags], color=colour, linewidth=0.9, label=label
         )
-    panel.set(title="Sizes of moves are correlated, directions are not", xlabel="lag in sessions", ylabel="autocorrelation")
+    panel.set(
+        title="Sizes of moves are correlated, directions are not",
+        xlabel="lag in sessions",
+        ylabel="autocorrelation",
+    )
     panel.legend(frameon=False)
 
 
@@ -78,7 +82,9 @@ def draw_tails(panel: Any, returns: Any, walk: Any) -> None:
     for series, colour, label in ((returns, MODEL, "model"), (walk, WALK, "normal")):
         sizes = np.sort(np.abs(series) / returns.std())[::-1][:2000]
         panel.loglog(sizes, np.arange(1, len(sizes) + 1) / len(series), color=colour, label=label)
-    panel.set(title="Tails are fat", xlabel="size of a move in standard deviations", ylabel="share of larger moves")
+    panel.set(
+        title="Tails are fat", xlabel="size of a move in standard deviations", ylabel="share of larger moves"
+    )
     panel.legend(frameon=False)
 
 
@@ -100,7 +106,10 @@ def draw_day(panel: Any) -> None:
     panel.plot(hours, volume / volume.min(), color=MODEL, label="volume")
     panel.plot(hours, moves / moves.min(), color="#e07a5f", label="absolute return")
     panel.set(
-        title="Open and close are busy", xlabel="hours since the open", ylabel="multiple of the lowest", ylim=(0, None)
+        title="Open and close are busy",
+        xlabel="hours since the open",
+        ylabel="multiple of the lowest",
+        ylim=(0, None),
     )
     panel.legend(frameon=False)
 
