@@ -93,7 +93,7 @@ def _holds(threshold: Threshold, profile: RunSketch, baseline: Sequence[RunSketc
     interval = compare(profile, baseline, threshold.metric, threshold.aggregation, threshold.task)
     if not interval.enough or threshold.baseline is None:
         raise SystemExit(f"{threshold.text}: {interval.note}")
-    return not interval.breaks(threshold.operator, *threshold.baseline)
+    return not interval.fails(threshold.operator, *threshold.baseline)
 
 
 def _line(slowdown: float, size: int, broken: Sequence[list[str]]) -> str:

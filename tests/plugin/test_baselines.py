@@ -147,7 +147,7 @@ def test_a_relative_threshold_without_a_baseline_does_not_pass(pytester: pytest.
 
 
 REFUSED = {
-    "no baseline": (["--stress-compare=never"], "there is no baseline 'never' of this test"),
+    "no baseline": (["--stress-compare=never"], "this test has no baseline 'never'"),
     "another scenario": ([COMPARE, "--stress-operations=50"], "of another scenario: operations_per_agent 100"),
     "another engine": ([COMPARE, "--stress-engine=threads"], "of another engine: virtual, here threads"),
 }
@@ -296,7 +296,7 @@ def test_the_first_saved_run_has_no_baseline_to_compare_with_and_passes(pytester
     assert f"  not applicable: {relative}" in first.lines
     assert len(baseline_files(pytester.path / ".stress-baselines" / "main")) == 1
     (file,) = pytester.path.rglob("simulation_statistics.json")
-    assert "the run is to become the baseline itself" in file.read_text()
+    assert "this run becomes the baseline" in file.read_text()
     assert run(pytester, COMPARE, "-k", "test_quote").thresholds["test_it.py--test_quote"][0] == (
         relative,
         "passed",

@@ -71,7 +71,7 @@ def test_the_failure_has_a_table_and_no_traceback_of_the_plugins_code(
     assert table[0] == ["wanted", "measured", "verdict"]
     assert table[1] == ["operations > 1000", "10", "failed"]
     assert table[2][0] == "success_rate >= 50%"
-    assert table[2][1].startswith("100 %")
+    assert table[2][1].startswith("100%")
     assert table[2][2] == table[3][2] == table[4][2] == "passed"
     assert table[4][0] == "errors == 0"
     assert not OUR_FILES.search(result.stdout.str())
@@ -654,7 +654,7 @@ def test_abort_ends_a_run_early_and_reports_time_and_threshold(pytester: pytest.
     assert stats["total_operations"] < 100
     assert [line for line in result.outlines if re.match(r"aborted +\d+ ", line)]
     (reason,) = [line for line in result.outlines if line.startswith("  why: ")]
-    assert reason.startswith("  why: threshold failure_rate < 50% abort after 2s failed: 100 %")
+    assert reason.startswith("  why: threshold failure_rate < 50% abort after 2s failed: 100%")
     assert "aborted after 2 s by failure_rate < 50% abort after 2s" in "\n".join(error_lines(result))
 
 

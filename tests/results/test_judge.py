@@ -118,9 +118,9 @@ def test_a_broken_threshold_raises_with_wanted_and_measured_once_the_files_are_w
     message = str(caught.value)
     assert "1 of 3 thresholds did not pass (seed 3)" in message
     heading, *rows = message.splitlines()
-    assert heading.startswith("threshold failure_rate < 10% failed: 100 % of 200 operations; ")
+    assert heading.startswith("threshold failure_rate < 10% failed: 100% of 200 operations; ")
     row = next(line for line in rows if "failure_rate < 10%" in line)
-    assert "100 %" in row
+    assert "100%" in row
     assert row.endswith("failed")
     assert caught.value.result.failures == 200
     assert not caught.value.result.passed
@@ -530,7 +530,7 @@ def test_one_sample_has_no_spread(tmp_path: Path) -> None:
     def takes_some_time(operation: Operation) -> None:
         operation.sleep(0.1)
 
-    for operations, expected, note in ((1, "no data", "1 samples, stddev needs 2"), (2, "passed", "")):
+    for operations, expected, note in ((1, "no data", "1 sample, stddev needs 2"), (2, "passed", "")):
         result = run(tmp_path, takes_some_time, operations_per_agent=operations, **settings)
         for metric in ("latency", "response_time"):
             verdict = judged(result, f"{metric}.stddev < 1h")
@@ -543,7 +543,7 @@ def test_there_is_no_fairness_of_one_agent(tmp_path: Path) -> None:
     assert (verdict.verdict, verdict.measured, verdict.note) == (
         "no data",
         None,
-        "there is one agent only",
+        "only one agent",
     )
     assert not result.passed
 
@@ -555,7 +555,7 @@ def test_more_windows_than_anybody_can_want_are_refused_with_a_word_why(tmp_path
     for expression in ("errors == 0", "throughput < 1000", "latency.max < 1h"):
         verdict = judged(result, f"{expression} over 1ms")
         assert (verdict.verdict, verdict.measured, verdict.windows) == ("no data", None, ())
-        assert verdict.note == "more than 100000 windows: ask for longer ones"
+        assert verdict.note == "more than 100000 windows: make the windows longer"
         assert judged(result, f"{expression} over 60s").verdict != "failed"
 
 
@@ -567,14 +567,14 @@ def test_a_verdict_on_windows_says_how_much_of_the_end_is_in_none(
 ) -> None:
     verdict = judged(degrading, f"operations > 0 over {over}")
     assert verdict.verdict == "passed"
-    said = f"; the last {left_out} are in no window"
-    assert verdict.note.endswith(said) if left_out else "in no window" not in verdict.note
-    assert ("in no window" in verdict.row()[1]) == bool(left_out)
+    said = f"; no window contains the last {left_out}"
+    assert verdict.note.endswith(said) if left_out else "no window" not in verdict.note
+    assert ("no window contains" in verdict.row()[1]) == bool(left_out)
 
 
 def test_what_windows_leave_out_counts_from_the_end_of_the_phase(tmp_path: Path) -> None:
     result = over_time(tmp_path, warmup=0.7)
-    assert "; the last 2.3 s are in no window" in judged(result, "operations > 0 over 7s").note
+    assert "; no window contains the last 2.3 s" in judged(result, "operations > 0 over 7s").note
     assert "in no window" not in judged(result, "operations{phase=warmup} > 0 over 200ms").note
 
 
@@ -599,7 +599,7 @@ def test_an_end_that_is_in_no_window_and_would_have_broken_the_threshold_is_a_wa
     ).run()
     (passed, _) = result.verdicts
     assert passed.verdict == "passed"
-    assert passed.warning == "the last 4.02 s are in no window, and there it is 500 ms"
+    assert passed.warning == "no window contains the last 4.02 s, where the value is 500 ms"
     assert result.summary["notes"] == [f"latency.max < 100ms over 10s passed, but {passed.warning}"]
     assert passed.row()[1].endswith(f"; {passed.warning})")
 

@@ -99,7 +99,7 @@ def test_a_new_row_is_a_metric_that_gates_a_run(tmp_path: Path) -> None:
     too_few, in_each_window, *_ = result.verdicts
     assert (too_few.passes, too_few.measured, too_few.samples) == (False, share, 200)
     assert in_each_window.passes
-    assert f"called_share > 99% failed: {100 * share:.4g} % of 200 operations" in str(missed.value)
+    assert f"called_share > 99% failed: {100 * share:.4g}% of 200 operations" in str(missed.value)
 
 
 @pytest.mark.usefixtures("called_share")
@@ -107,7 +107,7 @@ def test_a_new_row_is_told_wherever_metrics_are(tmp_path: Path) -> None:
     result = run(tmp_path, engine="virtual")
     share: float = result.stats["calls"] / 200
     assert dict(result.stats)["called_share"] == dict(result.summary)["called_share"] == share
-    assert formatted(result.summary)["called_share"] == f"{100 * share:.4g} %"
+    assert formatted(result.summary)["called_share"] == f"{100 * share:.4g}%"
     assert properties(result.summary)["called_share"] == share
     lines = openmetrics.render([result.summary]).splitlines()
     assert "# HELP stress_called_share_ratio Share of operations that called the target." in lines
@@ -116,5 +116,5 @@ def test_a_new_row_is_told_wherever_metrics_are(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("called_share")
 def test_a_baseline_has_only_the_metrics_that_it_keeps() -> None:
-    with pytest.raises(ValueError, match="a baseline has no called_share"):
+    with pytest.raises(ValueError, match="baselines do not keep called_share"):
         parse_threshold("called_share > baseline")

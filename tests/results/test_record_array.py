@@ -133,9 +133,9 @@ def test_saved_it_is_plain_data_that_takes_its_names_again() -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"agents": ["Ann"]}, "agent=1: no such name; there are 1"),
-        ({"tasks": []}, "task=1: no such name; there are 0"),
-        ({"kinds": [None]}, "kind=3: no such name; there are 1"),
+        ({"agents": ["Ann"]}, "agent=1: has no name; must be below 1"),
+        ({"tasks": []}, "task=1: has no name; must be below 0"),
+        ({"kinds": [None]}, "kind=3: has no name; must be below 1"),
     ],
 )
 def test_a_number_without_a_name_is_refused(changes: dict[str, Any], message: str) -> None:

@@ -23,8 +23,8 @@ def mistake(text: str) -> tuple[str, str]:
     ("text", "reason", "rest"),
     [
         ("memory < 1GB", "memory needs an aggregation: growth, peak", "< 1GB"),
-        ("memory.p99 < 1GB", "unknown aggregation 'p99'; there are growth, peak", "p99 < 1GB"),
-        ("memory.max < 1GB", "unknown aggregation 'max'; there are growth, peak", "max < 1GB"),
+        ("memory.p99 < 1GB", "unknown aggregation 'p99'; must be growth, peak", "p99 < 1GB"),
+        ("memory.max < 1GB", "unknown aggregation 'max'; must be growth, peak", "max < 1GB"),
         ("memory.growth < 20", "memory needs a unit of bytes: B kB KB KiB MB MiB GB GiB", ""),
         ("memory.growth < 20ms", "memory needs a unit of bytes", "ms"),
         ("memory{task=buy}.peak < 1GB", "memory has no tag 'task'; allowed: phase", "task=buy}.peak < 1GB"),
@@ -33,36 +33,40 @@ def mistake(text: str) -> tuple[str, str]:
         ("fairness{agent=A} > 0.9", "fairness has no tag 'agent'", "agent=A} > 0.9"),
         ("fairness.p99 > 0.9", "fairness has no aggregation", ".p99 > 0.9"),
         ("fairness > 1.5", "from 0 to 1", "1.5"),
-        ("errors{phase=lunch} == 0", "phase is ramp, warmup or steady", "lunch} == 0"),
-        ("errors{phase=ramp,phase=warmup} == 0", "tag 'phase' is given twice", "phase=warmup} == 0"),
+        ("errors{phase=lunch} == 0", "phase=lunch: must be ramp, warmup or steady", "lunch} == 0"),
+        ("errors{phase=ramp,phase=warmup} == 0", "duplicate tag 'phase'", "phase=warmup} == 0"),
         ("errors == 0 over", "expected a number", ""),
         ("errors == 0 over 10", "a duration needs a unit of time", ""),
         ("errors == 0 over 10%", "a duration needs a unit of time", "%"),
-        ("errors == 0 over 0s", "a window is from 1ms to 366 days", "0s"),
-        ("errors == 0 over -1s", "a window is from 1ms to 366 days", "-1s"),
+        ("errors == 0 over 0s", "a window must be from 1ms to 366 days", "0s"),
+        ("errors == 0 over -1s", "a window must be from 1ms to 366 days", "-1s"),
         ("errors == 0 over 1s over 2s", "expected the end", "over 2s"),
         ("errors == 0 over ten seconds", "expected a number", "ten seconds"),
         ("errors == 0 abort over 1s", "expected the end", "over 1s"),
         ("errors == 0 abort 1s", "expected the end", "1s"),
         ("errors == 0 abort after", "expected a number", ""),
-        ("errors == 0 abort after -1s", "a time from 0 to 366 days", "-1s"),
-        ("operations > 5 abort", "a count still grows", "abort"),
-        ("successes >= 5 over 1s abort after 1s", "a count still grows", "abort after 1s"),
-        ("failures != 5 abort", "a count still grows", "abort"),
+        ("errors == 0 abort after -1s", "the time after abort must be from 0 to 366 days", "-1s"),
+        ("operations > 5 abort", "this threshold can still become true as the count grows", "abort"),
+        (
+            "successes >= 5 over 1s abort after 1s",
+            "this threshold can still become true as the count grows",
+            "abort after 1s",
+        ),
+        ("failures != 5 abort", "this threshold can still become true as the count grows", "abort"),
         ("latency.p99 < 1.2x", "expected 'baseline'", ""),
         ("latency.p99 < 1.2x base", "expected 'baseline'", "base"),
         ("throughput > 90% of over 1s", "expected 'baseline'", "over 1s"),
-        ("latency.p99 < -1x baseline", "a share of a baseline is from 0 up", "-1x baseline"),
+        ("latency.p99 < -1x baseline", "a share of a baseline must not be negative", "-1x baseline"),
         ("latency.p99 < baseline +", "expected a number", ""),
         ("latency.p99 < baseline + 5", "latency needs a unit of time", ""),
         ("latency.p99 < baseline + 5%", "latency needs a unit of time", "%"),
         ("errors <= baseline - 1%", "errors takes no unit", "%"),
-        ("errors == baseline", "a baseline is compared by < <= > or >=", "== baseline"),
+        ("errors == baseline", "a comparison with a baseline needs < <= > or >=", "== baseline"),
         ("errors{agent=A} <= baseline", "allowed tag: task", "{agent=A} <= baseline"),
-        ("errors <= baseline over 1s", "a baseline is compared over the whole run", "over 1s"),
-        ("errors <= baseline abort", "a baseline is compared when the run has ended", "abort"),
-        ("fairness >= baseline", "a baseline has no fairness", "fairness >= baseline"),
-        ("memory.peak <= 1.1x baseline", "a baseline has no memory", "memory.peak <= 1.1x baseline"),
+        ("errors <= baseline over 1s", "a comparison with a baseline covers the whole run", "over 1s"),
+        ("errors <= baseline abort", "a comparison with a baseline needs the whole run", "abort"),
+        ("fairness >= baseline", "baselines do not keep fairness", "fairness >= baseline"),
+        ("memory.peak <= 1.1x baseline", "baselines do not keep memory", "memory.peak <= 1.1x baseline"),
     ],
 )
 def test_the_caret_stands_under_the_mistake(text: str, reason: str, rest: str) -> None:
@@ -73,7 +77,7 @@ def test_the_caret_stands_under_the_mistake(text: str, reason: str, rest: str) -
 
 def test_a_count_that_may_still_come_to_equal_its_limit_ends_no_run() -> None:
     said, from_caret_on = mistake("successes == 200 abort")
-    assert "a count still grows" in said
+    assert "this threshold can still become true as the count grows" in said
     assert from_caret_on == "abort"
     assert parse_threshold("errors == 0 abort").abort_after == 5
 

@@ -243,7 +243,7 @@ def test_what_is_written_down_is_what_is_read(
         ("errors{agent=} < 3", 13, "name of an agent"),
         ('errors{agent=""} < 3', 13, "empty"),
         ("errors{city=Rome} < 3", 7, "unknown tag 'city'"),
-        ("errors{agent=A,agent=B} < 3", 15, "given twice"),
+        ("errors{agent=A,agent=B} < 3", 15, "duplicate tag"),
         ("errors{} < 3", 7, "expected a tag"),
         ("latency < 3ms", 8, "needs an aggregation"),
         ("latency.p < 3ms", 8, "unknown aggregation 'p'"),

@@ -133,7 +133,7 @@ def test_nothing_is_aborted_before_there_is_enough_data_for_a_percentile(tmp_pat
     ["successes == 120 abort", "operations == 120 abort", "successes >= 120 abort", "failures != 0 abort"],
 )
 def test_what_may_still_come_true_ends_no_run(threshold: str, tmp_path: Path) -> None:
-    with pytest.raises(SettingError, match="a count still grows"):
+    with pytest.raises(SettingError, match="can still become true as the count grows"):
         run(tmp_path, f"{threshold} after 0s", operations_per_agent=30)
 
 

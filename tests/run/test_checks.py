@@ -199,7 +199,7 @@ def test_one_check_need_not_be_in_a_list(tmp_path: Path) -> None:
     [
         ({"checks": 5}, "checks=5"),
         ({"checks": ["audit"]}, r"checks=\['audit'\]"),
-        ({"checks": [max_of_two]}, r"wants the arguments \(a, b\)"),
+        ({"checks": [max_of_two]}, r"requires the arguments \(a, b\)"),
         ({"every": 0, "checks": [bool]}, "every=0"),
         ({"every": "often"}, "every='often'"),
     ],

@@ -1,1 +1,1 @@
-"""What a run measured, and what thresholds and baselines say of it."""
+"""Results of a run: records, statistics, and the verdicts of thresholds, checks and baselines."""

@@ -22,12 +22,12 @@ AGGREGATIONS: Final = ("min", "mean", "med", "max", "stddev")
 
 
 def aggregate(samples: Column, aggregation: str) -> float:
-    """Return ``min``, ``mean``, ``med``, ``max``, ``stddev`` or ``pNN`` of samples, of which there must be one."""
+    """Return ``min``, ``mean``, ``med``, ``max``, ``stddev`` or ``pNN`` of at least one sample."""
     return _aggregate_ordered(_sorted(samples), aggregation)
 
 
 def summarise_durations(samples: Column) -> DurationFigures:
-    """Return the figures of a latency or a response time; None without a sample."""
+    """Return the figures of a latency or response time; each is None if there are no samples."""
     ordered = _sorted(samples)
     figures: dict[str, float | None] = {"count": int(samples.size)}
     for name in DurationFigures.__annotations__:
@@ -44,17 +44,17 @@ def percent_of(aggregation: str | None) -> float | None:
 
 
 def samples_needed(percent: float | None) -> int:
-    """Return 1/(1-p): a percentile of fewer samples is only their maximum. Returns 1 for None."""
+    """Return 1/(1-p): with fewer samples, a percentile is only their maximum. Return 1 for None."""
     if percent is None:
         return 1
     return math.ceil(round(1 / ((100 - percent) / 100), 6))
 
 
 def jain_index(successes: Column) -> float | None:
-    """Return Jain's fairness index of the agents' successes; None without any success.
+    """Return Jain's fairness index of the agents' successes; None if there are no successes.
 
-    1 if all agents have the same number, 1/n if one of n agents has them all. Source: Jain, Chiu and Hawe 1984,
-    "A quantitative measure of fairness and discrimination".
+    The index is 1 if all agents have the same number, and 1/n if one of n agents has them all.
+    Source: Jain, Chiu and Hawe 1984, "A quantitative measure of fairness and discrimination".
     """
     shares = successes.astype("float64")
     squares = float((shares * shares).sum()) * shares.size
@@ -77,7 +77,7 @@ def _aggregate_ordered(ordered: Column, aggregation: str) -> float:
 
 
 def _percentile(ordered: Column, percent: float) -> float:
-    """Interpolate in samples that are sorted once for all percentiles."""
+    """Interpolate between the two samples nearest to a percentile."""
     rank = (ordered.size - 1) * percent / 100
     below = int(rank)
     low, high = float(ordered[below]), float(ordered[min(below + 1, ordered.size - 1)])

@@ -1,4 +1,4 @@
-"""The verdict on a check, and the runner that evaluates its function."""
+"""Verdict on a check, and the runner that calls the check's function."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class CheckVerdict(NamedTuple):
     name: str
     verdict: str
     looks: int
-    """How often the check was evaluated."""
+    """Number of evaluations of the check."""
     finding: str = ""
     error: BaseException | None = None
 
@@ -36,7 +36,7 @@ class CheckVerdict(NamedTuple):
 
 
 class CheckRunner:
-    """Evaluates the function of a check."""
+    """Calls the function of a check and reads its answer."""
 
     def __init__(self, function: CheckFunction, subject: object, name: str | None = None) -> None:
         self.name: str = name or getattr(function, "__name__", "") or type(function).__name__
@@ -46,7 +46,7 @@ class CheckRunner:
         self._function = function
 
     def evaluate(self) -> tuple[str, BaseException | None]:
-        """Return what is wrong, and the exception that says so; an empty text if nothing is wrong."""
+        """Call the check. Return the problem and the exception behind it, or an empty text and None."""
         self.evaluations += 1
         try:
             answer = self._function(*self._arguments)
@@ -58,7 +58,7 @@ class CheckRunner:
         return _finding(answer), None
 
     def is_true(self) -> bool:
-        """Return whether a condition is true. If it raises, it is not, and the exception is kept in ``error``."""
+        """Return True if the condition is true. If it raises, keep the exception in ``error`` and return False."""
         self.evaluations += 1
         try:
             return bool(self._function(*self._arguments))
@@ -97,7 +97,7 @@ def _takes_subject(function: CheckFunction, name: str) -> bool:
     ]
     if len(required) > 1 or any(parameter.kind is parameter.KEYWORD_ONLY for parameter in required):
         wanted = ", ".join(parameter.name for parameter in required)
-        raise SettingError(f"checks: {name} wants the arguments ({wanted}); a check takes nothing or the target")
+        raise SettingError(f"checks: {name} requires the arguments ({wanted}); must take nothing or the target")
     if inspect.iscoroutinefunction(function):
-        raise SettingError(f"checks: {name} is async def; a check is a sync function")
+        raise SettingError(f"checks: {name} is async def; must be a plain function")
     return bool(required)

@@ -1,11 +1,12 @@
-"""Findings: what went wrong, when and for whom, in sentences computed from the records.
+"""Findings: sentences, computed from the records, that state what failed, when, and for which agent or task.
 
-A sentence is written only where it is true of the operations counted: errors that came together, began late or
-are of one agent or task; a latency that rose, fell or peaked. A percentile of a stretch of time is looked at
-only with as many samples as a threshold on it would need. A rise is the split of the run in two that leaves the
-least absolute deviation of the logarithms from the medians of both parts (least absolute deviations, one change
-point). Its moment is that of the first operation beyond half-way between both levels: the beginning of a stretch
-of time would lie before its cause.
+A sentence is written only if the counted operations prove it: errors that came together, began late, or belong to
+one agent or task; a latency that rose, fell or peaked. A percentile of a time step counts only if the step has as
+many samples as a threshold on that percentile needs.
+
+A rise or fall is one change point, fitted by least absolute deviations: the split of the run in two for which the
+logarithms deviate least from the medians of both parts. Its time is that of the first operation beyond half-way
+between both levels, because the start of the time step would lie before the cause.
 """
 
 from __future__ import annotations
@@ -24,29 +25,37 @@ from .records import Column
 from .run_operations import RunOperations
 
 _TOGETHER: Final = 0.85
-"""The share of errors that makes a burst, where it comes in at most ``_SHORT`` of the run."""
+"""Share of errors that makes a burst, if they came within ``_SHORT`` of the run."""
 _SHORT: Final = 0.25
+"""Longest burst, as a share of the run."""
 _NEAR: Final = 5.0
-"""Times the usual gap of a burst within which another error still belongs to it."""
+"""Multiple of a burst's mean gap: an error as near as that still belongs to the burst."""
 _LATE: Final = 0.05
+"""Share of the run after which errors began late, or before whose end they lasted to the end."""
 _MOST: Final = 0.8
+"""Share of the run over which errors must spread to last "throughout the run"."""
 _FEWEST: Final = 5
+"""Fewest errors of a burst."""
 _NEARLY_ALL: Final = 0.9
+"""Share of the errors that an agent or task must have to be named."""
 _USUAL_SHARE: Final = 0.6
-"""Whoever performs more of the operations than this has most of the errors without having caused them."""
+"""Share of all operations above which an agent or task is not named: it has most errors without causing them."""
 _MOST_STEPS: Final = 60
 _MANY_STEPS: Final = 24
 _FEWEST_STEPS: Final = 6
 _SPARE: Final = 3
-"""Times the samples that a step needs on average: where a system slows down it performs fewer operations."""
+"""Multiple of the needed samples that a step has on average, since a slow system performs fewer operations."""
 _RISE: Final = 2.0
+"""Smallest ratio of two levels of latency."""
 _PEAK: Final = 5.0
+"""Smallest ratio of a peak and the median latency."""
 _EXPLAINED: Final = 0.8
+"""Largest deviation from two levels, as a share of the deviation from one level."""
 _LONGEST_NAME: Final = 40
 
 
 class Mark(NamedTuple):
-    """A moment that a chart over time marks, in seconds since the run's start; ``chart``: outcomes or latency."""
+    """Time to mark in a chart (``outcomes`` or ``latency``), in seconds since the run's start."""
 
     at: float
     text: str
@@ -54,7 +63,7 @@ class Mark(NamedTuple):
 
 
 class Findings(NamedTuple):
-    """Sentences for people, the most important first, and the moments they speak of."""
+    """Sentences for people, the most important first, and the times that they mention."""
 
     sentences: list[str]
     marks: list[Mark]
@@ -66,7 +75,7 @@ class _Finding(NamedTuple):
 
 
 def find(run: RunOperations) -> Findings:
-    """What can be said of a run without being told what to look for."""
+    """Return the findings of a run; none if it has no operations."""
     if not run.columns.at.size:
         return Findings([], [])
     candidates = (_without_success(run), _unsuccessful(run), _latency(run))
@@ -87,7 +96,7 @@ def _without_success(run: RunOperations) -> _Finding | None:
 
 
 def _unsuccessful(run: RunOperations) -> _Finding | None:
-    """Errors, however they came; failures only where they came together, since they are planned to be spread."""
+    """Describe the errors. Without errors, describe a burst of failures; spread failures are as planned."""
     errors = np.flatnonzero(run.columns.outcome == ERROR)
     if errors.size:
         return _errors(run, errors)
@@ -107,14 +116,14 @@ def _errors(run: RunOperations, rows: Column) -> _Finding:
         return _Finding(f"One error, at {_text(first)}{f', of {names}' if names else ''}.", Mark(first, "error"))
     before = np.count_nonzero(run.columns.at < run.columns.at[rows].min())
     if first > _LATE * _duration(run) and before > _LATE * run.columns.at.size:
-        lasting = "" if last > 0.95 * _duration(run) else f", the last one came at {_text(last)}"
+        lasting = "" if last > 0.95 * _duration(run) else f", the last at {_text(last)}"
         return _Finding(f"Errors began at {_text(first)}: {count}{lasting}{whose}.", Mark(first, "errors began"))
-    lasting = "all through the run" if last - first > _MOST * _duration(run) else _between(first, last)
+    lasting = "throughout the run" if last - first > _MOST * _duration(run) else _between(first, last)
     return _Finding(f"{count} {lasting}{whose}.", None)
 
 
 def _burst(run: RunOperations, rows: Column, noun: str) -> _Finding | None:
-    """Most of the errors or failures in a short stretch of the run, if they came so."""
+    """Describe errors or failures that came mostly in a short time; return None if they did not."""
     if rows.size < _FEWEST:
         return None
     rows = rows[np.argsort(run.columns.at[rows])]
@@ -137,7 +146,7 @@ def _burst(run: RunOperations, rows: Column, noun: str) -> _Finding | None:
 
 
 def _closest(at: Column) -> tuple[int, int]:
-    """Where most of the moments lie closest: the first and past the last, with the next ones as near."""
+    """Return first and stop index of the densest ``_TOGETHER`` of the times, extended by neighbours as near."""
     together = math.ceil(_TOGETHER * at.size)
     lengths = at[together - 1 :] - at[: at.size - together + 1]
     first = int(lengths.argmin())
@@ -156,7 +165,7 @@ def _first_and_last(run: RunOperations, rows: Column) -> tuple[float, float]:
 
 
 def _whose(run: RunOperations, rows: Column) -> str:
-    """The one agent and the one task that (nearly) all of these operations are of, if that says something."""
+    """Name the agent and the task of (nearly) all of these operations; return "" if that is not telling."""
     owners = _owners(run, rows)
     if not owners:
         return ""
@@ -167,7 +176,7 @@ def _whose(run: RunOperations, rows: Column) -> str:
 
 
 def _during_faults(run: RunOperations, rows: Column) -> str:
-    """That (nearly) all of these operations ended while fault windows were open, if that says something."""
+    """State that (nearly) all of these operations ended while fault windows were open, if that is telling."""
     if not run.fault_spans:
         return ""
     faulty = _inside(run.columns.at / 1e9, run.fault_spans)
@@ -178,7 +187,7 @@ def _during_faults(run: RunOperations, rows: Column) -> str:
 
 
 def _inside(at: Column, spans: Sequence[tuple[float, float]]) -> Column:
-    """Which of the moments lie in one of the spans."""
+    """Return True for each time that lies in one of the spans."""
     starts, ends = np.array(sorted(spans)).T
     before = np.searchsorted(starts, at, side="right")
     latest_end = np.append(-np.inf, np.maximum.accumulate(ends))
@@ -187,7 +196,7 @@ def _inside(at: Column, spans: Sequence[tuple[float, float]]) -> Column:
 
 
 def _owners(run: RunOperations, rows: Column) -> list[tuple[str, str]]:
-    """What share of the operations is whose, where that is nearly all and says something."""
+    """Return share and name of the agent and of the task of nearly all these operations, if that is telling."""
     owners = (
         _owner("agent", run.agents, run.columns.agent, rows),
         _owner("task", run.tasks, run.columns.task, rows),
@@ -208,16 +217,16 @@ def _owner(noun: str, names: tuple[str, ...], column: Column, rows: Column) -> t
 
 
 def _latency(run: RunOperations) -> _Finding | None:
-    """What became of the latency over time."""
+    """Describe how latency changed over time; return None without a clear change."""
     samples = run.latencies.rows.size
     for name, share, needed, fewest_steps in (("p99", 0.99, 100, _MANY_STEPS), ("p95", 0.95, 20, _FEWEST_STEPS)):
         steps = min(samples // (_SPARE * needed), _MOST_STEPS)
         if steps >= fewest_steps:
-            return _course_of(run, name, share, needed, steps)
+            return _latency_over_time(run, name, share, needed, steps)
     return None
 
 
-def _course_of(run: RunOperations, name: str, share: float, needed: int, steps: int) -> _Finding | None:
+def _latency_over_time(run: RunOperations, name: str, share: float, needed: int, steps: int) -> _Finding | None:
     step = run.step_of_operations(steps)
     durations = GroupedDurations.by_group(run.latencies, step, steps)
     enough = np.flatnonzero(durations.counts >= needed)
@@ -237,13 +246,13 @@ def _course_of(run: RunOperations, name: str, share: float, needed: int, steps: 
         return None
     at = _moment(run, step, enough, peak, (usual, float(values[peak])))
     sentence = (
-        f"Latency peaked at {_text(at)}: a {name} of {_text(float(values[peak]))}, where {_text(usual)} is usual."
+        f"Latency peaked at {_text(at)}: {name} was {_text(float(values[peak]))}, and usually {_text(usual)}."
     )
     return _Finding(sentence, Mark(at, f"{name} peaked", "latency"))
 
 
 def _moment(run: RunOperations, step: Column, enough: Column, index: int, medians: tuple[float, float]) -> float:
-    """When latency left a level for another: the first operation beyond half-way, or before a fall the last."""
+    """Return when latency changed: at the first operation beyond half-way or, before a fall, at the last."""
     before, after = medians
     rises = after > before
     beyond = run.latencies.rows[run.latencies.duration > (before + after) / 2 * 1e9]
@@ -255,7 +264,7 @@ def _moment(run: RunOperations, step: Column, enough: Column, index: int, median
 
 
 def _change(values: Column) -> int | None:
-    """Where a sequence is best split in two levels; None where two explain it little better than one."""
+    """Return the best split of a sequence in two levels; None if two levels fit little better than one."""
     splits = range(2, values.size - 1)
     costs = [_spread(values[:split]) + _spread(values[split:]) for split in splits]
     best = int(np.argmin(costs))
@@ -271,7 +280,7 @@ def _duration(run: RunOperations) -> float:
 
 
 def _text(seconds: float) -> str:
-    """A duration of three digits, which are enough in a sentence."""
+    """Return a duration with three digits, which are enough in a sentence."""
     return format_seconds(float(f"{seconds:.3g}"))
 
 
@@ -284,6 +293,6 @@ def _number(count: int, noun: str) -> str:
 
 
 def _median(values: Column) -> float:
-    """As ``numpy.median``, which would import masked arrays for it."""
+    """Return the median. ``numpy.median`` would import masked arrays."""
     ordered = np.sort(values)
     return float(ordered[(ordered.size - 1) // 2] + ordered[ordered.size // 2]) / 2

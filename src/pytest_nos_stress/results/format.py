@@ -1,4 +1,4 @@
-"""Texts of measured values, with the unit in which people read them."""
+"""Texts of measured values, in the units that people read best."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ def format_per_second(value: float) -> str:
 
 
 def format_percent(value: float) -> str:
-    """Return a rate from 0 to 1 as ``12.5 %``."""
-    return f"{100 * value:.4g} %"
+    """Return a rate from 0 to 1 as ``12.5%``, as users type it in a threshold."""
+    return f"{100 * value:.4g}%"
 
 
 def format_index(value: float) -> str:
-    """Return a number from 0 to 1 as it is, with four digits."""
+    """Return a number from 0 to 1 with four digits."""
     return f"{value:.4g}"
 
 
@@ -40,5 +40,5 @@ def format_count(value: float) -> str:
 
 
 def four_digits(value: float) -> str:
-    """Return a number with four digits, or with as many as its whole part has."""
+    """Return a number with four digits; if its integer part has more, all of those."""
     return f"{value:.4g}" if abs(value) < 9999.5 else f"{value:.0f}"

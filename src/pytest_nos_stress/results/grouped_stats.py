@@ -1,9 +1,8 @@
 """Counts and exact percentiles of operations by group. One sort by duration serves every grouping of a run.
 
-Operations sorted by duration once stay sorted within each group when they are sorted by group in a stable way,
-and NumPy's stable sort of 16-bit keys is a radix sort: a million operations take some 20 ms for each grouping.
-A percentile is then interpolated between two samples of the group, as in ``aggregation`` (Hyndman and Fan's
-type 7).
+A stable sort by group keeps operations that are already sorted by duration sorted within each group. NumPy's
+stable sort of 16-bit keys is a radix sort, so each grouping of a million operations takes about 20 ms. Percentiles
+are interpolated between two samples of the group, as in ``aggregation`` (Hyndman and Fan's type 7).
 """
 
 from __future__ import annotations
@@ -22,14 +21,14 @@ _NARROW: Final = 1 << 15
 
 
 def narrowest_type(groups: int) -> type[np.signedinteger[Any]]:
-    """Return the type of a column of so many groups: 16 bits are sorted and looked up fastest."""
+    """Return the narrowest type for group numbers: columns of 16 bits are sorted and indexed fastest."""
     return np.int16 if groups < _NARROW else np.int32
 
 
 def count_outcomes(group: Column, outcome: Column, groups: int) -> Column:
-    """Count the operations of each group by outcome: a row for each outcome, a column for each group.
+    """Count operations by outcome (rows) and group (columns).
 
-    Operations in group -1 are left out.
+    Operations in group -1 are ignored.
     """
     cells = np.multiply(group, CELLS, dtype=np.intp)
     cells += outcome
@@ -38,10 +37,10 @@ def count_outcomes(group: Column, outcome: Column, groups: int) -> Column:
 
 
 class GroupedDurations:
-    """Durations of the operations of each group.
+    """Durations of operations by group.
 
-    ``ordered`` has the durations of the first group in ascending order, then those of the next one; ``counts`` is
-    the number of durations of each group.
+    ``ordered`` has the durations of the first group in ascending order, then those of the next group, and so on.
+    ``counts`` is the number of durations of each group.
     """
 
     def __init__(self, ordered: Column, counts: Column) -> None:
@@ -51,12 +50,12 @@ class GroupedDurations:
 
     @classmethod
     def of_one_group(cls, ordered: Column) -> Self:
-        """Return durations in ascending order as those of one group."""
+        """Return the durations of one group, given in ascending order."""
         return cls(ordered, np.array([ordered.size]))
 
     @classmethod
     def by_group(cls, samples: OrderedSamples, group: Column, groups: int) -> Self:
-        """Group the samples by the group of their operation, and leave out those in group -1."""
+        """Group samples by the group of their operation. Ignore operations in group -1."""
         of_sample = group.take(samples.rows)
         counts = np.bincount(of_sample + 1, minlength=groups + 1)
         left_out = int(counts[0])
@@ -66,11 +65,11 @@ class GroupedDurations:
         return cls(ordered[left_out:], counts[1:])
 
     def percentile(self, share: float) -> Column:
-        """The percentile of every group (``share`` from 0 to 1) in nanoseconds; NaN without a sample."""
+        """Return a percentile (``share`` from 0 to 1) of every group in nanoseconds; NaN if it has no samples."""
         return self.quantiles(np.arange(self.counts.size), np.full(self.counts.size, share))
 
     def quantiles(self, groups: Column, shares: Column) -> Column:
-        """For each pair of a group and a share, the quantile in nanoseconds."""
+        """Return the quantile in nanoseconds for each pair of a group and a share; NaN without samples."""
         if not self._ordered.size:
             return np.full(groups.size, np.nan)
         counts, starts = self.counts[groups], self._starts[groups]
@@ -83,7 +82,7 @@ class GroupedDurations:
         return np.where(counts > 0, low + (high - low) * (rank - below), np.nan)
 
     def mean(self) -> Column:
-        """The mean of every group in nanoseconds; NaN where a group has no sample."""
+        """Return the mean of every group in nanoseconds; NaN for groups without samples."""
         means: Column = np.full(self.counts.size, np.nan)
         filled = self.counts > 0
         if filled.any():
@@ -93,9 +92,9 @@ class GroupedDurations:
 
 
 def percentile_grid(samples: int, per_decade: int) -> Column:
-    """Shares on which HdrHistogram's plot is drawn: even steps of log10(1/(1-p)), up to the last sample.
+    """Return the shares at which to draw percentiles: even steps of log10(1/(1-p)), as in HdrHistogram's plot.
 
-    Beyond 1 - 1/n there is only the longest of n samples, so the grid ends there, with the maximum.
+    Above 1 - 1/n there is only the longest of n samples, so the grid ends there, followed by the maximum.
     """
     if samples < 1:
         return np.empty(0)
@@ -104,7 +103,7 @@ def percentile_grid(samples: int, per_decade: int) -> Column:
 
 
 def rounded(nanoseconds: Column, digits: int) -> list[int]:
-    """Durations with so many significant digits, in whole nanoseconds; -1 in place of NaN."""
+    """Round durations to significant digits, in whole nanoseconds; -1 stands for NaN."""
     known = ~np.isnan(nanoseconds)
     values = np.where(known, nanoseconds, 0.0)
     magnitude = np.floor(np.log10(np.maximum(values, 1.0)))
@@ -114,7 +113,7 @@ def rounded(nanoseconds: Column, digits: int) -> list[int]:
 
 
 def worst_first(counts: Column, ties: Sequence[Column] = ()) -> Column:
-    """Order groups by errors, then by operations without success, then by ``ties``, the most first."""
+    """Order groups by errors, then by unsuccessful operations, then by ``ties``; the largest first."""
     without_success = counts.sum(axis=0) - counts[SUCCESS]
     keys = [*(np.nan_to_num(tie) for tie in reversed(ties)), without_success, counts[ERROR]]
     return np.lexsort([-key for key in keys])

@@ -1,4 +1,4 @@
-"""What is known of a run in which an operation took longer than its timeout."""
+"""Report on a run in which an operation took longer than ``operation_timeout``."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from pytest_nos_stress.engines.base import StuckAgent
 
 
 class HangReport(NamedTuple):
-    """The agents of a hung run, and where their operations are."""
+    """Agents of a hung run, and the lines of code at which their operations are."""
 
     timeout: float
     """Seconds that an operation may take (``operation_timeout``)."""
     activities: Mapping[str, str]
-    """For each agent that was seen to hang, what it was doing, such as ``task buy``."""
+    """Activity of each agent that was found hanging, such as ``task buy``."""
     timed_out: Sequence[StuckAgent] = ()
-    """Agents whose operation the engine ended because it waited too long."""
+    """Agents whose operation the engine ended because it took longer than the timeout."""
     cancelled: Sequence[StuckAgent] = ()
     """Agents whose operation the engine ended when the run was stopped."""
     still_running: Sequence[StuckAgent] = ()

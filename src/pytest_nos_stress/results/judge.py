@@ -1,8 +1,8 @@
-"""Verdicts: what thresholds say of a run's metrics.
+"""Evaluation of thresholds: each threshold on a run's metrics becomes a verdict.
 
-A threshold is ``held``, ``broken``, or has ``no data``; only ``held`` passes. One that comes from the
-command line or an ini file and names an agent, task or phase that the run does not have is ``not applicable``.
-Where a threshold is to hold ``over`` windows, each is judged alone, and the worst of them is what was measured.
+A verdict is ``passed``, ``failed``, ``no data`` or ``not applicable``; ``no data`` fails the run. A threshold from
+the command line or the ini file is ``not applicable`` if it names an agent, task or phase that the run does not
+have. A threshold ``over`` windows is evaluated in each window, and its verdict is that of the worst window.
 """
 
 from __future__ import annotations
@@ -27,11 +27,14 @@ from .verdicts import FAILED, NO_DATA, NOT_APPLICABLE, PASSED
 
 _MOST_WINDOWS: Final = 100_000
 _SHORTEST_TAIL: Final = 0.01
-"""Of a window: a run by duration ends with a last operation or two, of which a rate says nothing."""
+"""Share of a window below which the rest of a run after its last window is ignored.
+
+A run by duration ends with one or two late operations, too few for a rate.
+"""
 
 
 class Window(NamedTuple):
-    """What was measured in one window of a threshold; ``start`` and ``end`` in seconds since the run's start."""
+    """Measured value and verdict of one window; ``start`` and ``end`` are in seconds since the run's start."""
 
     start: float
     end: float
@@ -40,7 +43,7 @@ class Window(NamedTuple):
 
 
 class Verdict(NamedTuple):
-    """What became of one threshold; ``measured`` is in the metric's base unit, None without data."""
+    """Verdict on one threshold; ``measured`` is in the metric's base unit, None without data."""
 
     threshold: Threshold
     verdict: str
@@ -49,14 +52,15 @@ class Verdict(NamedTuple):
     note: str = ""
     windows: tuple[Window, ...] = ()
     warning: str = ""
-    """What would have broken it, and was not judged."""
+    """Description of operations that no window contains and that would have failed the threshold; else empty."""
 
     @property
     def passes(self) -> bool:
+        """True if the verdict does not fail the run."""
         return self.verdict in (PASSED, NOT_APPLICABLE)
 
     def as_dict(self) -> ThresholdStatistics:
-        """As JSON types."""
+        """Return the verdict as JSON types."""
         return {
             "threshold": self.threshold.text,
             "verdict": self.verdict,
@@ -71,7 +75,7 @@ class Verdict(NamedTuple):
         }
 
     def row(self) -> tuple[str, str, str]:
-        """Wanted, measured and verdict, for people."""
+        """Return threshold, measured value and verdict as texts for people."""
         return self.threshold.text, self._measured(), self.verdict
 
     def _measured(self) -> str:
@@ -86,7 +90,7 @@ class Verdict(NamedTuple):
 
 
 class BaselineComparison(Protocol):
-    """A run beside a baseline, which judges thresholds that are relative to it."""
+    """Comparison of a run with a baseline. It evaluates thresholds that are relative to the baseline."""
 
     def judge(self, threshold: Threshold) -> Verdict: ...
 
@@ -94,7 +98,7 @@ class BaselineComparison(Protocol):
 def evaluate_thresholds(
     thresholds: Sequence[Threshold], run_metrics: RunMetrics, comparison: BaselineComparison | None = None
 ) -> list[Verdict]:
-    """Judge each threshold, in order, and ``errors == 0`` for the errors that none of them judges."""
+    """Evaluate each threshold in order, then ``errors == 0`` for the errors that no threshold covers."""
     verdicts = [evaluate_threshold(threshold, run_metrics, comparison) for threshold in thresholds]
     on_errors = [verdict for verdict in verdicts if _judges_errors(verdict)]
     if not on_errors:
@@ -107,7 +111,7 @@ def evaluate_thresholds(
     if not unseen:
         return verdicts
     rest = _compare(parse_threshold("errors == 0"), unseen, measured.counts().total)
-    return [*verdicts, rest._replace(note="errors that no threshold judges")]
+    return [*verdicts, rest._replace(note="errors that no other threshold covers")]
 
 
 def _judges_errors(verdict: Verdict) -> bool:
@@ -119,8 +123,8 @@ def _judges_errors(verdict: Verdict) -> bool:
 def evaluate_threshold(
     threshold: Threshold, run_metrics: RunMetrics, comparison: BaselineComparison | None = None
 ) -> Verdict:
-    """Judge one threshold. While the run goes on, there is no ``comparison``."""
-    problem = _not_there(threshold, run_metrics)
+    """Evaluate one threshold. ``comparison`` is None while the run is in progress."""
+    problem = _missing_name(threshold, run_metrics)
     if problem:
         verdict = NOT_APPLICABLE if threshold.session_wide else NO_DATA
         return Verdict(threshold, verdict, None, 0, problem)
@@ -138,8 +142,8 @@ def evaluate_threshold(
     return _judge_part(threshold, measured, run_metrics)
 
 
-def _not_there(threshold: Threshold, run_metrics: RunMetrics) -> str:
-    """What the threshold names and the run does not have; empty if it has everything."""
+def _missing_name(threshold: Threshold, run_metrics: RunMetrics) -> str:
+    """Describe an agent, task or phase that the threshold names and the run lacks; return "" if it has all."""
     records = run_metrics.measured.records
     for tag, name, names in (
         ("agent", threshold.agent, records.agents),
@@ -156,24 +160,24 @@ def _against_baseline(
     threshold: Threshold, run_metrics: RunMetrics, comparison: BaselineComparison | None
 ) -> Verdict:
     if comparison is None:
-        return Verdict(threshold, NO_DATA, None, 0, "the run goes on")
+        return Verdict(threshold, NO_DATA, None, 0, "the run is in progress")
     verdict = comparison.judge(threshold)
     phase = run_metrics.phase(STEADY)
     if phase is None or verdict.measured is None:
         return verdict
-    # A baseline keeps histograms; what is shown of this run is exact.
+    # The comparison works with histograms; for this run the report shows the exact value.
     return verdict._replace(
         measured=_judge_part(threshold._replace(limit=0.0), run_metrics.of(phase), run_metrics).measured
     )
 
 
 def _judge_windows(threshold: Threshold, measured: Measurements, run_metrics: RunMetrics, start: float) -> Verdict:
-    """The worst of the windows: a broken one, else one without enough data, else the nearest to the limit."""
+    """Return the verdict on the worst window: failed, else without data, else nearest to the limit."""
     if threshold.definition.is_of_operations and not _counts(threshold, measured).total:
         return Verdict(threshold, NO_DATA, None, 0, "no operations")
     length = threshold.over or measured.elapsed
     if measured.elapsed > _MOST_WINDOWS * length:
-        note = f"more than {_MOST_WINDOWS} windows: ask for longer ones"
+        note = f"more than {_MOST_WINDOWS} windows: make the windows longer"
         return Verdict(threshold, NO_DATA, None, 0, note)
     verdicts, spans = [], []
     for part in measured.windows(length):
@@ -188,24 +192,24 @@ def _judge_windows(threshold: Threshold, measured: Measurements, run_metrics: Ru
     warning = ""
     if start + measured.elapsed - windows[-1].end >= _SHORTEST_TAIL * length:
         tail = measured.ended_after(windows[-1].end - start)
-        left_out = f"the last {tail.elapsed:.3g} s are in no window"
+        left_out = f"no window contains the last {tail.elapsed:.3g} s"
         verdict = _judge_part(threshold, tail, run_metrics, is_window=True)
         if verdict.verdict == FAILED and verdict.measured is not None:
-            warning = f"{left_out}, and there it is {threshold.definition.text(verdict.measured)}"
+            warning = f"{left_out}, where the value is {threshold.definition.text(verdict.measured)}"
         else:
             note += f"; {left_out}"
     return verdicts[worst]._replace(note=note, windows=windows, warning=warning)
 
 
 def _note_on_windows(note: str, windows: Sequence[Window], worst: Window) -> str:
-    """Add to a window's note when it was, and the number of broken windows if there are several."""
-    broken = sum(window.verdict == FAILED for window in windows)
-    of_all = f"in {broken} of {len(windows)} windows, worst" if broken > 1 else "at"
-    return ", ".join(filter(None, [note, f"{of_all} {worst.start:.4g}s-{worst.end:.4g}s"]))
+    """Return the note on the worst window, with its time, and the number of failed windows if several failed."""
+    failed = sum(window.verdict == FAILED for window in windows)
+    where = f"in {failed} of {len(windows)} windows, worst" if failed > 1 else "at"
+    return ", ".join(filter(None, [note, f"{where} {worst.start:.4g}s-{worst.end:.4g}s"]))
 
 
 def _judged_operations(verdict: Verdict, measured: Measurements) -> Selection:
-    """Which operations a verdict has judged: with windows that do not reach the end, those before that."""
+    """Select the operations that a verdict covers; operations after the last window are not covered."""
     threshold, before_ns = verdict.threshold, None
     if verdict.windows:
         lasted = verdict.windows[-1].end - verdict.windows[0].start
@@ -228,7 +232,7 @@ def _badness(threshold: Threshold, verdict: Verdict) -> tuple[int, float]:
 def _judge_part(
     threshold: Threshold, part: Measurements, run_metrics: RunMetrics, *, is_window: bool = False
 ) -> Verdict:
-    """Judge the operations of a phase, or of one window of it."""
+    """Evaluate a threshold on the operations of a phase, or of one window of it."""
     reading = threshold.definition.read(
         Question(
             part,

@@ -1,7 +1,8 @@
-"""Measurements: what can be asked of operations, all of a run's or those of a part of it.
+"""Measurements: counts and durations of the operations of a run, or of a part of a run.
 
-Counts come from one cube of all agents, tasks and outcomes, durations from columns that are read once. A phase or
-a window is measurements of its own. Durations are in nanoseconds here; ``statistics`` makes figures of them.
+Counts come from one cube of all agents, tasks and outcomes. Durations come from columns that are read once. Each
+phase and each window has its own ``Measurements``. Durations are in nanoseconds here; ``aggregation`` converts
+them to seconds.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from .selection import Selection
 from .statistics_types import OutcomeStatistics
 
 FAULTS: Final = ("on", "off")
-"""Whether planned faults took place, as thresholds name it."""
+"""Values of the tag ``faults``: planned faults were in effect (``on``) or not (``off``)."""
 
 
 class Counts(NamedTuple):
-    """Counts of operations by outcome, in the outcomes' order, then errors, which are among the failures."""
+    """Counts of operations by outcome, in the order of ``Outcome``. Errors are also among the failures."""
 
     total: int
     successes: int
@@ -34,11 +35,11 @@ class Counts(NamedTuple):
     errors: int
 
     def of(self, cell: int | None) -> int:
-        """Return the count of an outcome or of ``ERROR``; of all operations for None."""
+        """Return the count of an outcome or of ``ERROR``; for None, the count of all operations."""
         return self.total if cell is None else self[1 + cell]
 
     def as_dict(self) -> OutcomeStatistics:
-        """The four counts under the seed document's keys."""
+        """Return the four counts under the seed document's keys."""
         return {
             "total_operations": self.total,
             "successful_operations": self.successes,
@@ -48,10 +49,10 @@ class Counts(NamedTuple):
 
 
 class Measurements:
-    """What can be asked of operations: counts and durations, for all or for one agent and task.
+    """Counts and durations of operations: of all, or of one agent, task or state of faults.
 
-    ``started_ns`` and ``ended_ns`` are the time in which the operations ended, on the engine's clock (default:
-    to the last one's end).
+    All operations ended between ``started_ns`` and ``ended_ns`` on the engine's clock (default: the end of the
+    last operation).
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class Measurements:
         self.records = records
         self.started_ns = started_ns
         self.is_modelled = modelled_time
-        """Whether time is virtual."""
+        """True if time is virtual."""
         self._samples: dict[str, Column] = {}
         self._parts: dict[str, list[Column]] = {}
         if ended_ns is None:
@@ -69,7 +70,7 @@ class Measurements:
         self.elapsed = (ended_ns - started_ns) / 1e9
 
     def begun_between(self, start: float, end: float) -> Measurements:
-        """Those of the operations that began in this time, in seconds since the start."""
+        """Return the operations that began between two times, in seconds since the start."""
         start_ns, end_ns = (self.started_ns + round(seconds * 1e9) for seconds in (start, end))
         begun = self.records.column("end") - self.records.column("latency").astype(np.int64)
         is_last = end_ns >= self.ended_ns
@@ -78,15 +79,15 @@ class Measurements:
         return Measurements(rows, start_ns, max(start_ns, end_ns), modelled_time=self.is_modelled)
 
     def ended_after(self, seconds: float) -> Measurements:
-        """Those of the operations that ended later than so many seconds after the start."""
+        """Return the operations that ended at least ``seconds`` after the start."""
         first = self.started_ns + round(seconds * 1e9)
         rows = SomeRows.where(self.records, self.records.column("end") >= first)
         return Measurements(rows, first, self.ended_ns, modelled_time=self.is_modelled)
 
     def windows(self, length: float) -> Iterator[Measurements]:
-        """Those of the operations that ended in each successive window of so many seconds.
+        """Yield the operations that ended in each successive window of ``length`` seconds.
 
-        A last window shorter than half the length is left out; where all is shorter than a window, it is one.
+        A last window shorter than half the length is left out, unless it is the only one.
         """
         edges = _window_edges(self.started_ns, self.ended_ns, round(length * 1e9))
         rows = self._in_order
@@ -107,7 +108,7 @@ class Measurements:
 
     @cached_property
     def _in_order(self) -> SomeRows:
-        """The operations in the order of their ends."""
+        """Operations in the order of their ends."""
         return SomeRows.in_order_of_end(self.records)
 
     @cached_property
@@ -133,7 +134,7 @@ class Measurements:
         )
 
     def errors_outside(self, selections: Sequence[Selection]) -> int:
-        """Errors of operations that are in none of the selections."""
+        """Count the errors of operations that no selection contains."""
         rows = SomeRows.where(self.records, self.records.column("is_error"))
         unseen = np.ones(rows.total, np.bool_)
         for selection in selections:
@@ -158,7 +159,7 @@ class Measurements:
 
     @property
     def planned_faults(self) -> dict[str, int]:
-        """How many operations were performed with each fault planned for them."""
+        """Number of operations performed with each planned fault, by the fault's name."""
         kinds = self.records.kinds
         counts = np.zeros(kinds.count, np.int64)
         for (code,) in self.records.chunks("code"):
@@ -172,15 +173,15 @@ class Measurements:
     def durations(
         self, metric: str, agent: str | None = None, task: str | None = None, faults: str | None = None
     ) -> Column:
-        """Nanoseconds of ``latency`` or ``response_time``, of the operations whose target was called.
+        """Return the ``latency`` or ``response_time`` of operations that called the target, in nanoseconds.
 
-        In modelled time, where code takes none, there are none unless one of the operations took some.
+        In virtual time, code takes no time. If no operation took any time, the result is empty.
         """
         chosen = self._chosen(metric, agent, task, faults)
         return chosen[:0] if self.is_modelled and not chosen.any() else chosen
 
     def has_durations(self, metric: str) -> bool:
-        """Whether ``durations`` of all operations has any, without keeping the column."""
+        """Return True if ``durations`` of all operations is not empty, without keeping the column."""
         called = self.records.called()
         if not self.is_modelled:
             return bool(called.any())
@@ -188,7 +189,7 @@ class Measurements:
 
     @property
     def calls(self) -> int:
-        """How many operations called the target."""
+        """Number of operations that called the target."""
         return int(self.records.called().sum())
 
     def _chosen(self, metric: str, agent: str | None, task: str | None, faults: str | None) -> Column:
@@ -208,11 +209,11 @@ class Measurements:
 
     @property
     def lags(self) -> Column:
-        """Nanoseconds from when each operation was due to when it began."""
+        """Nanoseconds between the time an operation was due and its start, for each operation."""
         return self.records.column("response_time").astype(np.int64) - self.records.column("latency")
 
     def _by_task(self, metric: str) -> list[Column]:
-        """The durations of each task, from one sort for all of them."""
+        """Return the durations of each task, by one sort for all tasks."""
         if metric not in self._parts:
             task = self._column("task")
             counts = np.bincount(task, minlength=len(self.records.tasks))
@@ -221,7 +222,7 @@ class Measurements:
         return self._parts[metric]
 
     def forget_samples(self) -> None:
-        """Give back the memory of the columns read so far; they are read again when they are asked for."""
+        """Free the columns that were read so far; later calls read them again."""
         self._samples.clear()
         self._parts.clear()
         for name in ("_in_order", "_cube"):
@@ -247,7 +248,7 @@ def _only(number: int) -> slice:
 
 
 def _window_edges(started: int, ended: int, length: int) -> list[int]:
-    """Where windows begin, and where the last one ends."""
+    """Return the start of each window, and the end of the last."""
     length = max(length, 1)
     edges = list(range(started, ended + 1, length))
     left = ended - edges[-1]
@@ -257,7 +258,7 @@ def _window_edges(started: int, ended: int, length: int) -> list[int]:
 
 
 def _count_outcomes(records: Rows) -> list[int]:
-    """Count by outcome, and errors, without a cube."""
+    """Count operations by outcome, and errors, without a cube."""
     counts = np.zeros(CELLS, np.int64)
     for outcome, is_error in records.chunks("outcome", "is_error"):
         counts += np.bincount(outcome, minlength=CELLS)
@@ -267,7 +268,7 @@ def _count_outcomes(records: Rows) -> list[int]:
 
 
 def _count_cube(records: Rows) -> Column:
-    """Counts by agent, task, whether faults were off, and outcome or error."""
+    """Count operations by agent, task, state of faults (index in ``FAULTS``), and outcome or error."""
     agents, tasks, width = len(records.agents), len(records.tasks), records.kinds.count
     cube = np.zeros(agents * tasks * len(FAULTS) * CELLS, np.int64)
     codes = np.arange(tasks * width, dtype=np.int64)
@@ -280,5 +281,5 @@ def _count_cube(records: Rows) -> Column:
 
 
 def _faults_are_off(code: Column, kinds: FaultMix) -> Column:
-    """1 for each operation in which planned faults did not take place; for all of them where none is planned."""
+    """Return each operation's state of faults as an index in ``FAULTS``; off for all if none are planned."""
     return np.asarray((code % kinds.count == kinds.faults_disabled) | (not kinds.plans_faults), np.int64)

@@ -1,7 +1,7 @@
-"""Metrics: a row for each figure that thresholds can gate and that statistics and reports have.
+"""Metrics: the table of figures that thresholds can limit and that statistics and reports contain.
 
-To add one, add a row to ``METRICS`` and the function that reads its value. Thresholds, statistics, the summary,
-JUnit properties, OpenMetrics and OpenTelemetry take everything else from the row.
+To add a metric, add a row to ``METRICS`` and the function that reads its value. Thresholds, statistics, the
+summary, JUnit properties, OpenMetrics and OpenTelemetry take everything else from the row.
 
 Thresholds are parsed in sessions that run no stress test, which must not import NumPy: nothing that imports NumPy
 is imported here.
@@ -37,13 +37,13 @@ def _no_samples() -> ResourceSamples:
 
 
 class Question(NamedTuple):
-    """What is asked of a metric: the operations of a part of a run that are selected, and an aggregation."""
+    """Input of a metric: a part of a run, the operations selected in it, and an aggregation."""
 
     part: Measurements
     selection: Selection = Selection()
     aggregation: str = ""
     resources: Callable[[], ResourceSamples] = _no_samples
-    """Returns the samples of the process in the time of the part."""
+    """Return the samples of the process during the part."""
 
     @property
     def counts(self) -> Counts:
@@ -54,7 +54,7 @@ class Question(NamedTuple):
 class Reading(NamedTuple):
     """A metric's value in its base unit, and the number of samples that it comes from.
 
-    ``value`` is None without data. ``note`` says what is missing; with one there is too little to judge the value.
+    ``value`` is None without data. A ``note`` names what is missing, and means that a threshold has no data.
     """
 
     value: float | None
@@ -64,44 +64,44 @@ class Reading(NamedTuple):
 
 @dataclass(frozen=True)
 class Metric:
-    """One metric."""
+    """Row of one metric."""
 
     name: str
     unit: Unit
     help: str
-    """What it says, in a sentence."""
+    """Description, one sentence."""
     read: Callable[[Question], Reading]
     statistic: Callable[[Measurements], object] | None = None
-    """Returns what ``simulation_statistics.json`` has, by default what ``read`` returns for the whole run."""
+    """Return the value for ``simulation_statistics.json``; by default, the value that ``read`` returns."""
     statistic_key: str = ""
-    """Key in ``simulation_statistics.json``, by default the name."""
+    """Key in ``simulation_statistics.json``; by default, the name."""
     property_name: str = ""
-    """Name of the property in JUnit XML, by default the name."""
+    """Name of the property in JUnit XML; by default, the name."""
     aggregations: tuple[str, ...] = ()
-    """Names that a threshold can have behind a dot; it must have one if there are any."""
+    """Names that a threshold can have after a dot. If there are any, a threshold must have one."""
     has_percentiles: bool = False
-    """Whether percentiles such as ``p99`` are aggregations too."""
+    """True if percentiles such as ``p99`` are aggregations too."""
     figures: Mapping[str, str] = field(default_factory=dict)
-    """Aggregations that reports have; each with its own help if it is an OpenMetrics family of its own."""
+    """Aggregations that reports show, each with its description if it is a separate OpenMetrics family."""
     tags: tuple[str, ...] = TAGS
     """Tags that a threshold can have."""
     cell: int | None = None
-    """Outcome, or ``ERROR``, of the operations that a count or rate counts; None for all of them."""
+    """Outcome (or ``ERROR``) of the operations that a count or rate counts; None to count all operations."""
     in_baseline: bool = False
-    """Whether a baseline keeps what the metric is computed from."""
+    """True if baselines keep the metric."""
     is_timed: bool = False
-    """Whether a slow harness or machine makes it worse."""
+    """True if a slow harness or machine makes the metric worse."""
     is_of_operations: bool = True
-    """Whether its samples are operations, so that its statistic comes from records."""
+    """True if the samples are operations, so the statistic is computed from records."""
 
     def statistic_of(self, measured: Measurements) -> object:
-        """Return what ``simulation_statistics.json`` has of the metric for the operations of a run."""
+        """Return the metric's value in ``simulation_statistics.json``, for the operations of a run."""
         if self.statistic is not None:
             return self.statistic(measured)
         return self.read(Question(measured)).value
 
     def summary_of(self, stats: Mapping[str, Any]) -> Any:
-        """Return what a run's summary has of the metric: a value, or a value for each figure."""
+        """Return the metric's value in a run's summary, or a mapping with a value for each figure."""
         value = stats[self.statistic_key or self.name]
         return {figure: value[figure] for figure in self.figures} if self.has_percentiles else value
 
@@ -134,7 +134,7 @@ def _read_fairness(question: Question) -> Reading:
     if not total:
         return Reading(None, 0, "no operations")
     if len(question.part.records.agents) < _FEWEST_AGENTS:
-        return Reading(None, total, "there is one agent only")
+        return Reading(None, total, "only one agent")
     successes = question.part.successes_by_agent(question.selection.task, question.selection.faults)
     index = jain_index(successes)
     return Reading(index, total, "no successes" if index is None else "")
@@ -144,19 +144,24 @@ def _read_duration(name: str, question: Question) -> Reading:
     part, (agent, task, faults, _) = question.part, question.selection
     samples = part.durations(name, agent, task, faults)
     if not samples.size:
-        note = "no samples: in virtual time only what is modelled takes time" if part.is_modelled else ""
+        note = "no samples: in virtual time only simulated waits take time" if part.is_modelled else ""
         return Reading(None, 0, note)
     aggregation = question.aggregation
     value = aggregate(samples, aggregation)
     needed = _FEWEST_FOR_A_SPREAD if aggregation == "stddev" else samples_needed(percent_of(aggregation))
-    note = f"{samples.size} samples, {aggregation} needs {needed}" if samples.size < needed else ""
+    note = f"{_samples(samples.size)}, {aggregation} needs {needed}" if samples.size < needed else ""
     return Reading(value, samples.size, note)
+
+
+def _samples(number: int) -> str:
+    return "1 sample" if number == 1 else f"{number} samples"
 
 
 def _read_memory(question: Question) -> Reading:
     memory = question.resources().memory
     if memory.size < _FEWEST_OF_MEMORY:
-        return Reading(None, memory.size, f"memory was looked at {memory.size} times")
+        sampled = "only 1 memory sample" if memory.size else "no memory samples"
+        return Reading(None, memory.size, sampled)
     value = memory.max() if question.aggregation == "peak" else memory[-1] - memory[0]
     return Reading(float(value), memory.size)
 
@@ -207,18 +212,18 @@ _ROWS: Final = (
     _count(
         "failures",
         FAILED,
-        "Operations that failed, as planned or not.",
+        "Operations that failed, by an injected fault or an exception.",
         statistic_key="failed_operations",
         property_name="failed",
     ),
     _count("errors", ERROR, "Unexpected exceptions."),
     _count(
-        "missing_data", MISSING, "Operations that were handed missing data.", statistic_key="missing_data_events"
+        "missing_data", MISSING, "Operations that were given missing data.", statistic_key="missing_data_events"
     ),
     _rate("success_rate", SUCCESS, "Share of operations that succeeded."),
     _rate("failure_rate", FAILED, "Share of operations that failed."),
     _rate("error_rate", ERROR, "Share of operations with an unexpected exception."),
-    _rate("missing_data_rate", MISSING, "Share of operations that were handed missing data."),
+    _rate("missing_data_rate", MISSING, "Share of operations that were given missing data."),
     Metric(
         "throughput",
         PER_SECOND,
@@ -231,13 +236,13 @@ _ROWS: Final = (
     Metric(
         "fairness",
         INDEX,
-        "Jain's index of successes over agents: 1 where all had as many.",
+        "Jain's index of the agents' successes: 1 if all agents had the same number.",
         _read_fairness,
         statistic=lambda measured: jain_index(measured.successes_by_agent()),
         tags=("task", "faults", "phase"),
     ),
-    _duration("latency", "From the call to its end."),
-    _duration("response_time", "From when an operation was due to its end."),
+    _duration("latency", "Time from the call of the target to its end."),
+    _duration("response_time", "Time from the moment an operation was due to its end."),
     Metric(
         "memory",
         BYTES,
@@ -245,7 +250,7 @@ _ROWS: Final = (
         _read_memory,
         aggregations=("growth", "peak"),
         figures={
-            "growth": "Memory at the end less that at the start.",
+            "growth": "Memory at the end minus memory at the start.",
             "peak": "Most memory in use during the run.",
         },
         tags=("phase",),
@@ -253,4 +258,4 @@ _ROWS: Final = (
     ),
 )
 METRICS: Final = {metric.name: metric for metric in _ROWS}
-"""All metrics by name, in the order in which files and messages have them."""
+"""Metrics by name, in the order of files and messages."""

@@ -1,13 +1,13 @@
 """RecordArray: a run's operations as a NumPy structured array that knows the names behind its numbers.
 
-It is an ordinary array (a row for each operation, numbers in the fields) with the names of agents, tasks and
-kinds beside it, so that it becomes a data frame of pandas or Polars in one call. Its parts stay what they are:
-rows of it (a slice, a mask, a copy, a pickle) are a RecordArray with the same names; a field, and whatever is
-computed from it, is a plain array; ``numpy.save`` writes the numbers alone.
+It is an ordinary array (a row for each operation, numbers in the fields) that also holds the names of agents,
+tasks and kinds, so one call makes a pandas or Polars data frame of it. Rows of it (a slice, a mask, a copy, a
+pickle) are a RecordArray with the same names. A field, and everything computed from a field, is a plain array.
+``numpy.save`` writes only the numbers.
 
-A data frame has the columns of the file that ``records=`` writes (``COLUMNS``), so code written for the one reads
-the other. Durations are float seconds there, as everywhere else in results: ``frame["latency_s"].quantile(0.99)``
-is ``result.latency.p99``. Up to 48 days they round to the very nanosecond: a ``float64`` is that fine.
+A data frame has the same columns as the file that ``records=`` writes (``COLUMNS``), so the same code reads both.
+Durations in a data frame are seconds as floats, as everywhere in results: ``frame["latency_s"].quantile(0.99)``
+equals ``result.latency.p99``. A ``float64`` of seconds is exact to the nanosecond up to 48 days.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ FIELDS: Final = (
     "latency",
     "response_time",
 )
-"""The fields of the array."""
+"""Fields of the array."""
 COLUMNS: Final = (
     "agent",
     "task",
@@ -51,41 +51,41 @@ COLUMNS: Final = (
     "latency_s",
     "response_time_s",
 )
-"""The columns of a data frame and of a file."""
+"""Columns of a data frame and of a file of records."""
 
 
 class NameColumn(NamedTuple):
-    """A column of names as categories: the names, each once, and each row's index among them (-1: no name)."""
+    """A column of names as categories: the distinct names, and each row's index among them (-1: no name)."""
 
     categories: list[str]
     codes: Column
 
 
 class RecordArray(np.ndarray[tuple[Any, ...], np.dtype[Any]]):
-    """The operations of a run, a row for each, in order of their ends.
+    """Operations of a run, a row for each, in the order of their ends.
 
     Fields: ``agent``, ``task`` and ``kind`` (numbers in ``agents``, ``tasks`` and ``kinds``), ``index`` (the
     operation's number within its agent, from 0), ``outcome`` (a number in ``outcomes``), ``is_error``, ``called``
-    (whether the target was called), and in nanoseconds ``end`` (since the epoch), ``latency`` and
-    ``response_time``. The last two say something of the target only where it was called.
+    (True if the target was called), and in nanoseconds ``end`` (since the epoch), ``latency`` and
+    ``response_time``. The last two measure the target only if ``called`` is True.
     """
 
     agents: tuple[str, ...] = ()
-    """The names of the agents, by number."""
+    """Names of the agents, by number."""
     tasks: tuple[str, ...] = ()
-    """The names of the tasks, by number."""
+    """Names of the tasks, by number."""
     kinds: tuple[str | None, ...] = ()
-    """The names of the planned faults, by number; None for a kind of plan without a fault."""
+    """Names of the planned faults, by number; None for a kind without a fault."""
     outcomes: tuple[str, ...] = OUTCOME_NAMES
-    """The names of the outcomes, by number."""
+    """Names of the outcomes, by number."""
 
     @classmethod
     def of(
         cls, array: Column, *, agents: Sequence[str], tasks: Sequence[str], kinds: Sequence[str | None]
     ) -> Self:
-        """The array with its names, without a copy.
+        """Return the array with its names, without a copy.
 
-        Raises ``ValueError`` where fields are missing, or a number in the array has no name.
+        Raise ``ValueError`` if a field is missing, or if a number in the array has no name.
         """
         missing = [name for name in FIELDS if name not in (array.dtype.names or ())]
         if missing:
@@ -93,7 +93,7 @@ class RecordArray(np.ndarray[tuple[Any, ...], np.dtype[Any]]):
         for field, names in (("agent", agents), ("task", tasks), ("kind", kinds), ("outcome", OUTCOME_NAMES)):
             greatest = int(array[field].max()) if array.size else -1
             if greatest >= len(names):
-                raise ValueError(f"{field}={greatest}: no such name; there are {len(names)}")
+                raise ValueError(f"{field}={greatest}: has no name; must be below {len(names)}")
         records = array.view(cls)
         records.agents, records.tasks, records.kinds = tuple(agents), tuple(tasks), tuple(kinds)
         return records
@@ -103,7 +103,7 @@ class RecordArray(np.ndarray[tuple[Any, ...], np.dtype[Any]]):
             setattr(self, name, getattr(source, name, ()))
 
     def __array_wrap__(self, array: Any, context: Any = None, return_scalar: bool = False) -> Any:
-        """What a function of NumPy makes of records is a plain array, or a scalar where it would be one."""
+        """Return the result of a NumPy function as a plain array, or as a scalar if NumPy returns one."""
         plain = np.asarray(array)
         return plain[()] if return_scalar else plain
 
@@ -128,9 +128,9 @@ class RecordArray(np.ndarray[tuple[Any, ...], np.dtype[Any]]):
         return self.copy()
 
     def names(self, column: str) -> NameColumn:
-        """The names of a column (``agent``, ``task``, ``outcome`` or ``fault``), ready for a data frame or file.
+        """Return the names of a column (``agent``, ``task``, ``outcome`` or ``fault``) for a data frame or file.
 
-        A lone surrogate, which UTF-8 has no bytes for, is escaped as Python would write it.
+        Lone surrogates, which UTF-8 cannot encode, are escaped as in Python source.
         """
         field = "kind" if column == "fault" else column
         of_number: dict[str, Sequence[str | None]] = {
@@ -146,13 +146,14 @@ class RecordArray(np.ndarray[tuple[Any, ...], np.dtype[Any]]):
         return NameColumn(categories, code_of_number[self[field]])
 
     def to_pandas(self) -> pandas.DataFrame:
-        """A ``pandas.DataFrame`` with a row for each operation.
+        """Return a ``pandas.DataFrame`` with a row for each operation.
 
-        ``agent``, ``task``, ``outcome`` and ``fault`` (missing where none was planned) are categories, ``index`` a
-        whole number, ``error`` and ``called`` booleans, ``time`` (the operation's end) a timestamp in UTC to the
-        nanosecond, ``latency_s`` and ``response_time_s`` seconds as floats, NaN where the target was not called.
+        ``agent``, ``task``, ``outcome`` and ``fault`` (missing if no fault was planned) are categories, ``index``
+        is an integer, ``error`` and ``called`` are booleans. ``time`` (the operation's end) is a timestamp in UTC
+        with nanoseconds. ``latency_s`` and ``response_time_s`` are seconds as floats, NaN if the target was not
+        called.
 
-        Raises ``ImportError`` where pandas is not installed.
+        Raise ``ImportError`` if pandas is not installed.
         """
         library = _module("pandas", "to_pandas")
         columns: dict[str, Any] = {}
@@ -168,14 +169,14 @@ class RecordArray(np.ndarray[tuple[Any, ...], np.dtype[Any]]):
         return frame
 
     def to_polars(self) -> polars.DataFrame:
-        """A ``polars.DataFrame`` with a row for each operation.
+        """Return a ``polars.DataFrame`` with a row for each operation.
 
-        ``agent``, ``task``, ``outcome`` and ``fault`` (null where none was planned) are of type ``Enum``,
-        ``index`` a whole number, ``error`` and ``called`` booleans, ``time`` (the operation's end) a ``Datetime``
-        in UTC to the nanosecond, ``latency_s`` and ``response_time_s`` seconds as floats, null where the target
-        was not called.
+        ``agent``, ``task``, ``outcome`` and ``fault`` (null if no fault was planned) are of type ``Enum``,
+        ``index`` is an integer, ``error`` and ``called`` are booleans. ``time`` (the operation's end) is a
+        ``Datetime`` in UTC with nanoseconds. ``latency_s`` and ``response_time_s`` are seconds as floats, null if
+        the target was not called.
 
-        Raises ``ImportError`` where polars is not installed.
+        Raise ``ImportError`` if Polars is not installed.
         """
         library = _module("polars", "to_polars")
         columns: dict[str, Any] = {}
@@ -195,9 +196,9 @@ class RecordArray(np.ndarray[tuple[Any, ...], np.dtype[Any]]):
         return frame
 
     def plain(self, column: str) -> Column:
-        """A column of numbers: ``index``, ``error``, ``called``, or seconds (``latency_s``, ``response_time_s``).
+        """Return a column of numbers: ``index``, ``error``, ``called``, ``latency_s`` or ``response_time_s``.
 
-        Seconds are NaN where the target was not called.
+        Seconds are NaN if the target was not called.
         """
         if not column.endswith("_s"):
             return self._flat({"error": "is_error"}.get(column, column))
@@ -206,12 +207,12 @@ class RecordArray(np.ndarray[tuple[Any, ...], np.dtype[Any]]):
         return seconds
 
     def _flat(self, field: str) -> Column:
-        """A field in one piece of memory, which libraries ask for."""
+        """Return a field as contiguous memory, which data frame libraries require."""
         return np.ascontiguousarray(self[field])
 
 
 def encodable(name: str) -> str:
-    """The name as UTF-8 can hold it."""
+    """Return a name that UTF-8 can encode; lone surrogates are escaped."""
     return name.encode("utf-8", "backslashreplace").decode()
 
 

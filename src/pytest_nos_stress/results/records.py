@@ -1,7 +1,6 @@
-"""Records: one row for each operation, kept in columns of about 20 bytes a row.
+"""Records: one row for each operation, kept in columns that take about 20 bytes a row.
 
-Durations are kept as 32-bit nanoseconds and, where a batch has one above 4.29 s, as 64-bit ones: exact
-either way.
+Durations are exact nanoseconds. They take 32 bits, or 64 bits in chunks with a duration above 4.29 s.
 """
 
 from __future__ import annotations
@@ -21,15 +20,15 @@ _CHUNK_ROWS: Final = 65_536
 
 Column = npt.NDArray[Any]
 DURATIONS: Final = ("latency", "response_time")
-"""Columns that are durations."""
+"""Names of the columns that are durations."""
 
 
 @dataclass(slots=True)
 class Batch:
-    """Operations in order of their ends, as columns.
+    """Operations as columns, in the order of their ends.
 
-    ``code`` is the plan's (task and kind), times are nanoseconds on the engine's clock, ``errors`` has the
-    text of an exception by row.
+    ``code`` is the plan's number, made of task and kind. Times are nanoseconds on the engine's clock. ``errors``
+    maps a row to the text of its exception.
     """
 
     agent: Column
@@ -43,7 +42,7 @@ class Batch:
 
 
 class _GrowingColumn:
-    """A column that is appended to, in chunks; a chunk is as wide as its values need."""
+    """A column that grows in chunks; each chunk is as wide as its values need."""
 
     def __init__(self, dtype: type[np.generic]) -> None:
         self._narrow = np.dtype(dtype)
@@ -79,7 +78,7 @@ class _GrowingColumn:
 
 
 class Rows(Protocol):
-    """Operations as columns: all of a run's, or some of them."""
+    """Operations as columns: all operations of a run, or some."""
 
     agents: tuple[str, ...]
     tasks: tuple[str, ...]
@@ -91,14 +90,14 @@ class Rows(Protocol):
     def chunks(self, *names: str) -> list[tuple[Column, ...]]: ...
 
     def task(self) -> Column:
-        """The task number of each operation."""
+        """Return the task number of each operation."""
 
     def called(self) -> Column:
-        """Whether the target was called for each operation: only those have a latency."""
+        """Return True for each operation that called the target; only these have a latency."""
 
 
 class SomeRows:
-    """Some operations of others; a column is read once, when it is first asked for."""
+    """A selection of operations. Each column is read at its first use, and kept."""
 
     def __init__(self, rows: Rows, chosen: Column | slice, total: int) -> None:
         self.agents, self.tasks, self.kinds = rows.agents, rows.tasks, rows.kinds
@@ -135,7 +134,7 @@ class SomeRows:
 
 
 class Records:
-    """Every operation of a run, in the order in which the recorder met them (nearly that of their ends)."""
+    """Every operation of a run, in the order in which the recorder received them (nearly that of their ends)."""
 
     def __init__(
         self, agents: Sequence[str], tasks: Sequence[Task], kinds: FaultMix, wall_offset_ns: int = 0
@@ -155,7 +154,7 @@ class Records:
         self._row_bytes = sum(column.itemsize for column in self._columns.values())
         self._called = called_codes(tasks, kinds)
         self.wall_offset_ns = wall_offset_ns
-        """What makes the engine's clock the wall clock, in nanoseconds."""
+        """Nanoseconds to add to the engine's clock to get the wall clock (since the epoch)."""
         self.total = 0
         self.outcome_totals = [0] * len(Outcome)
 
@@ -168,31 +167,31 @@ class Records:
 
     @property
     def kept_bytes(self) -> int:
-        """Bytes that the rows take, as if no duration were above 4.29 s."""
+        """Bytes that the rows take if no duration is above 4.29 s."""
         return self.total * self._row_bytes
 
     def column(self, name: str) -> Column:
-        """A whole column, as one array."""
+        """Return a whole column as one array."""
         return self._columns[name].array()
 
     def chunks(self, *names: str) -> list[tuple[Column, ...]]:
-        """Columns of one width, chunk by chunk."""
+        """Return columns chunk by chunk; the chunks of all columns have the same rows."""
         return list(zip(*(self._columns[name].chunks() for name in names), strict=True))
 
     def task(self) -> Column:
-        """The task number of each operation."""
+        """Return the task number of each operation."""
         return self.column("code") // np.uint16(self.kinds.count)
 
     def called(self) -> Column:
-        """Whether the target was called for each operation: only those have a latency."""
+        """Return True for each operation that called the target; only these have a latency."""
         called: Column = self._called[self.column("code")]
         return called
 
     def to_array(self) -> Column:
-        """A structured array with a row for each operation, in order of their ends.
+        """Return a structured array with a row for each operation, in the order of their ends.
 
         Fields: ``agent`` and ``task`` (numbers in ``agents`` and ``tasks``), ``index``, ``outcome`` (0
-        success, 1 failed, 2 missing_data), ``kind`` (what was planned: a number in ``kinds.variants``),
+        success, 1 failed, 2 missing_data), ``kind`` (the planned variant, a number in ``kinds.variants``),
         ``is_error``, ``called``, and in nanoseconds ``end`` (since the epoch), ``latency`` and
         ``response_time``.
         """
@@ -211,7 +210,7 @@ class Records:
 
 
 def record_dtype(agent: npt.DTypeLike) -> np.dtype[Any]:
-    """The fields of a record, where agents are numbers of this type."""
+    """Return the fields of a record; ``agent`` is the type of agent numbers."""
     return np.dtype(
         [
             ("agent", agent),
@@ -229,7 +228,7 @@ def record_dtype(agent: npt.DTypeLike) -> np.dtype[Any]:
 
 
 def called_codes(tasks: Sequence[Task], kinds: FaultMix) -> Column:
-    """For each code of a plan, whether it means that the target is called."""
+    """Return True for each code of a plan with which the target is called."""
     return np.array(
         [
             kind.calls_target and (task.takes_operation or not kind.is_missing_data)
@@ -240,7 +239,7 @@ def called_codes(tasks: Sequence[Task], kinds: FaultMix) -> Column:
 
 
 def _running_number(values: Column) -> Column:
-    """For each value, how often it occurred before."""
+    """Return, for each value, the number of its earlier occurrences."""
     order = np.argsort(values, kind="stable")
     counts = np.bincount(values)
     firsts = np.repeat(np.cumsum(counts) - counts, counts)

@@ -1,4 +1,4 @@
-"""What was sampled of the process while a run went on."""
+"""Samples of the process during a run: memory, processor time and lag."""
 
 from __future__ import annotations
 
@@ -10,10 +10,11 @@ from pytest_nos_stress.results.records import Column
 
 
 class ResourceSamples(NamedTuple):
-    """What was seen of the process during a run, a row for each look at it.
+    """Samples of the process during a run, as columns with a row for each sample.
 
-    ``seconds`` since the run's start; ``memory`` in bytes, without the records'; ``lag``: seconds that the
-    recorder's wake-up was late; ``cpu``: processors used since the look before.
+    ``seconds`` is the time since the run's start, ``memory`` the memory in bytes without that of the records,
+    ``lag`` the seconds by which the recorder woke up late, ``cpu`` the number of processors used since the sample
+    before.
     """
 
     seconds: Column = np.empty(0)

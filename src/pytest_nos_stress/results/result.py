@@ -1,4 +1,4 @@
-"""StressResult: what a run measured, with the attributes people assert on."""
+"""Result of a run: figures for assertions, records, verdicts, and the exceptions of runs that do not pass."""
 
 from __future__ import annotations
 
@@ -34,9 +34,9 @@ RateName = Literal["success_rate", "failure_rate", "error_rate", "missing_data_r
 
 
 class Durations:
-    """The figures of a latency or a response time, in seconds: ``min mean med max stddev p50 p99 p99_9 ...``.
+    """Figures of a latency or response time in seconds: ``min mean med max stddev p50 p99 p99_9 ...``.
 
-    NaN where no operation called the target, so that no comparison with it holds.
+    Every figure is NaN if no operation called the target, so every comparison with it is false.
     """
 
     def __init__(self, measured: Measurements, metric: str) -> None:
@@ -44,7 +44,7 @@ class Durations:
         self._metric = metric
 
     def percentile(self, percent: float) -> float:
-        """The percentile in seconds. Raises ``ValueError`` where ``percent`` is not from 0 to 100."""
+        """Return a percentile in seconds. Raise ``ValueError`` if ``percent`` is not from 0 to 100."""
         if not 0 <= percent <= 100:
             raise ValueError(f"percent={percent!r}: must be a number from 0 to 100")
         return self._figure(f"p{percent!r}")
@@ -53,7 +53,7 @@ class Durations:
         is_percentile = name[:1] == "p" and name[1:].replace("_", "", 1).isdecimal()
         if is_percentile or name in ("min", "mean", "med", "max", "stddev"):
             return self._figure(name.replace("_", "."))
-        raise AttributeError(f"no figure {name!r}; there are min, mean, med, max, stddev, p50, p99, p99_9, ...")
+        raise AttributeError(f"no figure {name!r}; must be min, mean, med, max, stddev, p50, p99, p99_9, ...")
 
     def _figure(self, name: str) -> float:
         samples = self._measured.durations(self._metric)
@@ -61,10 +61,11 @@ class Durations:
 
 
 class StressResult:
-    """What one run measured.
+    """Result of one run.
 
-    ``stats`` is the content of ``simulation_statistics.json``. Counts are whole numbers, rates from 0 to 1,
-    durations seconds, ``throughput`` operations per second.
+    ``stats`` is the content of ``simulation_statistics.json``. Counts are integers, rates are from 0 to 1,
+    durations are in seconds, and ``throughput`` is in operations per second. A rate is NaN if the run had no
+    operations.
     """
 
     def __init__(
@@ -89,40 +90,40 @@ class StressResult:
         self.files = tuple(files)
         self.verdicts = tuple(verdicts)
         self.checks = tuple(checks)
-        """Verdict on each check: ``name``, ``verdict`` (passed, failed, no data), ``looks``, ``finding``."""
+        """Verdict on each check: ``name``, ``verdict``, ``looks`` (number of evaluations) and ``finding``."""
         self.measured = measured = run_metrics.measured
         """Measurements of the run's operations."""
         self.phases = run_metrics.phases
-        """The parts of the run: ``name`` (ramp, warmup, steady), ``start`` and ``end`` in seconds."""
+        """Phases of the run: ``name`` (ramp, warmup, steady), ``start`` and ``end`` in seconds."""
         self.notes = tuple(notes)
-        """Notes on the run that no figure shows, such as whether it was saved as a baseline."""
+        """Facts that no figure shows, such as "baseline 'main' is saved"."""
         self.fault_spans = tuple(fault_spans)
-        """When fault windows were open, from and to in seconds since the start."""
+        """Start and end of each time in which fault windows were open, in seconds since the run's start."""
         in_virtual_time = engine_class(scenario.engine).uses_virtual_time
         self.vitals = ResourceSamples() if in_virtual_time else run_metrics.resources
-        """Samples of the process during the run; empty in virtual time."""
+        """Samples of memory and processor time during the run; empty in virtual time."""
         self.latency = Durations(measured, "latency")
         self.response_time = Durations(measured, "response_time")
         self.operation_columns = records
-        """The operations as columns, as the recorder has kept them."""
+        """Operations as columns, in the order in which the recorder received them."""
         self.first_faults = dict(first_faults or {})
-        """Fault that the first call of a flaky client met in an operation, by agent and index."""
+        """Fault of the first call of a flaky client in each operation, by the operation's agent and index."""
         self.raised = False
         """True if ``run()`` raised an exception because the run did not pass."""
         self._summarise = summarise
         self.summary = summarise(self)
-        """The run's figures and texts for people and CI systems, as builtin types."""
+        """Figures and texts of the run for people and CI systems, as builtin types."""
 
     def failed_by(self, problem: str) -> Self:
-        """Return this result as that of a run which does not pass because of a problem."""
+        """Return a copy of this result with the verdict ``failed``, because of a problem."""
         return self._with(stats={**self.stats, "verdict": FAILED, "reason": problem.splitlines()[0]})
 
     def with_note(self, note: str) -> Self:
-        """Return this result with one more note."""
+        """Return a copy of this result with one more note."""
         return self._with(notes=(*self.notes, note))
 
     def _with(self, **changes: object) -> Self:
-        """Return a copy with these attributes, and a summary of them; figures of the records are shared."""
+        """Return a copy with changed attributes and a new summary; the copy shares the records."""
         changed = copy.copy(self)
         vars(changed).update(changes)
         changed.summary = self._summarise(changed)
@@ -146,12 +147,12 @@ class StressResult:
 
     @property
     def errors(self) -> int:
-        """Unexpected exceptions of the target; injected failures are none."""
+        """Number of unexpected exceptions of the target. Injected faults are not counted."""
         return int(self.stats["errors"])
 
     @property
     def error_types(self) -> list[ErrorTypeStatistics]:
-        """Each type of error with its count and a sample."""
+        """Types of errors, each with its count and one error as a sample."""
         return list(self.stats["error_types"])
 
     @property
@@ -185,29 +186,29 @@ class StressResult:
 
     @property
     def passed(self) -> bool:
-        """Whether the run did what it should: completed, all files written, every threshold held."""
+        """True if the run completed, every threshold and check passed, and all files were written."""
         return self.stats["verdict"] == PASSED
 
     def check(self, function: CheckFunction) -> None:
-        """Raise ``CheckFailed`` if a check does not hold now.
+        """Evaluate a check now, and raise ``CheckFailed`` if it fails.
 
-        The function takes nothing or this result. It is broken if it raises an exception, returns False or
-        returns problems (a list that is not empty, for instance).
+        The function takes nothing or this result. The check fails if the function raises an exception, returns
+        False, or returns problems (for example a list that is not empty).
         """
-        question = CheckRunner(function, self)
-        finding, error = question.evaluate()
+        runner = CheckRunner(function, self)
+        finding, error = runner.evaluate()
         if finding:
-            failed = CheckVerdict(question.name, FAILED, 1, finding, error)
+            failed = CheckVerdict(runner.name, FAILED, 1, finding, error)
             raise CheckFailed(f"{failed} (seed {self.seed})", self) from error
 
     @cached_property
     def history(self) -> TimeSeries:
-        """What was measured over time, in sixty parts: ``operations``, ``failures``, ``errors``, ``p99``."""
+        """Figures over time in 60 equal parts: ``operations``, ``failures``, ``errors`` and ``p99``."""
         return time_series(self.measured)
 
     @cached_property
     def finding(self) -> str:
-        """What happened, when and to whom, in a sentence, where the run did not pass and its figures show it."""
+        """Sentence that states what failed, when, and for which agent or task; empty if the run passed."""
         if self.passed or not self.operations:
             return ""
         from .findings import find
@@ -217,7 +218,7 @@ class StressResult:
 
     @property
     def records(self) -> RecordArray:
-        """A NumPy structured array, a row for each operation in order of their ends, made anew at each call.
+        """Operations as a NumPy structured array, a row for each, ordered by their ends; made anew at each access.
 
         Fields: ``agent``, ``task`` and ``kind`` (numbers in the array's ``agents``, ``tasks`` and ``kinds``),
         ``index``, ``outcome`` (0 success, 1 failed, 2 missing_data), ``is_error``, ``called``, and in nanoseconds
@@ -234,11 +235,11 @@ class StressResult:
         )
 
     def to_pandas(self) -> pandas.DataFrame:
-        """The records as a data frame of pandas. Raises ``ImportError`` where that is not installed."""
+        """Return the records as a pandas data frame. Raise ``ImportError`` if pandas is not installed."""
         return self.records.to_pandas()
 
     def to_polars(self) -> polars.DataFrame:
-        """The records as a data frame of Polars. Raises ``ImportError`` where that is not installed."""
+        """Return the records as a Polars data frame. Raise ``ImportError`` if Polars is not installed."""
         return self.records.to_polars()
 
     def __repr__(self) -> str:
@@ -253,9 +254,9 @@ class StressResult:
 
 
 class RunFailed(AssertionError):
-    """A run that must not pass: hung, without operations or files, with a lost agent or a broken threshold.
+    """A run did not pass: it hung, lost an agent, had no operations, could not write a file, or a check failed.
 
-    ``result`` is what was measured all the same.
+    Subclasses name the reason. ``result`` is the result of the run, with everything it measured.
     """
 
     def __init__(self, message: str, result: StressResult) -> None:
@@ -264,16 +265,16 @@ class RunFailed(AssertionError):
 
 
 class ThresholdsNotMet(RunFailed):
-    """One or more thresholds did not hold; the message has wanted and measured side by side."""
+    """One or more thresholds failed or had no data. The message shows wanted and measured values side by side."""
 
 
 class CheckFailed(RunFailed):
-    """A check did not hold: an invariant of the target, a state that was never seen, or a lack of recovery."""
+    """A check failed: an invariant did not hold, a state was never reached, or the target did not recover."""
 
 
 class Deadlock(RunFailed):
-    """No agent of a virtual run could go on; the message says who waits for whom, and where."""
+    """No agent of a run in virtual time could continue. The message shows what each agent waits for, and where."""
 
 
 for _public in (RunFailed, ThresholdsNotMet, CheckFailed, Deadlock):
-    _public.__module__ = "pytest_nos_stress"  # where users import them from, and shorter in a summary of failures
+    _public.__module__ = "pytest_nos_stress"  # Users import them from there, and tracebacks get shorter.

@@ -1,4 +1,4 @@
-"""What thresholds on a run can ask for: its operations, by phase, and the resources of the process."""
+"""Measurements that thresholds evaluate: the operations of a run by phase, and samples of the process."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ class RunMetrics:
             self._parts[STEADY] = measured
 
     def phase(self, name: str | None) -> Phase | None:
-        """The phase of that name, the steady one by default; None where the run did not come to it."""
+        """Return the phase of that name, by default the steady phase; None if the run ended before it."""
         return next((phase for phase in self.phases if phase.name == (name or STEADY)), None)
 
     def of(self, phase: Phase) -> Measurements:
-        """The measurements of the operations that began in a phase."""
+        """Return the measurements of the operations that began in a phase."""
         if phase.name not in self._parts:
             self._parts[phase.name] = self.measured.begun_between(phase.start, phase.end)
         return self._parts[phase.name]
 
     def resources_in(self, part: Measurements) -> ResourceSamples:
-        """Samples of the process in the time of these measurements, and the last one before it."""
+        """Return the samples of the process during these measurements, and the last sample before them."""
         start, end = ((at - self.measured.started_ns) / 1e9 for at in (part.started_ns, part.ended_ns))
         seconds = self.resources.seconds
         first = max(0, int(np.searchsorted(seconds, start, side="right")) - 1)

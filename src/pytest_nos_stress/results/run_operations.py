@@ -1,4 +1,4 @@
-"""Operations of a run as columns, read from its records once for charts and findings."""
+"""Operations of a run as columns, read from the records once for charts and findings."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ _NO_SAMPLES: Final = np.empty(0, np.uint32)
 class OperationColumns(NamedTuple):
     """Columns with a row for each operation.
 
-    ``outcome`` is ``ERROR`` for an error, which is then not among the failed. ``at`` is the end in nanoseconds
-    since the run's start.
+    ``outcome`` is ``ERROR`` for an error, and ``FAILED`` only for failures that are not errors. ``at`` is the end
+    of the operation in nanoseconds since the run's start.
     """
 
     agent: Column
@@ -31,17 +31,18 @@ class OperationColumns(NamedTuple):
 
 
 class OrderedSamples(NamedTuple):
-    """Nanoseconds of a duration in ascending order, and the row of the operation that each is of."""
+    """Durations in nanoseconds, ascending, and the row of each duration's operation."""
 
     duration: Column
     rows: Column
 
 
 class RunOperations(NamedTuple):
-    """Operations of a run and what their numbers mean; names are safe for terminals.
+    """Operations of a run, and the names behind their numbers; names are safe to print on a terminal.
 
-    ``response_times`` are nanoseconds in ascending order. ``nanoseconds`` is the length of the run, and
-    ``fault_spans`` says when fault windows were open, in seconds since the run's start.
+    ``response_times`` are nanoseconds in ascending order. ``nanoseconds`` is the length of the run.
+    ``fault_spans`` are start and end of each time in which fault windows were open, in seconds since the run's
+    start.
     """
 
     columns: OperationColumns
@@ -53,14 +54,14 @@ class RunOperations(NamedTuple):
     fault_spans: tuple[tuple[float, float], ...]
 
     def step_of_operations(self, steps: int) -> Column:
-        """Return in which of so many equal steps of time each operation ended, as numbers of 16 bits."""
+        """Return the time step in which each operation ended, as 16-bit numbers; all steps are equal."""
         step = self.columns.at * steps
         step //= self.nanoseconds
         return np.clip(step, 0, steps - 1, out=step).astype(np.int16)
 
 
 def read_operations(measured: Measurements, fault_spans: Sequence[tuple[float, float]]) -> RunOperations:
-    """Read the operations of a run, in no particular order."""
+    """Read the operations of a run. Their order is not defined."""
     records = measured.records
     at = records.column("end") - measured.started_ns
     outcome = records.column("outcome").copy()
@@ -84,9 +85,10 @@ def read_operations(measured: Measurements, fault_spans: Sequence[tuple[float, f
 
 
 def order_samples(durations: Column, rows: Column) -> OrderedSamples:
-    """Order durations and the rows of their operations, the shortest first.
+    """Sort durations, with the rows of their operations, in ascending order.
 
-    Both go into one number of 64 bits if they fit: sorting numbers is faster than sorting their indices.
+    Duration and row are packed into one 64-bit number if they fit, because sorting numbers is faster than sorting
+    indices.
     """
     if durations.dtype.itemsize > 4 or (rows.size and int(rows[-1]) >= _ROWS_OF_32_BITS):
         order = np.argsort(durations)

@@ -1,4 +1,4 @@
-"""Selection: which operations a figure is about."""
+"""Selection of the operations that a figure is computed from."""
 
 from __future__ import annotations
 
@@ -6,7 +6,10 @@ from typing import NamedTuple
 
 
 class Selection(NamedTuple):
-    """Operations of an agent, a task, a state of faults, ended before a time of the engine's clock; None: any."""
+    """Operations of one agent, one task and one state of faults that ended before a time; None selects all.
+
+    ``before_ns`` is a time on the engine's clock.
+    """
 
     agent: str | None = None
     task: str | None = None

@@ -1,7 +1,6 @@
 """Types of the content of ``simulation_statistics.json``, for mypy.
 
-Durations are seconds, rates numbers from 0 to 1, times ISO 8601 in UTC. A figure that a run has no data for is
-None, null in the file.
+Durations are in seconds, rates from 0 to 1, times ISO 8601 in UTC. A figure without data is None, written as null.
 """
 
 from __future__ import annotations
@@ -34,7 +33,7 @@ DurationFigures = TypedDict(
         "p99.9": float | None,
     },
 )
-"""The number of samples of a duration, and aggregations of them in seconds."""
+"""Number of samples of a duration, and their aggregations in seconds."""
 
 
 class TaskStatistics(OutcomeStatistics):
@@ -46,7 +45,7 @@ class TaskStatistics(OutcomeStatistics):
 
 
 class PhaseStatistics(OutcomeStatistics):
-    """Statistics of one phase of a run; ``start`` and ``end`` are seconds since the run's start."""
+    """Statistics of one phase; ``start`` and ``end`` are in seconds since the run's start."""
 
     name: str
     start: float
@@ -58,7 +57,7 @@ class PhaseStatistics(OutcomeStatistics):
 
 
 class RecordStatistics(OutcomeStatistics):
-    """Statistics that come from records alone."""
+    """Statistics that are computed from records alone."""
 
     start_time: str
     end_time: str
@@ -79,7 +78,7 @@ class RecordStatistics(OutcomeStatistics):
 
 
 class MemoryFigures(TypedDict):
-    """Memory of the process in bytes; ``growth`` is ``end`` less ``start``."""
+    """Memory of the process in bytes; ``growth`` is ``end`` minus ``start``."""
 
     start: int
     end: int
@@ -88,7 +87,7 @@ class MemoryFigures(TypedDict):
 
 
 class LagFigures(TypedDict):
-    """Seconds from when operations were due to when they began."""
+    """Seconds between the time an operation was due and its start."""
 
     p50: float | None
     p99: float | None
@@ -96,7 +95,7 @@ class LagFigures(TypedDict):
 
 
 class GarbageCollectionFigures(TypedDict):
-    """Garbage collections during a run: their number, seconds in all, and the longest one's seconds."""
+    """Garbage collections during a run: their number, total seconds, and seconds of the longest."""
 
     collections: int
     seconds: float
@@ -104,7 +103,7 @@ class GarbageCollectionFigures(TypedDict):
 
 
 class HarnessStatistics(TypedDict):
-    """Load on the process that drove the agents, and its bottleneck; in virtual time only ``lag`` is measured."""
+    """Load on the process that drove the agents, and its bottleneck. In virtual time only ``lag`` is measured."""
 
     bottleneck: str | None
     words: str
@@ -119,7 +118,7 @@ class HarnessStatistics(TypedDict):
 
 
 class ErrorTypeStatistics(TypedDict):
-    """Number of errors of one exception type, and one of them as a sample."""
+    """Number of errors of one type, and details of one of these errors."""
 
     count: int
     type: str
@@ -130,14 +129,14 @@ class ErrorTypeStatistics(TypedDict):
 
 
 class AbortStatistics(TypedDict):
-    """Threshold that aborted a run, and when, in seconds since the run's start."""
+    """Threshold that aborted a run, and the time in seconds since the run's start."""
 
     threshold: str
     at: float
 
 
 class WindowStatistics(TypedDict):
-    """Number of windows of a threshold, and start and end of the failed ones in seconds since the run's start."""
+    """Number of a threshold's windows, and start and end of each failed window, in seconds of the run."""
 
     total: int
     failed: list[list[float]]

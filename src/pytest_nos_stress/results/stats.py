@@ -1,7 +1,7 @@
-"""Statistics: numbers computed from records, the content of ``simulation_statistics.json``.
+"""Statistics computed from records, for ``simulation_statistics.json``.
 
-The seed document's keys stand as they are there; the rest is beside them. Durations are in seconds, rates
-between 0 and 1.
+The keys of the seed document keep their names and places; other keys stand beside them. Durations are in seconds,
+rates from 0 to 1.
 """
 
 from __future__ import annotations
@@ -17,10 +17,11 @@ from .metrics import METRICS
 from .statistics_types import PhaseStatistics, RecordStatistics, TaskStatistics
 
 SCHEMA_VERSION: Final = 2
+"""Version of the file format. Version 2 changed the words of the verdicts."""
 
 
 def iso_utc(nanoseconds: int) -> str:
-    """ISO 8601 in UTC with offset, to the microsecond, of nanoseconds since the epoch."""
+    """Return nanoseconds since the epoch as ISO 8601 in UTC, with offset and microseconds."""
     seconds, rest = divmod(nanoseconds, 1_000_000_000)
     moment = datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // 1000)
     return moment.isoformat("T", "microseconds")
@@ -47,7 +48,7 @@ def compute(measured: Measurements, wall_offset_ns: int) -> RecordStatistics:
 
 
 def of_phase(phase: Phase, measured: Measurements) -> PhaseStatistics:
-    """The statistics of one phase of a run."""
+    """Return the statistics of one phase of a run."""
     counts = measured.counts()
     return {
         "name": phase.name,

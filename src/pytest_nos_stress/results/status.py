@@ -1,19 +1,15 @@
-"""How a run ended, and how far one is that goes on."""
+"""Statuses of a run that has ended, and the progress of a run that has not."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    pass
-
+from typing import NamedTuple
 
 COMPLETED, STOPPED, INTERRUPTED, HUNG, DEADLOCKED = "completed", "stopped", "interrupted", "hung", "deadlocked"
 ABORTED = "aborted"
 
 
 class Progress(NamedTuple):
-    """How far a run is: counts so far, seconds since its start, and the share that is done (0 to 1)."""
+    """Progress of a run: counts so far, seconds since its start, and the share that is done (0 to 1)."""
 
     operations: int
     failures: int

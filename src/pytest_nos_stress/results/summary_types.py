@@ -1,7 +1,7 @@
-"""Types of the summary of a run, for mypy: JSON types only, because a summary crosses from xdist's workers.
+"""Types of a run's summary, for mypy. All values are JSON types, since xdist's workers send summaries.
 
-Durations are seconds, rates numbers from 0 to 1, memory bytes. A figure that a run has no data for is None. Every
-text is one line without control characters.
+Durations are in seconds, rates from 0 to 1, memory in bytes. A figure without data is None. Every text is one line
+without control characters.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ class DurationSummary(TypedDict):
 
 
 class ThresholdSummary(TypedDict):
-    """What a threshold wanted and what was measured, as texts, and its verdict."""
+    """Texts of a threshold and of the value measured, and the verdict."""
 
     wanted: str
     measured: str
@@ -48,7 +48,7 @@ class ErrorTypeSummary(TypedDict):
 
 
 class TimeSeries(TypedDict):
-    """Figures of equal parts of the run: where each begins, counts of operations, and p99 of the latency."""
+    """Figures of equal parts of the run: start in seconds, counts of operations, and p99 of the latency."""
 
     seconds: list[float]
     operations: list[int]
@@ -58,7 +58,7 @@ class TimeSeries(TypedDict):
 
 
 class MetricSummary(TypedDict):
-    """The metrics of a run, and how long it took (``duration``)."""
+    """Metrics of a run, and its ``duration`` in seconds."""
 
     operations: int
     successes: int
@@ -78,7 +78,7 @@ class MetricSummary(TypedDict):
 
 
 class Summary(MetricSummary):
-    """Figures and texts of a run for people and CI systems.
+    """Figures and texts of a run, for people and CI systems.
 
     ``outcome`` is the outcome of the test once the test has ended (passed, failed or skipped), and empty before.
     ``raised`` is True if the run raised an exception because it did not pass.

@@ -1,6 +1,6 @@
-"""Parser of thresholds: text to ``Threshold``, or a ``ThresholdError`` with a caret under the mistake.
+"""Parser of thresholds. Invalid text raises ``ThresholdError`` with a caret under the mistake.
 
-A recursive descent over the grammar in ``thresholds``, one method for each rule.
+Recursive descent over the grammar in ``thresholds``, one method for each rule.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ _SHORTEST_WINDOW: Final = 1e-3
 
 
 def parse_threshold(text: str, *, session_wide: bool = False, label: str = "thresholds") -> Threshold:
-    """Parse a threshold. Raises ``ThresholdError``, which begins with the ``label`` of where the text stands."""
+    """Parse a threshold. Raise ``ThresholdError`` if it is invalid; the message begins with ``label``."""
     return _Parser(text, label).threshold(session_wide=session_wide)
 
 
 class _Parser:
-    """Reads an expression."""
+    """Parses one expression."""
 
     def __init__(self, text: str, label: str) -> None:
         self._text = " ".join(text.split("\n"))
@@ -63,7 +63,7 @@ class _Parser:
         self._at = 0
 
     def threshold(self, *, session_wide: bool) -> Threshold:
-        """The threshold that the whole text says. Raises ``ThresholdError``."""
+        """Parse the whole text. Raise ``ThresholdError`` if it is not a threshold."""
         metric = METRICS[self._choice(_NAME, tuple(METRICS), "metric")]
         tags_at = self._skip_space()
         tags = self._tags(metric)
@@ -102,7 +102,7 @@ class _Parser:
             if tag not in metric.tags:
                 self._fail(f"{metric.name} has no tag {tag!r}; allowed: {', '.join(metric.tags)}", at)
             if tag in tags:
-                self._fail(f"tag {tag!r} is given twice", at)
+                self._fail(f"duplicate tag {tag!r}", at)
             if not self._literal("="):
                 self._fail("expected '=' and a value")
             tags[tag] = self._tag_value(tag)
@@ -117,9 +117,9 @@ class _Parser:
         quoted: str | None = match["quoted"]
         value = match["plain"].strip() if quoted is None else quoted
         if not value:
-            self._fail("the name is empty", at)
+            self._fail("the value of the tag is empty", at)
         if tag in _CHOICES_OF_TAG and value not in _CHOICES_OF_TAG[tag]:
-            self._fail(f"{tag} is {_VALUE_OF_TAG[tag]}", at)
+            self._fail(f"{tag}={value}: must be {_VALUE_OF_TAG[tag]}", at)
         return value
 
     def _aggregation(self, metric: Metric) -> str | None:
@@ -137,9 +137,9 @@ class _Parser:
         if aggregation in metric.aggregations:
             return aggregation
         if not metric.has_percentiles or not re.fullmatch(r"p\d+(\.\d+)?", aggregation):
-            self._fail(f"unknown aggregation {aggregation!r}; there are {names}", at)
+            self._fail(f"unknown aggregation {aggregation!r}; must be {names}", at)
         if not 0 < float(aggregation[1:]) < 100:
-            self._fail("a percentile is above 0 and below 100 (min and max are there for the ends)", at)
+            self._fail("a percentile must be above 0 and below 100 (use min and max for the ends)", at)
         return aggregation
 
     def _limit(self, metric: Metric) -> tuple[float | None, Relative | None]:
@@ -151,13 +151,13 @@ class _Parser:
         unit = self._unit()
         if unit == "x" or (unit == "%" and self._word("of")):
             if number < 0:
-                self._fail("a share of a baseline is from 0 up", at)
+                self._fail("a share of a baseline must not be negative", at)
             if not self._word("baseline"):
                 self._fail("expected 'baseline'")
             return None, Relative(number / 100 if unit == "%" else number, self._plus(metric))
         limit = self._in_base_unit(metric, number, unit, unit_at)
         if metric.unit.is_share and not 0 <= limit <= 1:
-            self._fail("a rate is from 0 to 1, or from 0 % to 100 %", at)
+            self._fail("a rate must be from 0 to 1, or from 0% to 100%", at)
         return limit, None
 
     def _plus(self, metric: Metric) -> float:
@@ -195,29 +195,33 @@ class _Parser:
         self, metric: Metric, tags: dict[str, str], tags_at: int, comparison: str, operator_at: int
     ) -> None:
         if not metric.in_baseline:
-            self._fail(f"a baseline has no {metric.name}", 0)
+            self._fail(f"baselines do not keep {metric.name}", 0)
         if set(tags) - {"task"}:
-            self._fail("a baseline knows the whole run and its tasks; allowed tag: task", tags_at)
+            self._fail("baselines keep figures of the whole run and of tasks; allowed tag: task", tags_at)
         if comparison in ("==", "!="):
-            self._fail("a baseline is compared by < <= > or >=", operator_at)
+            self._fail("a comparison with a baseline needs < <= > or >=", operator_at)
 
     def _over(self, baseline: Relative | None) -> float | None:
         at = self._skip_space()
         if not self._word("over"):
             return None
         if baseline is not None:
-            self._fail("a baseline is compared over the whole run", at)
-        return self._duration(_SHORTEST_WINDOW, "a window is from 1ms to 366 days")
+            self._fail("a comparison with a baseline covers the whole run; remove over", at)
+        return self._duration(_SHORTEST_WINDOW, "a window must be from 1ms to 366 days")
 
     def _abort(self, metric: Metric, comparison: str, limit: float | None) -> float | None:
         at = self._skip_space()
         if not self._word("abort"):
             return None
         if limit is None:
-            self._fail("a baseline is compared when the run has ended", at)
+            self._fail("a comparison with a baseline needs the whole run; remove abort", at)
         if metric.unit is COUNT and (comparison in (">", ">=", "!=") or (comparison == "==" and limit)):
-            self._fail("a count still grows: this can come true until the run ends", at)
-        return self._duration(0.0, "a time from 0 to 366 days") if self._word("after") else GRACE
+            self._fail("this threshold can still become true as the count grows; remove abort", at)
+        return (
+            self._duration(0.0, "the time after abort must be from 0 to 366 days")
+            if self._word("after")
+            else GRACE
+        )
 
     def _duration(self, shortest: float, allowed: str) -> float:
         at = self._skip_space()
@@ -241,7 +245,7 @@ class _Parser:
         name: str = self._expect(pattern, f"a {noun} ({', '.join(choices)})")[0]
         if name not in choices:
             near = get_close_matches(name, choices, 1)
-            hint = f"did you mean {near[0]}?" if near else f"there are {', '.join(choices)}"
+            hint = f"did you mean {near[0]}?" if near else f"must be one of {', '.join(choices)}"
             self._fail(f"unknown {noun} {name!r}; {hint}", at)
         return name
 
@@ -254,7 +258,7 @@ class _Parser:
         return match
 
     def _word(self, word: str) -> bool:
-        """Whether this word comes next; if so, it is read."""
+        """Consume a word if it comes next. Return True if it did."""
         match = re.compile(rf"{word}(?![A-Za-z_])").match(self._text, self._skip_space())
         self._at += len(word) if match else 0
         return match is not None
@@ -282,6 +286,6 @@ class _Parser:
 
 
 def _columns(text: str) -> int:
-    """How many columns of a terminal a text takes: wide characters take two, combining ones none."""
+    """Return the width of a text in terminal columns: wide characters take two, combining characters none."""
     widths = {"W": 2, "F": 2}
     return sum(0 if combining(letter) else widths.get(east_asian_width(letter), 1) for letter in text)

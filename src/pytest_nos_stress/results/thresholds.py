@@ -1,4 +1,4 @@
-"""Thresholds: the grammar of the expressions that gate a run.
+"""Thresholds: expressions that a run must satisfy, and their grammar.
 
     threshold   = metric [ tags ] [ "." aggregation ] operator limit [ "over" duration ]
                   [ "abort" [ "after" duration ] ]
@@ -13,15 +13,15 @@
                 | fairness                                             0 to 1: Jain's index of agents' successes
                 | latency | response_time                       with min mean med max stddev pNN or pNN.N
                 | memory                                                               with growth or peak
-    tag         = agent | task | faults | phase        faults=on or off: while they take place, or not
+    tag         = agent | task | faults | phase        faults=on or off: planned faults in effect or not
                                                        phase=ramp, warmup or steady (the default)
     operator    = < <= > >= == !=
     unit        = % ns us ms s m h /s B kB KiB MB MiB GB GiB
 
-``over`` holds where it holds in every window of that length. ``abort`` ends a run in which the threshold does not
-hold, not before the time after it. ``baseline`` is what an earlier run measured.
+With ``over``, the threshold must hold in every window of that length. With ``abort``, the run ends when the
+threshold fails, but not before the time given by ``after``. ``baseline`` is the value that earlier runs measured.
 
-The grammar follows k6's thresholds. ``threshold_parser`` reads them, ``judge`` evaluates them.
+The grammar follows the thresholds of k6. ``threshold_parser`` parses thresholds, ``judge`` evaluates them.
 """
 
 from __future__ import annotations
@@ -48,30 +48,31 @@ OPERATORS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
     ">": operator.gt,
 }
 GRACE: Final = 5.0
-"""Seconds before a run is aborted, where a threshold does not say."""
+"""Seconds before a run can be aborted, unless the threshold has ``after``."""
 
 
 class ThresholdError(SettingError):
-    """An expression that does not parse: the reason, the expression and a caret under the mistake."""
+    """Invalid expression; the message has the reason, the expression and a caret under the mistake."""
 
 
 class Relative(NamedTuple):
-    """A limit relative to a baseline: ``share`` times what that measured, ``plus`` (in the metric's base unit)."""
+    """Limit relative to a baseline: ``share`` times the baseline's value, plus ``plus`` in the base unit."""
 
     share: float = 1.0
     plus: float = 0.0
 
     def of(self, measured: float) -> float:
+        """Return the limit for a value that the baseline measured."""
         return self.share * measured + self.plus
 
 
 class Threshold(NamedTuple):
     """One parsed threshold.
 
-    ``limit`` is in the metric's base unit: a count, a rate from 0 to 1, operations per second, seconds or bytes;
-    None where it is relative to a ``baseline``. ``over`` and ``abort_after`` are in seconds, None where there is
-    none. ``session_wide`` ones come from the command line or an ini file: a run that has no such agent or task
-    is none of theirs.
+    ``limit`` is in the metric's base unit: a count, a rate from 0 to 1, operations per second, seconds or bytes.
+    It is None if the limit is relative to a ``baseline``. ``over`` and ``abort_after`` are in seconds, None if
+    absent. ``session_wide`` is True for thresholds from the command line or the ini file, which do not apply to
+    runs without the agent, task or phase that they name.
     """
 
     text: str
@@ -89,19 +90,20 @@ class Threshold(NamedTuple):
     abort_after: float | None = None
 
     def holds(self, measured: float) -> bool:
+        """Return True if a measured value satisfies the threshold, which must have a ``limit``."""
         return OPERATORS[self.operator](measured, self.limit)
 
     @property
     def definition(self) -> Metric:
-        """The metric's row."""
+        """Row of the metric."""
         return METRICS[self.metric]
 
     @property
     def wants_less(self) -> bool:
-        """Whether it is the larger values that break it."""
+        """True if large values fail the threshold."""
         return self.operator in ("<", "<=") or (self.operator == "==" and self.definition.unit is COUNT)
 
     @property
     def percentile(self) -> float | None:
-        """The percentile asked for, if one is."""
+        """Percentage of the percentile, such as 99.9; None for other aggregations."""
         return percent_of(self.aggregation)

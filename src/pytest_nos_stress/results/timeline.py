@@ -16,13 +16,14 @@ from .records import Column
 from .summary_types import TimeSeries
 
 BUCKETS: Final = 60
+"""Default number of buckets."""
 
 
 def time_series(measured: Measurements, buckets: int = BUCKETS) -> TimeSeries:
     """Return lists with an entry for each bucket of time.
 
-    ``seconds`` is when a bucket begins, ``operations``, ``failures`` and ``errors`` are counts, ``p99`` is the
-    latency in seconds (by nearest rank), None if no operation called the target.
+    ``seconds`` is the start of a bucket. ``operations``, ``failures`` and ``errors`` are counts. ``p99`` is the
+    latency in seconds (by nearest rank), or None if no operation in the bucket called the target.
     """
     records = measured.records
     length = max(1, measured.ended_ns - measured.started_ns)

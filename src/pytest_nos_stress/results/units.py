@@ -1,4 +1,4 @@
-"""Units of metrics: what a threshold may write, what a number of the base unit looks like, and standard names."""
+"""Units of metrics: symbols in thresholds, texts for people, and names in OpenMetrics and OpenTelemetry."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ class Unit(NamedTuple):
     """Base unit of a metric's values."""
 
     symbols: Mapping[str, float]
-    """Symbols that a threshold may write, each with its size in the base unit; empty text: no symbol is needed."""
+    """Symbols that a threshold can have, with their size in the base unit; the empty symbol allows none."""
     format: Callable[[float], str]
-    """Returns the text of a value for people."""
+    """Return the text of a value for people."""
     required: str = ""
-    """What the symbol is called, if a threshold must have one."""
+    """Name of the symbol in messages, if a threshold must have one; otherwise empty."""
     is_share: bool = False
-    """Whether values are from 0 to 1."""
+    """True if values are from 0 to 1."""
     openmetrics: str = ""
-    """Name of the unit in OpenMetrics, where a metric's name ends with it."""
+    """Name of the unit in OpenMetrics, the ending of a metric's name there."""
     opentelemetry: str = ""
-    """Unit of a gauge in OpenTelemetry (UCUM); metrics of a unit without one are not exported as gauges."""
+    """Unit of a gauge in OpenTelemetry (UCUM). If empty, metrics of this unit are not exported as gauges."""
 
     def in_base_unit(self, number: float, symbol: str) -> float:
-        """Convert a number with one of the symbols."""
+        """Convert a number with one of the symbols to the base unit."""
         return number / 100 if symbol == "%" else number * self.symbols[symbol]
 
     @property
     def rule(self) -> str:
-        """What a threshold on the metric may write, as the end of a sentence."""
+        """Unit that a threshold on the metric must have, as the end of a sentence."""
         if self.required:
             return f"needs {self.required}: {' '.join(self.symbols)}"
         optional = " ".join(filter(None, self.symbols))

@@ -111,14 +111,14 @@ def test_the_table_has_each_run_with_the_figures_that_people_see_elsewhere(summa
 
 
 def test_a_failed_run_is_told_with_all_that_speaks_against_it(failed: Make) -> None:
-    run = failed(harness="the event loop was busy 97 % of the time")
+    run = failed(harness="the event loop was busy 97% of the time")
     html, code, markdown = blocks(github.step_summary([run]))
     page = Page("\n".join(html))
     assert {"threshold errors == 0 failed: 3", "errors == 0"} <= {*page.codes}
     assert {"latency.p99 < 1s", "4 ms of 400 operations"} <= {*page.codes}
     assert {"books balance", "off by 3"} <= {*page.codes}
     assert {"ValueError", "no such order", "Agent_1", "buy", run["directory"]} <= {*page.codes}
-    assert "the event loop was busy 97 % of the time" in page.text
+    assert "the event loop was busy 97% of the time" in page.text
     assert [fenced(block) for block in code] == [run["repeat"]]
     assert "Repeat it:" in markdown
     assert "<details>" not in "".join(html)

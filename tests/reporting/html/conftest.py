@@ -181,7 +181,7 @@ def burst_run(**more: Any) -> GivenRun:
                 given_verdict("errors == 0", "failed", "30"),
                 given_verdict("latency{task=buy}.p95 < 1s", "passed", "9 ms"),
                 given_verdict("throughput > 10/s", "passed", "50/s"),
-                given_verdict("failure_rate < 10%", "passed", "6 %"),
+                given_verdict("failure_rate < 10%", "passed", "6%"),
                 given_verdict("memory.growth < 70MiB", "passed", "56 MiB"),
             ],
             "error_types": [

@@ -272,7 +272,7 @@ def test_a_legend_hides_and_shows_a_part_of_a_chart(report: Page) -> None:
 
 def test_outcomes_are_shown_as_shares_too(report: Page) -> None:
     report.select_option("#choice-shares", "yes")
-    assert "100 %" in drawn_text(report, "outcomes")
+    assert "100%" in drawn_text(report, "outcomes")
     assert "failure_rate < 10%" in drawn_text(report, "outcomes")
     report.select_option("#choice-shares", "")
 

@@ -24,7 +24,7 @@ def test_a_picture_has_the_verdict_the_findings_and_the_main_charts(burst: tuple
         "Errors began at 54 s",
         "MM_2",
         "errors began",
-        "99.9 %",
+        "99.9%",
         "latency.p99 < 20ms over 10s",
         "warm-up",
         "latency of buy",

@@ -129,5 +129,5 @@ def nested(levels: int) -> Any:
     ids=lambda values: str(values)[:40],
 )
 def test_what_is_no_identity_is_refused(values: Any) -> None:
-    with pytest.raises(ValueError, match="no identity"):
+    with pytest.raises(ValueError, match="no fingerprint"):
         Fingerprint.from_json(values)

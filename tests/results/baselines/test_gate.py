@@ -68,8 +68,8 @@ def test_a_threshold_of_ones_own_takes_the_place_of_the_default_ones(saved: Path
 @pytest.mark.parametrize(
     ("changes", "words"),
     [
-        ({"compare": "other"}, "there is no baseline 'other'"),
-        ({"compare": "main", "label": "another"}, "there is no baseline 'main'"),
+        ({"compare": "other"}, "this test has no baseline 'other'"),
+        ({"compare": "main", "label": "another"}, "this test has no baseline 'main'"),
         ({"compare": "main", "agents": 3}, "of another scenario: agents"),
         ({"compare": "main", "engine": "threads", "min_delay": 0, "max_delay": 0}, "of another"),
     ],

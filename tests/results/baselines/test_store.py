@@ -91,9 +91,7 @@ def test_runs_in_virtual_time_are_kept_beside_those_in_real_time(make_sketch: Ma
 
 
 def test_no_baseline_is_said(tmp_path: Path) -> None:
-    assert why_not(tmp_path) == (
-        "there is no baseline 'main' of this test; save it with --stress-save-baseline main"
-    )
+    assert why_not(tmp_path) == ("this test has no baseline 'main'; save it with --stress-save-baseline main")
 
 
 DAMAGED = {
@@ -149,7 +147,7 @@ def test_a_file_of_a_later_version_is_said_and_left_alone(make_sketch: Make, tmp
     path.write_text('{"schema_version": 2}')
     assert why_not(tmp_path) == ("baseline 'main': test_a.json has schema_version 2, this version reads 1")
     with pytest.raises(
-        SettingError, match=r"^save_baseline='main': test_a\.json has schema_version 2, .* delete it"
+        SettingError, match=r"^save_baseline='main': test_a\.json has schema_version 2, .* delete the file"
     ):
         keep(tmp_path, make_sketch(size=60))
     assert path.read_text() == '{"schema_version": 2}'
@@ -250,7 +248,7 @@ def test_any_other_name_is_one_line_that_says_what_is_allowed(name: Any) -> None
     ids=ascii,
 )
 def test_a_label_that_would_lead_elsewhere_is_refused(tmp_path: Path, label: str) -> None:
-    with pytest.raises(SettingError, match="would be kept outside of it") as refused:
+    with pytest.raises(SettingError, match="would be saved outside of it") as refused:
         path_of(tmp_path, "main", label)
     assert "\x1b" not in str(refused.value)
 
@@ -261,7 +259,7 @@ def test_a_link_that_leads_elsewhere_is_refused(make_sketch: Make, tmp_path: Pat
     inside = tmp_path / "baselines"
     inside.mkdir()
     (inside / "main").symlink_to(outside)
-    with pytest.raises(SettingError, match="would be kept outside of it"):
+    with pytest.raises(SettingError, match="would be saved outside of it"):
         keep(inside, make_sketch(size=60))
     assert not os.listdir(outside)
 

@@ -1,1 +1,1 @@
-"""Baselines: what is kept of a run in the repository, and how a later run is compared with it."""
+"""Baselines: figures of earlier runs, kept in the repository, and the comparison of a later run with them."""

@@ -1,17 +1,19 @@
-"""Comparison: a run's figure beside that of a baseline, with an interval in place of a point.
+"""Comparison of a run's figure with that of a baseline, by a confidence interval.
 
-Two runs of the same code never give the same figure. What is asked is whether the new one lies beyond a limit,
-``share x baseline + plus``, by more than noise explains, at a confidence of 99 %. Noise has two parts:
+Two runs of the same code never give the same figure. A threshold relative to a baseline therefore fails only if
+the new figure exceeds the limit, ``share x baseline + plus``, by more than noise, at a confidence of 99%. Noise
+has two parts:
 
-* within a run: a bootstrap of the blocks of both sides (``scipy.stats.bootstrap``, percentile method), each kept
-  run resampled for itself;
-* from run to run: the standard deviation of the figure over the kept runs. It holds for the new run once, and for
-  the mean of the kept ones with 1/sqrt(runs) of it: random effects, as in a meta-analysis (DerSimonian and Laird,
-  "Meta-analysis in clinical trials", Controlled Clinical Trials 7, 1986). It is taken to be at least 2 % for
-  durations and throughput in real time, since one run says nothing of it and few say little.
+* within a run: a bootstrap of the blocks of both sides (``scipy.stats.bootstrap``, percentile method), with each
+kept
+  run resampled separately;
+* from run to run: the standard deviation of the figure over the kept runs. It applies in full to the new run, and
+  divided by sqrt(runs) to the mean of the kept runs. This is a random-effects model, as in a meta-analysis
+  (DerSimonian and Laird, "Meta-analysis in clinical trials", Controlled Clinical Trials 7, 1986). For durations
+  and throughput in real time it is assumed to be at least 2%, since few runs cannot measure it.
 
-The two are independent, so the arms of the interval are added as squares. The bootstrap has a fixed seed: the same
-runs always give the same interval.
+The two parts are independent, so the arms of the interval are added in quadrature. The bootstrap has a fixed seed,
+so the same runs always give the same interval.
 """
 
 from __future__ import annotations
@@ -35,9 +37,9 @@ from .sketch import RESOLUTION, RunSketch
 
 CONFIDENCE: Final = 0.99
 ASSUMED_DEVIATION: Final = 0.02
-"""The least relative standard deviation from run to run, of durations and throughput in real time.
+"""Smallest relative standard deviation from run to run, for durations and throughput in real time.
 
-In virtual time there is none, but durations are known to the width of a bucket only.
+In virtual time there is no such deviation; there the resolution of a histogram limits the precision.
 """
 OPERATORS: Final = ("<", "<=", ">", ">=")
 
@@ -56,26 +58,26 @@ _DEFAULTS: Final = (
 
 
 def default_expressions() -> tuple[str, ...]:
-    """What is asked of a run that is compared with a baseline and has no threshold relative to it.
+    """Return the thresholds for a run that is compared with a baseline and has no threshold relative to it.
 
-    The sharp one is on the fastest quarter of the calls. What else runs on a machine, the scheduler and the
-    interpreter's lock only ever add time; on a busy machine they add it to most calls, but hardly to the fastest,
-    while code that has become slower is slower there too (Chen and Revels, "Robust benchmarking in noisy
-    environments", 2016). The others are wide enough for a machine shared with others, and see what happens to the
-    rest of the calls. Failures, planned ones too, are compared as rates whose interval knows how much they vary
-    by seed.
+    The strict threshold is on p25, the fastest quarter of the calls. Other processes, the scheduler and the
+    interpreter's lock can only add time. On a busy machine they add time to most calls, but hardly to the fastest,
+    while slower code is slower there too (Chen and Revels, "Robust benchmarking in noisy environments", 2016). The
+    other thresholds are wide enough for a shared machine, and detect large changes of the remaining calls.
+    Failures, including injected ones, are compared as rates, and the interval accounts for their variation by
+    seed.
     """
     return _DEFAULTS
 
 
 @dataclass(frozen=True)
 class Interval:
-    """A figure of a new run and of a baseline, and what lies between them.
+    """Figures of a new run and of a baseline, with the confidence interval of their ratio.
 
-    ``value`` and ``baseline_value``: in the metric's base unit, None without data. ``ratio``: new by old, None
-    where the old one is zero; ``low`` and ``high``: its interval at 99 %. ``enough``: whether there was enough
-    data to judge by; ``note`` says what was missing. ``absent``: neither side has any data, as the latency of a
-    run in virtual time in which nothing took time.
+    ``value`` and ``baseline_value`` are in the metric's base unit, None without data. ``ratio`` is new divided by
+    old, None if the old figure is zero; ``low`` and ``high`` are its 99% interval. ``enough`` is True if there is
+    enough data to judge; otherwise ``note`` states what is missing. ``absent`` is True if neither side has any
+    data, such as the latency of a run in virtual time in which nothing took time.
     """
 
     value: float | None
@@ -89,16 +91,16 @@ class Interval:
     _noise: _Noise | None = field(default=None, repr=False, compare=False)
 
     def excess(self, share: float = 1.0, plus: float = 0.0) -> tuple[float, float]:
-        """The interval at 99 % of ``new - (share x baseline + plus)``, in the base unit; NaN without data."""
+        """Return the 99% interval of ``new - (share x baseline + plus)`` in the base unit; NaN without data."""
         if self._noise is None:
             return math.nan, math.nan
         return self._noise.excess(share, plus)
 
-    def breaks(self, operator: str, share: float = 1.0, plus: float = 0.0) -> bool:
-        """Whether ``metric operator share x baseline + plus`` is broken: the whole interval lies beyond the limit.
+    def fails(self, operator: str, share: float = 1.0, plus: float = 0.0) -> bool:
+        """Return True if ``metric operator share x baseline + plus`` fails: the interval is beyond the limit.
 
-        ``operator`` is one of ``OPERATORS``; raises ``SettingError`` for another, since two measurements are never
-        equal. Without enough data nothing is broken, and nothing held: ask ``enough`` first.
+        ``operator`` must be one of ``OPERATORS``, otherwise ``SettingError`` is raised: two measurements are never
+        equal. Read ``enough`` first, because the answer is False if there is not enough data.
         """
         if operator not in OPERATORS:
             raise SettingError(f"operator {operator!r} with a baseline; must be one of {' '.join(OPERATORS)}")
@@ -115,23 +117,23 @@ def compare(
     *,
     modelled_time: bool = False,
 ) -> Interval:
-    """Compare one figure of a run with that of the kept runs of a baseline (at least one).
+    """Compare one figure of a run with the same figure of the kept runs of a baseline.
 
     Args:
-        new: the run.
-        baseline: the kept runs.
-        metric: the name of one that a baseline keeps (``in_baseline``).
-        aggregation: ``min mean med max stddev`` or ``pNN`` for a duration, None otherwise.
-        task: the name of one task; None for all.
-        modelled_time: whether both ran in virtual time, where no machine adds noise from run to run.
+        new: The run.
+        baseline: The kept runs, at least one.
+        metric: Name of a metric that baselines keep (``in_baseline``).
+        aggregation: ``min mean med max stddev`` or ``pNN`` for a duration, None for other metrics.
+        task: Name of one task; None for all tasks.
+        modelled_time: True if both ran in virtual time, where the machine adds no noise from run to run.
 
     Raises:
-        SettingError: the metric has no baseline, or SciPy is not installed.
+        SettingError: Baselines do not keep the metric, or SciPy is not installed.
     """
     row = METRICS.get(metric)
     if row is None or not row.in_baseline:
         names = ", ".join(known.name for known in METRICS.values() if known.in_baseline)
-        raise SettingError(f"{metric}: has no baseline; there are {names}")
+        raise SettingError(f"metric={metric}: baselines do not keep it; must be one of {names}")
     missing = [owner for owner, runs in (("run", [new]), ("baseline", baseline)) if not _have(runs, task)]
     if missing:
         return Interval(None, None, note=f"the {missing[0]} has no task {task!r}")
@@ -153,7 +155,7 @@ def _have(runs: Sequence[RunSketch], task: str | None) -> bool:
 
 @dataclass(frozen=True, eq=False)
 class _Noise:
-    """What resampling gave for both figures, and how far figures deviate from run to run."""
+    """Resampled values of both figures, and their standard deviations from run to run."""
 
     value: float
     baseline_value: float
@@ -168,7 +170,7 @@ class _Noise:
         return _widened(middle, self.new - share * self.old - plus, arm)
 
     def ratio(self) -> tuple[float, float]:
-        """The interval of new by old; how they deviate from run to run by the delta method."""
+        """Return the interval of new divided by old. The delta method gives the deviation from run to run."""
         middle = self.value / self.baseline_value
         arm = _DEVIATIONS * math.hypot(self.deviation, middle * self.baseline_deviation) / self.baseline_value
         low, high = _widened(middle, _filled(divided(self.new, self.old), middle), arm)
@@ -207,12 +209,12 @@ def _deviation(figures: Column) -> float:
 
 
 def _filled(resampled: Column, figure: float) -> Column:
-    """A resample that has no sample in it says nothing: it counts as the figure itself."""
+    """Replace NaN by the figure itself: a resample without samples carries no information."""
     return np.where(np.isnan(resampled), figure, resampled)
 
 
 def _resample(after: BlockTable, before: BlockTable, value: float, baseline_value: float) -> Column:
-    """Both figures for each resample of the blocks of each run, as two rows."""
+    """Return both figures for each resample of the blocks of each run, as two rows."""
     bootstrap = _scipy_bootstrap()
 
     def figures(new: Column, *old: Column, **_: int) -> Column:
@@ -233,7 +235,7 @@ def _resample(after: BlockTable, before: BlockTable, value: float, baseline_valu
 
 
 def _weights(chosen: Column) -> Column:
-    """How often each block is among those chosen, for each row of a resample."""
+    """Return how many times each block was chosen, for each row of a resample."""
     rows, blocks = chosen.shape
     cells = np.arange(rows)[:, None] * blocks + chosen.astype(np.int64)
     return np.bincount(cells.ravel(), minlength=rows * blocks).reshape(rows, blocks).astype(np.float64)
@@ -246,6 +248,6 @@ def _scipy_bootstrap() -> Any:
         raise SettingError(
             "a comparison with a baseline needs SciPy: pip install 'pytest-nos-stress[compare]'"
         ) from None
-    # SciPy 1.15 gave the argument its new name.
+    # SciPy 1.15 renamed the argument to rng.
     name = "rng" if "rng" in inspect.signature(bootstrap).parameters else "random_state"
     return partial(bootstrap, **{name: np.random.default_rng(_SEED)})

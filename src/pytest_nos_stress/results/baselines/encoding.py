@@ -1,8 +1,8 @@
-"""Profiles as JSON: small, the same for equal profiles, and checked when they are read.
+"""JSON of run sketches: small, equal for equal sketches, and validated when read.
 
-The histograms are three columns of numbers (cell, bucket, count), of which few are large: they are packed by zlib
-and written as base64. A run of 4,000 operations takes some 11 kB so, one of a million some 70 kB. What is read
-is data from outside: sizes, types and ranges are checked before anything is made of them.
+A histogram is three columns of numbers (cell, bucket, count), mostly small, so zlib compresses them and base64
+makes them text. A run of 4,000 operations takes about 11 kB, a run of a million about 70 kB. Files come from
+outside, so sizes, types and ranges are validated before anything is allocated.
 """
 
 from __future__ import annotations
@@ -38,12 +38,12 @@ def to_json(sketch: RunSketch) -> dict[str, Any]:
 def from_json(values: Any) -> RunSketch:
     """Return the sketch that ``to_json`` wrote. Raises ``ValueError`` for anything else."""
     if not isinstance(values, dict) or not isinstance(values.get("durations"), dict):
-        raise ValueError("no profile")
+        raise ValueError("no sketch of a run")
     tasks, seconds = _tasks(values.get("tasks")), _seconds(values.get("seconds"))
     cells = len(seconds) * len(tasks)
     counts = _unpacked(values.get("counts"))
     if counts.size != cells * CELLS:
-        raise ValueError("counts of another size")
+        raise ValueError("the number of counts does not fit blocks and tasks")
     return RunSketch(
         tasks,
         np.array(seconds),
@@ -56,7 +56,7 @@ def _tasks(values: Any) -> tuple[str, ...]:
     if not isinstance(values, list) or not 0 < len(values) <= _MOST_TASKS:
         raise ValueError("no tasks")
     if not all(isinstance(name, str) for name in values) or len(set(values)) < len(values):
-        raise ValueError("no names of tasks")
+        raise ValueError("tasks are not distinct names")
     return tuple(values)
 
 
@@ -64,7 +64,7 @@ def _seconds(values: Any) -> list[float]:
     if not isinstance(values, list) or not 0 < len(values) <= _MOST_BLOCKS:
         raise ValueError("no blocks")
     if not all(type(value) in (int, float) and 0 <= value < 1e9 and math.isfinite(value) for value in values):
-        raise ValueError("no lengths of blocks")
+        raise ValueError("lengths of blocks are not numbers of seconds")
     return [float(value) for value in values]
 
 
@@ -75,10 +75,10 @@ def _packed_histogram(histogram: Histogram) -> str:
 def _histogram(text: Any, cells: int) -> Histogram:
     numbers = _unpacked(text)
     if numbers.size % 3:
-        raise ValueError("no histogram")
+        raise ValueError("a histogram without three columns")
     cell, bucket, count = numbers.reshape(3, -1)
     if numbers.size and (int(cell.max()) >= cells or int(bucket.max()) >= BUCKETS):
-        raise ValueError("a histogram beyond its blocks")
+        raise ValueError("a histogram with cells or buckets out of range")
     return Histogram(cell, bucket, count)
 
 
@@ -87,14 +87,14 @@ def _packed(numbers: Column) -> str:
 
 
 def _unpacked(text: Any) -> Column:
-    """The numbers, at most so many: a few bytes of zlib can stand for any amount of them."""
+    """Unpack numbers, at most ``_MOST_NUMBERS``: a few bytes of zlib can expand to any size."""
     if not isinstance(text, str):
-        raise ValueError("no numbers")
+        raise ValueError("packed numbers are not text")
     unpacking = zlib.decompressobj()
     try:
         data = unpacking.decompress(base64.b64decode(text, validate=True), _MOST_NUMBERS * _NUMBER.itemsize)
     except zlib.error as error:
         raise ValueError(str(error)) from None
     if not unpacking.eof or len(data) % _NUMBER.itemsize:
-        raise ValueError("numbers that end early or are too many")
+        raise ValueError("packed numbers are cut off or too many")
     return np.frombuffer(data, _NUMBER).astype(np.int64)

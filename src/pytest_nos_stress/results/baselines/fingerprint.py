@@ -1,11 +1,12 @@
-"""Fingerprint of a run: what must be equal for two runs to be compared.
+"""Fingerprint of a run: everything that must be equal for two runs to be compared.
 
-* the scenario, all of it but ``seed`` (it differs from run to run by default, and the figures compared are to hold
-  for any) and ``operation_timeout`` (it decides only when a run is given up as hung);
-* the engine, and this plugin's major and minor version;
-* the machine: model and number of processors, architecture, operating system. Not in virtual time, where only what
-  is modelled takes time;
-* Python: implementation, minor version, and whether there is a global interpreter lock.
+* the scenario, except ``seed`` (by default it differs from run to run, and the figures should hold for any seed)
+and
+  ``operation_timeout`` (it only decides when a run counts as hung);
+* the engine, and this plugin's major and minor version; * the machine: model and number of processors,
+architecture, operating system (not in virtual time, where the machine's
+  speed has no influence);
+* Python: implementation, minor version, and the presence of a global interpreter lock.
 
 The system under test is deliberately not compared.
 """
@@ -42,7 +43,7 @@ _ENVIRONMENT: Final = ("machine", "python")
 
 
 class Fingerprint(NamedTuple):
-    """What a run was a run of, and where, in JSON types. ``machine`` is None in virtual time."""
+    """Scenario, versions and machine of a run, as JSON types. ``machine`` is None in virtual time."""
 
     scenario: Mapping[str, Any]
     engine: str
@@ -64,15 +65,15 @@ class Fingerprint(NamedTuple):
 
     @classmethod
     def from_json(cls, values: Any) -> Fingerprint:
-        """Return the fingerprint that ``as_json`` wrote. Raises ``ValueError`` for anything else."""
+        """Return the fingerprint that ``as_json`` wrote. Raise ``ValueError`` for anything else."""
         if not isinstance(values, dict) or set(values) != set(cls._fields) or _is_deep(values):
-            raise ValueError("no identity")
+            raise ValueError("no fingerprint")
         fingerprint = cls(**values)
         machine = {} if fingerprint.machine is None else fingerprint.machine
         if not all(isinstance(part, dict) for part in (fingerprint.scenario, fingerprint.python, machine)):
-            raise ValueError("no identity")
+            raise ValueError("no fingerprint")
         if not isinstance(fingerprint.engine, str) or not isinstance(fingerprint.plugin, str):
-            raise ValueError("no identity")
+            raise ValueError("no fingerprint")
         return fingerprint
 
     def as_json(self) -> dict[str, Any]:
@@ -80,11 +81,11 @@ class Fingerprint(NamedTuple):
 
     @property
     def environment(self) -> tuple[Any, ...]:
-        """Machine and Python: runs of other environments are kept beside each other."""
+        """Machine and Python. A baseline keeps the runs of different environments side by side."""
         return tuple(getattr(self, name) for name in _ENVIRONMENT)
 
     def differences(self, here: Fingerprint) -> dict[str, list[str]]:
-        """Return the differences from the run here, in words, by the part of the fingerprint."""
+        """Return the differences from the fingerprint of the present run, as texts by part."""
         differences = {}
         for name, words in _WORDS.items():
             saved, current = getattr(self, name), getattr(here, name)
@@ -94,7 +95,7 @@ class Fingerprint(NamedTuple):
 
 
 def _is_deep(value: Any, levels: int = _MOST_LEVELS) -> bool:
-    """Whether JSON is nested deeper than any scenario is."""
+    """Return True if JSON is nested deeper than any scenario."""
     if not isinstance(value, (dict, list)):
         return False
     inside = value.values() if isinstance(value, dict) else value
@@ -102,12 +103,12 @@ def _is_deep(value: Any, levels: int = _MOST_LEVELS) -> bool:
 
 
 def is_modelled(engine: str) -> bool:
-    """Whether an engine's time is modelled, so that no machine takes part in it."""
+    """Return True if an engine runs in virtual time, so that the machine's speed has no influence."""
     return engine in ENGINES and engine_class(engine).uses_virtual_time
 
 
 def in_words(differences: Mapping[str, list[str]]) -> str:
-    """``of another scenario: operations_per_agent 100, here 200; of another machine: processors 2, here 4``."""
+    """Describe differences, such as ``of another scenario: operations_per_agent 100, here 200``."""
     return "; ".join(f"of another {part}: {_listed(texts)}" for part, texts in differences.items())
 
 
@@ -117,7 +118,7 @@ def _listed(differences: list[str]) -> str:
 
 
 def _equal(value: Any, other: Any) -> bool:
-    """Equal as JSON: 1 is not true there."""
+    """Return True if both are the same JSON. In JSON, unlike in Python, 1 and true differ."""
     return json.dumps(value, sort_keys=True) == json.dumps(other, sort_keys=True)
 
 
@@ -142,7 +143,7 @@ def _escaped(text: str) -> str:
 
 
 def _short(value: Any) -> Any:
-    """A value, or where it is long (a list of operations, recorded prices) its beginning and its hash."""
+    """Return a value, or for a long value (a list of operations, recorded prices) its hash and beginning."""
     text = json.dumps(value, sort_keys=True)
     if len(text) <= _LONGEST_VALUE:
         return json.loads(text)
@@ -160,7 +161,7 @@ def _machine() -> dict[str, Any]:
 
 
 def _processor() -> str:
-    """The processor's model. Linux has it in a file, other systems tell ``platform``."""
+    """Return the processor's model: from ``/proc/cpuinfo`` on Linux, otherwise from ``platform``."""
     if sys.platform != "linux":
         return platform.processor()
     try:

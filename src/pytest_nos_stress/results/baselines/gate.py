@@ -1,7 +1,7 @@
-"""The baseline of a run: what it is compared with, and where it is kept for later ones.
+"""Baseline of a run: compare the run with earlier runs, and save it for later runs.
 
-Guarantee: nothing is compared that differs in scenario, machine or version, and nothing is kept of a run that
-did not pass; both are said.
+Guarantees: runs that differ in scenario, machine or version are not compared, and a run that did not pass is not
+saved. In both cases the report states the reason.
 """
 
 from __future__ import annotations
@@ -27,25 +27,30 @@ if TYPE_CHECKING:
 
 
 class Comparison:
-    """A run beside the baseline of a name. Where they are not compared, ``refusal`` says why.
+    """Comparison of a run with a baseline; if there is none, ``refusal`` is the reason.
 
-    ``is_to_become_it`` is whether there is nothing to compare with because the run is kept as the baseline itself.
+    ``becomes_baseline`` is True if the run is saved as the baseline and is therefore not compared.
     """
 
     def __init__(
-        self, new: RunSketch | None, baseline: Baseline | None, refusal: str = "", *, is_to_become_it: bool = False
+        self,
+        new: RunSketch | None,
+        baseline: Baseline | None,
+        refusal: str = "",
+        *,
+        becomes_baseline: bool = False,
     ) -> None:
         self._new = new
         self._baseline = baseline
         self._refusal = refusal
-        self._is_to_become_it = is_to_become_it
+        self._becomes_baseline = becomes_baseline
 
     def judge(self, threshold: Threshold) -> Verdict:
-        """What becomes of a threshold relative to the baseline: broken only if it is so beyond noise."""
+        """Evaluate a threshold relative to the baseline. It fails only if the difference exceeds noise."""
         from .comparison import compare
 
         if self._new is None or self._baseline is None or threshold.baseline is None:
-            verdict = NOT_APPLICABLE if self._is_to_become_it else NO_DATA
+            verdict = NOT_APPLICABLE if self._becomes_baseline else NO_DATA
             return Verdict(threshold, verdict, None, 0, self._refusal)
         interval = compare(
             self._new,
@@ -59,8 +64,8 @@ class Comparison:
             return Verdict(threshold, NOT_APPLICABLE, None, 0, interval.note)
         if not interval.enough:
             return Verdict(threshold, NO_DATA, interval.value, self._new.operations, interval.note)
-        is_broken = interval.breaks(threshold.operator, *threshold.baseline)
-        verdict = FAILED if is_broken else PASSED
+        has_failed = interval.fails(threshold.operator, *threshold.baseline)
+        verdict = FAILED if has_failed else PASSED
         return Verdict(threshold, verdict, interval.value, self._new.operations, self._note(threshold, interval))
 
     def _note(self, threshold: Threshold, interval: Interval) -> str:
@@ -72,11 +77,11 @@ class Comparison:
         return f"{before}, between {interval.low:.3g}x and {interval.high:.3g}x of it"
 
 
-_NO_BASELINE: Final = "no baseline is named: --stress-compare NAME"
+_NO_BASELINE: Final = "no baseline to compare with; set --stress-compare NAME"
 
 
 class BaselineGate:
-    """Which baseline a run is compared with, and under which name it is kept itself."""
+    """Baseline that a run is compared with, and baseline that the run is saved in."""
 
     def __init__(self, directory: Path, *, save: str | None, compare: str | None, label: str) -> None:
         self._directory = directory
@@ -85,7 +90,7 @@ class BaselineGate:
         self._label = safe_name(label)
 
     def thresholds(self, thresholds: Sequence[Threshold]) -> list[Threshold]:
-        """What is asked where a run is compared and none of its thresholds says what to ask of a baseline."""
+        """Return the default thresholds if the run is compared and no threshold is relative to a baseline."""
         if self._compare is None or any(threshold.baseline is not None for threshold in thresholds):
             return []
         from .comparison import default_expressions
@@ -93,9 +98,9 @@ class BaselineGate:
         return [parse_threshold(text, session_wide=True) for text in default_expressions()]
 
     def comparison(self, run_metrics: RunMetrics, scenario: Scenario) -> Comparison:
-        """The run beside its baseline."""
+        """Return the comparison of the run with its baseline."""
         if self._compare is None and self._save is not None:
-            return Comparison(None, None, "the run is to become the baseline itself", is_to_become_it=True)
+            return Comparison(None, None, "this run becomes the baseline", becomes_baseline=True)
         if self._compare is None:
             return Comparison(None, None, _NO_BASELINE)
         from .fingerprint import Fingerprint
@@ -109,9 +114,9 @@ class BaselineGate:
         return Comparison(new, baseline)
 
     def save(self, run_metrics: RunMetrics, scenario: Scenario, *, passed: bool) -> list[str]:
-        """Keep the run, if it is to be kept and its gate has held; returns what is to be known of that.
+        """Save the run as a baseline if that is requested and the run passed. Return notes for the report.
 
-        Raises ``SettingError`` where it cannot be written.
+        Raise ``SettingError`` if the file cannot be written.
         """
         if self._save is None:
             return []
@@ -132,7 +137,7 @@ class BaselineGate:
 
 
 def _sketch_of(run_metrics: RunMetrics) -> RunSketch:
-    """What is kept of the run's steady phase."""
+    """Return the sketch of the run's steady phase."""
     from .sketch import RunSketch
 
     phase = run_metrics.phase(STEADY)

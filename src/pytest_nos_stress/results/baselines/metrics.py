@@ -1,7 +1,7 @@
-"""Figures: what is computed from any choice of the blocks of one or several runs.
+"""Figures computed from any choice of the blocks of one or several runs.
 
-Whatever a figure is (a percentile, a rate, a throughput), it is a function of a sum of rows, one for each block.
-So the figure of a thousand resamples is one product of matrices, and a function of its rows.
+Every figure (a percentile, a rate, a throughput) is a function of a sum of rows, one row for each block. So the
+figures of a thousand resamples take one product of matrices and one function of its rows.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from pytest_nos_stress.results.units import PER_SECOND, RATIO, SECONDS
 from .sketch import RunSketch, aggregate
 
 FEWEST_BLOCKS: Final = 10
-"""An interval needs samples in so many blocks of each run."""
+"""Number of blocks of each run that must have samples for an interval."""
 
 _SECONDS: Final = CELLS
 
 
 class BlockTable:
-    """Table of a figure of one or several runs: a row for each block, and how a sum of rows becomes the figure."""
+    """Table of a figure of one or several runs: a row for each block, and the function of a sum of rows."""
 
     def __init__(
         self, runs: Sequence[RunSketch], metric: Metric, aggregation: str | None, task: str | None
@@ -50,31 +50,29 @@ class BlockTable:
         self._fewest_blocks = int(np.add.reduceat(in_blocks > 0, starts, dtype=np.int64).min())
 
     def figure(self) -> float | None:
-        """The figure of all runs together."""
+        """Return the figure of all runs together; None without data."""
         value = float(self.resampled(np.ones((1, len(self._table))))[0])
         return value if math.isfinite(value) else None
 
     def figures(self) -> Column:
         """Return the figure of each run that has one."""
-        which = np.repeat(np.arange(self.runs), self.sizes)
-        values = self.resampled((which == np.arange(self.runs)[:, None]).astype(np.float64), runs=1)
+        run_of_block = np.repeat(np.arange(self.runs), self.sizes)
+        values = self.resampled((run_of_block == np.arange(self.runs)[:, None]).astype(np.float64), runs=1)
         return values[np.isfinite(values)]
 
     def resampled(self, weights: Column, runs: int | None = None) -> Column:
-        """The figure for each row of weights of the blocks."""
+        """Return the figure for each row of weights of the blocks."""
         return self._of_sum(weights @ self._table, runs or self.runs)
 
     def lacks(self, who: str) -> str:
-        """What there is too little of to judge by, in words; empty if there is enough."""
+        """Describe the lack of data for a judgement; return "" if there is enough. ``who`` begins the text."""
         if not self.samples:
             return f"{who} has no samples"
         needed = samples_needed(percent_of(self._aggregation))
         if self.samples < needed:
             return f"{who} has {self.samples} samples, {self._aggregation} needs {needed}"
         if self._fewest_blocks < FEWEST_BLOCKS:
-            return (
-                f"{who} has samples in {self._fewest_blocks} stretches of time, an interval needs {FEWEST_BLOCKS}"
-            )
+            return f"{who} has samples in {self._fewest_blocks} time blocks, an interval needs {FEWEST_BLOCKS}"
         return ""
 
 
@@ -113,5 +111,5 @@ def _figure_of_counts(metric: Metric) -> _Figure:
 
 
 def divided(counts: Column, by: Column) -> Column:
-    """Quotients, NaN where there is nothing to divide by."""
+    """Return the quotients; NaN for divisors that are not positive."""
     return np.asarray(np.divide(counts, by, out=np.full(counts.shape, math.nan), where=by > 0))

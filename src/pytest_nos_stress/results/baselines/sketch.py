@@ -1,13 +1,12 @@
-"""Sketch of a run: what a baseline keeps of it, and what two runs are compared by.
+"""Sketch of a run: the data that a baseline keeps, and that a comparison of runs uses.
 
-The run's measured phase is cut into blocks of equal length. For each block and task a sketch has the counts of
-outcomes and errors and a histogram of each duration. So any figure of a run can be computed from any choice of its
-blocks, which is what a block bootstrap asks for (Künsch, "The jackknife and the bootstrap for general stationary
-observations", Annals of Statistics 17, 1989): operations that follow one another resemble one another, blocks
-hardly do.
+The run's steady phase is divided into blocks of equal length. For each block and task a sketch has the counts of
+outcomes and errors, and a histogram of each duration. So any figure of a run can be computed from any choice of
+its blocks, as a block bootstrap requires (Künsch, "The jackknife and the bootstrap for general stationary
+observations", Annals of Statistics 17, 1989). Successive operations are correlated, blocks hardly are.
 
-A bucket of a histogram is a 64th of an octave, 1.1 % wide; HdrHistogram's two significant digits are as fine.
-Percentiles are interpolated in their bucket.
+A bucket of a histogram is a 64th of an octave, or 1.1% wide, about as fine as HdrHistogram with two significant
+digits. Percentiles are interpolated within their bucket.
 """
 
 from __future__ import annotations
@@ -26,14 +25,14 @@ MOST_BLOCKS: Final = 30
 _OPERATIONS_PER_BLOCK: Final = 5
 _BUCKETS_PER_OCTAVE: Final = 64
 BUCKETS: Final = 64 * _BUCKETS_PER_OCTAVE + 1
-"""Bucket 0 is for a duration of zero; the others reach from 1 ns to 2**64 ns."""
+"""Number of buckets: bucket 0 is for a duration of zero, the others cover 1 ns to 2**64 ns."""
 RESOLUTION: Final = 2 ** (1 / _BUCKETS_PER_OCTAVE) - 1
-"""The width of a bucket, as a share of its lower edge."""
+"""Width of a bucket as a share of its lower edge."""
 
 
 @dataclass(frozen=True, eq=False)
 class Histogram:
-    """Counts of durations by cell (block times tasks, plus task) and bucket, where they are not zero."""
+    """Counts of durations by cell (block times number of tasks, plus task) and bucket, without zeros."""
 
     cell: Column
     bucket: Column
@@ -45,7 +44,7 @@ class Histogram:
         return cls(keys // BUCKETS, keys % BUCKETS, count)
 
     def by_block(self, blocks: int, tasks: int, task: int | None) -> tuple[Column, Column]:
-        """The buckets that occur, ascending, and the counts of each block in them, for one task or all."""
+        """Return the buckets that occur, ascending, and each block's counts in them, for one task or all."""
         chosen = slice(None) if task is None else self.cell % tasks == task
         cell, bucket, count = self.cell[chosen], self.bucket[chosen], self.count[chosen]
         occurring, column = np.unique(bucket, return_inverse=True)
@@ -55,10 +54,11 @@ class Histogram:
 
 @dataclass(frozen=True, eq=False)
 class RunSketch:
-    """A run's measured phase in blocks.
+    """Steady phase of a run, divided into blocks.
 
-    ``seconds``: the length of each block. ``counts``: by block, task, and ``outcome`` (success, failed,
-    missing data) or error, which is among the failed. ``histograms``: of ``latency`` and ``response_time``.
+    ``seconds`` is the length of each block. ``counts`` has three axes: block, task, and outcome (success, failed,
+    missing data, and errors, which are also among the failed). ``histograms`` are of ``latency`` and
+    ``response_time``.
     """
 
     tasks: tuple[str, ...]
@@ -84,16 +84,16 @@ class RunSketch:
         """Return the sketch of the operations of one phase, given as columns with a row for each.
 
         Args:
-            end_ns: when each operation ended, in nanoseconds on any clock.
-            task: the index of its task in ``tasks``.
+            end_ns: End of each operation, in nanoseconds on any clock.
+            task: Index of its task in ``tasks``.
             outcome: 0 success, 1 failed, 2 missing data.
-            is_error: whether it failed by an unexpected exception.
-            called: whether the target was called: only then are there durations.
-            latency_ns: from the call's start to its end.
-            response_ns: from when the operation was due to its end.
-            tasks: their names.
-            started_ns: when the phase began, on the clock of ``end_ns``.
-            ended_ns: when the phase ended; the last operation's end, where it is not given.
+            is_error: True if it failed by an unexpected exception.
+            called: True if it called the target; only then it has durations.
+            latency_ns: Time from the call's start to its end.
+            response_ns: Time from the moment the operation was due to its end.
+            tasks: Names of the tasks.
+            started_ns: Start of the phase, on the clock of ``end_ns``.
+            ended_ns: End of the phase; by default, the end of the last operation.
         """
         last = int(end_ns.max(initial=started_ns)) if ended_ns is None else ended_ns
         length = max(0, last - started_ns)
@@ -119,12 +119,12 @@ class RunSketch:
         return int(self.counts[:, :, :ERROR].sum())
 
     def counts_of(self, task: str | None) -> Column:
-        """By block and outcome or error, of one task or of all."""
+        """Return the counts by block and outcome or error, of one task or of all."""
         chosen: Column = self.counts.sum(axis=1) if task is None else self.counts[:, self.tasks.index(task)]
         return chosen
 
     def durations(self, metric: str, task: str | None) -> tuple[Column, Column]:
-        """The buckets that occur and the counts of each block in them; see ``Histogram.by_block``."""
+        """Return the buckets that occur and the counts of each block in them; see ``Histogram.by_block``."""
         number = None if task is None else self.tasks.index(task)
         return self.histograms[metric].by_block(self.blocks, len(self.tasks), number)
 
@@ -146,14 +146,15 @@ def _buckets(nanoseconds: Column) -> Column:
 
 
 def _edge(bucket: Column) -> Column:
-    """The lower edge of buckets, in seconds."""
+    """Return the lower edges of buckets in seconds."""
     return np.where(bucket > 0, np.exp2((bucket - 1) / _BUCKETS_PER_OCTAVE), 0.0) / 1e9
 
 
 def aggregate(buckets: Column, counts: Column, aggregation: str) -> Column:
-    """``min mean med max stddev`` or ``pNN`` in seconds, for each row of counts by bucket; NaN without any.
+    """Return ``min mean med max stddev`` or ``pNN`` in seconds for each row of counts by bucket; NaN without data.
 
-    A percentile lies between the nearest ranks as in ``statistics``, and in its bucket by its rank there.
+    A percentile has the same rank as in ``results.aggregation``, and is interpolated by that rank within its
+    bucket.
     """
     low = _edge(buckets)
     middle = low * (1 + RESOLUTION / 2)

@@ -1,11 +1,11 @@
-"""The files of baselines: ``<directory>/<name>/<label>.json``, one for each test, made to be kept in a repository.
+"""Files of baselines: ``<directory>/<name>/<label>.json``, one for each test, to commit to a repository.
 
 A file has an entry for each environment (machine and Python) whose runs were saved, with its latest ten runs. A
-run is one line, so that a save changes one or two lines of the file. Files are written whole or not at all; if two
-processes save the same test at once, one of the two runs may be lost, never the file.
+run is one line, so a save changes one or two lines of the file. A file is replaced as a whole or not at all. If
+two processes save the same test at the same time, one of the two runs may be lost, but never the file.
 
-A baseline that cannot be compared with is ``BaselineUnusable``, in words: none saved, one of another scenario or
-machine, a file that is damaged or of a later version. Nothing is compared that differs.
+``BaselineUnusable`` is raised if a run cannot be compared: no baseline is saved, it is of another scenario or
+machine, or its file is damaged or of a later version. Runs that differ are never compared.
 """
 
 from __future__ import annotations
@@ -31,16 +31,18 @@ from .sketch import RunSketch
 
 SCHEMA_VERSION: Final = 1
 MOST_RUNS: Final = 10
+"""Runs kept for each environment, the latest."""
 MOST_ENVIRONMENTS: Final = 20
+"""Environments kept in a file, the latest."""
 _MOST_BYTES: Final = 64 << 20
 
 
 class BaselineUnusable(Exception):
-    """Why a run cannot be compared with a baseline, in one line."""
+    """Reason why a run cannot be compared with a baseline, one line."""
 
 
 class Baseline(NamedTuple):
-    """The kept runs that a run may be compared with, oldest first."""
+    """Kept runs that a run can be compared with, oldest first."""
 
     name: str
     runs: tuple[RunSketch, ...]
@@ -48,22 +50,22 @@ class Baseline(NamedTuple):
 
 
 class _Entry(NamedTuple):
-    """Runs of one fingerprint: each as the JSON that is kept of it."""
+    """Runs with one fingerprint, each as its JSON in the file."""
 
     fingerprint: Fingerprint
     runs: tuple[dict[str, Any], ...]
 
 
 class _Damaged(ValueError):
-    """A file that is not what ``save`` writes."""
+    """Error of a file that ``save`` cannot have written."""
 
 
 class _Later(ValueError):
-    """A file that a later version wrote."""
+    """Error of a file that a later version of the plugin wrote."""
 
 
 def check_name(name: Any, label: str = "save_baseline") -> str:
-    """Return the name of a baseline. Raises ``SettingError`` under the label if it is not allowed."""
+    """Validate the name of a baseline and return it. ``label`` is the setting's name in a ``SettingError``."""
     try:
         return file_name(name)
     except ValueError:
@@ -71,16 +73,18 @@ def check_name(name: Any, label: str = "save_baseline") -> str:
 
 
 def path_of(directory: Path, name: str, label: str) -> Path:
-    """Where the baseline of a test is kept.
+    """Return the path of a test's baseline.
 
-    ``label`` is the test's name, made safe for a file by the caller. Raises ``SettingError`` for a name or a label
-    that is none, or that leads out of the directory.
+    ``label`` is the test's name, which the caller has made safe for a file name. Raise ``SettingError`` if the
+    name or the label is not allowed, or if the path is outside of the directory.
     """
     check_name(name)
     is_safe = bool(label.strip(". ")) and not re.search(r"[/\\:\x00-\x1f\x7f]", label)
     path = directory / name / f"{label}.json"
     if not is_safe or not _is_in(path, directory):
-        raise SettingError(f"baseline_dir={str(directory)!r}: {safe_repr(label)} would be kept outside of it")
+        raise SettingError(
+            f"baseline_dir={str(directory)!r}: {safe_repr(label)} would be saved outside of it; use a file name"
+        )
     return path
 
 
@@ -92,13 +96,13 @@ def _is_in(path: Path, directory: Path) -> bool:
 
 
 def save(directory: Path, name: str, label: str, fingerprint: Fingerprint, run: RunSketch, seed: int) -> Path:
-    """Add a run to a baseline, and say where it is.
+    """Add a run to a baseline. Return the path of the file.
 
-    The run joins the kept runs of its environment if their fingerprint is equal, and replaces them otherwise.
-    What is damaged is dropped; a file of a later version is left alone.
+    The run joins the kept runs of its environment if their fingerprints are equal, and replaces them otherwise.
+    Damaged entries are dropped. A file of a later version is not changed.
 
     Raises:
-        SettingError: the name or label is not allowed, the file cannot be written or is of a later version.
+        SettingError: The name or label is not allowed, or the file cannot be written or is of a later version.
     """
     path = path_of(directory, name, label)
     try:
@@ -106,7 +110,9 @@ def save(directory: Path, name: str, label: str, fingerprint: Fingerprint, run: 
     except (_Damaged, OSError):
         entries = []
     except _Later as error:
-        raise SettingError(f"save_baseline={name!r}: {_file(path)} {error}; delete it to save one") from None
+        raise SettingError(
+            f"save_baseline={name!r}: {_file(path)} {error}; delete the file to save a new baseline"
+        ) from None
     saved = {"saved": datetime.now(UTC).isoformat("T", "seconds"), "seed": seed, **encoding.to_json(run)}
     same = [entry for entry in entries if not entry.fingerprint.differences(fingerprint)]
     others = [entry for entry in entries if _environment(entry.fingerprint) != _environment(fingerprint)]
@@ -116,11 +122,11 @@ def save(directory: Path, name: str, label: str, fingerprint: Fingerprint, run: 
 
 
 def load(directory: Path, name: str, label: str, fingerprint: Fingerprint) -> Baseline:
-    """Return the kept runs with the fingerprint of a run.
+    """Return the kept runs with the same fingerprint as a run.
 
     Raises:
-        BaselineUnusable: there are none; says why.
-        SettingError: the name or label is not allowed.
+        BaselineUnusable: There are no such runs; the message states the reason.
+        SettingError: The name or label is not allowed.
     """
     path = path_of(directory, name, label)
     try:
@@ -130,7 +136,7 @@ def load(directory: Path, name: str, label: str, fingerprint: Fingerprint) -> Ba
             runs = tuple(map(encoding.from_json, same[0].runs))
             return Baseline(name, runs, is_modelled(fingerprint.engine))
     except FileNotFoundError:
-        raise BaselineUnusable(f"there is no baseline {name!r} of this test; {_save_it(name)}") from None
+        raise BaselineUnusable(f"this test has no baseline {name!r}; {_save_it(name)}") from None
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise BaselineUnusable(f"baseline {name!r}: {_file(path)} cannot be read ({reason})") from None
@@ -143,7 +149,7 @@ def load(directory: Path, name: str, label: str, fingerprint: Fingerprint) -> Ba
 
 
 def _nearest(entries: Sequence[_Entry], fingerprint: Fingerprint) -> str:
-    """What differs, in words, from the entry that differs in the fewest parts; of equals from the latest."""
+    """Describe the differences from the entry with the fewest differing parts; of several, the latest."""
     if not entries:
         return "empty"
     differences = [entry.fingerprint.differences(fingerprint) for entry in reversed(entries)]
@@ -163,7 +169,7 @@ def _environment(fingerprint: Fingerprint) -> str:
 
 
 def _read(path: Path) -> list[_Entry]:
-    """The file's entries; none where there is no file yet is ``FileNotFoundError``."""
+    """Read the entries of a file. Raise ``FileNotFoundError`` if there is no file yet."""
     with open(path, "rb") as file:
         data = file.read(_MOST_BYTES + 1)
     if len(data) > _MOST_BYTES:
@@ -186,7 +192,7 @@ def _entry(values: Any) -> _Entry:
     if not isinstance(values, dict) or not isinstance(values.get("runs"), list) or not values["runs"]:
         raise _Damaged("an entry without runs")
     if not all(isinstance(run, dict) for run in values["runs"]):
-        raise _Damaged("a run that is none")
+        raise _Damaged("a run is not an object")
     try:
         return _Entry(Fingerprint.from_json(values.get("identity")), tuple(values["runs"]))
     except ValueError as error:
@@ -202,22 +208,22 @@ def _is_readable(run: dict[str, Any]) -> bool:
 
 
 def _write(path: Path, entries: Sequence[_Entry], name: str) -> None:
-    """Under a name of this process's own first: two that wrote one unfinished file would mix their bytes."""
-    own = path.with_name(f".{os.getpid()}-{threading.get_ident()}.json")
+    """Write a file through a temporary file of this thread, so that two writers cannot mix their bytes."""
+    temporary = path.with_name(f".{os.getpid()}-{threading.get_ident()}.json")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(own, [_text(entries).encode()])
-        os.replace(own, path)
+        write_atomic(temporary, [_text(entries).encode()])
+        os.replace(temporary, path)
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise SettingError(f"save_baseline={name!r}: {str(path)!r} cannot be written ({reason})") from None
     finally:
         with contextlib.suppress(OSError):
-            own.unlink(missing_ok=True)
+            temporary.unlink(missing_ok=True)
 
 
 def _text(entries: Sequence[_Entry]) -> str:
-    """JSON with a line for each run."""
+    """Return the file's content: JSON with one line for each run."""
     parts = []
     for entry in entries:
         runs = ",\n    ".join(_line(run) for run in entry.runs)

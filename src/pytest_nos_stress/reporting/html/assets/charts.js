@@ -25,7 +25,7 @@ function outcomesOption(data, selection, theme, settings) {
     xAxis: timeAxis(data, theme),
     yAxis: valueAxis(theme, {
       ...(settings.shares ? { max: 1 } : reaching(near, most)),
-      axisLabel: { formatter: (value) => (settings.shares ? `${Math.round(value * 100)} %` : format.tick(value)) },
+      axisLabel: { formatter: (value) => (settings.shares ? `${Math.round(value * 100)}%` : format.tick(value)) },
     }),
     dataZoom: zoom(settings),
     tooltip: {
@@ -140,8 +140,8 @@ function latencyOption(data, selection, theme, settings) {
   };
 }
 
-const PERCENTILE_TICKS = [[0, "0 %"], [Math.log10(2), "50 %"], ...[..."123456"].map((nines) => [
-  Number(nines), nines === "1" ? "90 %" : nines === "2" ? "99 %" : `99.${"9".repeat(nines - 2)} %`,
+const PERCENTILE_TICKS = [[0, "0%"], [Math.log10(2), "50%"], ...[..."123456"].map((nines) => [
+  Number(nines), nines === "1" ? "90%" : nines === "2" ? "99%" : `99.${"9".repeat(nines - 2)}%`,
 ])];
 
 /* The distribution of latency as HdrHistogram plots it: each nine takes as much room as the one before. */
@@ -301,7 +301,7 @@ function measured(figures, measure) {
 
 function toldMeasure(value, measure, many = 3) {
   if (value === null) return "–";
-  if (measure === "unsuccessful") return `${format.digits(100 * value, many)} %`;
+  if (measure === "unsuccessful") return `${format.digits(100 * value, many)}%`;
   return measure === "p99" ? format.seconds(value, many) : format.count(value);
 }
 

@@ -14,7 +14,7 @@ const format = (() => {
     return value === 0 ? "0 s" : `${digits(value * 1e9, many)} ns`;
   };
 
-  const share = (part, whole, many = 4) => (whole ? `${digits((100 * part) / whole, many)} %` : "–");
+  const share = (part, whole, many = 4) => (whole ? `${digits((100 * part) / whole, many)}%` : "–");
 
   const bytes = (value) => {
     for (const [unit, size] of [["GiB", 2 ** 30], ["MiB", 2 ** 20], ["KiB", 2 ** 10]])

@@ -39,7 +39,7 @@
     {
       id: "timeline", title: "Timeline of agents", unit: "share of operations that were not successful", overTime: true,
       option: timelineOption, sentence: timelineSentence, table: timelineTable, canvas: true,
-      ends: (most) => ["0 %", `${format.digits(100 * most, 3)} %`],
+      ends: (most) => ["0%", `${format.digits(100 * most, 3)}%`],
       height: () => Math.min(Math.max(selection.rows.length * 20, 60), 520) + 40, needs: "rows",
     },
     {

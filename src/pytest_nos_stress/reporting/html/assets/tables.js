@@ -54,8 +54,8 @@ function latencySentence(data, { course, figures }) {
 function percentileSentence(data, { figures }) {
   if (!figures.samples) return "No latency was measured.";
   return (
-    `Half of ${plural(figures.samples, "call")} took at most ${format.seconds(figures.p50)}, 95 % at most ` +
-    `${format.seconds(figures.p95)}, 99 % at most ${format.seconds(figures.p99)}; the longest took ${format.seconds(figures.max)}.`
+    `Half of ${plural(figures.samples, "call")} took at most ${format.seconds(figures.p50)}, 95% at most ` +
+    `${format.seconds(figures.p95)}, 99% at most ${format.seconds(figures.p99)}; the longest took ${format.seconds(figures.max)}.`
   );
 }
 
