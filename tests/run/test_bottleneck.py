@@ -13,6 +13,7 @@ import pytest
 
 from pytest_nos_stress import MultiAgentSimulator, Operation, ThresholdsNotMet
 from pytest_nos_stress.engines import engine_class
+from pytest_nos_stress.results.statistics_types import HarnessStatistics
 from pytest_nos_stress.run import bottleneck as module
 from pytest_nos_stress.run.process_monitor import Collections
 
@@ -34,7 +35,7 @@ QUIET: dict[str, Any] = {
 """A run in which all is well. Lag and latency are in milliseconds."""
 
 
-def assess(monkeypatch: pytest.MonkeyPatch, **but: Any) -> dict[str, Any]:
+def assess(monkeypatch: pytest.MonkeyPatch, **but: Any) -> HarnessStatistics:
     """Return the figures and the message of a quiet run with these changes."""
     run = {**QUIET, **but}
     monkeypatch.setattr(module, "processors", lambda: run["processors"])

@@ -10,12 +10,13 @@ The lag is exact and needs no probe: it is the time from when an operation was d
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Final
 
 from pytest_nos_stress._internal.cpu import has_gil, processors
 from pytest_nos_stress.engines.base import Engine
 from pytest_nos_stress.results.aggregation import summarise_durations
 from pytest_nos_stress.results.measurements import Measurements
+from pytest_nos_stress.results.statistics_types import HarnessStatistics, LagFigures
 
 from .process_monitor import ProcessMonitor
 
@@ -43,7 +44,7 @@ def detect_bottleneck(
     waited_ns: int,
     checked_ns: int,
     agents: int,
-) -> dict[str, Any]:
+) -> HarnessStatistics:
     """Return the figures of the harness, and its bottleneck if it has one. Times are in seconds.
 
     ``waited_ns`` is the time that agents waited for the recorder, summed over the agents. ``checked_ns`` is the
@@ -51,17 +52,23 @@ def detect_bottleneck(
     scenario must always give the same statistics.
     """
     lag = summarise_durations(measured.lags)
-    lags = {name: lag[name] for name in ("p50", "p99", "max")}
+    lags: LagFigures = {"p50": lag["p50"], "p99": lag["p99"], "max": lag["max"]}
     if engine.uses_virtual_time:
         return {"bottleneck": None, "words": "", "lag": lags}
     collections = monitor.collections
-    figures = {
+    figures: HarnessStatistics = {
+        "bottleneck": None,
+        "words": "",
         "lag": lags,
         "cpu": monitor.cores_used,
         "processors": processors(),
         "machine_busy": monitor.machine_busy,
         "gil": has_gil(),
-        "gc": collections._asdict(),
+        "gc": {
+            "collections": collections.collections,
+            "seconds": collections.seconds,
+            "longest": collections.longest,
+        },
         "waited_for_recorder": waited_ns / 1e9,
         "held_for_checks": checked_ns / 1e9,
     }
@@ -69,11 +76,15 @@ def detect_bottleneck(
     if monitor.real_seconds >= _SHORTEST_RUN and measured.records.total:
         share = waited_ns / 1e9 / (agents * monitor.real_seconds)
         part, message = _bottleneck(figures, monitor, measured, engine, share)
-    return {"bottleneck": part, "words": message, **figures}
+    return {**figures, "bottleneck": part, "words": message}
 
 
 def _bottleneck(
-    figures: dict[str, Any], monitor: ProcessMonitor, measured: Measurements, engine: type[Engine], waited: float
+    figures: HarnessStatistics,
+    monitor: ProcessMonitor,
+    measured: Measurements,
+    engine: type[Engine],
+    waited: float,
 ) -> tuple[str | None, str]:
     late = figures["lag"]["p99"] or 0.0
     lateness = f"operations began up to {_formatted(late)} late (p99)"
@@ -114,7 +125,7 @@ _REMEDIES: Final = {
 
 
 def _exhausted_resource(
-    figures: dict[str, Any], monitor: ProcessMonitor, engine: type[Engine]
+    figures: HarnessStatistics, monitor: ProcessMonitor, engine: type[Engine]
 ) -> tuple[str | None, str]:
     """Return the resource that operations waited for, and the evidence; None if no resource was exhausted."""
     processors, used = figures["processors"], monitor.cores_used

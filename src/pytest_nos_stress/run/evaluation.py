@@ -5,7 +5,6 @@ from __future__ import annotations
 import platform
 from collections.abc import Sequence
 from functools import partial
-from typing import cast
 
 from pytest_nos_stress._internal.text import escape_controls
 from pytest_nos_stress._internal.tracebacks import strip_internal_frames
@@ -23,7 +22,6 @@ from pytest_nos_stress.results.result import CheckFailed, Deadlock, RunFailed, S
 from pytest_nos_stress.results.run_metrics import RunMetrics
 from pytest_nos_stress.results.statistics_types import (
     ErrorTypeStatistics,
-    HarnessStatistics,
     MemoryFigures,
     Statistics,
 )
@@ -130,16 +128,13 @@ def _statistics(
         **stats.compute(measured, execution.clock.wall_offset_ns),
         "phases": [stats.of_phase(phase, run_metrics.of(phase)) for phase in run_metrics.phases],
         "memory": _memory(run_metrics, execution.scenario.engine),
-        "harness": cast(
-            "HarnessStatistics",
-            bottleneck.detect_bottleneck(
-                execution.process_monitor,
-                measured,
-                engine=type(execution.engine),
-                waited_ns=execution.recorder.waited_ns,
-                checked_ns=execution.checked_ns,
-                agents=len(execution.agents),
-            ),
+        "harness": bottleneck.detect_bottleneck(
+            execution.process_monitor,
+            measured,
+            engine=type(execution.engine),
+            waited_ns=execution.recorder.waited_ns,
+            checked_ns=execution.checked_ns,
+            agents=len(execution.agents),
         ),
         "faults": _faults(execution, measured),
         "faults_at": execution.boundary.faults_at,
