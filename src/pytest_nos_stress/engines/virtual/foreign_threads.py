@@ -19,7 +19,7 @@ from . import locks
 from .worker import Worker
 
 _WAIT_FOR_UNKNOWN_THREADS: Final = 1.0
-_TIME_TO_RESUME: Final = 0.01
+_TIME_TO_RESUME: Final = 0.5
 
 
 def wait_budget(workers: Sequence[Worker], caller: int, max_seconds: float) -> float:
@@ -35,5 +35,5 @@ def wait_budget(workers: Sequence[Worker], caller: int, max_seconds: float) -> f
         return max_seconds
     if at_work:
         return min(_WAIT_FOR_UNKNOWN_THREADS, max_seconds)
-    # A thread that an agent has just woken still counts as blocked until it runs.
+    # A thread that an agent has just woken counts as blocked until it runs, which takes long on a busy machine.
     return _TIME_TO_RESUME if others else 0.0
