@@ -1,4 +1,4 @@
-"""Settings from several places become those of one run, and what cannot be meant together is refused."""
+"""Settings of several sources are merged into those of one run, and conflicts are refused."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from pytest_nos_stress.config.merge import check_merged, check_source, merge, re
 from pytest_nos_stress.scenario.scenario import SCENARIO_OPTIONS
 
 
-def test_a_later_level_goes_before_an_earlier_one() -> None:
+def test_a_later_source_overrides_an_earlier_one() -> None:
     levels: list[dict[str, Any]] = [{"agents": 2, "seed": 1}, {"seed": 2, "ramp": 1.0}, {"ramp": 3.0}]
     assert merge(levels) == {"agents": 2, "seed": 2, "ramp": 3.0, "thresholds": ()}
 
 
-def test_thresholds_and_checks_add_up_in_the_order_of_the_levels() -> None:
+def test_thresholds_and_checks_accumulate_in_the_order_of_the_sources() -> None:
     levels: list[dict[str, Any]] = [
         {"thresholds": ("a",), "checks": (1,)},
         {},
@@ -37,20 +37,20 @@ def test_thresholds_and_checks_add_up_in_the_order_of_the_levels() -> None:
         ),
     ],
 )
-def test_a_duration_and_a_number_of_operations_take_each_others_place(
+def test_a_duration_and_a_number_of_operations_override_each_other(
     levels: list[dict[str, Any]], merged: dict[str, Any]
 ) -> None:
     assert merge(levels) == {**merged, "thresholds": ()}
 
 
-def test_what_is_merged_changes_no_level() -> None:
+def test_merging_does_not_change_the_sources() -> None:
     levels: list[dict[str, Any]] = [{"operations_per_agent": 5, "thresholds": ("a",)}, {"duration": 1.0}]
     merge(levels)
     assert levels == [{"operations_per_agent": 5, "thresholds": ("a",)}, {"duration": 1.0}]
 
 
 @pytest.mark.parametrize("name", SCENARIO_OPTIONS)
-def test_a_scenario_decides_what_would_be_given_beside_it(name: str) -> None:
+def test_a_scenario_and_a_setting_that_it_decides_conflict(name: str) -> None:
     with pytest.raises(SettingError, match=f"^{name}: the scenario already decides it"):
         check_source({"scenario": Scenario(), name: 1})
     check_source({"scenario": None, name: 1})
@@ -75,7 +75,7 @@ def test_a_scenario_decides_what_would_be_given_beside_it(name: str) -> None:
         ),
     ],
 )
-def test_ramp_and_warmup_leave_something_of_the_duration(values: dict[str, Any], message: str) -> None:
+def test_ramp_and_warmup_must_end_before_the_duration(values: dict[str, Any], message: str) -> None:
     with pytest.raises(SettingError) as caught:
         check_merged(values)
     assert str(caught.value) == message

@@ -1,4 +1,4 @@
-"""The table of settings: what each takes, from code and from text, and how sources are joined."""
+"""The table of settings: allowed values in code and text, defaults, and the merge of sources."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_times_are_seconds_or_text_with_a_unit(text: Any, expected: float) -> No
 @pytest.mark.parametrize(
     "value", ["", "ms", "5 parsecs", "5sm", "-1s", "nan", "inf", -1, math.nan, math.inf, True, b"1"]
 )
-def test_what_is_no_time_is_refused(value: Any) -> None:
+def test_a_bad_time_is_refused(value: Any) -> None:
     with pytest.raises(SettingError, match=r"^max_delay=.*: must be seconds"):
         BY_NAME["max_delay"].check(value)
 
@@ -149,7 +149,7 @@ def test_the_simulators_keywords_and_defaults_are_those_of_the_table() -> None:
         ("--stress-threshold", "stress_thresholds"),
     ],
 )
-def test_every_promised_flag_is_there_with_its_ini_key(flag: str, ini: str) -> None:
+def test_every_promised_flag_exists_with_its_ini_key(flag: str, ini: str) -> None:
     assert [setting.ini for setting in SETTINGS if setting.flag == flag] == [ini]
 
 
@@ -158,7 +158,7 @@ def test_no_two_settings_share_a_flag_or_an_ini_key() -> None:
         assert len(set(names)) == len(names)
 
 
-def test_every_setting_says_what_it_is_for() -> None:
+def test_every_setting_has_help() -> None:
     assert all(len(setting.help) > 15 for setting in SETTINGS)
 
 
@@ -171,7 +171,7 @@ def test_an_unknown_setting_is_refused_with_the_nearest_name() -> None:
         find("zzz")
 
 
-def test_a_later_source_goes_before_an_earlier_one_and_thresholds_add_up() -> None:
+def test_a_later_source_overrides_an_earlier_one_and_thresholds_accumulate() -> None:
     merged = merge(
         [
             {"agents": ("A",), "seed": 1, "thresholds": ("errors == 0",)},
@@ -195,7 +195,7 @@ def test_a_later_source_goes_before_an_earlier_one_and_thresholds_add_up() -> No
         ([{"operations_per_agent": 7}, {"seed": 1}], {"operations_per_agent": 7, "seed": 1}),
     ],
 )
-def test_of_duration_and_number_of_operations_the_later_source_counts(
+def test_duration_and_number_of_operations_override_each_other(
     levels: list[Mapping[str, Any]], left: dict[str, Any]
 ) -> None:
     assert merge(levels) == {**left, "thresholds": ()}

@@ -22,7 +22,7 @@ DEFAULT_OF_THE_TARGET = "tasks"
 
 
 def missing_parts(rows: Iterable[Setting], options: Mapping[str, FieldOption]) -> list[str]:
-    """What rows and fields lack, one line for each."""
+    """Return the missing parts of rows and fields, one line for each."""
     rows = list(rows)
     names = [row.name for row in rows]
     missing = [f"{name}: in two rows" for name in sorted(set(names)) if names.count(name) > 1]

@@ -1,4 +1,4 @@
-"""The effect of each fault: how often the target is called, how long it takes, what the caller meets."""
+"""Effect of each fault: the number of calls of the target, the duration, and the caller's exception."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from pytest_nos_stress.faults.mix import PlannedFault
 
 
 def perform(tmp_path: Path, fault: str | dict[str, Any], **settings: Any) -> tuple[StressResult, Counter[str]]:
-    """A run in virtual time in which every call meets the fault, and how often each operation was executed."""
+    """Run in virtual time with the fault at every call. Return the result, and executions by operation."""
     calls: Counter[str] = Counter()
     defaults = {
         "agents": 4,
@@ -37,7 +37,7 @@ def perform(tmp_path: Path, fault: str | dict[str, Any], **settings: Any) -> tup
 
 
 def planned(fault: str, **parameters: Any) -> PlannedFault:
-    """A planned call with this fault and these parameters."""
+    """Return a planned call with this fault and these parameters."""
     mix = Scenario(faults={fault: parameters}, failure_prob=1, missing_data_prob=0).fault_mix
     return next(variant for variant in mix.variants if variant.fault == fault)
 
@@ -57,7 +57,7 @@ def planned(fault: str, **parameters: Any) -> PlannedFault:
         ("late_execution", 1, "failed", 1.5, 4),
     ],
 )
-def test_each_fault_calls_the_target_so_often_ends_so_and_takes_so_long(
+def test_each_fault_has_its_number_of_calls_its_outcome_and_its_duration(
     tmp_path: Path, fault: str, called: int, outcome: str, least: float, most: float
 ) -> None:
     result, calls = perform(tmp_path, fault)
@@ -80,7 +80,7 @@ def test_of_unknown_states_about_half_were_executed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(("executed", "called"), [(0, 0), (1, 200)])
-def test_how_many_unknown_states_were_executed_can_be_said(tmp_path: Path, executed: float, called: int) -> None:
+def test_the_share_of_executed_unknown_states_can_be_set(tmp_path: Path, executed: float, called: int) -> None:
     _, calls = perform(tmp_path, {"unknown_state": {"executed": executed}})
     assert calls.total() == called
 
@@ -123,7 +123,7 @@ def test_each_fault_has_its_exception_with_its_name(fault: str, error: type[Exce
 
 
 @pytest.mark.parametrize("fault", ["unknown_state", "overload", "reject", "clock", "reject_but_filled"])
-def test_an_answer_carries_status_and_code_and_says_them(fault: str) -> None:
+def test_an_error_has_status_and_code_and_its_message_shows_them(fault: str) -> None:
     error = planned(fault, status=499, code=-77).effect(lambda: Random(1)).error
     assert error is not None
     assert (error.status, error.code) == (499, -77)
@@ -153,7 +153,7 @@ def test_a_broker_answers_with_its_own_codes(profile: str, fault: str, status: i
 
 
 @pytest.mark.parametrize("profile", ["binance", "alpaca", "ib"])
-def test_under_a_brokers_profile_nothing_is_an_error_and_all_of_it_occurs(tmp_path: Path, profile: str) -> None:
+def test_a_brokers_profile_causes_no_errors_and_all_its_faults_occur(tmp_path: Path, profile: str) -> None:
     result, _ = perform(tmp_path, profile, faults=profile, failure_prob=0.1, operations_per_agent=2_000)
     mix = Scenario(faults=profile).fault_mix
     drawn = {fault.reported_as for fault in mix.call_faults if fault.probability}

@@ -1,4 +1,4 @@
-"""Calls step by step: a thread and a coroutine do the same."""
+"""Steps of a call: a thread and a coroutine follow the same steps."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ def test_a_coroutine_meets_the_same_effect_as_a_thread(fault: str) -> None:
 
 
 def end_of(call: Callable[[], Any]) -> Any:
-    """What a call returns, or the fault that it raises."""
+    """Return the answer of a call, or the fault that it raises."""
     try:
         return call()
     except faults.InjectedFault as error:

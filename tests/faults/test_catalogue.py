@@ -1,4 +1,4 @@
-"""One row for a fault: every part of a row is there, and a new row is all that a new fault needs."""
+"""One row per fault: every row is complete, and a new fault needs only a new row."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ def test_a_kind_of_missing_data_has_a_feed_or_is_the_one_without_a_market(row: D
 
 
 @pytest.mark.parametrize("row", rows_of(StatefulFault))
-def test_a_fault_that_all_calls_share_refuses_them_at_last(row: StatefulFault) -> None:
+def test_a_fault_that_all_calls_share_refuses_calls(row: StatefulFault) -> None:
     limits = RateLimits({row.name: row.complete({"limit": 1, "at": 0.0})})
     assert [limits.check(1.0) for _ in range(2)][-1] is not None
 
@@ -65,7 +65,7 @@ def test_a_row_has_a_name_of_its_own_and_defaults_that_its_parameters_allow(row:
 
 
 @pytest.mark.parametrize("profile", catalogue.PROFILES)
-def test_a_brokers_profile_names_faults_that_there_are(profile: str) -> None:
+def test_a_brokers_profile_names_only_known_faults(profile: str) -> None:
     known = {**catalogue.call_faults(), **catalogue.stateful_faults()}
     assert catalogue.PROFILES[profile].keys() <= known.keys()
 
@@ -81,7 +81,7 @@ def test_a_row_without_its_effect_or_its_feed_is_refused() -> None:
 
 
 def slow_ack(call: FaultyCall) -> CallEffect:
-    """Answer late, with an error that the broker gives although it has executed the request."""
+    """Answer late with an error, although the broker has executed the request."""
     return CallEffect(after=call.uniform("delay"), error=RequestRejected("acknowledged too late"))
 
 

@@ -1,4 +1,4 @@
-"""Flaky clients by the library: a dependency of the target whose calls meet the planned faults."""
+"""Flaky clients without pytest: dependencies of the target whose calls meet the planned faults."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ class Broker:
 
 
 class Session:
-    """What a broker's context manager is entered as."""
+    """Value of a broker's context manager."""
 
     def __init__(self, broker: Broker) -> None:
         self._broker = broker
@@ -92,7 +92,7 @@ class Session:
 
 
 class Closing(Broker):
-    """A client that is its own context manager, in both ways."""
+    """A client that is its own context manager, for ``with`` and ``async with``."""
 
     is_open = False
 
@@ -131,7 +131,7 @@ def rows(result: StressResult) -> list[tuple[int, int, int]]:
 # What is passed through.
 
 
-def test_a_flaky_client_is_used_as_the_client_itself() -> None:
+def test_a_flaky_client_is_used_like_the_client() -> None:
     broker = Broker()
     client = flaky(broker)
     assert client.submit("order", tag="x") == 1
@@ -200,7 +200,7 @@ def test_text_and_order_of_a_flaky_client_are_those_of_the_client() -> None:
     assert flaky(Level(2)) < 3
 
 
-def test_an_iterator_is_one_behind_a_flaky_client_too() -> None:
+def test_a_flaky_iterator_is_an_iterator() -> None:
     assert next(flaky(iter([1, 2]))) == 1
 
 
@@ -242,7 +242,7 @@ def test_a_dataclass_client_is_equal_to_an_equal_one() -> None:
     assert flaky(Account(2)) != Account(3)
 
 
-def test_a_mock_with_a_spec_is_an_instance_of_it_and_notes_its_calls(tmp_path: Path) -> None:
+def test_a_mock_with_a_spec_is_an_instance_of_the_spec_and_records_its_calls(tmp_path: Path) -> None:
     mock = Mock(spec=Broker)
     client = flaky(mock)
     result = run(tmp_path, lambda: client.submit(), client)
@@ -251,7 +251,7 @@ def test_a_mock_with_a_spec_is_an_instance_of_it_and_notes_its_calls(tmp_path: P
     assert isinstance(client, Broker)
 
 
-def test_what_a_mock_has_noted_can_be_asked_of_the_flaky_client() -> None:
+def test_the_flaky_client_has_the_recorded_calls_of_a_mock() -> None:
     client = flaky(Mock(spec=Broker))
     client.submit("order")
     client.submit.assert_called_once_with("order")
@@ -351,11 +351,11 @@ def test_missing_data_is_counted_once_for_an_operation_that_calls_a_client(tmp_p
     assert run(tmp_path, buy, client, **settings).stats["faults"] == {"missing_data": 200}
 
 
-def test_a_fault_that_surfaces_in_an_error_of_the_targets_own_is_failed_and_no_error(tmp_path: Path) -> None:
+def test_an_exception_of_the_target_raised_from_a_fault_is_a_failure_and_not_an_error(tmp_path: Path) -> None:
     client = flaky(Broker())
 
     class Unplaced(Exception):
-        """The target's own."""
+        """An exception of the target."""
 
     def buy() -> None:
         try:
@@ -379,14 +379,14 @@ def test_an_error_of_the_real_client_stays_an_error(tmp_path: Path) -> None:
     assert result.stats["error_types"][0]["type"] == "LookupError"
 
 
-def test_stop_iteration_of_the_real_client_stays_what_it_is(tmp_path: Path) -> None:
-    """As a mock raises it whose side effects are used up."""
+def test_stop_iteration_of_the_client_is_passed_on(tmp_path: Path) -> None:
+    """A mock raises it when its side effects are used up."""
     client = flaky(Mock(spec=Broker, submit=Mock(side_effect=[])))
     result = run(tmp_path, lambda: client.submit(), client, failure_prob=0, agents=1, operations_per_agent=1)
     assert [error["type"] for error in result.stats["error_types"]] == ["StopIteration"]
 
 
-def test_every_kind_of_fault_does_to_a_call_what_its_name_says(tmp_path: Path) -> None:
+def test_every_fault_has_its_effect_on_a_call(tmp_path: Path) -> None:
     wanted = {  # calls executed for each made, and what the caller gets
         "lost_request": (0, RequestTimeout),
         "lost_reply": (1, RequestTimeout),
@@ -427,7 +427,7 @@ def test_only_the_named_methods_meet_faults(tmp_path: Path) -> None:
         run(tmp_path, lambda: other.ping(), other, failure_prob=1)
 
 
-def test_methods_named_leave_calling_and_iterating_the_client_alone(tmp_path: Path) -> None:
+def test_with_named_methods_calling_and_iterating_the_client_meet_no_faults(tmp_path: Path) -> None:
     class Feed(Broker):
         def __call__(self) -> str:
             return "called"
@@ -446,7 +446,7 @@ def test_methods_named_leave_calling_and_iterating_the_client_alone(tmp_path: Pa
     assert (result.failures, result.errors) == (200, 0)
 
 
-def test_private_methods_and_plain_attributes_meet_none(tmp_path: Path) -> None:
+def test_private_methods_and_plain_attributes_meet_no_faults(tmp_path: Path) -> None:
     class Inner(Broker):
         def _connect(self) -> str:
             return "connected"
@@ -481,12 +481,12 @@ def test_bad_methods_are_refused_in_one_line(methods: Any, message: str) -> None
 
 
 @pytest.mark.parametrize("client", [None, 3, "broker"])
-def test_what_has_no_calls_to_fail_is_no_client(client: object) -> None:
+def test_an_object_without_methods_cannot_be_a_client(client: object) -> None:
     with pytest.raises(SettingError, match="flaky"):
         flaky(client)
 
 
-def test_what_is_no_flaky_client_is_refused_as_clients_in_one_line(tmp_path: Path) -> None:
+def test_an_object_that_is_not_a_flaky_client_is_refused_as_clients_in_one_line(tmp_path: Path) -> None:
     with pytest.raises(SettingError, match="clients") as caught:
         MultiAgentSimulator(clients=[Broker()], output_dir=tmp_path)
     assert "\n" not in str(caught.value)
@@ -495,7 +495,7 @@ def test_what_is_no_flaky_client_is_refused_as_clients_in_one_line(tmp_path: Pat
 # When they do.
 
 
-def test_nothing_happens_before_and_after_a_run_and_in_its_checks(tmp_path: Path) -> None:
+def test_calls_before_and_after_a_run_and_in_its_checks_meet_no_faults(tmp_path: Path) -> None:
     broker = Broker()
     client = flaky(broker)
     looks: list[int] = []
@@ -512,7 +512,7 @@ def test_nothing_happens_before_and_after_a_run_and_in_its_checks(tmp_path: Path
     assert client.submit("after") == broker.count
 
 
-def test_fault_windows_are_those_of_the_clients(tmp_path: Path) -> None:
+def test_fault_windows_apply_to_clients(tmp_path: Path) -> None:
     client = flaky(Broker())
 
     def buy(operation: Operation) -> None:
@@ -566,7 +566,7 @@ def test_two_clients_meet_faults_of_their_own(tmp_path: Path) -> None:
     assert result.stats["faults"]["lost_request"] == sum(map(sum, met))
 
 
-def test_explicit_operations_give_their_fault_to_the_first_call_alone(tmp_path: Path) -> None:
+def test_only_the_first_call_of_an_explicit_operation_meets_its_fault(tmp_path: Path) -> None:
     broker = Broker()
     client = flaky(broker)
     met: list[tuple[int, int]] = []
@@ -683,7 +683,7 @@ def test_a_late_request_of_an_async_client_is_executed_too(tmp_path: Path) -> No
     assert result.failures == broker.count == 10
 
 
-def test_a_late_request_is_executed_while_virtual_time_goes_on(tmp_path: Path) -> None:
+def test_a_late_request_is_executed_while_virtual_time_advances(tmp_path: Path) -> None:
     broker = Broker()
     client = flaky(broker)
     counts: list[int] = []
@@ -713,7 +713,7 @@ def test_a_sync_client_of_an_async_target_waits_and_fails_as_planned(tmp_path: P
     assert result.latency.min >= 0.029
 
 
-def test_a_delayed_answer_in_a_thread_of_the_targets_own_does_not_stop_virtual_time(tmp_path: Path) -> None:
+def test_a_delayed_answer_in_the_targets_own_thread_does_not_stop_virtual_time(tmp_path: Path) -> None:
     client = flaky(Broker())
 
     def buy() -> None:
@@ -744,7 +744,7 @@ def test_async_calls_fail_as_planned(tmp_path: Path) -> None:
 
 
 class Futures(Broker):
-    """Plain methods that give something to await, as many clients do."""
+    """A client whose plain methods return awaitables, as in many libraries."""
 
     def send(self) -> Any:
         return self.submit_async()
@@ -755,7 +755,7 @@ class Calling(Broker):
         return await self.submit_async()
 
 
-def test_a_plain_method_that_gives_a_coroutine_is_executed_where_only_its_reply_is_lost(tmp_path: Path) -> None:
+def test_a_plain_method_that_returns_a_coroutine_is_executed_if_only_its_reply_is_lost(tmp_path: Path) -> None:
     broker = Futures()
     client = flaky(broker)
 
@@ -766,7 +766,7 @@ def test_a_plain_method_that_gives_a_coroutine_is_executed_where_only_its_reply_
     assert result.failures == broker.count == 50
 
 
-def test_an_object_with_an_async_call_is_executed_where_only_its_reply_is_lost(tmp_path: Path) -> None:
+def test_an_object_with_an_async_call_is_executed_if_only_its_reply_is_lost(tmp_path: Path) -> None:
     broker = Calling()
     client = flaky(broker)
 
@@ -789,7 +789,7 @@ def test_a_partial_of_an_async_function_is_awaited_with_its_faults(tmp_path: Pat
 
 
 def test_an_answer_that_is_awaited_or_entered_may_be_either(tmp_path: Path) -> None:
-    """As those of aiohttp: ``await session.get()`` and ``async with session.get()``."""
+    """Answers of aiohttp can be both: ``await session.get()`` and ``async with session.get()``."""
 
     class Getting:
         async def _get(self) -> str:
@@ -880,7 +880,7 @@ def test_calls_of_a_session_that_a_client_opens_meet_faults(tmp_path: Path) -> N
     assert broker.count == result.successes < 130
 
 
-def test_items_of_a_stream_are_lost_come_twice_or_are_cut_off(tmp_path: Path) -> None:
+def test_items_of_a_stream_are_lost_or_duplicated_or_the_stream_is_cut_off(tmp_path: Path) -> None:
     client = flaky(Broker())
     streams: list[list[int]] = []
 
@@ -903,7 +903,7 @@ def test_items_of_a_stream_are_lost_come_twice_or_are_cut_off(tmp_path: Path) ->
     assert cut.errors == 0
 
 
-def test_items_of_an_async_stream_are_lost_and_come_twice(tmp_path: Path) -> None:
+def test_items_of_an_async_stream_are_lost_and_duplicated(tmp_path: Path) -> None:
     client = flaky(Broker())
     streams: list[list[int]] = []
 
@@ -950,7 +950,7 @@ def test_a_cursor_of_a_database_is_still_a_cursor(tmp_path: Path) -> None:
         client.close()
 
 
-def test_a_path_that_a_client_gives_is_still_a_path(tmp_path: Path) -> None:
+def test_a_path_that_a_client_returns_is_still_a_path(tmp_path: Path) -> None:
     (tmp_path / "report").write_text("filled")
 
     class Reports:
@@ -962,7 +962,7 @@ def test_a_path_that_a_client_gives_is_still_a_path(tmp_path: Path) -> None:
 
 
 def test_an_answer_that_happens_to_be_a_context_manager_can_be_read_without_faults(tmp_path: Path) -> None:
-    """As the responses of requests: reading what has arrived is no call to the other side."""
+    """A response of requests is one: reading received data does not call the server."""
 
     class Response:
         def json(self) -> dict[str, int]:
@@ -1010,7 +1010,7 @@ def test_parts_of_a_client_meet_faults_as_its_methods_do(tmp_path: Path) -> None
     assert api.orders.count == result.successes < 200
 
 
-def test_what_was_met_does_not_leak_into_the_context_of_the_test(tmp_path: Path) -> None:
+def test_faults_of_a_run_do_not_leak_into_the_context_of_the_test(tmp_path: Path) -> None:
     client = flaky(Broker())
     before = dict(contextvars.copy_context())
     run(tmp_path, lambda: client.submit(), client)

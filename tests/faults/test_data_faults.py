@@ -1,4 +1,4 @@
-"""What each kind of missing data does to ``operation.market``: what a bad feed of that kind gives."""
+"""Effect of each kind of missing data on ``operation.market``."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ def run(target: Any, tmp_path: Path, **settings: Any) -> StressResult:
 
 
 def nothing(operation: Operation) -> None:
-    """A target that sees what it is handed, and does nothing."""
+    """A target that takes the operation and does nothing."""
 
 
 def looks(
     tmp_path: Path, kind: str | dict[str, Any], look: Callable[[Any, float, Market], Any], **settings: Any
 ) -> list[Any]:
-    """What ``look`` finds at the broken feed, the time, and the market itself, in 100 operations."""
+    """Return what ``look`` returns for the broken feed, the time and the intact market, in 100 operations."""
     views: list[Any] = []
 
     def buy(operation: Operation) -> None:
@@ -75,7 +75,7 @@ def test_silence_is_short_as_a_rule_and_bounded(tmp_path: Path) -> None:
     assert sum(age < 0.5 for age in ages) > 70
 
 
-def test_in_a_halt_the_feed_says_so_and_prices_stand_still(tmp_path: Path) -> None:
+def test_in_a_halt_is_halted_is_true_and_prices_do_not_change(tmp_path: Path) -> None:
     halts = looks(
         tmp_path, "halt", lambda feed, now, _: (feed.is_halted(SYMBOL), now - feed.quote(SYMBOL).timestamp)
     )
@@ -99,7 +99,7 @@ def test_a_gap_is_a_jump_in_the_numbers_of_trades(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", OF_A_FEED)
-def test_no_more_trades_come_than_are_asked_for_but_for_duplicates(tmp_path: Path, kind: str) -> None:
+def test_no_more_trades_come_than_requested_except_duplicates(tmp_path: Path, kind: str) -> None:
     counts = (0, 1, 2, 5)
 
     def come(feed: Any, count: int) -> int:
@@ -114,7 +114,7 @@ def test_no_more_trades_come_than_are_asked_for_but_for_duplicates(tmp_path: Pat
 
 
 def test_a_gap_in_a_short_history_is_a_gap_too(tmp_path: Path) -> None:
-    """Recorded prices begin somewhere: at their start there are fewer trades than are asked for."""
+    """At the start of recorded prices, there are fewer trades than requested."""
     path = tmp_path / "prices.csv"
     rows = [f"2026-01-05T14:{30 + minute}:00+00:00,10,11,9,10,300" for minute in range(5)]
     path.write_text("timestamp,open,high,low,close,volume\n" + "\n".join(rows) + "\n")
@@ -152,7 +152,7 @@ def test_disconnected_feeds_raise_until_they_are_back(tmp_path: Path) -> None:
     assert 8 < max(waited) <= 10.5
 
 
-def test_undefined_prices_are_what_feeds_send_for_none(tmp_path: Path) -> None:
+def test_undefined_prices_have_the_values_that_feeds_send(tmp_path: Path) -> None:
     def look(feed: Any, now: float, market: Market) -> set[str]:
         quote, true = feed.quote(SYMBOL), market.quote(SYMBOL)
         wrong = {name for name in ("bid", "ask", "last") if getattr(quote, name) != getattr(true, name)}
@@ -218,7 +218,7 @@ def test_an_outlier_is_off_by_its_size_and_still_a_quote(tmp_path: Path) -> None
 
 
 @pytest.mark.parametrize(("share", "left"), [(0.2, 16), (0.01, 19), (1, 0)])
-def test_missing_bars_are_one_block_of_so_many(tmp_path: Path, share: float, left: int) -> None:
+def test_missing_bars_are_one_block_of_the_set_share(tmp_path: Path, share: float, left: int) -> None:
     def look(feed: Any, now: float, market: Market) -> tuple[float, ...]:
         bars, true = feed.bars(SYMBOL, 20), market.bars(SYMBOL, 20)
         lost = [position for position, bar in enumerate(true) if bar not in bars]
@@ -304,7 +304,7 @@ def test_kinds_mix_by_weight_and_the_probability_stays_the_share_of_all(tmp_path
 
 
 @pytest.mark.parametrize("kind", OF_A_FEED)
-def test_a_target_that_raises_something_else_over_it_has_failed(tmp_path: Path, kind: str) -> None:
+def test_a_target_that_raises_another_exception_over_missing_data_has_failed(tmp_path: Path, kind: str) -> None:
     def buy(operation: Operation) -> None:
         raise ZeroDivisionError("mid price")
 
@@ -313,7 +313,7 @@ def test_a_target_that_raises_something_else_over_it_has_failed(tmp_path: Path, 
 
 
 @pytest.mark.parametrize("kind", OF_A_FEED)
-def test_a_target_that_says_so_has_missing_data(tmp_path: Path, kind: str) -> None:
+def test_a_target_that_raises_missing_data_error_has_missing_data(tmp_path: Path, kind: str) -> None:
     class Stale(MissingDataError):
         pass
 

@@ -1,4 +1,4 @@
-"""What handlers may rely on: the families of planned faults, and what counts as one."""
+"""Guarantees for handlers: the families of planned faults, and the exceptions that count as planned."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def test_the_network_and_the_exchange_are_told_apart() -> None:
     assert issubclass(faults.Banned, faults.RateLimited)
 
 
-def test_a_fault_says_what_it_is() -> None:
+def test_a_fault_has_its_name_status_and_code() -> None:
     error = faults.RateLimited("slow down", "rate_limit", status=429, code=-1003, retry_after=2.5)
     assert (error.kind, error.status, error.code, error.retry_after) == ("rate_limit", 429, -1003, 2.5)
     assert str(error) == "slow down"
@@ -40,7 +40,7 @@ def caught(raises: object) -> BaseException:
     return info.value
 
 
-def test_what_is_raised_from_a_fault_is_planned_too_and_what_merely_follows_is_not() -> None:
+def test_an_exception_raised_from_a_fault_is_planned_and_one_raised_while_handling_it_is_not() -> None:
     def translated() -> None:
         try:
             raise faults.RequestTimeout("no answer")
@@ -63,13 +63,13 @@ def test_what_is_raised_from_a_fault_is_planned_too_and_what_merely_follows_is_n
 
 
 def test_a_group_in_which_all_are_planned_faults_is_planned() -> None:
-    """``asyncio.TaskGroup`` wraps what its tasks raise."""
+    """``asyncio.TaskGroup`` wraps the exceptions of its tasks."""
     assert is_injected(ExceptionGroup("tasks", [faults.RequestTimeout("no answer")]))
     assert not is_injected(ExceptionGroup("tasks", [faults.RequestTimeout("no answer"), KeyError("bug")]))
 
 
 def test_an_exception_that_is_its_own_cause_is_an_error_and_nothing_hangs() -> None:
-    """In a process of its own: a loop without end would hang the session."""
+    """Run in a separate process, because an endless loop would hang the session."""
     code = (
         "from pytest_nos_stress.faults.errors import is_injected\n"
         "error = ValueError('a')\n"

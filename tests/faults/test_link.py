@@ -1,4 +1,4 @@
-"""What agents that share a network can rely on: its bandwidth is one, and a partition is a time."""
+"""Agents on one link share its bandwidth, and partitions cut them off."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def test_a_lone_message_takes_its_bytes_over_the_bandwidth() -> None:
     assert Link(Network(bandwidth=1000)).queueing(5.0, 500) == pytest.approx(0.5)
 
 
-def test_messages_of_one_moment_queue_in_the_order_in_which_they_came() -> None:
+def test_simultaneous_messages_queue_in_the_order_in_which_they_came() -> None:
     link = Link(Network(bandwidth=1000))
     assert [link.queueing(0.0, 100) for _ in range(4)] == pytest.approx([0.1, 0.2, 0.3, 0.4])
 
@@ -30,7 +30,7 @@ def test_a_message_that_comes_later_waits_for_the_rest_only() -> None:
     assert link.queueing(0.75, 100) == pytest.approx(0.25 + 0.1)
 
 
-def test_an_idle_link_saves_nothing_up() -> None:
+def test_an_idle_link_saves_no_capacity() -> None:
     link = Link(Network(bandwidth=1000))
     link.queueing(0.0, 100)
     assert [link.queueing(100.0, 100) for _ in range(2)] == pytest.approx([0.1, 0.2])

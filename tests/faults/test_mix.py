@@ -1,4 +1,4 @@
-"""The numbers that plans, agents and statistics agree on."""
+"""Numbers of variants, which plans, agents and statistics share."""
 
 from __future__ import annotations
 
@@ -43,22 +43,20 @@ def test_the_first_variant_is_an_ordinary_call_and_the_last_one_has_faults_disab
         ("duplicate_ack", SUCCESS, {True}),
     ],
 )
-def test_a_fault_says_how_its_operation_ends_and_whether_the_target_is_called(
-    fault: str, outcome: int, calls: set[bool]
-) -> None:
+def test_a_fault_has_an_outcome_and_calls_the_target_or_not(fault: str, outcome: int, calls: set[bool]) -> None:
     mix = Scenario(operations=[("Ann", "buy", fault)]).fault_mix
     variants = [variant for variant in mix.variants if variant.fault == fault]
     assert {variant.outcome for variant in variants} == {outcome}
     assert {variant.calls_target for variant in variants} == calls
 
 
-def test_the_variants_of_one_scenario_have_the_probabilities_that_were_asked_for() -> None:
+def test_the_variants_of_one_scenario_have_the_set_probabilities() -> None:
     mix = Scenario(missing_data={"stale": 1, "gap": 1}, faults="binance", failure_prob=0.3).fault_mix
     assert sum(fault.probability for fault in mix.data_faults) == pytest.approx(0.2)
     assert sum(fault.probability for fault in mix.call_faults) == pytest.approx(0.3)
 
 
-def test_half_of_unknown_states_were_executed_or_as_many_as_are_asked_for() -> None:
+def test_half_of_unknown_states_are_executed_or_the_set_share() -> None:
     for share, parameters in ((0.5, {}), (0.9, {"executed": 0.9}), (0.0, {"executed": 0})):
         mix = Scenario(faults={"unknown_state": parameters}, failure_prob=1).fault_mix
         executed = [fault.probability for fault in mix.call_faults if fault.calls_target]

@@ -1,4 +1,4 @@
-"""What users can rely on when they say what their network is like."""
+"""The setting ``network``: its forms, its values and its messages."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def made(value: Any) -> Network:
     return network
 
 
-def test_no_network_is_asked_for_with_none() -> None:
+def test_none_is_no_network() -> None:
     assert Network.of(None) is None
 
 
@@ -44,7 +44,7 @@ def test_the_profiles_have_the_published_medians_and_p99s_of_round_trips() -> No
     }
 
 
-def test_a_profile_is_asked_for_by_name() -> None:
+def test_a_profile_is_selected_by_name() -> None:
     assert made("retail") == PROFILES["retail"]
 
 
@@ -68,7 +68,7 @@ def test_jitter_without_a_distribution_means_a_normal_one() -> None:
     assert made({"latency": "80ms", "jitter": "10ms"}).distribution == "normal"
 
 
-def test_a_command_line_can_say_all_of_it_in_one_text() -> None:
+def test_text_can_hold_all_parameters() -> None:
     assert made("retail, loss=2%, latency=20ms") == made({"profile": "retail", "loss": 0.02, "latency": 0.02})
     assert made("latency=80ms,bandwidth=10Mbit/s") == Network(latency=0.08, bandwidth=1_250_000)
 
@@ -87,7 +87,7 @@ def test_a_command_line_can_say_all_of_it_in_one_text() -> None:
         (4096, 4096),
     ],
 )
-def test_bandwidths_are_bytes_in_a_second_or_text_with_a_unit(text: object, bytes_per_second: float) -> None:
+def test_bandwidths_are_bytes_per_second_or_text_with_a_unit(text: object, bytes_per_second: float) -> None:
     assert made({"bandwidth": text}).bandwidth == pytest.approx(bytes_per_second)
 
 
@@ -143,7 +143,7 @@ def test_partitions_are_for_all_agents_or_for_those_named() -> None:
         ("retail,slow", "network='slow': must be name=value, such as loss=2%"),
     ],
 )
-def test_a_network_that_is_not_allowed_is_one_line(value: Any, message: str) -> None:
+def test_a_bad_network_is_refused_in_one_line(value: Any, message: str) -> None:
     with pytest.raises(SettingError) as raised:
         Network.of(value)
     assert str(raised.value) == message
@@ -164,12 +164,12 @@ def test_a_network_that_is_not_allowed_is_one_line(value: Any, message: str) -> 
         [(1, 2, [])],
     ],
 )
-def test_partitions_that_are_no_times_are_one_line(partitions: Any) -> None:
+def test_bad_partitions_are_refused_in_one_line(partitions: Any) -> None:
     with pytest.raises(SettingError, match=r"^network: partitions=.*: must be a list of \(from, to\) in seconds"):
         Network(partitions=partitions)
 
 
-def test_text_that_is_no_number_is_one_line_for_every_parameter() -> None:
+def test_text_that_is_not_a_number_is_refused_in_one_line_for_every_parameter() -> None:
     for name in EVERY_PARAMETER:
         with pytest.raises(SettingError, match=rf"^network: {name}='much': must be [^\n]*$"):
             Network.of({name: "much"})

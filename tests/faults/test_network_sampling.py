@@ -1,6 +1,6 @@
-"""What a network does to an agent's operations: the figures it promises, and that one seed means one network.
+"""Draws of a network: they have the promised figures, and the same seed gives the same draws.
 
-The statistical tests have fixed seeds; their bounds are some four standard errors of what they measure.
+The statistical tests have fixed seeds; their bounds are about four standard errors of the measured figure.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ def joined(blocks: list[OneWayDelays]) -> list[list[float]]:
         [ROUGH, *PROFILES.values(), *(Network(latency=1, p99=2, distribution=name) for name in SPREAD)]
     ),
 )
-def test_draws_do_not_depend_on_how_many_are_made_at_a_time(sizes: list[int], network: Network) -> None:
+def test_draws_do_not_depend_on_the_size_of_a_block(sizes: list[int], network: Network) -> None:
     draws = NetworkSampler(network, 7, "A")
     in_pieces = joined([draws.block(size) for size in sizes])
     at_once = joined([NetworkSampler(network, 7, "A").block(sum(sizes))])
@@ -90,7 +90,7 @@ def test_a_profiles_round_trips_have_its_median_and_p99(name: str) -> None:
 
 
 @pytest.mark.parametrize("distribution", SPREAD)
-def test_every_distribution_has_the_median_and_p99_that_are_asked_for(distribution: str) -> None:
+def test_every_distribution_has_the_median_and_p99_that_are_set(distribution: str) -> None:
     trips = round_trips(Network(latency=0.02, p99=0.05, distribution=distribution))
     assert np.median(trips) == pytest.approx(0.02, rel=0.02)
     assert np.percentile(trips, 99) == pytest.approx(0.05, rel=0.03)
@@ -132,7 +132,7 @@ def test_both_delays_take_part_of_a_round_trip() -> None:
 
 
 @pytest.mark.parametrize("correlation", [0.0, 0.3, 0.9, 0.99])
-def test_successive_delays_correlate_as_asked_from_the_first_on(correlation: float) -> None:
+def test_successive_delays_correlate_as_set_from_the_first_on(correlation: float) -> None:
     network = Network(latency=1.0, jitter=0.05, distribution="normal", correlation=correlation)
     trips = round_trips(network)
     measured = float(np.corrcoef(trips[1:], trips[:-1])[0, 1])
@@ -142,9 +142,7 @@ def test_successive_delays_correlate_as_asked_from_the_first_on(correlation: flo
 
 
 @pytest.mark.parametrize(("loss", "burst"), [(0.01, 5), (0.1, 4), (0.5, 20), (0.3, 1), (0.9, 1)])
-def test_each_direction_loses_the_share_asked_for_in_runs_of_the_length_asked_for(
-    loss: float, burst: float
-) -> None:
+def test_each_direction_loses_the_set_share_in_runs_of_the_set_length(loss: float, burst: float) -> None:
     lost = NetworkSampler(Network(loss=loss, burst=burst), 7, "A").block(400_000).lost
     requests = lost == 1
     assert requests.mean() == pytest.approx(loss, rel=0.12)

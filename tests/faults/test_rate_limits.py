@@ -1,4 +1,4 @@
-"""Limits that all callers share: so many requests in a window, bans for who ignores that, maintenance."""
+"""Limits that all callers share: requests per window, bans for callers that ignore the limit, maintenance."""
 
 from __future__ import annotations
 
@@ -34,14 +34,14 @@ def run(tmp_path: Path, faults: dict[str, Any], **settings: Any) -> StressResult
     return MultiAgentSimulator(**{**defaults, **settings}).run()
 
 
-def test_so_many_requests_pass_in_a_window_and_again_in_the_next() -> None:
+def test_each_window_lets_the_limit_of_requests_pass() -> None:
     limits = RateLimits({"rate_limit": {**RATE, "tolerated": None}})
     assert refusals(limits, 0, 1, 2, 3, 9.9) == [None, None, None, "rate_limit", "rate_limit"]
     assert refusals(limits, 10, 11, 12, 13) == [None, None, None, "rate_limit"]
     assert refusals(limits, 45, 49, 49, 49.9, 50) == [None, None, None, "rate_limit", None]
 
 
-def test_a_refusal_says_how_long_to_wait_and_who_waits_so_long_gets_through() -> None:
+def test_a_request_after_retry_after_seconds_passes() -> None:
     limits = RateLimits({"rate_limit": RATE})
     for _ in range(3):
         assert limits.check(4.0) is None
@@ -52,7 +52,7 @@ def test_a_refusal_says_how_long_to_wait_and_who_waits_so_long_gets_through() ->
     assert limits.check(4.0 + error.retry_after) is None
 
 
-def test_who_ignores_refusals_is_banned_and_longer_each_time() -> None:
+def test_callers_that_ignore_refusals_are_banned_longer_each_time() -> None:
     limits = RateLimits({"rate_limit": RATE})
     assert refusals(limits, *[0] * 5) == [None] * 3 + ["rate_limit"] * 2
     banned = limits.check(1.0)
@@ -83,8 +83,8 @@ def test_no_ban_is_longer_than_three_days() -> None:
 
 
 @pytest.mark.parametrize("per", [0.1, 0.3, 0.7, 1.0, 60.0])
-def test_waiting_as_long_as_is_said_always_helps(per: float) -> None:
-    """Also where a window's length is no exact binary number; waits are kept to the nanosecond."""
+def test_waiting_for_retry_after_seconds_always_helps(per: float) -> None:
+    """Also true if a window's length is not an exact binary number: waits are exact to the nanosecond."""
     limits = RateLimits({"rate_limit": {**RATE, "limit": 1, "per": per, "tolerated": None}})
     moment = 0
     for _ in range(200):
@@ -115,7 +115,7 @@ def test_agents_share_the_limit_in_virtual_time(tmp_path: Path) -> None:
     assert result.errors == 0
 
 
-def test_agents_that_go_on_are_banned_in_virtual_time(tmp_path: Path) -> None:
+def test_agents_that_ignore_refusals_are_banned_in_virtual_time(tmp_path: Path) -> None:
     result = run(tmp_path, {"rate_limit": {"limit": 20, "per": 1.0, "tolerated": 5, "ban": 2.0}})
     met = result.stats["faults"]
     assert met["rate_limit"] >= 5
@@ -195,7 +195,7 @@ def test_threads_that_meet_at_the_start_of_a_window_all_have_their_share_of_it()
 
 
 class Together:
-    """A lock that all of its threads have come to before the first one has it, as may be by chance."""
+    """A lock that no thread gets before all threads wait for it, as can happen by chance."""
 
     def __init__(self, threads: int) -> None:
         self._all = threading.Barrier(threads, timeout=60)

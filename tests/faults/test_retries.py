@@ -1,4 +1,4 @@
-"""Retries: an agent sends a failed operation again, under the same id, and waits longer each time."""
+"""Retries: an agent retries a failed operation under the same id, and waits longer each time."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def run(target: Any, tmp_path: Path, **settings: Any) -> StressResult:
     return MultiAgentSimulator(target={"buy": target}, output_dir=tmp_path, **{**defaults, **settings}).run()
 
 
-def test_nothing_is_sent_again_by_default(tmp_path: Path) -> None:
+def test_nothing_is_retried_by_default(tmp_path: Path) -> None:
     ids: Counter[str] = Counter()
     result = run(
         lambda operation: ids.update([operation.id]), tmp_path, failure_prob=0.5, failure_mode="lost_reply"
@@ -25,7 +25,7 @@ def test_nothing_is_sent_again_by_default(tmp_path: Path) -> None:
     assert result.stats["retries"] == 0
 
 
-def test_a_lost_reply_makes_the_same_operation_come_again_under_its_id(tmp_path: Path) -> None:
+def test_an_operation_with_a_lost_reply_is_retried_under_the_same_id(tmp_path: Path) -> None:
     ids: Counter[str] = Counter()
     settings = {"failure_prob": 0.5, "failure_mode": "lost_reply", "retries": 3}
     result = run(lambda operation: ids.update([operation.id]), tmp_path, **settings)
@@ -50,7 +50,7 @@ def test_success_after_retries_is_success(tmp_path: Path) -> None:
     assert result.stats["faults"]["lost_request"] > 400 * 0.5 - 50
 
 
-def test_an_operation_whose_every_attempt_fails_has_failed(tmp_path: Path) -> None:
+def test_an_operation_fails_if_all_attempts_fail(tmp_path: Path) -> None:
     result = run(lambda: None, tmp_path, failure_prob=1, retries=2)
     assert (result.failures, result.errors, result.stats["retries"]) == (400, 0, 800)
     assert result.stats["faults"] == {"lost_request": 1200}
@@ -71,7 +71,7 @@ def test_no_wait_is_longer_than_a_minute(tmp_path: Path) -> None:
     assert result.stats["duration"] == pytest.approx(180)
 
 
-def test_any_allowed_number_of_retries_and_factor_can_be_waited_for(tmp_path: Path) -> None:
+def test_every_allowed_number_and_factor_gives_a_finite_wait(tmp_path: Path) -> None:
     settings = {"failure_prob": 1, "operations_per_agent": 1, "agents": 1}
     result = run(
         lambda: None, tmp_path, retries={"times": 1000, "backoff": 0, "factor": 3600}, gate=False, **settings
@@ -106,7 +106,7 @@ def test_a_real_exception_is_not_retried(tmp_path: Path) -> None:
 
 
 def test_bursts_of_overload_may_last_longer_than_a_retry(tmp_path: Path) -> None:
-    """A retry that comes while the burst goes on meets it again: otherwise one retry would cure every overload."""
+    """A retry during the burst can fail again. Otherwise one retry would cure every overload."""
     result = run(lambda: None, tmp_path, failure_prob=0.5, faults={"overload": 1}, retries=1)
     assert result.failures > 0
 

@@ -1,4 +1,4 @@
-"""What may be said of missing data and faults: names, weights, parameters; and what is refused."""
+"""The settings ``missing_data`` and ``faults``: names, weights, parameters, and messages for bad values."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ FAULTS_OF_CALLS = tuple(call_faults())
 
 
 def shares(scenario: Scenario) -> dict[str | None, float]:
-    """The probability of each drawn fault."""
+    """Return the probability of each drawn fault."""
     probabilities: dict[str | None, float] = {}
     for variant in scenario.fault_mix.variants:
         if variant.probability:
@@ -44,7 +44,7 @@ def test_weights_divide_the_probability_and_need_no_scale() -> None:
     assert shares(small) == shares(large) == {"stale": pytest.approx(0.15), "gap": pytest.approx(0.05)}
 
 
-def test_very_large_weights_are_weights_like_others() -> None:
+def test_very_large_weights_keep_their_proportions() -> None:
     scenario = Scenario(missing_data={"stale": 1e308, "gap": 1e308}, missing_data_prob=0.2, failure_prob=0)
     assert shares(scenario) == {"stale": pytest.approx(0.1), "gap": pytest.approx(0.1)}
 
@@ -61,7 +61,7 @@ def test_a_weight_of_0_leaves_a_fault_out() -> None:
 
 
 @pytest.mark.parametrize("profile", PROFILES)
-def test_a_profile_may_be_named_or_begun_from(profile: str) -> None:
+def test_a_profile_can_be_selected_or_changed(profile: str) -> None:
     named = shares(Scenario(faults=profile))
     assert named == shares(Scenario(faults={"profile": profile}))
     assert sum(named.values()) == pytest.approx(0.2 + 0.1)
@@ -78,7 +78,7 @@ def test_one_fault_of_a_profile_may_be_changed() -> None:
     assert drawn["reject"] == pytest.approx(0.5, rel=0.01)
 
 
-def test_a_limit_of_a_profile_may_be_taken_away() -> None:
+def test_a_limit_of_a_profile_can_be_switched_off() -> None:
     assert set(planned_states(Scenario(faults="ib").faults)) == {"rate_limit", "maintenance"}
     faults = {"profile": "ib", "maintenance": False}
     assert set(planned_states(Scenario(faults=faults).faults)) == {"rate_limit"}
@@ -136,7 +136,7 @@ def test_a_limit_of_a_profile_may_be_taken_away() -> None:
     ],
     ids=str,
 )
-def test_a_value_that_is_refused_is_one_line_that_says_what_is_allowed(
+def test_a_bad_value_is_refused_in_one_line_with_the_allowed_values(
     settings: dict[str, Any], words: list[str]
 ) -> None:
     with pytest.raises(SettingError) as caught:
@@ -189,7 +189,7 @@ def test_repr_and_json_make_an_equal_scenario(settings: dict[str, Any]) -> None:
     assert json.loads(scenario.to_json())["version"] == 1
 
 
-def test_a_given_mapping_may_change_afterwards() -> None:
+def test_changing_the_users_mapping_afterwards_has_no_effect() -> None:
     kinds = {"stale": {"age": [5, 9]}}
     scenario = Scenario(missing_data=kinds)
     kinds["stale"]["age"].append(7)
@@ -197,7 +197,7 @@ def test_a_given_mapping_may_change_afterwards() -> None:
     assert scenario == Scenario(missing_data={"stale": {"age": (5, 9)}})
 
 
-def test_what_is_given_of_a_profiles_fault_leaves_the_rest_of_it_as_it_is() -> None:
+def test_a_changed_parameter_keeps_the_other_parameters_of_a_profiles_fault() -> None:
     faults = Scenario(faults={"profile": "ib", "rate_limit": {"limit": 10}, "reject": 5}).faults
     limit = planned_states(faults)["rate_limit"]
     assert (limit["limit"], limit["per"], limit["ban"], limit["code"]) == (10, 1.0, 10.0, 100)

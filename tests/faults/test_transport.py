@@ -1,4 +1,4 @@
-"""Calls on their way: over the network, past limits, into faults and back, again where they are retried."""
+"""Transport of calls through network, limits, faults and retries."""
 
 from __future__ import annotations
 
@@ -58,10 +58,11 @@ def test_the_network_is_the_same_for_a_seed_and_another_for_another(tmp_path: Pa
 
 
 @pytest.mark.parametrize("own_threads", [True, False])
-def test_how_virtual_time_is_performed_changes_nothing(tmp_path: Path, own_threads: bool) -> None:
+def test_own_threads_of_the_virtual_engine_do_not_change_delays(tmp_path: Path, own_threads: bool) -> None:
     settings = {"network": "retail", "faults": "binance", "failure_prob": 0.3, "retries": 2, "seed": 9}
-    there, here = run(nothing, tmp_path, **settings), run(nothing, tmp_path, own_threads=own_threads, **settings)
-    assert there.records.tobytes() == here.records.tobytes()
+    default = run(nothing, tmp_path, **settings)
+    other = run(nothing, tmp_path, own_threads=own_threads, **settings)
+    assert default.records.tobytes() == other.records.tobytes()
 
 
 def test_lost_messages_fail_as_often_as_the_network_loses_them_and_cost_the_timeout(tmp_path: Path) -> None:
@@ -128,7 +129,7 @@ def test_a_limits_refusal_travels_back_as_any_answer_does(tmp_path: Path) -> Non
 # Late.
 
 
-def test_what_is_executed_late_comes_after_all_retries_under_the_same_id(tmp_path: Path) -> None:
+def test_a_late_execution_comes_after_all_retries_under_the_same_id(tmp_path: Path) -> None:
     calls: list[tuple[str, float]] = []
     result = run(
         lambda operation: calls.append((operation.id, operation.now())),
@@ -183,7 +184,7 @@ def test_late_requests_are_executed_in_the_order_of_their_times(tmp_path: Path) 
 # What counts.
 
 
-def test_what_the_target_makes_of_a_fault_is_a_failure_and_what_it_does_wrong_an_error(tmp_path: Path) -> None:
+def test_an_exception_raised_from_a_fault_is_a_failure_and_any_other_is_an_error(tmp_path: Path) -> None:
     def translate(operation: Operation) -> None:
         try:
             raise RateLimited("slow down", "rate_limit")

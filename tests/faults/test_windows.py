@@ -1,4 +1,4 @@
-"""Fault windows: planned faults take place in them, and nowhere else."""
+"""Fault windows: planned faults take effect in them, and nowhere else."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ def run(target: Any, tmp_path: Path, **settings: Any) -> StressResult:
 
 
 def began(result: StressResult) -> Any:
-    """When each operation began, in seconds after the run's start."""
+    """Return the start of each operation, in seconds after the run's start."""
     moments = result.records["end"] - result.records["latency"].astype("int64")
     start = np.datetime64(result.stats["start_time"].replace("+00:00", ""), "ns").astype("int64")
     return (moments - start) / 1e9
 
 
 def inside(result: StressResult) -> Any:
-    """Whether planned faults took place, for each operation."""
+    """Return, for each operation, True if planned faults took effect."""
     return result.records["kind"] != result.scenario.fault_mix.faults_disabled
 
 
@@ -42,7 +42,7 @@ def inside(result: StressResult) -> Any:
         ((5, None), [(5, 1e9)]),
     ],
 )
-def test_faults_take_place_in_their_windows_and_nowhere_else(
+def test_faults_take_effect_in_their_windows_and_nowhere_else(
     tmp_path: Path, windows: Any, spans: list[tuple[float, float]]
 ) -> None:
     result = run(lambda: None, tmp_path, fault_windows=windows)
@@ -106,7 +106,7 @@ def test_a_run_whose_windows_never_begin_has_tested_nothing_and_does_not_pass(tm
     assert result.stats["faults"] == {}
 
 
-def test_an_announcement_without_windows_or_without_a_run_is_nothing(tmp_path: Path) -> None:
+def test_an_announcement_without_windows_or_without_a_run_has_no_effect(tmp_path: Path) -> None:
     simulator = MultiAgentSimulator(
         target={"buy": lambda operation: operation.announce("lunch")},
         tasks=["buy"],
@@ -178,7 +178,7 @@ def test_real_threads_keep_to_the_windows_too(tmp_path: Path) -> None:
 
 
 def test_many_threads_may_announce_the_same_event_at_once() -> None:
-    """One of them begins the window; none is told that another was first."""
+    """One announcement begins the window. The others have no effect and raise nothing."""
     errors: list[BaseException] = []
     switch_interval = sys.getswitchinterval()
     sys.setswitchinterval(1e-6)

@@ -1,4 +1,4 @@
-"""What a task is handed: names, a stable id, randomness of its own, market data, a context and a clock."""
+"""The argument of a task: names, a stable id, a random generator, market data, a context and a clock."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def run(directory: Path, target: Any, **settings: Any) -> StressResult:
 
 
 def gather(directory: Path, read: Callable[[Operation], Any], **settings: Any) -> dict[tuple[str, int], Any]:
-    """What every operation of a run says, by agent and index."""
+    """Run, and return a value of every operation, by agent and index."""
     values: dict[tuple[str, int], Any] = {}
 
     def note(operation: Operation) -> None:
@@ -118,7 +118,7 @@ def test_the_market_has_symbols_and_quotes(tmp_path: Path) -> None:
             assert abs(quote.timestamp - time.time()) < 600
 
 
-def test_a_symbol_that_there_is_not_is_a_lookup_error(tmp_path: Path) -> None:
+def test_an_unknown_symbol_is_a_lookup_error(tmp_path: Path) -> None:
     def ask(operation: Operation) -> None:
         with pytest.raises(UnknownSymbol, match="NOPE"):
             operation.market.quote("NOPE")
@@ -268,7 +268,7 @@ def test_a_session_that_cannot_be_left_fails_the_run_but_not_its_counts(tmp_path
     assert caught.value.result.successes == 40
 
 
-def test_a_per_agent_that_gives_no_context_manager_fails_the_run(tmp_path: Path) -> None:
+def test_a_per_agent_that_returns_no_context_manager_fails_the_run(tmp_path: Path) -> None:
     with pytest.raises(RunFailed, match=r"was lost: (TypeError|AttributeError)"):
         run(tmp_path, lambda: None, per_agent=lambda agent: agent)
 
@@ -323,7 +323,7 @@ def test_an_operation_tells_a_client_under_test_what_is_planned_to_go_wrong(engi
     assert faults == [None, "lost_reply", "missing_data", "lost_reply"]
 
 
-def test_a_lost_reply_is_no_missing_data_and_the_other_way_round(tmp_path: Path) -> None:
+def test_lost_replies_and_missing_data_are_different_outcomes(tmp_path: Path) -> None:
     seen: set[tuple[str | None, str]] = set()
 
     def looks(operation: Operation) -> None:

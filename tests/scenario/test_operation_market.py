@@ -1,4 +1,4 @@
-"""Operations as tasks get them: what is planned to go wrong with each has a name, and the rest is as ever."""
+"""Operations with planned faults: each has the name of its fault, and is otherwise ordinary."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from pytest_nos_stress.faults.mix import FAULTS
 
 NOT_CALLED = ("lost_request", "overload", "reject", "clock", "unknown_state_lost")
 SLOW = ("late_execution", "unknown_state", "late_status")
-"""What takes seconds where time is real."""
+"""Faults that take seconds in real time."""
 
 
 def seen(tmp_path: Path, engine: str = "virtual") -> dict[str | None, Any]:
-    """The operation of each fault, as its task got it, by the fault's name."""
+    """Return the operation that a task got for each fault, by the fault's name."""
     operations: dict[str | None, Any] = {}
 
     def buy(operation: Operation) -> None:

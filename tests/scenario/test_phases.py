@@ -1,4 +1,4 @@
-"""While agents start and the target warms up nothing is judged, unless it is asked for."""
+"""Thresholds do not judge the ramp and the warm-up, unless a threshold names these phases."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SECONDS = st.integers(0, 40).map(lambda quarters: quarters / 4)
 
 
 class FailsInTheFirstSecond:
-    """A target that is cold at first; an operation takes 0.1 s."""
+    """A target that fails in its first second. An operation takes 0.1 s."""
 
     def __init__(self) -> None:
         self.started: float | None = None
@@ -69,7 +69,7 @@ def run(directory: Path, target: Any = None, **given: Any) -> StressResult:
 
 
 def begun(result: StressResult) -> Any:
-    """When each operation began, in seconds since the run's start."""
+    """Return the start of each operation, in seconds since the run's start."""
     records = result.measured.records
     return (records.column("end") - records.column("latency").astype(np.int64) - result.measured.started_ns) / 1e9
 
@@ -79,12 +79,14 @@ def test_phases_follow_each_other_from_the_start_to_the_end(ramp: float, warmup:
     phases = phases_of(Scenario(ramp=ramp, warmup=warmup), elapsed)
     assert phases[0].start == 0
     assert phases[-1].end == elapsed
-    assert [one.end for one in phases[:-1]] == [one.start for one in phases[1:]]
+    assert [phase.end for phase in phases[:-1]] == [phase.start for phase in phases[1:]]
     planned = {"ramp": (0, ramp), "warmup": (ramp, ramp + warmup), "steady": (ramp + warmup, elapsed)}
     for name, start, end in phases:
         assert planned[name][0] == start < end or elapsed == 0
         assert end == min(planned[name][1], elapsed)
-    assert [one.name for one in phases] == [name for name in planned if name in {one.name for one in phases}]
+    assert [phase.name for phase in phases] == [
+        name for name in planned if name in {phase.name for phase in phases}
+    ]
 
 
 def test_a_run_without_ramp_and_warmup_is_steady_from_its_start() -> None:
@@ -94,7 +96,7 @@ def test_a_run_without_ramp_and_warmup_is_steady_from_its_start() -> None:
 
 @pytest.fixture(scope="module")
 def phased(tmp_path_factory: pytest.TempPathFactory) -> StressResult:
-    """Four agents that start over 0.4 s, 0.6 s to warm up, and operations of 0.1 s that fail until then."""
+    """Run four agents with a ramp of 0.4 s, a warm-up of 0.6 s, and operations of 0.1 s that fail until then."""
     thresholds = [
         "error_rate{phase=ramp} == 100%",
         "error_rate{phase=warmup} < 50%",
@@ -108,22 +110,22 @@ def phased(tmp_path_factory: pytest.TempPathFactory) -> StressResult:
 def test_an_operation_belongs_to_the_phase_in_which_it_begins(phased: StressResult) -> None:
     assert phased.phases == (Phase("ramp", 0, 0.4), Phase("warmup", 0.4, 1), Phase("steady", 1, 3.3))
     began = begun(phased).round(6)
-    told = [one["total_operations"] for one in phased.stats["phases"]]
-    assert told == [np.count_nonzero((began >= start) & (began < end)) for _, start, end in phased.phases]
-    assert sum(told) == phased.operations == 120
+    totals = [phase["total_operations"] for phase in phased.stats["phases"]]
+    assert totals == [np.count_nonzero((began >= start) & (began < end)) for _, start, end in phased.phases]
+    assert sum(totals) == phased.operations == 120
 
 
 def test_the_statistics_have_the_figures_of_each_phase(phased: StressResult) -> None:
     ramp, warmup, steady = phased.stats["phases"]
-    assert [one["name"] for one in (ramp, warmup, steady)] == ["ramp", "warmup", "steady"]
-    assert [one["errors"] for one in (ramp, warmup, steady)] == [10, 24, 0]
+    assert [phase["name"] for phase in (ramp, warmup, steady)] == ["ramp", "warmup", "steady"]
+    assert [phase["errors"] for phase in (ramp, warmup, steady)] == [10, 24, 0]
     assert (steady["start"], steady["end"]) == (1, 3.3)
     assert steady["throughput"] == pytest.approx(86 / 2.3)
     assert steady["latency"]["max"] == pytest.approx(0.1)
     assert phased.stats["errors"] == 34
 
 
-def test_ramp_and_warmup_are_left_out_of_the_gate_and_judged_when_asked_for(phased: StressResult) -> None:
+def test_ramp_and_warmup_are_judged_only_by_thresholds_that_name_them(phased: StressResult) -> None:
     ramp, warmup, steady, operations, latency, implicit = phased.verdicts
     assert (ramp.verdict, ramp.samples) == ("passed", 10)
     assert (warmup.verdict, warmup.measured) == ("failed", 1)
@@ -139,7 +141,7 @@ def test_errors_while_the_target_warms_up_do_not_fail_a_run(tmp_path: Path) -> N
         simulator(tmp_path, warmup=0.9).run()
 
 
-def test_a_message_says_what_was_left_out(tmp_path: Path) -> None:
+def test_a_message_names_the_phases_that_were_not_judged(tmp_path: Path) -> None:
     with pytest.raises(ThresholdsNotMet) as caught:
         simulator(tmp_path, ramp=0.4, warmup=0.6, thresholds=["operations == 1"]).run()
     message = str(caught.value)
@@ -163,8 +165,8 @@ def test_a_run_that_ends_before_its_steady_phase_does_not_pass(
 ) -> None:
     result = run(tmp_path, thresholds=[threshold], **given)
     assert not result.passed
-    assert "steady" not in [one.name for one in result.phases]
-    assert {one.verdict for one in result.verdicts} == {"no data"}
+    assert "steady" not in [phase.name for phase in result.phases]
+    assert {verdict.verdict for verdict in result.verdicts} == {"no data"}
 
 
 @pytest.mark.parametrize(
@@ -179,7 +181,7 @@ def test_a_steady_phase_in_which_no_operation_begins_does_not_pass(threshold: st
     assert not result.passed
 
 
-def test_a_phase_that_the_run_does_not_have_is_not_enough_data(tmp_path: Path) -> None:
+def test_a_phase_that_the_run_does_not_have_is_no_data(tmp_path: Path) -> None:
     (verdict, _) = run(tmp_path, sleeps, thresholds=["errors{phase=warmup} == 0"]).verdicts
     assert (verdict.verdict, verdict.note) == ("no data", "the run has no phase 'warmup'")
 
@@ -197,14 +199,14 @@ def test_agents_start_evenly_over_the_ramp_and_do_not_count_it_as_a_wait(
         assert begun(result)[own].min() >= number * 0.1 - 1e-6
         lags_at_the_start.append(int(lag[own[0]]) / 1e9)
     assert min(lags_at_the_start[1:]) < 0.1
-    assert [one["name"] for one in result.stats["phases"]] == ["ramp", "steady"]
+    assert [phase["name"] for phase in result.stats["phases"]] == ["ramp", "steady"]
     assert result.passed
 
 
 def test_a_ramp_goes_with_a_duration(tmp_path: Path) -> None:
     given: dict[str, Any] = {"operations_per_agent": None, "duration": 2, "ramp": 0.4, "warmup": 0.5}
     del given["operations_per_agent"]
-    one = MultiAgentSimulator(
+    result = MultiAgentSimulator(
         target=sleeps,
         agents=4,
         missing_data_prob=0,
@@ -216,8 +218,8 @@ def test_a_ramp_goes_with_a_duration(tmp_path: Path) -> None:
         output_dir=tmp_path,
         **given,
     ).run()
-    assert one.stats["duration"] == pytest.approx(2, abs=0.05)
-    assert [phase.name for phase in one.phases] == ["ramp", "warmup", "steady"]
+    assert result.stats["duration"] == pytest.approx(2, abs=0.05)
+    assert [phase.name for phase in result.phases] == ["ramp", "warmup", "steady"]
 
 
 @pytest.mark.parametrize(
@@ -228,7 +230,7 @@ def test_a_ramp_goes_with_a_duration(tmp_path: Path) -> None:
         ({"warmup": "1m"}, "warmup=60: must end before duration=5, or"),
     ],
 )
-def test_a_run_with_nothing_left_to_judge_is_refused_on_one_line(given: dict[str, Any], message: str) -> None:
+def test_a_run_without_a_steady_phase_is_refused_in_one_line(given: dict[str, Any], message: str) -> None:
     for make in (MultiAgentSimulator, Scenario):
         with pytest.raises(SettingError) as caught:
             make(duration=5, **given)
@@ -261,11 +263,12 @@ def test_a_ramp_changes_nothing_of_what_is_planned(tmp_path: Path) -> None:
 
 @settings(max_examples=25, deadline=None)
 @given(st.integers(1, 50), st.integers(0, 100), st.booleans())
-def test_only_the_first_pause_of_an_agent_has_its_place_in_the_ramp(agents: int, ramp: int, pauses: bool) -> None:
+def test_a_ramp_delays_only_the_first_operation_of_an_agent(agents: int, ramp: int, pauses: bool) -> None:
     delays: dict[str, Any] = {"min_delay": 0.0, "max_delay": 0.5 if pauses else 0.0}
-    without, with_it = (Scenario(agents=agents, operations_per_agent=200, ramp=one, **delays) for one in (0, ramp))
-    for number, agent in enumerate(with_it.agent_names):
-        plain, ramped = (next(AgentSchedule(one, agent).blocks()) for one in (without, with_it))
+    without_ramp = Scenario(agents=agents, operations_per_agent=200, **delays)
+    with_ramp = Scenario(agents=agents, operations_per_agent=200, ramp=ramp, **delays)
+    for number, agent in enumerate(with_ramp.agent_names):
+        plain, ramped = (next(AgentSchedule(scenario, agent).blocks()) for scenario in (without_ramp, with_ramp))
         assert np.array_equal(plain.operation_codes, ramped.operation_codes)
         expected = np.zeros(200) if plain.think_times is None else plain.think_times.copy()
         expected[0] += ramp * number / agents
@@ -277,7 +280,7 @@ def test_a_list_of_operations_starts_as_its_delays_say(tmp_path: Path) -> None:
     scenario = Scenario(operations=rows, ramp=1, warmup=0.25, engine="virtual")
     result = MultiAgentSimulator(target=sleeps, scenario=scenario, output_dir=tmp_path, gate=False).run()
     assert begun(result).round(6).tolist() == [0, 0.5, 0.52, 2.02]
-    assert [one["total_operations"] for one in result.stats["phases"]] == [3, 0, 1]
+    assert [phase["total_operations"] for phase in result.stats["phases"]] == [3, 0, 1]
 
 
 def test_a_scenario_with_ramp_and_warmup_is_made_again_from_its_text() -> None:

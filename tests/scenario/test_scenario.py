@@ -289,7 +289,7 @@ def test_equal_scenarios_are_equal_however_they_are_written() -> None:
     ],
     ids=lambda value: str(value)[:60] if isinstance(value, dict) else "",
 )
-def test_a_list_that_is_not_allowed_is_one_line(fields: dict[str, Any], words: str) -> None:
+def test_a_bad_list_is_refused_in_one_line(fields: dict[str, Any], words: str) -> None:
     with pytest.raises(SettingError) as caught:
         Scenario(**fields)
     assert words in str(caught.value)
@@ -328,7 +328,7 @@ def stored(**changed: Any) -> str:
     ],
     ids=lambda text: text[-60:] if isinstance(text, str) else "",
 )
-def test_a_text_that_is_no_scenario_is_one_line_with_its_label(text: str, words: str) -> None:
+def test_text_that_is_not_a_scenario_is_refused_in_one_line_with_its_label(text: str, words: str) -> None:
     with pytest.raises(SettingError) as caught:
         Scenario.from_json(text, "scenario file 'a.json'")
     assert str(caught.value).startswith("scenario file 'a.json': ")
@@ -336,7 +336,7 @@ def test_a_text_that_is_no_scenario_is_one_line_with_its_label(text: str, words:
     assert len(str(caught.value).splitlines()) == 1
 
 
-def test_the_json_of_a_list_has_a_row_a_line_for_people_who_edit_it() -> None:
+def test_the_json_of_a_list_has_one_row_per_line() -> None:
     text = Scenario(operations=[("Ann", "buy"), ("Bob", "sell", "lost_reply", 0.5)]).to_json()
     lines = text.splitlines()
     assert '  ["Ann", "buy", null, 0.0],' in lines

@@ -36,7 +36,7 @@ def plan(agent: str = "Ann", first: int = 0, count: int = 300, **settings: Any) 
 
 
 def shares(block: PlanBlock) -> dict[int, float]:
-    """The share of each kind that occurs, by number."""
+    """Return the share of each variant that occurs, by its number."""
     counted = (np.bincount(block.operation_codes % KINDS, minlength=KINDS) / block.operation_codes.size).tolist()
     return {kind: share for kind, share in enumerate(counted) if share}
 
@@ -124,7 +124,7 @@ print(hashlib.sha256(block.operation_codes.tobytes() + block.think_times.tobytes
 
 
 def test_a_seed_noted_today_repeats_the_same_plan_after_an_update() -> None:
-    """If this fails, no seed that a user has noted repeats its failure: a change of schema, not a detail."""
+    """If this test fails, seeds that users have noted no longer repeat their failures: a breaking change."""
     block = plan(count=24)
     words = {CALL: "", MISSING_DATA: "missing", LOST_REQUEST: "lost"}
     assert " ".join(f"{code // KINDS}{words[code % KINDS]}" for code in block.operation_codes.tolist()) == PLAN
@@ -215,7 +215,7 @@ def listed(agent: str, **settings: Any) -> AgentSchedule:
     return AgentSchedule(Scenario(operations=LISTED, **{"seed": 7, **settings}), agent)
 
 
-def test_the_plan_of_a_list_is_what_it_says_of_each_agent() -> None:
+def test_the_plan_of_a_list_has_the_rows_of_each_agent() -> None:
     (ann,) = listed("Ann").blocks()
     assert ann.operation_codes.tolist() == [CALL, KINDS + LOST_REQUEST, LOST_REPLY]
     assert ann.think_times is not None
@@ -225,7 +225,7 @@ def test_the_plan_of_a_list_is_what_it_says_of_each_agent() -> None:
     assert bob.think_times is None
 
 
-def test_what_is_drawn_otherwise_changes_nothing_of_a_list() -> None:
+def test_settings_of_drawn_operations_do_not_change_a_list() -> None:
     for agent in ("Ann", "Bob"):
         (block,) = listed(agent).blocks()
         (other,) = listed(agent, seed=8, missing_data_prob=1, failure_prob=1, min_delay=5, max_delay=9).blocks()
@@ -239,7 +239,7 @@ def test_an_agent_that_is_in_no_row_has_no_plan() -> None:
 
 
 @pytest.mark.parametrize("first", [0, 1, 2])
-def test_a_part_of_a_list_is_that_part(first: int) -> None:
+def test_a_block_of_a_list_has_its_rows(first: int) -> None:
     part = listed("Ann").block(first, 1)
     (whole,) = listed("Ann").blocks()
     assert (part.first, part.operation_codes.tolist()) == (
@@ -248,7 +248,7 @@ def test_a_part_of_a_list_is_that_part(first: int) -> None:
     )
 
 
-def test_the_ranks_of_a_list_are_its_places() -> None:
+def test_the_ranks_of_a_list_are_positions_in_the_list() -> None:
     assert list(itertools.islice(listed("Ann").tie_breakers(), 3)) == [0, 2, 3]
     assert list(itertools.islice(listed("Bob").tie_breakers(), 2)) == [1, 4]
 

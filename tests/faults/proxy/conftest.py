@@ -1,4 +1,4 @@
-"""Real servers on loopback, and proxies before them."""
+"""Real servers on loopback, and proxies in front of them."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class _Server(socketserver.ThreadingTCPServer):
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    """Starts a server for one proxy, which handles each connection in a thread, and gives its address."""
+    """Start a server for one proxy, which handles each connection in a thread. Returns its address."""
     running = []
 
     def start(handler: Handler) -> tuple[str, int]:
@@ -65,20 +65,20 @@ def _echo(connection: socket.socket) -> None:
 
 @pytest.fixture
 def echo(serve: Serve) -> tuple[str, int]:
-    """The address of a server that sends back what it gets."""
+    """Address of a server that sends back all data."""
     return serve(_echo)
 
 
 @pytest.fixture
 def proxies(serve: Serve) -> Iterator[ProxyServer]:
-    """A proxy server, closed before the servers behind it are."""
+    """A proxy server. It is closed before the servers behind it."""
     with ProxyServer() as server:
         yield server
 
 
 @pytest.fixture
 def connect() -> Iterator[Callable[[object], socket.socket]]:
-    """Connects to a proxy, or whatever has a host and a port; the socket is closed at the test's end."""
+    """Connect to a proxy, or to any object with a host and a port. The socket is closed at the test's end."""
     sockets = []
 
     def connected(to: object) -> socket.socket:

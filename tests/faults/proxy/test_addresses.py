@@ -1,4 +1,4 @@
-"""What users can give as the server behind a proxy, and what they are told when it cannot be."""
+"""Addresses of the server behind a proxy: the allowed forms, and the messages for bad addresses."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ Connect = Callable[[object], socket.socket]
         ("redis://127.0.0.1:{port}", "redis://127.0.0.1:{own}"),
     ],
 )
-def test_an_upstream_is_an_address_or_a_url_and_the_proxy_has_the_like(
+def test_an_upstream_is_an_address_or_a_url_and_the_proxy_has_both(
     proxies: ProxyServer, echo: tuple[str, int], upstream: str, url: str
 ) -> None:
     proxy = proxies.proxy(upstream.format(port=echo[1]))
@@ -48,7 +48,7 @@ def test_a_port_can_be_chosen(proxies: ProxyServer, echo: tuple[str, int], conne
     "upstream",
     ["", "localhost", ":80", "127.0.0.1:http", "127.0.0.1:99999", 8000, None, ("h", 0), ("h",), ("", 1)],
 )
-def test_an_upstream_that_is_no_address_is_one_line(proxies: ProxyServer, upstream: object) -> None:
+def test_a_bad_upstream_is_refused_in_one_line(proxies: ProxyServer, upstream: object) -> None:
     with pytest.raises(SettingError) as raised:
         proxies.proxy(upstream)
     assert str(raised.value) == (
@@ -56,7 +56,7 @@ def test_an_upstream_that_is_no_address_is_one_line(proxies: ProxyServer, upstre
     )
 
 
-def test_an_upstream_that_refuses_is_one_line(proxies: ProxyServer) -> None:
+def test_an_upstream_that_refuses_connections_is_refused_in_one_line(proxies: ProxyServer) -> None:
     with socket.create_server(("127.0.0.1", 0)) as free:
         port = free.getsockname()[1]
     with pytest.raises(SettingError) as raised:
@@ -67,7 +67,7 @@ def test_an_upstream_that_refuses_is_one_line(proxies: ProxyServer) -> None:
     )
 
 
-def test_a_port_in_use_is_one_line(proxies: ProxyServer, echo: tuple[str, int]) -> None:
+def test_a_port_in_use_is_refused_in_one_line(proxies: ProxyServer, echo: tuple[str, int]) -> None:
     with pytest.raises(SettingError) as raised:
         proxies.proxy(echo, port=echo[1])
     assert str(raised.value) == (
@@ -77,12 +77,12 @@ def test_a_port_in_use_is_one_line(proxies: ProxyServer, echo: tuple[str, int]) 
 
 
 @pytest.mark.parametrize("port", [-1, 70_000, "80", True, 1.5])
-def test_a_port_that_is_none_is_one_line(proxies: ProxyServer, echo: tuple[str, int], port: int) -> None:
+def test_a_bad_port_is_refused_in_one_line(proxies: ProxyServer, echo: tuple[str, int], port: int) -> None:
     with pytest.raises(SettingError, match=rf"^port={re.escape(repr(port))}: must be a whole number from 0"):
         proxies.proxy(echo, port=port)
 
 
-def test_a_network_that_is_not_allowed_is_one_line(proxies: ProxyServer, echo: tuple[str, int]) -> None:
+def test_a_bad_network_is_refused_in_one_line(proxies: ProxyServer, echo: tuple[str, int]) -> None:
     with pytest.raises(SettingError, match=r"^network='dialup': no such profile; allowed: colo"):
         proxies.proxy(echo, network="dialup")
 

@@ -1,7 +1,7 @@
-"""A network through a real proxy: what a client measures is what the same network does to calls in process.
+"""A network at a real proxy: a client measures the delays that the same network causes for calls in process.
 
 In process an operation takes its request leg and its reply leg, and queues for the bandwidth with both messages.
-The bound is 10 % on the median, on the 90th percentile and on the rate, with a hundred connections at a time. The
+The bound is 10% on the median, on the 90th percentile and on the rate, with a hundred connections at a time. The
 draws compared are the same ones, so there is no sampling error, only the clock's and the machine's. A busy machine
 only adds time: a call is measured again for up to a minute, and its shortest time counts.
 """
@@ -91,7 +91,7 @@ def is_near(measured: float, expected: float) -> bool:
 
 
 def holds(attempt: Callable[[], bool]) -> bool:
-    """Whether one of the attempts within a minute succeeds."""
+    """Return True if one of the attempts within a minute succeeds."""
     deadline = time.monotonic() + 60
     while not attempt():
         if time.monotonic() > deadline:
@@ -130,7 +130,7 @@ def test_the_rate_through_the_proxy_is_the_bandwidth_as_in_process(proxies: Prox
     assert holds(agrees)
 
 
-def test_the_nth_call_of_a_connection_meets_the_nth_draw_in_however_many_pieces(
+def test_the_nth_call_of_a_connection_meets_the_nth_draw_in_any_number_of_pieces(
     proxies: ProxyServer, echo: tuple[str, int], connect: Connect
 ) -> None:
     network = Network(latency=0.1, jitter=0.1, distribution="uniform")
@@ -157,9 +157,7 @@ def test_the_nth_call_of_a_connection_meets_the_nth_draw_in_however_many_pieces(
     assert holds(agrees)
 
 
-def test_a_message_that_nobody_asked_for_has_a_draw_of_its_own(
-    proxies: ProxyServer, serve: Serve, connect: Connect
-) -> None:
+def test_a_reply_without_a_request_has_its_own_draw(proxies: ProxyServer, serve: Serve, connect: Connect) -> None:
     network = Network(loss=0.3, timeout=0.02)
     seed = next(
         seed for seed in range(100) if NetworkSampler(network, seed, f"{NAME} 0").block(2).lost.tolist() == [0, 2]
@@ -178,7 +176,7 @@ def test_a_message_that_nobody_asked_for_has_a_draw_of_its_own(
 
 
 def outcomes(proxy: Proxy, connect: Connect, count: int) -> list[str]:
-    """What one call on each of so many connections comes to."""
+    """Return the outcome of one call on each of ``count`` connections."""
     results = []
     for number in range(count):
         connection = connect(proxy)
@@ -287,7 +285,7 @@ def test_a_network_can_be_changed_under_open_connections(
     assert proxy.network is None
 
 
-def test_a_connection_that_lost_a_message_is_reset_when_its_network_goes(
+def test_a_connection_that_lost_a_message_is_reset_when_its_network_is_removed(
     proxies: ProxyServer, echo: tuple[str, int], connect: Connect
 ) -> None:
     proxy = proxies.proxy(echo, network={"loss": 1, "timeout": 3600})

@@ -1,4 +1,4 @@
-"""What users can switch on a proxy, and what they see of it."""
+"""The public interface of a proxy: its switches and its statistics."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Connect = Callable[[object], socket.socket]
 
 @pytest.fixture
 def proxy(proxies: ProxyServer, echo: tuple[str, int]) -> Proxy:
-    """A proxy before an echo."""
+    """A proxy in front of an echo server."""
     return proxies.proxy(echo)
 
 
@@ -55,7 +55,7 @@ def test_down_lasts_until_up(proxy: Proxy, connect: Connect) -> None:
     assert proxy.address == address
 
 
-def test_a_port_that_another_program_took_meanwhile_is_one_line(proxy: Proxy) -> None:
+def test_a_port_that_another_program_took_meanwhile_is_refused_in_one_line(proxy: Proxy) -> None:
     proxy.down()
     with (
         socket.create_server((proxy.host, proxy.port)),
@@ -64,7 +64,7 @@ def test_a_port_that_another_program_took_meanwhile_is_one_line(proxy: Proxy) ->
         proxy.up()
 
 
-def test_reset_takes_all_toxics_away_and_brings_the_proxy_up(proxy: Proxy, connect: Connect) -> None:
+def test_reset_removes_all_toxics_and_brings_the_proxy_up(proxy: Proxy, connect: Connect) -> None:
     proxy.add("timeout", timeout=0)
     proxy.add("latency", latency=3_600_000)
     proxy.down()
@@ -109,7 +109,7 @@ def test_a_toxic_may_be_removed_twice(proxy: Proxy) -> None:
         ("reset_peer", {}),
     ],
 )
-def test_while_faults_are_off_everything_passes_as_it_is(
+def test_while_faults_are_off_all_data_passes_unchanged(
     proxy: Proxy, connect: Connect, kind: str, parameters: dict[str, Any]
 ) -> None:
     is_on = False
@@ -146,7 +146,7 @@ def test_a_network_is_switched_off_with_the_toxics(
     assert answers(connect(proxy))
 
 
-def test_an_error_of_the_switch_is_not_lost(proxy: Proxy, connect: Connect) -> None:
+def test_an_exception_of_the_predicate_is_not_lost(proxy: Proxy, connect: Connect) -> None:
     def broken() -> bool:
         raise LookupError("no window")
 
@@ -168,7 +168,7 @@ def test_statistics_count_what_was_delivered(proxy: Proxy, connect: Connect) -> 
     assert proxy.statistics == (6, 4, 1, 0)
 
 
-def test_a_closed_proxy_says_so_and_keeps_its_figures(proxy: Proxy, connect: Connect) -> None:
+def test_a_closed_proxy_refuses_changes_and_keeps_its_statistics(proxy: Proxy, connect: Connect) -> None:
     assert answers(connect(proxy))
     proxy.close()
     proxy.close()

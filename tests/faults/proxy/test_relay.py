@@ -1,4 +1,4 @@
-"""What passes through a proxy that does nothing: everything, as it is."""
+"""A proxy without toxics passes all data unchanged."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def read_all(connection: socket.socket) -> bytes:
 
 
 def exchange(connection: socket.socket, data: bytes) -> bytes:
-    """What comes back for the data; as much as was sent."""
+    """Send the data, and return as many bytes of the answer."""
     connection.sendall(data)
     answer = b""
     while len(answer) < len(data):
@@ -39,7 +39,7 @@ def exchange(connection: socket.socket, data: bytes) -> bytes:
     return answer
 
 
-def test_what_is_sent_comes_back(proxies: ProxyServer, echo: tuple[str, int], connect: Connect) -> None:
+def test_an_echo_passes_the_proxy(proxies: ProxyServer, echo: tuple[str, int], connect: Connect) -> None:
     connection = connect(proxies.proxy(echo))
     assert [exchange(connection, data) for data in (b"one", b"two" * 1000)] == [b"one", b"two" * 1000]
 
@@ -76,7 +76,7 @@ def test_a_hundred_connections_pass_at_the_same_time(proxies: ProxyServer, echo:
     assert proxy.statistics[:3] == (100 * 20_000, 100 * 20_000, 100)
 
 
-def test_a_client_that_has_said_all_still_gets_the_answer(
+def test_a_client_that_has_ended_its_data_still_gets_the_answer(
     proxies: ProxyServer, serve: Serve, connect: Connect
 ) -> None:
     def answer_at_the_end(connection: socket.socket) -> None:
@@ -88,7 +88,7 @@ def test_a_client_that_has_said_all_still_gets_the_answer(
     assert read_all(client) == b"got 300000"
 
 
-def test_a_server_may_speak_first_and_end_first(proxies: ProxyServer, serve: Serve, connect: Connect) -> None:
+def test_a_server_can_send_first_and_end_first(proxies: ProxyServer, serve: Serve, connect: Connect) -> None:
     rest = []
 
     def greet(connection: socket.socket) -> None:
@@ -106,7 +106,7 @@ def test_a_server_may_speak_first_and_end_first(proxies: ProxyServer, serve: Ser
     assert rest == [b"goodbye"]
 
 
-def test_a_client_is_made_to_wait_for_a_server_that_does_not_read(
+def test_a_server_that_does_not_read_slows_its_client_down(
     proxies: ProxyServer, serve: Serve, connect: Connect
 ) -> None:
     may_read = threading.Event()
@@ -156,7 +156,7 @@ def test_the_reset_of_a_client_resets_the_server(proxies: ProxyServer, serve: Se
     assert [type(error) for error in raised] == [ConnectionResetError]
 
 
-def test_a_server_that_is_gone_by_now_resets_the_client(proxies: ProxyServer, connect: Connect) -> None:
+def test_a_stopped_server_resets_the_client(proxies: ProxyServer, connect: Connect) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         proxy = proxies.proxy(listener.getsockname())
     with pytest.raises(ConnectionResetError):
@@ -178,7 +178,7 @@ def test_open_connections_are_counted(proxies: ProxyServer, echo: tuple[str, int
 
 
 def wait_until_closed(proxy: Proxy) -> None:
-    """Both sides have ended; the proxy's own sockets close in the next turn of its loop."""
+    """Wait until the proxy has closed its sockets, in the next turn of its loop after both sides have ended."""
     patience = threading.Event()
     for _ in range(3000):
         if not proxy.connections:

@@ -1,4 +1,4 @@
-"""Nothing of a proxy is left behind: no thread, no socket, no task, whatever its connections were doing."""
+"""A closed server leaves no thread, socket or task behind, in whatever state its connections were."""
 
 from __future__ import annotations
 
@@ -29,14 +29,14 @@ def proxy_threads() -> list[str]:
 
 
 def open_descriptors() -> list[str]:
-    """What this process has open, as the system names it."""
+    """Return the open file descriptors of this process, by name."""
     gc.collect()
     return sorted(os.readlink(path) for path in DESCRIPTORS.iterdir() if path.exists())
 
 
 @pytest.fixture
 def quiet_upstream() -> Iterator[tuple[str, int]]:
-    """A server whose system accepts connections, and which does nothing with them."""
+    """A server whose operating system accepts connections, but which never reads from them."""
     with socket.create_server(("127.0.0.1", 0), backlog=100) as listener:
         yield listener.getsockname()
 
@@ -129,9 +129,7 @@ def test_one_thread_serves_all_proxies_and_is_started_by_the_first(echo: tuple[s
     assert proxy_threads() == []
 
 
-def test_a_connection_that_is_gone_is_forgotten_with_all_it_held(
-    proxies: ProxyServer, echo: tuple[str, int]
-) -> None:
+def test_an_ended_connection_is_dropped_with_its_held_data(proxies: ProxyServer, echo: tuple[str, int]) -> None:
     proxy = proxies.proxy(echo, network="colo")
     proxy.add("latency", stream="upstream", latency=3_600_000)
     clients = busy(proxy)
@@ -144,7 +142,7 @@ def test_a_connection_that_is_gone_is_forgotten_with_all_it_held(
     wait_for(lambda: gc.collect() or not any(reference() for reference in references))
 
 
-def test_what_goes_wrong_in_the_proxies_thread_is_not_lost() -> None:
+def test_an_exception_in_the_proxies_thread_is_not_lost() -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
         server = ProxyServer()
         proxy = server.proxy(listener.getsockname())
@@ -155,7 +153,7 @@ def test_what_goes_wrong_in_the_proxies_thread_is_not_lost() -> None:
     assert proxy_threads() == []
 
 
-def test_a_close_in_the_middle_of_connecting_waits_for_nobody() -> None:
+def test_closing_does_not_wait_for_a_connection_in_progress() -> None:
     # A full backlog: the system completes no further connection, so the proxy's attempts hang.
     with socket.create_server(("127.0.0.1", 0), backlog=0) as listener:
         server = ProxyServer()
@@ -204,7 +202,7 @@ with socket.create_server(("127.0.0.1", 0)) as listener:
 
 
 @pytest.mark.parametrize(("end", "status"), [("pass", 0), ("sys.exit(3)", 3), ("raise KeyError('planned')", 1)])
-def test_a_program_that_forgets_to_close_ends_all_the_same(end: str, status: int) -> None:
+def test_a_program_that_does_not_close_the_server_ends_normally(end: str, status: int) -> None:
     done = subprocess.run(
         [sys.executable, "-X", "dev", "-c", FORGETFUL.format(end=end)],
         capture_output=True,

@@ -1,4 +1,4 @@
-"""What each toxic does to a connection. Times are checked for what they must not be below, never for speed."""
+"""Effects of each toxic on a connection. Times are checked for a minimum only, because the machine may be slow."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ Serve = Callable[[Callable[[socket.socket], None]], tuple[str, int]]
 
 @pytest.fixture
 def proxy(proxies: ProxyServer, echo: tuple[str, int]) -> Proxy:
-    """A proxy before an echo."""
+    """A proxy in front of an echo server."""
     return proxies.proxy(echo, seed=1, name="echo")
 
 
 def exchange(connection: socket.socket, data: bytes) -> bytes:
-    """What comes back for the data; as much as was sent, or less where the connection is closed."""
+    """Send the data, and return as many bytes of the answer, or fewer if the connection is closed."""
     connection.sendall(data)
     return receive(connection, len(data))
 
@@ -91,7 +91,7 @@ def test_bandwidth_limits_the_rate_in_thousands_of_bytes(proxy: Proxy, connect: 
     assert took >= 0.49
 
 
-def test_a_slow_stream_flows_and_does_not_come_at_its_end(proxy: Proxy, connect: Connect) -> None:
+def test_a_slow_stream_sends_continuously_and_not_only_at_its_end(proxy: Proxy, connect: Connect) -> None:
     proxy.add("bandwidth", rate=5)
     connection = connect(proxy)
     connection.sendall(bytes(100_000))
@@ -140,7 +140,7 @@ def test_reset_peer_resets_the_connection_once_data_comes(proxy: Proxy, connect:
 
 
 @pytest.mark.parametrize(("stream", "is_served"), [("upstream", False), ("downstream", True)])
-def test_the_stream_of_a_reset_decides_whether_the_server_was_asked(
+def test_a_reset_upstream_reaches_no_server_and_a_reset_downstream_does(
     proxies: ProxyServer, serve: Serve, connect: Connect, stream: str, is_served: bool
 ) -> None:
     served: list[int] = []
@@ -193,7 +193,7 @@ def test_toxics_apply_one_after_another_in_the_order_in_which_they_were_added(
     assert time.perf_counter() - started >= 0.09
 
 
-def test_a_removed_toxic_lets_go_what_it_held(proxy: Proxy, connect: Connect) -> None:
+def test_a_removed_toxic_passes_its_held_data_on(proxy: Proxy, connect: Connect) -> None:
     toxic = proxy.add("latency", latency=3_600_000)
     connection = connect(proxy)
     connection.sendall(b"held")
@@ -234,7 +234,7 @@ def test_slices_are_the_same_for_the_same_seed(
     assert first_slices(1) != first_slices(2)
 
 
-def test_a_toxic_shows_what_it_is(proxy: Proxy) -> None:
+def test_a_toxic_has_its_name_kind_stream_and_parameters(proxy: Proxy) -> None:
     toxic = proxy.add("latency", latency=5, name="slow")
     assert proxy.toxics == (toxic,)
     assert (toxic.name, toxic.kind, toxic.stream, toxic.toxicity) == ("slow", "latency", "downstream", 1.0)
@@ -271,7 +271,7 @@ def test_a_toxic_shows_what_it_is(proxy: Proxy) -> None:
         ("latency", {"latency": 1, "toxicity": 2}, "toxicity=2: must be a number from 0 to 1"),
     ],
 )
-def test_a_toxic_that_is_not_allowed_is_one_line(
+def test_a_bad_toxic_is_refused_in_one_line(
     proxy: Proxy, kind: str, parameters: dict[str, Any], message: str
 ) -> None:
     with pytest.raises(SettingError) as raised:
