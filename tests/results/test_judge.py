@@ -1,4 +1,4 @@
-"""The verdict on a run: which thresholds passed, which failed, and which had no data."""
+"""Verdicts on thresholds: passed, failed, no data and not applicable."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def run(tmp_path: Path, target: Any = None, **settings: Any) -> StressResult:
 
 
 def verdict_on(threshold: Any, tmp_path: Path, target: Any = None, **settings: Any) -> dict[str, Any]:
-    """What the statistics say of the first threshold."""
+    """Return the verdict on the first threshold in the statistics."""
     result = run(tmp_path, target, thresholds=[threshold], gate=False, **settings)
     return dict(result.stats["thresholds"][0])
 
@@ -72,15 +72,13 @@ def raise_key_error(operation: Operation) -> None:
         ("response_time.mean > 1h", "failed"),
     ],
 )
-def test_a_threshold_is_held_or_broken_by_what_was_measured(
-    expression: str, expected: str, tmp_path: Path
-) -> None:
+def test_a_threshold_passes_or_fails_by_the_measured_value(expression: str, expected: str, tmp_path: Path) -> None:
     verdict = verdict_on(expression, tmp_path, missing_data_prob=0.2, failure_prob=0.1)
     assert verdict["verdict"] == expected
     assert verdict["threshold"] == expression
 
 
-def test_a_tag_judges_only_what_it_names(tmp_path: Path) -> None:
+def test_a_tag_limits_a_threshold_to_an_agent_or_task(tmp_path: Path) -> None:
     def only_ann_fails(operation: Operation) -> None:
         if operation.agent == "Ann" and operation.task == "buy":
             raise KeyError("limit")
@@ -100,7 +98,7 @@ def test_a_tag_judges_only_what_it_names(tmp_path: Path) -> None:
     assert [verdict["verdict"] for verdict in result.stats["thresholds"]] == ["passed"] * 4 + ["failed"]
 
 
-def test_errors_that_no_tagged_threshold_judges_do_not_pass_unseen(tmp_path: Path) -> None:
+def test_errors_that_no_tagged_threshold_covers_fail_the_run(tmp_path: Path) -> None:
     def sells_fail(operation: Operation) -> None:
         if operation.task == "sell":
             raise KeyError("limit")
@@ -112,7 +110,7 @@ def test_errors_that_no_tagged_threshold_judges_do_not_pass_unseen(tmp_path: Pat
     assert not result.passed
 
 
-def test_a_broken_threshold_raises_with_wanted_and_measured_once_the_files_are_written(tmp_path: Path) -> None:
+def test_a_failed_threshold_raises_with_wanted_and_measured_after_the_files_are_written(tmp_path: Path) -> None:
     with pytest.raises(ThresholdsNotMet) as caught:
         run(tmp_path, failure_prob=1, thresholds=["failure_rate < 10%", "operations == 200"])
     message = str(caught.value)
@@ -128,12 +126,12 @@ def test_a_broken_threshold_raises_with_wanted_and_measured_once_the_files_are_w
     assert set(caught.value.result.files) == set(tmp_path.iterdir())
 
 
-def test_a_broken_threshold_is_an_assertion_error() -> None:
+def test_a_failed_threshold_is_an_assertion_error() -> None:
     assert issubclass(ThresholdsNotMet, AssertionError)
     assert issubclass(ThresholdsNotMet, RunFailed)
 
 
-def test_run_simulation_raises_for_a_broken_threshold_too_and_the_simulator_keeps_the_result(
+def test_run_simulation_raises_for_a_failed_threshold_and_the_simulator_keeps_the_result(
     tmp_path: Path,
 ) -> None:
     performed = simulator(tmp_path, thresholds=["operations == 1"])
@@ -143,20 +141,20 @@ def test_run_simulation_raises_for_a_broken_threshold_too_and_the_simulator_keep
     assert performed.result.operations == 200
 
 
-def test_without_a_gate_the_result_is_returned_and_says_that_it_did_not_pass(tmp_path: Path) -> None:
+def test_without_a_gate_a_run_that_did_not_pass_returns_its_result(tmp_path: Path) -> None:
     result = run(tmp_path, thresholds=["operations == 1"], gate=False)
     assert not result.passed
     assert result.stats["verdict"] == "failed"
     assert result.operations == 200
 
 
-def test_a_run_whose_thresholds_hold_passes(tmp_path: Path) -> None:
+def test_a_run_whose_thresholds_pass_passes(tmp_path: Path) -> None:
     result = run(tmp_path, thresholds=["operations == 200"])
     assert result.passed
     assert result.stats["verdict"] == "passed"
 
 
-def test_real_exceptions_never_pass_unseen(tmp_path: Path) -> None:
+def test_an_unexpected_exception_fails_the_run(tmp_path: Path) -> None:
     with pytest.raises(ThresholdsNotMet, match="errors == 0") as caught:
         run(tmp_path, raise_key_error)
     assert caught.value.result.errors == 200
@@ -165,19 +163,19 @@ def test_real_exceptions_never_pass_unseen(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("own", ["errors <= 200", "error_rate <= 100%"])
-def test_a_threshold_of_ones_own_on_errors_takes_the_place_of_none_at_all(own: str, tmp_path: Path) -> None:
+def test_a_threshold_on_errors_replaces_the_implicit_one(own: str, tmp_path: Path) -> None:
     result = run(tmp_path, raise_key_error, thresholds=[own])
     assert [verdict["threshold"] for verdict in result.stats["thresholds"]] == [own]
     assert result.passed
 
 
 @pytest.mark.parametrize("own", ["failures <= 200", "failure_rate <= 100%", "operations > 0"])
-def test_a_threshold_on_something_else_leaves_errors_at_none(own: str, tmp_path: Path) -> None:
+def test_a_threshold_on_another_metric_keeps_the_implicit_one_on_errors(own: str, tmp_path: Path) -> None:
     with pytest.raises(ThresholdsNotMet):
         run(tmp_path, raise_key_error, thresholds=[own])
 
 
-def test_injected_failures_break_no_threshold_on_errors(tmp_path: Path) -> None:
+def test_injected_failures_do_not_fail_a_threshold_on_errors(tmp_path: Path) -> None:
     result = run(tmp_path, failure_prob=1, thresholds=["failure_rate == 100%"])
     assert (result.failures, result.errors) == (200, 0)
 
@@ -190,7 +188,7 @@ def test_a_percentile_needs_enough_samples(percentile: str, needed: int, tmp_pat
     assert run(tmp_path, agents=1, operations_per_agent=needed, thresholds=[expression]).passed
 
 
-def test_latency_without_a_single_call_is_not_enough_data(tmp_path: Path) -> None:
+def test_latency_without_a_call_is_no_data(tmp_path: Path) -> None:
     verdict = verdict_on("latency.max < 1h", tmp_path, failure_prob=1)
     assert verdict["verdict"] == "no data"
     assert verdict["measured"] is None
@@ -212,19 +210,19 @@ def test_a_session_wide_threshold_on_an_agent_that_the_run_does_not_have_is_not_
     assert result.stats["thresholds"][0]["verdict"] == "not applicable"
 
 
-def test_a_session_wide_threshold_on_an_agent_that_is_there_is_judged(tmp_path: Path) -> None:
+def test_a_session_wide_threshold_on_an_agent_of_the_run_is_evaluated(tmp_path: Path) -> None:
     threshold = parse_threshold("failures{agent=Ann} == 0", session_wide=True)
     with pytest.raises(ThresholdsNotMet):
         run(tmp_path, failure_prob=1, thresholds=[threshold])
 
 
-def test_errors_do_not_pass_unseen_behind_a_threshold_on_errors_that_is_not_applicable(tmp_path: Path) -> None:
+def test_errors_fail_the_run_although_a_threshold_on_errors_is_not_applicable(tmp_path: Path) -> None:
     threshold = parse_threshold("errors{agent=Eve} == 0", session_wide=True)
     with pytest.raises(ThresholdsNotMet):
         run(tmp_path, raise_key_error, thresholds=[threshold])
 
 
-def test_the_statistics_say_what_was_measured_and_the_limit(tmp_path: Path) -> None:
+def test_the_statistics_have_measured_value_and_limit(tmp_path: Path) -> None:
     verdict = verdict_on("failure_rate < 10%", tmp_path, failure_prob=1)
     assert verdict == {
         "threshold": "failure_rate < 10%",
@@ -237,7 +235,7 @@ def test_the_statistics_say_what_was_measured_and_the_limit(tmp_path: Path) -> N
     }
 
 
-def test_a_latency_that_was_not_measured_compares_false_with_everything(tmp_path: Path) -> None:
+def test_every_comparison_with_a_latency_without_samples_is_false(tmp_path: Path) -> None:
     latency = run(tmp_path, failure_prob=1).latency
     for figure in (latency.min, latency.mean, latency.med, latency.max, latency.stddev, latency.p99):
         assert math.isnan(figure)
@@ -245,7 +243,7 @@ def test_a_latency_that_was_not_measured_compares_false_with_everything(tmp_path
         assert not figure > -1
 
 
-def test_a_message_of_many_errors_stays_on_the_lines_of_its_table(tmp_path: Path) -> None:
+def test_control_characters_of_an_error_do_not_reach_the_message(tmp_path: Path) -> None:
     def fails(operation: Operation) -> None:
         raise ValueError("red\x1b[31m\nsecond line\r")
 
@@ -256,7 +254,7 @@ def test_a_message_of_many_errors_stays_on_the_lines_of_its_table(tmp_path: Path
 
 
 def over_time(directory: Path, thresholds: list[str] | None = None, **settings: Any) -> StressResult:
-    """Two agents for ten seconds of virtual time; operations take 0.1 s, and those that begin after 9 s fail."""
+    """Run two agents for 10 s of virtual time. Operations take 0.1 s and fail if they begin after 9 s."""
 
     def degrades(operation: Operation) -> None:
         late = operation.index >= 90
@@ -274,7 +272,7 @@ def degrading(tmp_path_factory: pytest.TempPathFactory) -> StressResult:
 
 
 def judged(result: StressResult, expression: str) -> Verdict:
-    """What a threshold says of the operations of a run that has ended."""
+    """Evaluate a threshold on a run that has ended."""
     return evaluate_threshold(
         parse_threshold(expression), RunMetrics(result.measured, result.scenario, ResourceSamples())
     )
@@ -288,14 +286,14 @@ def test_an_outage_in_the_last_tenth_fails_a_gate_over_windows_that_the_average_
     assert [window.verdict for window in windows.windows] == ["passed"] * 9 + ["failed"]
 
 
-def test_the_message_says_when_it_was_worst(tmp_path: Path) -> None:
+def test_the_message_has_the_time_of_the_worst_window(tmp_path: Path) -> None:
     with pytest.raises(ThresholdsNotMet, match=r"threshold error_rate < 15% over 1s failed: .*9s-10s"):
         over_time(tmp_path, ["error_rate < 15% over 1s"], gate=True)
     with pytest.raises(ThresholdsNotMet, match="in 2 of 20 windows, worst"):
         over_time(tmp_path, ["error_rate < 15% over 500ms"], gate=True)
 
 
-def test_the_statistics_say_which_windows_were_broken(tmp_path: Path) -> None:
+def test_the_statistics_list_the_failed_windows(tmp_path: Path) -> None:
     result = over_time(tmp_path, ["error_rate < 15% over 500ms", "error_rate < 100%"])
     windows, whole = result.stats["thresholds"][:2]
     assert windows["windows"] == {"total": 20, "failed": [[9, 9.5], [9.5, 10]]}
@@ -314,14 +312,14 @@ def test_the_statistics_say_which_windows_were_broken(tmp_path: Path) -> None:
         ("2500ms", [(0, 2.5), (2.5, 5), (5, 7.5), (7.5, 10)]),
     ],
 )
-def test_a_last_window_counts_if_it_is_half_as_long(
+def test_a_last_window_of_at_least_half_the_length_is_evaluated(
     degrading: StressResult, over: str, windows: list[tuple[float, float]]
 ) -> None:
     judged_windows = judged(degrading, f"operations > 0 over {over}").windows
     assert [(window.start, window.end) for window in judged_windows] == [pytest.approx(span) for span in windows]
 
 
-def test_windows_begin_with_the_phase_that_is_judged(tmp_path: Path) -> None:
+def test_windows_start_with_the_judged_phase(tmp_path: Path) -> None:
     result = over_time(tmp_path, warmup=0.7, ramp=0.2)
     steady = judged(result, "operations > 0 over 2s").windows
     assert [window.start for window in steady] == pytest.approx([0.9, 2.9, 4.9, 6.9, 8.9])
@@ -333,7 +331,7 @@ COMPARED: dict[str, Callable[[Any, Any], bool]] = {"<": operator.lt, ">=": opera
 
 
 def by_hand(metric: str, rows: Any, seconds: float) -> float | None:
-    """A metric of some rows of the records, None where they do not have it."""
+    """Recompute a metric from rows of the records; None if they have no data for it."""
     latencies = sorted(rows["latency"][rows["called"]].tolist())
     counts: dict[str, int] = {
         "operations": rows.size,
@@ -357,7 +355,7 @@ def by_hand(metric: str, rows: Any, seconds: float) -> float | None:
 
 @pytest.fixture(scope="module")
 def uneven(tmp_path_factory: pytest.TempPathFactory) -> StressResult:
-    """A run of everything, with times in which nothing ends."""
+    """Run with all outcomes, and with times in which no operation ends."""
 
     def sometimes(operation: Operation) -> None:
         operation.sleep(operation.random.choice([0.01, 0.01, 0.05, 0.1, 1.5 if operation.index % 40 == 0 else 0]))
@@ -379,7 +377,7 @@ def uneven(tmp_path_factory: pytest.TempPathFactory) -> StressResult:
 
 @pytest.mark.parametrize("over", [0.05, 0.3, 1.1, 30])
 @pytest.mark.parametrize("tags", [(None, None), ("Ann", None), (None, "sell"), ("Bob", "buy")])
-def test_every_window_is_judged_as_by_hand_and_the_worst_is_shown(
+def test_every_window_agrees_with_a_recount_and_the_worst_is_reported(
     uneven: StressResult, tags: tuple[str | None, str | None], over: float
 ) -> None:
     agent, task = tags
@@ -432,14 +430,14 @@ def test_every_window_is_judged_as_by_hand_and_the_worst_is_shown(
 
 
 @pytest.mark.parametrize("own", ["errors == 0 over 7s", "error_rate < 1% over 7s", "errors <= 3 over 7s"])
-def test_errors_in_what_windows_leave_out_do_not_pass_unseen(own: str, tmp_path: Path) -> None:
+def test_errors_after_the_last_window_fail_the_run(own: str, tmp_path: Path) -> None:
     result = over_time(tmp_path, [own])
     assert result.errors == 20
     assert result.verdicts[0].verdict == "passed"
     assert not result.passed
 
 
-def test_a_window_in_which_nothing_ended_has_counts_and_throughput_of_nothing_and_no_rates(tmp_path: Path) -> None:
+def test_a_window_without_operations_has_zero_counts_and_throughput_and_no_rates(tmp_path: Path) -> None:
     def sleeps_long(operation: Operation) -> None:
         operation.sleep(5 if operation.index == 10 else 0.1)
 
@@ -465,7 +463,7 @@ def test_a_percentile_needs_its_samples_in_every_window(degrading: StressResult)
     assert judged(degrading, "latency.p98 < 1s over 5s").verdict == "passed"
 
 
-def test_virtual_time_in_which_nothing_took_long_is_data_where_other_operations_took_some(tmp_path: Path) -> None:
+def test_a_latency_of_zero_in_virtual_time_is_data_if_other_operations_took_time(tmp_path: Path) -> None:
     def once_in_a_while(operation: Operation) -> None:
         operation.sleep(0.01 if operation.index == 50 else 0)
 
@@ -478,7 +476,7 @@ def test_virtual_time_in_which_nothing_took_long_is_data_where_other_operations_
     assert verdict.measured == pytest.approx(0.01)
 
 
-def test_fairness_is_that_between_agents_successes(tmp_path: Path) -> None:
+def test_fairness_compares_the_successes_of_agents(tmp_path: Path) -> None:
     def only_ann_buys(operation: Operation) -> None:
         if operation.agent == "Bob" and operation.task == "buy":
             raise PermissionError
@@ -501,7 +499,7 @@ def test_fairness_is_that_between_agents_successes(tmp_path: Path) -> None:
     assert (verdict.verdict, verdict.note) == ("no data", "no successes")
 
 
-def test_fairness_may_be_that_without_faults(tmp_path: Path) -> None:
+def test_fairness_can_be_limited_to_operations_without_faults(tmp_path: Path) -> None:
     result = run(tmp_path, failure_prob=0.5, gate=False)
     assert judged(result, "fairness{faults=on} > 0.5").verdict == "passed"
     assert judged(result, "fairness{faults=off} > 0.5").verdict == "no data"
@@ -509,7 +507,7 @@ def test_fairness_may_be_that_without_faults(tmp_path: Path) -> None:
     assert judged(without, "fairness{faults=off} == 1").verdict in ("passed", "failed")
 
 
-def test_memory_is_shown_in_units_people_read(tmp_path: Path) -> None:
+def test_memory_is_printed_in_readable_units(tmp_path: Path) -> None:
     result = run(tmp_path, thresholds=["memory.peak < 1KiB", "memory.growth < 100GiB"], gate=False)
     peak, growth, _ = result.verdicts
     assert (peak.verdict, growth.verdict) == ("failed", "passed")
@@ -518,13 +516,13 @@ def test_memory_is_shown_in_units_people_read(tmp_path: Path) -> None:
     assert peak.measured > 1_000_000
 
 
-def test_a_limit_relative_to_a_baseline_is_not_enough_data_where_there_is_none(tmp_path: Path) -> None:
+def test_a_limit_relative_to_a_missing_baseline_is_no_data(tmp_path: Path) -> None:
     result = run(tmp_path, thresholds=["throughput >= 90% of baseline"], gate=False)
     assert (result.verdicts[0].verdict, result.passed) == ("no data", False)
     assert "--stress-compare" in result.verdicts[0].note
 
 
-def test_one_sample_has_no_spread(tmp_path: Path) -> None:
+def test_one_sample_has_no_standard_deviation(tmp_path: Path) -> None:
     settings: dict[str, Any] = {"agents": 1, "engine": "virtual", "report": "none", "gate": False}
 
     def takes_some_time(operation: Operation) -> None:
@@ -537,7 +535,7 @@ def test_one_sample_has_no_spread(tmp_path: Path) -> None:
             assert (verdict.verdict, verdict.note) == (expected, note)
 
 
-def test_there_is_no_fairness_of_one_agent(tmp_path: Path) -> None:
+def test_one_agent_has_no_fairness(tmp_path: Path) -> None:
     result = run(tmp_path, agents=1, thresholds=["fairness > 0.1"], engine="virtual", report="none", gate=False)
     verdict = result.verdicts[0]
     assert (verdict.verdict, verdict.measured, verdict.note) == (
@@ -548,8 +546,8 @@ def test_there_is_no_fairness_of_one_agent(tmp_path: Path) -> None:
     assert not result.passed
 
 
-def test_more_windows_than_anybody_can_want_are_refused_with_a_word_why(tmp_path: Path) -> None:
-    """A run of two minutes, in windows of a millisecond."""
+def test_too_many_windows_are_no_data_with_a_reason(tmp_path: Path) -> None:
+    """Evaluate a run of two minutes in windows of a millisecond."""
     settings: dict[str, Any] = {"engine": "virtual", "report": "none", "gate": False, "operations_per_agent": 3}
     result = run(tmp_path, lambda operation: operation.sleep(0.1), min_delay=40, max_delay=40, **settings)
     for expression in ("errors == 0", "throughput < 1000", "latency.max < 1h"):
@@ -562,7 +560,7 @@ def test_more_windows_than_anybody_can_want_are_refused_with_a_word_why(tmp_path
 @pytest.mark.parametrize(
     ("over", "left_out"), [("7s", "3 s"), ("4.1s", "1.8 s"), ("6s", ""), ("5s", ""), ("1h", "")]
 )
-def test_a_verdict_on_windows_says_how_much_of_the_end_is_in_none(
+def test_a_verdict_states_how_much_of_the_end_no_window_contains(
     degrading: StressResult, over: str, left_out: str
 ) -> None:
     verdict = judged(degrading, f"operations > 0 over {over}")
@@ -572,13 +570,13 @@ def test_a_verdict_on_windows_says_how_much_of_the_end_is_in_none(
     assert ("no window contains" in verdict.row()[1]) == bool(left_out)
 
 
-def test_what_windows_leave_out_counts_from_the_end_of_the_phase(tmp_path: Path) -> None:
+def test_the_time_after_the_last_window_ends_with_the_phase(tmp_path: Path) -> None:
     result = over_time(tmp_path, warmup=0.7)
     assert "; no window contains the last 2.3 s" in judged(result, "operations > 0 over 7s").note
-    assert "in no window" not in judged(result, "operations{phase=warmup} > 0 over 200ms").note
+    assert "no window" not in judged(result, "operations{phase=warmup} > 0 over 200ms").note
 
 
-def test_an_end_that_is_in_no_window_and_would_have_broken_the_threshold_is_a_warning(tmp_path: Path) -> None:
+def test_an_end_that_no_window_contains_and_that_would_have_failed_is_a_warning(tmp_path: Path) -> None:
     def buy(operation: Operation) -> None:
         operation.sleep(0.5 if operation.index >= 24 else 0.001)
 
@@ -604,8 +602,8 @@ def test_an_end_that_is_in_no_window_and_would_have_broken_the_threshold_is_a_wa
     assert passed.row()[1].endswith(f"; {passed.warning})")
 
 
-def test_an_error_exactly_at_the_end_of_the_last_window_is_not_taken_for_judged(tmp_path: Path) -> None:
-    """At 10 s sharp the second window would begin, which the run is too short for."""
+def test_an_error_exactly_at_the_end_of_the_last_window_is_not_covered_by_it(tmp_path: Path) -> None:
+    """A second window would begin at 10 s, but the run is too short for it."""
 
     def buy(operation: Operation) -> None:
         if operation.index == 9:
@@ -632,8 +630,8 @@ def test_an_error_exactly_at_the_end_of_the_last_window_is_not_taken_for_judged(
     assert not result.passed
 
 
-def test_the_last_operation_of_a_run_by_duration_is_no_end_to_warn_of(tmp_path: Path) -> None:
-    """An operation takes 202 ms with its pause: the 50th ends at 10.1 s, 5 ms after the only window."""
+def test_the_last_operation_of_a_run_by_duration_causes_no_warning(tmp_path: Path) -> None:
+    """An operation and its pause take 202 ms, so the 50th ends at 10.1 s, 5 ms after the only window."""
 
     def buy(operation: Operation) -> None:
         operation.sleep(0.102)

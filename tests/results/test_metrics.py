@@ -1,4 +1,4 @@
-"""One row makes a metric: thresholds, statistics, summary and CI formats take it from there."""
+"""Rows of metrics: thresholds, statistics, summary and CI formats are made from a row."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> StressResult:
 
 
 def expressions(metric: Metric) -> list[str]:
-    """A threshold on each aggregation of a metric."""
+    """Return a threshold on each aggregation of a metric."""
     symbol = next(iter(metric.unit.symbols))
     percentiles = ["p50"] if metric.has_percentiles else []
     names = [f"{metric.name}.{aggregation}" for aggregation in (*metric.aggregations, *percentiles)]
@@ -62,7 +62,7 @@ def test_a_row_has_all_its_parts(metric: Metric, result: StressResult) -> None:
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: metric.name)
-def test_a_metric_has_a_value_wherever_it_is_told(metric: Metric, tmp_path: Path) -> None:
+def test_a_metric_has_a_value_in_every_output(metric: Metric, tmp_path: Path) -> None:
     result = run(tmp_path, operations_per_agent=20, thresholds=expressions(metric), gate=False)
     judged = [verdict for verdict in result.verdicts if verdict.threshold.metric == metric.name]
     assert [verdict.measured for verdict in judged if verdict.measured is None] == []
@@ -103,7 +103,7 @@ def test_a_new_row_is_a_metric_that_gates_a_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("called_share")
-def test_a_new_row_is_told_wherever_metrics_are(tmp_path: Path) -> None:
+def test_a_new_row_appears_in_every_output(tmp_path: Path) -> None:
     result = run(tmp_path, engine="virtual")
     share: float = result.stats["calls"] / 200
     assert dict(result.stats)["called_share"] == dict(result.summary)["called_share"] == share
@@ -115,6 +115,6 @@ def test_a_new_row_is_told_wherever_metrics_are(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("called_share")
-def test_a_baseline_has_only_the_metrics_that_it_keeps() -> None:
+def test_a_threshold_relative_to_a_baseline_needs_a_metric_that_baselines_keep() -> None:
     with pytest.raises(ValueError, match="baselines do not keep called_share"):
         parse_threshold("called_share > baseline")

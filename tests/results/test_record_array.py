@@ -1,4 +1,4 @@
-"""Records as an array that knows its names: parts of it, copies of it, and data frames."""
+"""Records as an array with names: its parts, its copies, and data frames."""
 
 from __future__ import annotations
 
@@ -79,7 +79,7 @@ def test_rows_keep_the_names(part: Any) -> None:
     assert rows.names("fault").categories == ["missing_data", "lost_request"]
 
 
-def test_a_copy_is_one() -> None:
+def test_a_copy_is_a_record_array() -> None:
     records = made()
     for other in (copy.copy(records), copy.deepcopy(records), pickle.loads(pickle.dumps(records))):
         assert other.tolist() == ROWS
@@ -87,7 +87,7 @@ def test_a_copy_is_one() -> None:
     assert records["index"].tolist() == [0, 0, 1, 1]
 
 
-def test_a_field_is_seen_through_and_can_be_written() -> None:
+def test_a_field_is_a_view_that_can_be_written() -> None:
     records = made()
     records["index"][2] = 42
     records[1:3]["task"] = 0
@@ -108,7 +108,7 @@ def test_a_field_is_seen_through_and_can_be_written() -> None:
         lambda records: np.concatenate([records, records]),
     ],
 )
-def test_what_is_computed_is_a_plain_array(compute: Any) -> None:
+def test_a_computed_array_is_plain(compute: Any) -> None:
     assert type(compute(made())) is np.ndarray
 
 
@@ -119,7 +119,7 @@ def test_figures_of_a_field_are_plain_numbers() -> None:
     assert (records == made()).all()
 
 
-def test_saved_it_is_plain_data_that_takes_its_names_again() -> None:
+def test_a_saved_array_is_plain_and_can_get_its_names_back() -> None:
     file = io.BytesIO()
     np.save(file, made())
     file.seek(0)
@@ -143,7 +143,7 @@ def test_a_number_without_a_name_is_refused(changes: dict[str, Any], message: st
         made(**changes)
 
 
-def test_an_array_of_something_else_is_refused() -> None:
+def test_an_array_without_the_fields_of_records_is_refused() -> None:
     with pytest.raises(ValueError, match=r"^array: has no field agent, task, .*; must have agent, task, "):
         RecordArray.of(np.zeros(3), agents=AGENTS, tasks=TASKS, kinds=KINDS)
 
@@ -184,7 +184,7 @@ def test_a_polars_frame_has_names_times_and_seconds() -> None:
 
 
 @pytest.mark.parametrize("rows", [[], ROWS[:1]])
-def test_short_records_are_frames_too(rows: list[Any]) -> None:
+def test_empty_and_short_records_become_data_frames(rows: list[Any]) -> None:
     for library, method in (("pandas", RecordArray.to_pandas), ("polars", RecordArray.to_polars)):
         pytest.importorskip(library)
         assert method(made(rows)).shape == (len(rows), len(COLUMNS))
@@ -209,7 +209,7 @@ def test_names_of_any_characters_become_categories() -> None:
 
 
 @pytest.mark.parametrize("library", ["pandas", "polars"])
-def test_a_missing_library_is_one_line_that_says_how_to_get_it(
+def test_a_missing_library_is_one_line_with_the_command_that_installs_it(
     library: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, library, None)

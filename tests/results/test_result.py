@@ -1,4 +1,4 @@
-"""What people assert on after a run."""
+"""Attributes of a result that tests assert on."""
 
 from __future__ import annotations
 
@@ -59,19 +59,19 @@ def test_latency_has_the_figures_of_the_statistics(result: StressResult) -> None
         assert durations.percentile(99.9) == pytest.approx(figures["p99.9"])
 
 
-def test_a_figure_that_there_is_not_is_an_attribute_error_with_those_there_are(result: StressResult) -> None:
+def test_an_unknown_figure_is_an_attribute_error_that_lists_the_known_ones(result: StressResult) -> None:
     for name in ("p", "average", "pxx", "P99"):
         with pytest.raises(AttributeError, match="min, mean, med, max, stddev, p50"):
             getattr(result.latency, name)
 
 
 @pytest.mark.parametrize("percent", [-1, 101, math.nan])
-def test_a_percentile_that_there_is_not_is_a_value_error(result: StressResult, percent: float) -> None:
+def test_a_percentile_outside_0_to_100_is_a_value_error(result: StressResult, percent: float) -> None:
     with pytest.raises(ValueError):
         result.latency.percentile(percent)
 
 
-def test_seed_scenario_status_and_directory_are_there(result: StressResult) -> None:
+def test_a_result_has_seed_scenario_status_and_directory(result: StressResult) -> None:
     assert result.seed == result.scenario.seed == 5
     assert result.scenario.agent_names == ("Ann", "Bob")
     assert result.status == "completed"
@@ -103,14 +103,14 @@ def test_records_are_a_structured_array_with_a_row_for_each_operation(result: St
     assert int(raised.sum()) == result.errors
 
 
-def test_the_repr_says_how_the_run_went_and_how_to_repeat_it(result: StressResult) -> None:
+def test_the_repr_has_the_counts_and_the_seed(result: StressResult) -> None:
     text = repr(result)
     assert "1000 operations" in text
     assert f"{result.errors} errors" in text
     assert "seed 5" in text
 
 
-def test_changing_the_records_one_got_changes_nothing_in_the_result(result: StressResult) -> None:
+def test_changing_a_records_array_does_not_change_the_result(result: StressResult) -> None:
     before = result.records
     taken = result.records
     taken["latency"] = 0
@@ -121,14 +121,14 @@ def test_changing_the_records_one_got_changes_nothing_in_the_result(result: Stre
 
 
 @pytest.mark.parametrize("answer", [None, True, [], "", {}])
-def test_a_check_that_finds_nothing_lets_the_test_go_on(result: StressResult, answer: object) -> None:
+def test_a_check_without_problems_passes(result: StressResult, answer: object) -> None:
     result.check(lambda: answer)
 
 
 @pytest.mark.parametrize(
     ("answer", "words"), [(False, "it returned False"), (["Ann owes 5"], "['Ann owes 5']"), (5, "it returned 5")]
 )
-def test_a_check_that_finds_something_fails_the_test(result: StressResult, answer: object, words: str) -> None:
+def test_a_check_with_problems_fails_the_test(result: StressResult, answer: object, words: str) -> None:
     def audit() -> object:
         return answer
 
@@ -140,7 +140,7 @@ def test_a_check_that_finds_something_fails_the_test(result: StressResult, answe
     assert caught.value.result is result
 
 
-def test_a_check_that_raises_fails_the_test_with_that_as_cause(result: StressResult) -> None:
+def test_a_check_that_raises_fails_the_test_with_the_exception_as_cause(result: StressResult) -> None:
     def audit() -> None:
         raise LookupError("no account")
 
@@ -149,7 +149,7 @@ def test_a_check_that_raises_fails_the_test_with_that_as_cause(result: StressRes
     assert isinstance(caught.value.__cause__, LookupError)
 
 
-def test_a_check_may_take_the_result(result: StressResult) -> None:
+def test_a_check_can_take_the_result(result: StressResult) -> None:
     def no_errors(measured: StressResult) -> bool:
         return measured.errors == 0
 

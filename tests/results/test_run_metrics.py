@@ -1,4 +1,4 @@
-"""What a run is judged by: its operations by phase, and the process' memory in the time of each."""
+"""Measurements of a run by phase: its operations, and the memory of the process."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ SAMPLES = [(0.0, 100), (0.9, 150), (2.0, 120), (2.95, 180), (4.0, 400), (5.05, 3
 
 @pytest.fixture(scope="module")
 def result(tmp_path_factory: pytest.TempPathFactory) -> StressResult:
-    """Six seconds of virtual time: one to start, one to warm up."""
+    """Run for 6 s of virtual time, with 1 s of ramp and 1 s of warm-up."""
 
     def takes_a_tenth(operation: Operation) -> None:
         operation.sleep(0.1)
@@ -61,7 +61,7 @@ def judged(result: StressResult, expression: str, samples: list[tuple[float, int
         ("memory{phase=warmup}.peak < 1B", 150, 2),
     ],
 )
-def test_memory_is_that_of_the_phase_from_the_last_look_before_it(
+def test_memory_of_a_phase_starts_with_the_last_sample_before_it(
     result: StressResult, expression: str, measured: int, samples: int
 ) -> None:
     verdict = judged(result, expression)
@@ -77,7 +77,7 @@ def test_memory_grows_window_by_window(result: StressResult) -> None:
     assert judged(result, "memory.peak <= 400B over 2s").verdict == "passed"
 
 
-def test_a_time_in_which_memory_was_not_looked_at_is_not_enough_data(result: StressResult) -> None:
+def test_a_time_without_two_memory_samples_is_no_data(result: StressResult) -> None:
     verdict = judged(result, "memory.growth < 1GiB over 500ms")
     assert verdict.verdict == "no data"
     assert "only 1 memory sample" in verdict.note
@@ -85,7 +85,7 @@ def test_a_time_in_which_memory_was_not_looked_at_is_not_enough_data(result: Str
         assert judged(result, "memory.peak < 1GiB", samples).verdict == "no data"
 
 
-def test_a_phase_is_found_by_its_name_and_the_steady_one_without(result: StressResult) -> None:
+def test_a_phase_is_selected_by_name_and_the_steady_phase_by_default(result: StressResult) -> None:
     of_run = run_metrics(result)
     assert of_run.phase(None) == of_run.phase("steady") == result.phases[2]
     assert of_run.phase("ramp") == result.phases[0]

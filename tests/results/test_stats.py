@@ -1,4 +1,4 @@
-"""Statistics agree with a recount by hand of the operations they are made from."""
+"""Statistics agree with a recount of the operations."""
 
 from __future__ import annotations
 
@@ -74,13 +74,13 @@ def check_identities(stats: Any) -> None:
             assert sum(part[name] for part in several.values()) == stats[name]
 
 
-def test_the_seed_documents_keys_are_there(result: StressResult) -> None:
+def test_the_statistics_have_the_seed_documents_keys(result: StressResult) -> None:
     assert set(result.stats) >= KEYS | {"start_time", "end_time", "agent_stats"}
     assert list(result.stats["agent_stats"]) == ["Ann", "Bob", "Cy"]
     assert all(set(counts) >= KEYS for counts in result.stats["agent_stats"].values())
 
 
-def test_more_is_beside_the_seed_documents_keys(result: StressResult) -> None:
+def test_the_statistics_have_more_keys_than_the_seed_document(result: StressResult) -> None:
     assert set(result.stats) >= {"seed", "scenario", "tasks", "errors", "error_types", "latency", "response_time"}
     assert set(result.stats) >= {"throughput", "thresholds", "schema_version"}
     assert list(result.stats["tasks"]) == ["buy", "sell"]
@@ -100,7 +100,7 @@ def test_total_is_successful_and_failed_and_missing_for_run_agent_and_task(resul
     failure=st.sampled_from([0, 0.1, 0.5, 1]),
     mode=st.sampled_from(["lost_request", "lost_reply", "mixed"]),
 )
-def test_the_identities_hold_for_whatever_scenario(
+def test_the_identities_hold_for_any_scenario(
     agents: int,
     operations: int,
     missing: float,
@@ -120,7 +120,7 @@ def test_the_identities_hold_for_whatever_scenario(
     assert stats["total_operations"] == agents * operations
 
 
-def test_the_counts_are_a_recount_of_the_records(result: StressResult) -> None:
+def test_the_counts_agree_with_a_recount_of_the_records(result: StressResult) -> None:
     records = result.records
     stats: Any = result.stats
     by_outcome = Counter(records["outcome"].tolist())
@@ -253,7 +253,7 @@ def keys(typed_dict: Any) -> set[str]:
 
 
 def percentile(samples: list[float], percent: float) -> float:
-    """By hand: linear interpolation between the two nearest samples."""
+    """Interpolate linearly between the two nearest samples."""
     ordered = sorted(samples)
     rank = (len(ordered) - 1) * percent / 100
     below = math.floor(rank)
@@ -272,7 +272,7 @@ def test_percentiles_are_exact(samples: list[int], percent: float) -> None:
 
 @settings(deadline=None)
 @given(NANOSECONDS)
-def test_the_other_aggregations_are_those_of_the_standard_library(samples: list[int]) -> None:
+def test_the_other_aggregations_agree_with_the_standard_library(samples: list[int]) -> None:
     column = np.array(samples, np.int64)
     assert aggregate(column, "min") == min(samples) / 1e9
     assert aggregate(column, "max") == max(samples) / 1e9
@@ -283,7 +283,7 @@ def test_the_other_aggregations_are_those_of_the_standard_library(samples: list[
 
 @settings(deadline=None)
 @given(NANOSECONDS)
-def test_a_summary_says_the_same_as_each_aggregation(samples: list[int]) -> None:
+def test_a_summary_of_durations_agrees_with_each_aggregation(samples: list[int]) -> None:
     column = np.array(samples, np.uint32 if max(samples) < 2**32 else np.uint64)
     summary = dict(summarise_durations(column))
     assert summary.pop("count") == len(samples)
@@ -322,7 +322,7 @@ Row = tuple[int, int, int, int, int]
 
 
 def measurements(rows: list[Row], ended: int | None = None) -> Measurements:
-    """Measurements of operations that are given as agent, task, outcome, end and latency."""
+    """Return measurements of operations given as agent, task, outcome, end and latency."""
     scenario = Scenario(agents=["Ann", "Bob", "Cy"], tasks=["buy", "sell"], missing_data_prob=0, failure_prob=0)
     records = Records(scenario.agent_names, bind(lambda: None, scenario.task_names, "threads"), scenario.fault_mix)
     agent, task, outcome, end, latency = (np.array([row[at] for row in rows], np.int64) for at in range(5))
@@ -343,7 +343,7 @@ def measurements(rows: list[Row], ended: int | None = None) -> Measurements:
 
 
 def check_figures(measured: Measurements, rows: list[Row]) -> None:
-    """Every figure is that of a recount of these rows."""
+    """Assert that every figure agrees with a recount of these rows."""
     for agent, name in [(None, None), *enumerate(["Ann", "Bob", "Cy"])]:
         for task, task_name in [(None, None), *enumerate(["buy", "sell"])]:
             own = [row for row in rows if agent in (None, row[0]) and task in (None, row[1])]
@@ -431,7 +431,7 @@ def test_the_statistics_have_the_fairness_between_agents(result: StressResult) -
     assert result.stats["fairness"] == jain_index(np.array(successes))
 
 
-def test_figures_of_time_in_which_nothing_ended_are_empty() -> None:
+def test_a_part_without_operations_has_empty_figures() -> None:
     measured = measurements([])
     assert measured.counts() == Counts(0, 0, 0, 0, 0)
     assert measured.elapsed == 0

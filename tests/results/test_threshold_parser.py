@@ -1,4 +1,4 @@
-"""A threshold that does not parse is shown with a caret under the mistake, whatever it holds."""
+"""Messages about thresholds that do not parse: one mistake, with a caret under it."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pytest_nos_stress.results.thresholds import Threshold, ThresholdError
 
 
 def mistake(text: str) -> tuple[str, str]:
-    """What is wrong with an expression, and what stands from the caret on."""
+    """Return the reason why an expression is invalid, and its text from the caret on."""
     with pytest.raises(ThresholdError) as caught:
         parse_threshold(text)
     reason, expression, caret = str(caught.value).split("\n")
@@ -75,7 +75,7 @@ def test_the_caret_stands_under_the_mistake(text: str, reason: str, rest: str) -
     assert from_caret_on == rest
 
 
-def test_a_count_that_may_still_come_to_equal_its_limit_ends_no_run() -> None:
+def test_a_count_that_can_still_reach_its_limit_cannot_abort_a_run() -> None:
     said, from_caret_on = mistake("successes == 200 abort")
     assert "this threshold can still become true as the count grows" in said
     assert from_caret_on == "abort"
@@ -101,7 +101,7 @@ def test_control_characters_are_escaped_and_move_the_caret(text: str, rest: str)
 
 
 def read(text: str) -> Threshold | str:
-    """What an expression says, or the message of what is wrong with it."""
+    """Return the threshold of an expression, or the message about its mistake."""
     try:
         return parse_threshold(text)
     except ThresholdError as error:
@@ -130,9 +130,7 @@ HOSTILE = st.text(
     ),
     HOSTILE,
 )
-def test_whatever_the_text_holds_it_parses_or_is_one_mistake_on_three_printable_lines(
-    frame: str, text: str
-) -> None:
+def test_any_text_parses_or_is_one_mistake_on_three_printable_lines(frame: str, text: str) -> None:
     parsed = read(frame.format(text))
     if isinstance(parsed, Threshold):
         assert parse_threshold(parsed.text) == parsed
@@ -143,7 +141,7 @@ def test_whatever_the_text_holds_it_parses_or_is_one_mistake_on_three_printable_
     assert 2 <= caret.index("^") <= len(expression)
 
 
-def test_a_mistake_in_a_very_long_text_is_found_soon() -> None:
+def test_a_mistake_in_a_very_long_text_is_reported_quickly() -> None:
     name = "x" * 100_000
     _, from_caret_on = mistake(f'errors{{task="{name}"}} < 3%')
     assert from_caret_on == "%"

@@ -1,4 +1,4 @@
-"""The grammar of thresholds: what an expression means, and where its mistake is."""
+"""Grammar of thresholds: the meaning of expressions, and the position of mistakes."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ UNITS = {"ns": 1e-9, "us": 1e-6, "ms": 1e-3, "s": 1.0, "m": 60.0, "h": 3600.0}
 
 
 def mistake(text: str) -> tuple[str, int]:
-    """What is wrong with an expression: the reason, and the place of the caret in it."""
+    """Return the reason why an expression is invalid, and the column of the caret."""
     with pytest.raises(SettingError) as caught:
         parse_threshold(text)
     reason, expression, caret = str(caught.value).split("\n")
@@ -87,7 +87,7 @@ def test_fairness_is_a_share_or_a_percentage() -> None:
 
 
 @pytest.mark.parametrize(("text", "seconds"), [("over 10s", 10), ("over 1.5 m", 90), ("over 1ms", 0.001)])
-def test_over_says_how_long_a_window_is(text: str, seconds: float) -> None:
+def test_over_sets_the_length_of_a_window(text: str, seconds: float) -> None:
     assert parse_threshold(f"errors == 0 {text}").over == pytest.approx(seconds)
     assert parse_threshold("errors == 0").over is None
 
@@ -96,14 +96,14 @@ def test_over_says_how_long_a_window_is(text: str, seconds: float) -> None:
     ("text", "seconds"),
     [("abort", 5), ("abort after 2s", 2), ("abort  after  0s", 0), ("abort after 1.5m", 90)],
 )
-def test_abort_waits_five_seconds_or_as_long_as_it_says(text: str, seconds: float) -> None:
+def test_abort_waits_five_seconds_or_the_time_after_it(text: str, seconds: float) -> None:
     assert parse_threshold(f"error_rate < 50% {text}").abort_after == seconds
     assert parse_threshold(f"error_rate < 50% over 10s {text}").abort_after == seconds
     assert parse_threshold("error_rate < 50%").abort_after is None
 
 
 @pytest.mark.parametrize("phase", ["ramp", "warmup", "steady"])
-def test_a_tag_chooses_a_phase(phase: str) -> None:
+def test_a_tag_selects_a_phase(phase: str) -> None:
     assert parse_threshold(f"errors{{phase={phase}}} == 0").phase == phase
     assert parse_threshold("errors == 0").phase is None
 
@@ -123,7 +123,7 @@ def test_a_tag_chooses_a_phase(phase: str) -> None:
         ("operations >= 0x baseline + 10", 0, 10),
     ],
 )
-def test_a_limit_may_be_relative_to_a_baseline(text: str, share: float, plus: float) -> None:
+def test_a_limit_can_be_relative_to_a_baseline(text: str, share: float, plus: float) -> None:
     threshold = parse_threshold(text)
     assert threshold.limit is None
     assert threshold.baseline == pytest.approx(Relative(share, plus))
@@ -139,7 +139,7 @@ def test_a_limit_may_be_relative_to_a_baseline(text: str, share: float, plus: fl
         '\tlatency{agent="A",\ntask="b",phase="warmup",faults="off"}.p99.9 <50ms  over  10s abort  after 2s\n',
     ],
 )
-def test_spaces_may_stand_anywhere_or_nowhere(text: str) -> None:
+def test_spaces_are_optional(text: str) -> None:
     threshold = parse_threshold(text)
     assert threshold[1:6] == ("latency", "A", "b", "p99.9", "<")
     assert threshold.limit == pytest.approx(0.05)
@@ -149,7 +149,7 @@ def test_spaces_may_stand_anywhere_or_nowhere(text: str) -> None:
 
 @settings(deadline=None)
 @given(st.sampled_from(sorted(OPERATORS)), st.integers(-5, 5), st.integers(0, 5))
-def test_every_operator_compares_what_was_measured_with_the_limit(sign: str, measured: int, limit: int) -> None:
+def test_every_operator_compares_the_measured_value_with_the_limit(sign: str, measured: int, limit: int) -> None:
     assert parse_threshold(f"errors {sign} {limit}").holds(measured) == OPERATORS[sign](measured, limit)
     assert parse_threshold(f"errors{sign}{limit}").operator == sign
 
@@ -166,12 +166,12 @@ def test_every_operator_compares_what_was_measured_with_the_limit(sign: str, mea
         ("errors{task=kaufen/überall} == 0", None, "kaufen/überall"),
     ],
 )
-def test_tags_choose_agent_and_task(text: str, agent: str | None, task: str | None) -> None:
+def test_tags_select_agent_and_task(text: str, agent: str | None, task: str | None) -> None:
     threshold = parse_threshold(text)
     assert (threshold.agent, threshold.task) == (agent, task)
 
 
-def test_the_designs_own_example_parses() -> None:
+def test_the_example_of_the_design_parses() -> None:
     threshold = parse_threshold("latency{task=buy}.p99 < 50ms")
     assert threshold == Threshold("latency{task=buy}.p99 < 50ms", "latency", None, "buy", "p99", "<", 0.05)
     assert threshold.percentile == 99
@@ -193,7 +193,7 @@ def test_the_designs_own_example_parses() -> None:
     unit=st.sampled_from(sorted(UNITS)),
     space=st.sampled_from(["", " ", "   "]),
 )
-def test_what_is_written_down_is_what_is_read(
+def test_a_formatted_threshold_parses_to_its_parts(
     metric: str,
     names: dict[str, str],
     aggregation: str,
@@ -271,13 +271,13 @@ def test_a_caret_stands_under_the_mistake(text: str, column: int, reason: str) -
 @pytest.mark.parametrize(
     "text", ["throughput > -1e999", "errors < 1e999", "latency.p99 < 1e400s", "operations > 1e309"]
 )
-def test_a_limit_that_is_infinite_is_no_limit(text: str) -> None:
+def test_an_infinite_limit_is_refused(text: str) -> None:
     mistake(text)
 
 
 @settings(deadline=None)
 @given(st.text(), st.text('abcdeilmnoprstuy_{}=.<>!0129% "', max_size=40))
-def test_whatever_does_not_parse_is_shown_with_one_caret_within_it(text: str, like: str) -> None:
+def test_any_text_that_does_not_parse_gets_one_caret(text: str, like: str) -> None:
     for expression in (text, like, f"errors{like}", f"latency.{like}"):
         try:
             parse_threshold(expression)
@@ -290,7 +290,7 @@ def test_whatever_does_not_parse_is_shown_with_one_caret_within_it(text: str, li
         assert 2 <= lines[2].index("^") <= len(lines[1])
 
 
-def test_a_mistake_names_where_the_expression_stood() -> None:
+def test_a_mistake_names_the_setting() -> None:
     with pytest.raises(SettingError, match=r"^--stress-threshold: unknown metric"):
         parse_threshold("speed < 3", label="--stress-threshold")
 

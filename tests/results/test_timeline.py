@@ -1,4 +1,4 @@
-"""What a run measured over time, in equal parts: a recount by hand."""
+"""Time series agree with a recount of the operations."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> StressResult:
 
 
 @pytest.mark.parametrize("parts", [1, 2, 7, 60, 500])
-def test_each_part_has_the_operations_that_ended_in_it(result: StressResult, parts: int) -> None:
+def test_each_bucket_has_the_operations_that_ended_in_it(result: StressResult, parts: int) -> None:
     series: Any = time_series(result.measured, parts)
     measured, rows = result.measured, result.records
     ends = np.sort(measured.records.column("end")) - measured.started_ns
@@ -75,7 +75,7 @@ def test_the_percentile_is_by_nearest_rank(count: int, tmp_path: Path) -> None:
     assert time_series(run.measured, 1)["p99"] == [pytest.approx(math.ceil(count * 99 / 100) / 1000)]
 
 
-def test_a_run_that_took_no_time_is_in_one_part(tmp_path: Path) -> None:
+def test_a_run_that_took_no_time_is_in_one_bucket(tmp_path: Path) -> None:
     run = MultiAgentSimulator(
         operations_per_agent=5,
         max_delay=0,

@@ -1,4 +1,4 @@
-"""Runs made of seeded random columns, as measured and as profiles."""
+"""Runs made of seeded random columns, as columns and as sketches."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def make_columns(
     failing: float = 0.1,
     erring: float = 0.0,
 ) -> Columns:
-    """Operations of 2 ms one after another, whose logarithm deviates by 0.3, of which 0.1 wanders (AR(1))."""
+    """Make successive operations of 2 ms; the logarithm deviates by 0.3, of which 0.1 drifts (AR(1))."""
     random = np.random.default_rng(seed)
     wander = np.zeros(size)
     level = 0.0

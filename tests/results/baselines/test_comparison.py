@@ -1,4 +1,4 @@
-"""Slower code is seen, the same code is not accused, and what cannot be judged says so."""
+"""Comparisons: slower code fails, the same code passes, and a lack of data is reported."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def is_slower(new: RunSketch, baseline: list[RunSketch]) -> bool:
 
 
 @pytest.mark.parametrize(("memory", "from_run_to_run"), [(0.0, 0.01), (0.95, 0.02)], ids=["steady", "wandering"])
-def test_a_slowdown_of_30_percent_is_seen_and_noise_is_not(
+def test_a_slowdown_of_30_percent_fails_and_noise_does_not(
     make_sketch: Make, memory: float, from_run_to_run: float
 ) -> None:
     noise = {"memory": memory, "from_run_to_run": from_run_to_run}
@@ -37,7 +37,7 @@ def test_a_slowdown_of_30_percent_is_seen_and_noise_is_not(
     assert seen >= 0.95 * RUNS
 
 
-def test_noise_that_wanders_for_long_raises_no_alarm_even_at_a_limit_without_slack(make_sketch: Make) -> None:
+def test_slowly_drifting_noise_does_not_fail_even_a_limit_without_slack(make_sketch: Make) -> None:
     noise = {"memory": 0.99, "from_run_to_run": 0.02}
     baseline = [make_sketch(seed, **noise) for seed in range(3)]
     alarms = sum(
@@ -46,14 +46,14 @@ def test_noise_that_wanders_for_long_raises_no_alarm_even_at_a_limit_without_sla
     assert alarms <= 0.05 * RUNS
 
 
-def test_failures_that_vary_by_seed_raise_no_alarm_and_more_of_them_do(make_sketch: Make) -> None:
+def test_failures_that_vary_by_seed_do_not_fail_and_more_failures_do(make_sketch: Make) -> None:
     baseline = [make_sketch(0, size=400)]
     rates = [compare(make_sketch(100 + seed, size=400), baseline, "failure_rate") for seed in range(RUNS)]
     assert sum(interval.fails("<=", 1.0, 0.01) for interval in rates) <= 0.02 * RUNS
     assert compare(make_sketch(1, failing=0.3), [make_sketch(0)], "failure_rate").fails("<=", 1.0, 0.01)
 
 
-def test_runs_that_differ_among_themselves_make_the_interval_wider(make_sketch: Make) -> None:
+def test_kept_runs_that_differ_widen_the_interval(make_sketch: Make) -> None:
     alike = [make_sketch(seed) for seed in range(4)]
     unlike = [make_sketch(seed, slowdown=slowdown) for seed, slowdown in enumerate((0.8, 0.95, 1.05, 1.2))]
     new = make_sketch(9, slowdown=1.3)
@@ -67,7 +67,7 @@ def test_runs_that_differ_among_themselves_make_the_interval_wider(make_sketch: 
     assert not wide.fails("<=", 1.1)
 
 
-def test_one_kept_run_is_given_some_deviation_from_run_to_run(make_sketch: Make) -> None:
+def test_one_kept_run_has_an_assumed_deviation_from_run_to_run(make_sketch: Make) -> None:
     base = make_sketch(0, size=20_000)
     same = compare(base, [base], "latency", "p50")
     assert same.ratio == 1.0
@@ -80,7 +80,7 @@ def test_one_kept_run_is_given_some_deviation_from_run_to_run(make_sketch: Make)
     assert modelled.low > 0.96
 
 
-def test_a_limit_is_a_share_of_the_baseline_and_something_more(make_sketch: Make) -> None:
+def test_a_limit_is_a_share_of_the_baseline_plus_a_constant(make_sketch: Make) -> None:
     interval = compare(make_sketch(1, slowdown=1.5), [make_sketch(0)], "latency", "p50")
     assert interval.fails("<=", 1.2)
     assert not interval.fails("<=", 1.2, 5e-3)
@@ -92,7 +92,7 @@ def test_a_limit_is_a_share_of_the_baseline_and_something_more(make_sketch: Make
     assert low < interval.value - interval.baseline_value < high
 
 
-def test_a_fall_of_the_throughput_is_seen(make_sketch: Make) -> None:
+def test_a_lower_throughput_fails(make_sketch: Make) -> None:
     interval = compare(make_sketch(1, slowdown=1.5), [make_sketch(0)], "throughput")
     assert interval.fails(">=", 0.9)
     assert not interval.fails(">=", 0.5)
@@ -123,7 +123,7 @@ def test_runs_in_which_nothing_varies_are_compared_without_a_warning(columns: Ma
         assert not interval.fails(">=")
 
 
-def test_the_first_errors_after_a_baseline_without_any_are_seen_once_there_are_several(make_sketch: Make) -> None:
+def test_several_errors_fail_after_a_baseline_without_errors(make_sketch: Make) -> None:
     clean = [make_sketch(0)]
     many = compare(make_sketch(1, erring=0.05), clean, "errors")
     assert many.ratio is None
@@ -133,7 +133,7 @@ def test_the_first_errors_after_a_baseline_without_any_are_seen_once_there_are_s
     assert not compare(single, clean, "errors").fails("<=", 1.0)
 
 
-def test_too_few_samples_are_said(make_sketch: Make) -> None:
+def test_too_few_samples_are_reported(make_sketch: Make) -> None:
     small = compare(make_sketch(1, size=80), [make_sketch(0)], "latency", "p99")
     assert not small.enough
     assert small.note == "the run has 80 samples, p99 needs 100"
@@ -142,18 +142,18 @@ def test_too_few_samples_are_said(make_sketch: Make) -> None:
     assert few_in_baseline.note == "the baseline has 80 samples, p99 needs 100"
 
 
-def test_too_few_stretches_of_time_are_said(make_sketch: Make) -> None:
+def test_too_few_time_blocks_are_reported(make_sketch: Make) -> None:
     short = compare(make_sketch(1, size=40), [make_sketch(0, size=40)], "throughput")
     assert not short.enough
     assert short.note == "the run has samples in 8 time blocks, an interval needs 10"
 
 
-def test_a_task_that_one_side_does_not_have_is_said(make_sketch: Make) -> None:
+def test_a_task_that_one_side_lacks_is_reported(make_sketch: Make) -> None:
     interval = compare(make_sketch(1), [make_sketch(0)], "latency", "p50", "hedge")
     assert (interval.enough, interval.note) == (False, "the run has no task 'hedge'")
 
 
-def test_what_neither_side_has_is_absent_and_what_one_lacks_is_not(columns: Make, make_sketch: Make) -> None:
+def test_a_figure_is_absent_only_if_both_sides_lack_it(columns: Make, make_sketch: Make) -> None:
     run = columns()
     run["called"][:] = False
     without = RunSketch.of(**run)
@@ -164,7 +164,7 @@ def test_what_neither_side_has_is_absent_and_what_one_lacks_is_not(columns: Make
     assert not lacking.fails("<=")
 
 
-def test_operations_of_a_task_that_come_seldom_do_not_spoil_the_interval(columns: Make) -> None:
+def test_a_rare_task_does_not_spoil_the_interval(columns: Make) -> None:
     run = columns()
     run["task"][:] = 0
     run["task"][::150] = 1
@@ -173,7 +173,7 @@ def test_operations_of_a_task_that_come_seldom_do_not_spoil_the_interval(columns
     assert np.isfinite(interval.excess()).all()
 
 
-def test_a_metric_or_an_operator_without_a_meaning_is_refused(make_sketch: Make) -> None:
+def test_a_metric_that_is_not_kept_and_an_equality_are_refused(make_sketch: Make) -> None:
     with pytest.raises(
         SettingError, match=r"^metric=memory: baselines do not keep it; must be one of operations, "
     ):
@@ -182,13 +182,15 @@ def test_a_metric_or_an_operator_without_a_meaning_is_refused(make_sketch: Make)
         compare(make_sketch(1), [make_sketch(0)], "errors").fails("==")
 
 
-def test_without_scipy_one_line_says_what_to_install(make_sketch: Make, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_scipy_one_line_names_the_extra_to_install(
+    make_sketch: Make, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setitem(sys.modules, "scipy.stats", None)
     with pytest.raises(SettingError, match=r"needs SciPy: pip install 'pytest-nos-stress\[compare\]'$"):
         compare(make_sketch(1), [make_sketch(0)], "errors")
 
 
-def test_what_is_asked_by_default_are_thresholds_relative_to_a_baseline(make_sketch: Make) -> None:
+def test_the_default_thresholds_are_relative_to_a_baseline(make_sketch: Make) -> None:
     asked = [parse_threshold(text) for text in default_expressions()]
     assert all(threshold.baseline is not None for threshold in asked)
     base = make_sketch(0)

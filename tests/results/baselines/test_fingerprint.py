@@ -1,4 +1,4 @@
-"""What is compared is alike; what is not alike is said in words."""
+"""Fingerprints: runs that differ are not compared, and the differences are described."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def changed(fingerprint: Fingerprint, part: str, **values: Any) -> Fingerprint:
     return fingerprint._replace(**replaced)
 
 
-def test_runs_of_one_scenario_are_alike_whatever_their_seed() -> None:
+def test_runs_of_one_scenario_are_comparable_with_any_seed() -> None:
     assert words(Fingerprint.of(Scenario(seed=1)), Fingerprint.of(Scenario(seed=2))) == ""
     assert words(Fingerprint.of(Scenario()), Fingerprint.of(Scenario(operation_timeout=5))) == ""
 
@@ -36,19 +36,21 @@ def test_runs_of_one_scenario_are_alike_whatever_their_seed() -> None:
     ],
     ids=str,
 )
-def test_another_scenario_is_said_by_the_fields_that_differ(settings: dict[str, Any], difference: str) -> None:
+def test_another_scenario_is_described_by_the_fields_that_differ(
+    settings: dict[str, Any], difference: str
+) -> None:
     assert (
         words(Fingerprint.of(Scenario()), Fingerprint.of(Scenario(**settings)))
         == f"of another scenario: {difference}"
     )
 
 
-def test_another_engine_is_said() -> None:
+def test_another_engine_is_reported() -> None:
     said = words(Fingerprint.of(Scenario()), Fingerprint.of(Scenario(engine="asyncio")))
     assert said == "of another engine: threads, here asyncio"
 
 
-def test_another_machine_python_and_version_are_said() -> None:
+def test_another_machine_python_and_version_are_reported() -> None:
     here = Fingerprint.of(Scenario())
     there = changed(here, "machine", processor="Abacus 3", processors=1)
     assert words(there, here).startswith("of another machine: processor Abacus 3, here ")
@@ -60,7 +62,7 @@ def test_another_machine_python_and_version_are_said() -> None:
     )
 
 
-def test_several_parts_that_differ_are_all_said() -> None:
+def test_all_differing_parts_are_reported() -> None:
     here = Fingerprint.of(Scenario())
     there = changed(changed(here, "machine", system="Plan 9"), "scenario", max_delay=9)
     assert words(there, here).startswith(
@@ -75,13 +77,13 @@ def test_in_virtual_time_the_machine_does_not_matter() -> None:
     assert machine["processors"] >= 1
 
 
-def test_many_differences_are_said_briefly() -> None:
+def test_a_long_list_of_differences_is_shortened() -> None:
     here = Fingerprint.of(Scenario())
     there = changed(here, "scenario", **{f"field_{number}": number for number in range(50)})
     assert words(there, here).endswith("; and 46 more")
 
 
-def test_a_long_list_of_operations_is_known_by_its_hash() -> None:
+def test_a_long_list_of_operations_is_stored_as_its_hash() -> None:
     rows = [("A", "buy", None, 0.001 * number) for number in range(2_000)]
     run, same, other = (Fingerprint.of(Scenario(operations=each)) for each in (rows, rows, rows[:-1]))
     assert len(json.dumps(run.as_json())) < 2_000
@@ -89,7 +91,7 @@ def test_a_long_list_of_operations_is_known_by_its_hash() -> None:
     assert "operations sha256" in words(run, other)
 
 
-def test_true_is_not_one() -> None:
+def test_true_and_1_differ() -> None:
     here = Fingerprint.of(Scenario())
     assert words(changed(here, "python", gil=1), changed(here, "python", gil=True)) != ""
 
@@ -103,7 +105,7 @@ def test_text_from_a_file_reaches_no_terminal_unescaped() -> None:
     assert len(said) < 500
 
 
-def test_an_identity_reads_as_it_was_written() -> None:
+def test_a_fingerprint_survives_json() -> None:
     here = Fingerprint.of(Scenario(network="retail", engine="virtual"))
     assert words(Fingerprint.from_json(json.loads(json.dumps(here.as_json()))), here) == ""
 
@@ -128,6 +130,6 @@ def nested(levels: int) -> Any:
     ],
     ids=lambda values: str(values)[:40],
 )
-def test_what_is_no_identity_is_refused(values: Any) -> None:
+def test_json_that_is_not_a_fingerprint_is_refused(values: Any) -> None:
     with pytest.raises(ValueError, match="no fingerprint"):
         Fingerprint.from_json(values)

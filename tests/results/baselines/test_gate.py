@@ -1,4 +1,4 @@
-"""Comparing a run with a baseline, by the library: with what it is compared, and what is said where it is not."""
+"""Comparison of a run with a baseline by the library, and the reasons for no comparison."""
 
 from __future__ import annotations
 
@@ -26,41 +26,41 @@ def perform(path: Path, pause: float = 0.02, **changes: Any) -> StressResult:
 
 
 def relative(result: StressResult) -> dict[str, str]:
-    """The verdict of each threshold that is relative to the baseline."""
+    """Return the verdict on each threshold that is relative to the baseline."""
     verdicts = [verdict for verdict in result.verdicts if verdict.threshold.baseline is not None]
     return {verdict.threshold.text: verdict.verdict for verdict in verdicts}
 
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Where a run is kept under the name ``main``."""
+    """Directory with a run saved as the baseline ``main``."""
     path: Path = tmp_path_factory.mktemp("saved")
     perform(path, seed=1, save_baseline="main")
     return path
 
 
-def test_the_same_code_holds_with_every_seed(saved: Path) -> None:
+def test_the_same_code_passes_with_every_seed(saved: Path) -> None:
     for seed in range(2, 7):
         result = perform(saved, seed=seed, compare="main")
         assert relative(result)
         assert set(relative(result).values()) == {"passed"}
 
 
-def test_slower_code_breaks_the_default_thresholds_and_its_exception_has_the_result(saved: Path) -> None:
+def test_slower_code_fails_the_default_thresholds_and_the_exception_has_the_result(saved: Path) -> None:
     with pytest.raises(ThresholdsNotMet, match=r"baseline main: 1[89]") as failed:
         perform(saved, 0.03, seed=1, compare="main")
     assert "failed" in relative(failed.value.result).values()
 
 
-def test_faster_code_holds(saved: Path) -> None:
+def test_faster_code_passes(saved: Path) -> None:
     assert set(relative(perform(saved, 0.01, seed=1, compare="main")).values()) == {"passed"}
 
 
-def test_without_a_name_to_compare_with_nothing_is_asked(saved: Path) -> None:
+def test_without_a_baseline_there_are_no_default_thresholds(saved: Path) -> None:
     assert relative(perform(saved, 0.03, seed=1)) == {}
 
 
-def test_a_threshold_of_ones_own_takes_the_place_of_the_default_ones(saved: Path) -> None:
+def test_a_relative_threshold_of_the_user_replaces_the_default_ones(saved: Path) -> None:
     result = perform(saved, 0.03, seed=1, compare="main", thresholds=["latency.p50 <= 2x baseline"])
     assert relative(result) == {"latency.p50 <= 2x baseline": "passed"}
 
@@ -74,7 +74,7 @@ def test_a_threshold_of_ones_own_takes_the_place_of_the_default_ones(saved: Path
         ({"compare": "main", "engine": "threads", "min_delay": 0, "max_delay": 0}, "of another"),
     ],
 )
-def test_what_cannot_be_compared_does_not_pass_and_says_why(
+def test_a_run_that_cannot_be_compared_does_not_pass_and_states_the_reason(
     saved: Path, changes: dict[str, Any], words: str
 ) -> None:
     result = perform(saved, 0.001, seed=1, gate=False, **changes)
@@ -83,7 +83,7 @@ def test_what_cannot_be_compared_does_not_pass_and_says_why(
     assert words in result.stats["reason"]
 
 
-def test_only_the_steady_phase_is_kept_and_compared(tmp_path: Path) -> None:
+def test_only_the_steady_phase_is_saved_and_compared(tmp_path: Path) -> None:
     def target(pause: float) -> Any:
         return lambda operation: operation.sleep(pause if operation.index < 20 else 0.02)
 
@@ -92,7 +92,7 @@ def test_only_the_steady_phase_is_kept_and_compared(tmp_path: Path) -> None:
     assert set(relative(slow_start).values()) == {"passed"}
 
 
-def test_a_run_that_did_not_pass_is_not_kept(tmp_path: Path) -> None:
+def test_a_run_that_did_not_pass_is_not_saved(tmp_path: Path) -> None:
     result = perform(tmp_path, seed=1, gate=False, save_baseline="main", thresholds=["operations > 1000"])
     assert not (tmp_path / "kept").exists()
     assert result.summary["notes"] == ["baseline 'main' is not saved: the run did not pass"]

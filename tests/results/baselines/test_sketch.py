@@ -1,4 +1,4 @@
-"""What is kept of a run gives the figures of the run, takes little room, and is checked when it is read."""
+"""Sketches have the figures of their runs, are small, and are validated when read."""
 
 from __future__ import annotations
 
@@ -32,14 +32,14 @@ def exactly(samples: Any, aggregation: str) -> float:
 
 
 @pytest.mark.parametrize("aggregation", ["p1", "p25", "med", "p95", "p99", "mean", "stddev", "min", "max"])
-def test_durations_are_those_of_the_run_to_about_a_hundredth(columns: Make, aggregation: str) -> None:
+def test_durations_agree_with_the_run_to_about_1_percent(columns: Make, aggregation: str) -> None:
     run = columns(size=4_000)
     for metric, samples in (("latency", run["latency_ns"]), ("response_time", run["response_ns"])):
         exact = exactly(samples, aggregation)
         assert figure(RunSketch.of(**run), metric, aggregation) == pytest.approx(exact / 1e9, rel=0.011)
 
 
-def test_counts_rates_and_throughput_are_those_of_the_run(columns: Make) -> None:
+def test_counts_rates_and_throughput_agree_with_the_run(columns: Make) -> None:
     run = columns(erring=0.05)
     run["outcome"][:100], run["is_error"][:100] = 2, False
     sketch = RunSketch.of(**run)
@@ -61,7 +61,7 @@ def test_counts_rates_and_throughput_are_those_of_the_run(columns: Make) -> None
     assert figure(sketch, "throughput") == pytest.approx(total / elapsed)
 
 
-def test_a_task_has_figures_of_its_own(columns: Make) -> None:
+def test_a_task_has_its_own_figures(columns: Make) -> None:
     run = columns()
     run["latency_ns"] = np.where(run["task"] == 1, 9_000_000, 1_000_000)
     sketch = RunSketch.of(**run)
@@ -76,11 +76,11 @@ def test_operations_that_did_not_call_the_target_have_no_latency(columns: Make) 
     assert figure(RunSketch.of(**run), "latency", "max") < 2.03e-3
 
 
-def test_a_small_run_has_fewer_blocks_and_a_large_one_no_more_than_the_most(make_sketch: Make) -> None:
+def test_a_small_run_has_fewer_blocks_and_a_large_run_has_the_maximum(make_sketch: Make) -> None:
     assert [make_sketch(size=size).blocks for size in (1, 50, 100, 5_000)] == [1, 10, 20, MOST_BLOCKS]
 
 
-def test_a_run_without_operations_or_time_has_a_profile(columns: Make) -> None:
+def test_a_run_without_operations_or_time_has_a_sketch(columns: Make) -> None:
     run = columns(size=20)
     run |= {"end_ns": np.full(20, 5_000), "latency_ns": np.zeros(20, np.uint32)}
     assert RunSketch.of(**run).operations == 20
@@ -88,14 +88,14 @@ def test_a_run_without_operations_or_time_has_a_profile(columns: Make) -> None:
     assert RunSketch.of(**empty).operations == 0
 
 
-def test_what_is_kept_of_a_run_is_small(make_sketch: Make) -> None:
+def test_the_json_of_a_run_is_small(make_sketch: Make) -> None:
     sizes = {size: len(json.dumps(to_json(make_sketch(size=size)))) for size in (400, 4_000, 100_000)}
     assert sizes[400] < 4_000
     assert sizes[4_000] < 16_000
     assert sizes[100_000] < 64_000
 
 
-def test_a_profile_reads_as_it_was_written(make_sketch: Make) -> None:
+def test_a_sketch_survives_json(make_sketch: Make) -> None:
     text = json.dumps(to_json(make_sketch(size=500)), sort_keys=True)
     assert json.dumps(to_json(from_json(json.loads(text))), sort_keys=True) == text
 
@@ -131,6 +131,6 @@ def packed(numbers: list[int]) -> str:
     ],
     ids=lambda change: str(change)[:40],
 )
-def test_what_is_no_profile_is_refused(make_sketch: Make, change: dict[str, Any]) -> None:
+def test_json_that_is_not_a_sketch_is_refused(make_sketch: Make, change: dict[str, Any]) -> None:
     with pytest.raises(ValueError):
         from_json({**to_json(make_sketch(size=500)), **change})

@@ -1,4 +1,4 @@
-"""Baselines are kept by test, machine and scenario, survive whatever happens to them, and lead nowhere else."""
+"""Files of baselines: kept by test, machine and scenario, robust to damage, and inside their directory."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def why_not(directory: Path, fingerprint: Fingerprint = HERE) -> str:
     return str(refused.value)
 
 
-def test_a_run_that_is_saved_is_there_to_compare_with(make_sketch: Make, tmp_path: Path) -> None:
+def test_a_saved_run_can_be_loaded(make_sketch: Make, tmp_path: Path) -> None:
     path = keep(tmp_path, make_sketch(size=200))
     assert path == tmp_path / "main" / "test_a.json"
     assert os.listdir(tmp_path / "main") == ["test_a.json"]
@@ -61,7 +61,7 @@ def test_a_save_changes_few_lines_of_the_file(make_sketch: Make, tmp_path: Path)
     assert len(after) == len(before) + 1
 
 
-def test_another_scenario_takes_the_place_of_the_kept_runs(make_sketch: Make, tmp_path: Path) -> None:
+def test_a_run_of_another_scenario_replaces_the_kept_runs(make_sketch: Make, tmp_path: Path) -> None:
     keep(tmp_path, make_sketch(size=60), seed=1)
     other = Fingerprint.of(Scenario(operations_per_agent=200))
     path = keep(tmp_path, make_sketch(size=60), other, seed=2)
@@ -72,7 +72,7 @@ def test_another_scenario_takes_the_place_of_the_kept_runs(make_sketch: Make, tm
     )
 
 
-def test_runs_of_other_machines_are_kept_beside_and_not_compared(make_sketch: Make, tmp_path: Path) -> None:
+def test_runs_of_other_machines_are_kept_and_not_compared(make_sketch: Make, tmp_path: Path) -> None:
     keep(tmp_path, make_sketch(size=60), THERE, seed=1)
     assert "baseline 'main' is of another machine: processor Abacus 3, here " in why_not(tmp_path)
     path = keep(tmp_path, make_sketch(size=70), seed=2)
@@ -81,7 +81,7 @@ def test_runs_of_other_machines_are_kept_beside_and_not_compared(make_sketch: Ma
     assert load(tmp_path, "main", "test_a", HERE).runs[0].operations == 70
 
 
-def test_runs_in_virtual_time_are_kept_beside_those_in_real_time(make_sketch: Make, tmp_path: Path) -> None:
+def test_runs_in_virtual_and_in_real_time_are_kept_side_by_side(make_sketch: Make, tmp_path: Path) -> None:
     virtual = Fingerprint.of(Scenario(engine="virtual"))
     keep(tmp_path, make_sketch(size=60))
     assert "of another engine: threads, here virtual" in why_not(tmp_path, virtual)
@@ -90,7 +90,7 @@ def test_runs_in_virtual_time_are_kept_beside_those_in_real_time(make_sketch: Ma
     assert not load(tmp_path, "main", "test_a", HERE).modelled_time
 
 
-def test_no_baseline_is_said(tmp_path: Path) -> None:
+def test_a_missing_baseline_is_reported(tmp_path: Path) -> None:
     assert why_not(tmp_path) == ("this test has no baseline 'main'; save it with --stress-save-baseline main")
 
 
@@ -110,7 +110,9 @@ DAMAGED = {
 
 
 @pytest.mark.parametrize("data", [pytest.param(data, id=name) for name, data in DAMAGED.items()])
-def test_a_damaged_file_is_said_and_saved_anew(make_sketch: Make, tmp_path: Path, data: bytes) -> None:
+def test_a_damaged_file_is_reported_and_replaced_by_the_next_save(
+    make_sketch: Make, tmp_path: Path, data: bytes
+) -> None:
     path = path_of(tmp_path, "main", "test_a")
     path.parent.mkdir()
     path.write_bytes(data)
@@ -121,7 +123,7 @@ def test_a_damaged_file_is_said_and_saved_anew(make_sketch: Make, tmp_path: Path
     assert len(load(tmp_path, "main", "test_a", HERE).runs) == 1
 
 
-def test_a_file_cut_off_anywhere_is_said(make_sketch: Make, tmp_path: Path) -> None:
+def test_a_truncated_file_is_reported(make_sketch: Make, tmp_path: Path) -> None:
     path = keep(tmp_path, make_sketch(size=60))
     data = path.read_bytes()
     for length in range(0, len(data) - 2, 97):
@@ -129,7 +131,7 @@ def test_a_file_cut_off_anywhere_is_said(make_sketch: Make, tmp_path: Path) -> N
         assert "is damaged" in why_not(tmp_path)
 
 
-def test_a_run_that_is_damaged_is_said_and_dropped_by_the_next_save(make_sketch: Make, tmp_path: Path) -> None:
+def test_a_damaged_run_is_reported_and_dropped_by_the_next_save(make_sketch: Make, tmp_path: Path) -> None:
     path = keep(tmp_path, make_sketch(size=60), seed=1)
     keep(tmp_path, make_sketch(size=60), seed=2)
     values = json.loads(path.read_text())
@@ -141,7 +143,7 @@ def test_a_run_that_is_damaged_is_said_and_dropped_by_the_next_save(make_sketch:
     assert len(load(tmp_path, "main", "test_a", HERE).runs) == 2
 
 
-def test_a_file_of_a_later_version_is_said_and_left_alone(make_sketch: Make, tmp_path: Path) -> None:
+def test_a_file_of_a_later_version_is_reported_and_not_changed(make_sketch: Make, tmp_path: Path) -> None:
     path = path_of(tmp_path, "main", "test_a")
     path.parent.mkdir()
     path.write_text('{"schema_version": 2}')
@@ -153,7 +155,7 @@ def test_a_file_of_a_later_version_is_said_and_left_alone(make_sketch: Make, tmp
     assert path.read_text() == '{"schema_version": 2}'
 
 
-def test_a_file_that_cannot_be_read_is_said(tmp_path: Path) -> None:
+def test_an_unreadable_file_is_reported(tmp_path: Path) -> None:
     path_of(tmp_path, "main", "test_a").mkdir(parents=True)
     assert why_not(tmp_path) == "baseline 'main': test_a.json cannot be read (Is a directory)"
 
@@ -172,7 +174,7 @@ def test_a_baseline_that_cannot_be_written_is_one_line(make_sketch: Make, tmp_pa
         keep(tmp_path, make_sketch(size=60))
 
 
-def test_a_save_that_fails_leaves_the_file_as_it_was(
+def test_a_save_that_fails_does_not_change_the_file(
     make_sketch: Make, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = keep(tmp_path, make_sketch(size=60))
@@ -188,7 +190,7 @@ def test_a_save_that_fails_leaves_the_file_as_it_was(
     assert os.listdir(path.parent) == ["test_a.json"]
 
 
-def test_a_file_that_many_write_at_once_is_whole_whenever_it_is_read(make_sketch: Make, tmp_path: Path) -> None:
+def test_concurrent_saves_never_leave_an_incomplete_file(make_sketch: Make, tmp_path: Path) -> None:
     runs = [make_sketch(seed, size=60) for seed in range(4)]
     keep(tmp_path, runs[0])
     failures: list[BaseException] = []
@@ -235,7 +237,7 @@ def test_a_name_of_letters_digits_and_some_marks_is_allowed(name: str) -> None:
     ],
     ids=ascii,
 )
-def test_any_other_name_is_one_line_that_says_what_is_allowed(name: Any) -> None:
+def test_any_other_name_is_refused_with_the_rule(name: Any) -> None:
     with pytest.raises(SettingError, match=r"^compare=.*: must be a name of letters, digits") as refused:
         store.check_name(name, "compare")
     assert "\n" not in str(refused.value)
@@ -247,13 +249,13 @@ def test_any_other_name_is_one_line_that_says_what_is_allowed(name: Any) -> None
     ["", ".", "..", "../up", "a/b", "/etc/passwd", "a\\b", "a\x00b", "a\nb", "\x1b[31m", "\ud800"],
     ids=ascii,
 )
-def test_a_label_that_would_lead_elsewhere_is_refused(tmp_path: Path, label: str) -> None:
+def test_a_label_that_leaves_the_directory_is_refused(tmp_path: Path, label: str) -> None:
     with pytest.raises(SettingError, match="would be saved outside of it") as refused:
         path_of(tmp_path, "main", label)
     assert "\x1b" not in str(refused.value)
 
 
-def test_a_link_that_leads_elsewhere_is_refused(make_sketch: Make, tmp_path: Path) -> None:
+def test_a_link_that_leaves_the_directory_is_refused(make_sketch: Make, tmp_path: Path) -> None:
     outside = tmp_path / "outside"
     outside.mkdir()
     inside = tmp_path / "baselines"
@@ -265,7 +267,7 @@ def test_a_link_that_leads_elsewhere_is_refused(make_sketch: Make, tmp_path: Pat
 
 
 @pytest.mark.parametrize("label", ["<script>", "a b", "tests-test_a.py--test_b[1]-0a1b2c3d", "ü", "'\""])
-def test_a_label_that_is_a_name_of_a_file_is_kept(make_sketch: Make, tmp_path: Path, label: str) -> None:
+def test_a_label_that_is_a_file_name_is_used(make_sketch: Make, tmp_path: Path, label: str) -> None:
     path = save(tmp_path, "main", label, HERE, make_sketch(size=60), 1)
     assert path.parent == tmp_path / "main"
     assert load(tmp_path, "main", label, HERE).runs
