@@ -146,7 +146,7 @@ def _burst(run: RunOperations, rows: Column, noun: str) -> _Finding | None:
 
 
 def _closest(at: Column) -> tuple[int, int]:
-    """Return first and stop index of the densest ``_TOGETHER`` of the times, extended by neighbours as near."""
+    """Return first and stop index of the densest ``_TOGETHER`` of the times, with neighbours as near."""
     together = math.ceil(_TOGETHER * at.size)
     lengths = at[together - 1 :] - at[: at.size - together + 1]
     first = int(lengths.argmin())
@@ -165,7 +165,7 @@ def _first_and_last(run: RunOperations, rows: Column) -> tuple[float, float]:
 
 
 def _whose(run: RunOperations, rows: Column) -> str:
-    """Name the agent and the task of (nearly) all of these operations; return "" if that is not telling."""
+    """Name the agent and the task of (nearly) all of these operations; return "" if that is not informative."""
     owners = _owners(run, rows)
     if not owners:
         return ""
@@ -176,7 +176,7 @@ def _whose(run: RunOperations, rows: Column) -> str:
 
 
 def _during_faults(run: RunOperations, rows: Column) -> str:
-    """State that (nearly) all of these operations ended while fault windows were open, if that is telling."""
+    """State that (nearly) all of these operations ended while fault windows were open, if that is informative."""
     if not run.fault_spans:
         return ""
     faulty = _inside(run.columns.at / 1e9, run.fault_spans)
@@ -196,7 +196,7 @@ def _inside(at: Column, spans: Sequence[tuple[float, float]]) -> Column:
 
 
 def _owners(run: RunOperations, rows: Column) -> list[tuple[str, str]]:
-    """Return share and name of the agent and of the task of nearly all these operations, if that is telling."""
+    """Return share and name of the agent and the task of nearly all operations, if that is informative."""
     owners = (
         _owner("agent", run.agents, run.columns.agent, rows),
         _owner("task", run.tasks, run.columns.task, rows),

@@ -4,9 +4,8 @@ Two runs of the same code never give the same figure. A threshold relative to a 
 the new figure exceeds the limit, ``share x baseline + plus``, by more than noise, at a confidence of 99%. Noise
 has two parts:
 
-* within a run: a bootstrap of the blocks of both sides (``scipy.stats.bootstrap``, percentile method), with each
-kept
-  run resampled separately;
+* within a run: a bootstrap of the blocks of both sides (``scipy.stats.bootstrap``, percentile method). Each kept
+  run is resampled separately;
 * from run to run: the standard deviation of the figure over the kept runs. It applies in full to the new run, and
   divided by sqrt(runs) to the mean of the kept runs. This is a random-effects model, as in a meta-analysis
   (DerSimonian and Laird, "Meta-analysis in clinical trials", Controlled Clinical Trials 7, 1986). For durations
@@ -39,7 +38,7 @@ CONFIDENCE: Final = 0.99
 ASSUMED_DEVIATION: Final = 0.02
 """Smallest relative standard deviation from run to run, for durations and throughput in real time.
 
-In virtual time there is no such deviation; there the resolution of a histogram limits the precision.
+Runs in virtual time have no such deviation; there, the width of a histogram's bucket limits the precision.
 """
 OPERATORS: Final = ("<", "<=", ">", ">=")
 

@@ -1,11 +1,10 @@
 """Fingerprint of a run: everything that must be equal for two runs to be compared.
 
 * the scenario, except ``seed`` (by default it differs from run to run, and the figures should hold for any seed)
-and
-  ``operation_timeout`` (it only decides when a run counts as hung);
-* the engine, and this plugin's major and minor version; * the machine: model and number of processors,
-architecture, operating system (not in virtual time, where the machine's
-  speed has no influence);
+  and ``operation_timeout`` (it only decides when a run counts as hung);
+* the engine, and this plugin's major and minor version;
+* the machine: model and number of processors, architecture, operating system. In virtual time the machine is not
+  compared, since its speed has no influence;
 * Python: implementation, minor version, and the presence of a global interpreter lock.
 
 The system under test is deliberately not compared.
