@@ -323,7 +323,7 @@ def test_an_unwritable_directory_is_a_usage_error(project: pytest.Pytester) -> N
     line = refused_at_start(project.runpytest_inprocess("--stress", f"--stress-output-dir={directory}"))
     assert "--stress-output-dir" in line
     assert directory in line
-    assert "directory to write in" in line
+    assert "writable directory" in line
 
 
 def test_an_unwritable_directory_is_a_value_error_of_run(project: pytest.Pytester) -> None:
@@ -331,7 +331,7 @@ def test_an_unwritable_directory_is_a_value_error_of_run(project: pytest.Pyteste
     project.makepyfile(f"def test_it(stress_simulator): stress_simulator.run(output_dir={directory!r}, {QUICK})")
     line = refused_in_the_test(project.runpytest_inprocess("--stress"), "output_dir")
     assert directory in line
-    assert "directory to write in" in line
+    assert "writable directory" in line
 
 
 def test_a_bad_marker_is_a_collection_error(modules: Modules) -> None:

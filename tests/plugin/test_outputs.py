@@ -202,7 +202,7 @@ def in_report(directory: Path) -> Figures:
     verdict = re.search(r'class="stamp">.*</span> (\w+)</span>', page)
     assert verdict
     figures = dict(re.findall(r"<dt>(.*?)</dt><dd[^>]*>(.*?)<small>", page))
-    names = ("Operations", "Failed", "Errors (failed too)", "Latency p50", "p99")
+    names = ("Operations", "Failed (incl. errors)", "Errors", "Latency p50", "p99")
     return Figures(verdict[1].lower(), *(figures[name] for name in names))
 
 

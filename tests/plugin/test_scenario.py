@@ -197,4 +197,4 @@ def test_a_failed_run_of_an_explicit_scenario_says_how_to_repeat_it(pytester: py
     command = next(line for line in result.outlines if "--stress-scenario=" in line)
     again = pytester.runpytest(*command.removeprefix("E").split()[1:])
     again.assert_outcomes(failed=1)
-    again.stdout.fnmatch_lines(["*1 x ZeroDivisionError, for instance a at buy:"])
+    again.stdout.fnmatch_lines(["*1 x ZeroDivisionError, for example agent a, task buy:"])

@@ -114,7 +114,7 @@ def test_a_deadlock_fails_the_test_and_names_the_waiting_agents(pytester: pytest
     result.assert_outcomes(failed=1, passed=1)
     result.stdout.fnmatch_lines(
         [
-            "E*Deadlock: deadlock after 0.01 s of virtual time: no agent can go on",
+            "E*Deadlock: deadlock after 0.01 s of virtual time: every agent is blocked",
             "E*Agent_1 waits for a lock that Agent_2 holds",
             "E*with locks?other?:",
             "E*Agent_2 waits for a lock that Agent_1 holds",

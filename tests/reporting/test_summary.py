@@ -156,7 +156,7 @@ def test_errors_while_a_run_warms_up_are_told_although_it_passes(tmp_path: Path)
     result = perform(tmp_path, target={"buy": first_fails}, **given)
     assert result.passed
     (note,) = result.summary["notes"]
-    assert note == "warmup until 0.1 s is left out: 20 operations, 2 failed, 2 errors"
+    assert note == "thresholds do not judge the warmup (until 0.1 s): 20 operations, 2 failed, 2 errors"
     assert f"  {note}" in terminal.summary([result.summary])
     calm = perform(tmp_path, target={"buy": lambda operation: operation.sleep(0.01)}, **given)
     assert (calm.passed, calm.summary["notes"]) == (True, [])

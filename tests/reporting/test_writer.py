@@ -132,10 +132,10 @@ def test_a_report_that_cannot_be_made_fails_the_run_in_one_line_and_the_other_fi
     with pytest.raises(RunFailed) as failed:
         perform(tmp_path, records="csv")
     (line,) = str(failed.value).splitlines()
-    assert "stress_test_report.html could not be made (KeyError: " in line
+    assert "stress_test_report.html could not be rendered (KeyError: " in line
     assert names(tmp_path) == sorted([*CORE, "stress_test_records.csv"])
     stats = json.loads((tmp_path / "simulation_statistics.json").read_text())
     assert stats == failed.value.result.stats
     assert (stats["verdict"], stats["total_operations"]) == ("failed", 10)
-    assert stats["reason"].startswith("stress_test_report.html could not be made (KeyError: ")
+    assert stats["reason"].startswith("stress_test_report.html could not be rendered (KeyError: ")
     assert failed.value.result.summary["failure"] == stats["reason"]

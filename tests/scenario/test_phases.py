@@ -145,8 +145,8 @@ def test_a_message_names_the_phases_that_were_not_judged(tmp_path: Path) -> None
     with pytest.raises(ThresholdsNotMet) as caught:
         simulator(tmp_path, ramp=0.4, warmup=0.6, thresholds=["operations == 1"]).run()
     message = str(caught.value)
-    assert "ramp until 0.4 s is left out: 10 operations, 10 failed, 10 errors" in message
-    assert "warmup until 1 s is left out: 24 operations, 24 failed, 24 errors" in message
+    assert "thresholds do not judge the ramp (until 0.4 s): 10 operations, 10 failed, 10 errors" in message
+    assert "thresholds do not judge the warmup (until 1 s): 24 operations, 24 failed, 24 errors" in message
 
 
 @pytest.mark.parametrize(

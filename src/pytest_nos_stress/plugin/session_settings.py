@@ -91,7 +91,7 @@ class SessionSettings:
         except OSError as error:
             raise SettingError(
                 f"{label}={safe_repr(str(directory))}: cannot be written ({error.strerror}); "
-                "must be a directory to write in"
+                "must be a writable directory"
             ) from None
         self._writable.add(directory)
 

@@ -1,1 +1,1 @@
-"""A finished result for people, CI systems and other programs."""
+"""Outputs of a finished run, for people, CI systems and other programs."""

@@ -1,8 +1,9 @@
-"""The words in which a run that does not pass says so."""
+"""Failure messages: the reason for which a run did not pass, as text for people."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Final
 
 from pytest_nos_stress._internal.text import (
     error_message,
@@ -19,11 +20,12 @@ from pytest_nos_stress.results.statistics_types import ErrorTypeStatistics, Phas
 from pytest_nos_stress.results.verdicts import FAILED, sentence
 from pytest_nos_stress.scenario.phases import STEADY
 
+BOTTLENECK: Final = "the test machine was the bottleneck"
 _MOST_ERROR_TYPES = 5
 
 
 def thresholds_message(verdicts: Sequence[Verdict], stats: Statistics) -> str:
-    """Wanted and measured side by side, then the errors with a sample each."""
+    """Show wanted and measured values side by side, then the error types with a traceback each."""
     missed = [verdict for verdict in verdicts if not verdict.passes]
     rows = [("wanted", "measured", "verdict"), *(verdict.row() for verdict in verdicts)]
     counted = f"{len(missed)} of {len(verdicts)} thresholds did not pass"
@@ -34,7 +36,7 @@ def thresholds_message(verdicts: Sequence[Verdict], stats: Statistics) -> str:
             *map(escape_controls, table(rows)),
             *map(escape_controls, _notes(verdicts, stats)),
             *_errors(stats["error_types"]),
-            *_of_proxies(stats),
+            *_proxy_hint(stats),
         ]
     )
 
@@ -46,40 +48,40 @@ def threshold_sentence(verdict: Verdict) -> str:
 
 
 def _notes(verdicts: Sequence[Verdict], stats: Statistics) -> list[str]:
-    """What a reader should know beside the figures: an early end, what was left out, a harness in the way."""
+    """Return notes on the figures: an abort, phases that thresholds do not judge, a bottleneck."""
     notes = []
     if stats["aborted"]:
         notes.append(f"aborted after {stats['aborted']['at']:.4g} s by {stats['aborted']['threshold']}")
     notes += [
-        left_out(phase) for phase in stats["phases"] if phase["name"] != STEADY and phase["total_operations"]
+        excluded_phase(phase) for phase in stats["phases"] if phase["name"] != STEADY and phase["total_operations"]
     ]
     of_time = any(verdict.verdict == FAILED and verdict.threshold.definition.is_timed for verdict in verdicts)
     if of_time and stats["harness"]["words"]:
-        notes.append(f"the harness was a bottleneck: {stats['harness']['words']}")
+        notes.append(f"{BOTTLENECK}: {stats['harness']['words']}")
     return notes
 
 
-def left_out(phase: PhaseStatistics) -> str:
-    """What a phase that no gate judges had."""
+def excluded_phase(phase: PhaseStatistics) -> str:
+    """Return the counts of a phase that thresholds do not judge."""
     return (
-        f"{phase['name']} until {phase['end']:.4g} s is left out: {phase['total_operations']} operations, "
-        f"{phase['failed_operations']} failed, {phase['errors']} errors"
+        f"thresholds do not judge the {phase['name']} (until {phase['end']:.4g} s): "
+        f"{phase['total_operations']} operations, {phase['failed_operations']} failed, {phase['errors']} errors"
     )
 
 
-def _of_proxies(stats: Statistics) -> list[str]:
-    """A client's exceptions over faults of a proxy are not known to be planned ones."""
+def _proxy_hint(stats: Statistics) -> list[str]:
+    """Suggest ``expected_errors`` if a proxy injected faults: the plugin cannot know which errors they caused."""
     met = sum(stats["faults"].values())
     if stats["faults_at"] != "proxies" or not met or not stats["errors"]:
         return []
     return [
         "",
-        f"{met} faults were met at the proxy; what clients raise over them is for expected_errors=(...)",
+        f"the proxy injected {met} faults; list exceptions that they cause in clients as expected_errors=(...)",
     ]
 
 
 def hung_message(hang: HangReport) -> str:
-    """Name the agents that hang, and show where."""
+    """Name the agents that hang, and show the stacks of their operations."""
     timeout = f"operation_timeout={hang.timeout:g} s"
     hanging = [
         *(f"agent {agent}, {activity}" for agent, activity in hang.activities.items()),
@@ -87,26 +89,26 @@ def hung_message(hang: HangReport) -> str:
     ]
     others = f" and {len(hanging) - 1} more" if len(hanging) > 1 else ""
     parts = [
-        escape_controls(f"hung: longer than {timeout} in {hanging[0]}{others}")
+        escape_controls(f"hung: {hanging[0]}{others} took longer than {timeout}")
         if hanging
-        else f"hung: an operation ended after {timeout}"
+        else f"hung: an operation took longer than {timeout}"
     ]
     for agent, activity in hang.activities.items():
         parts.append(f"  agent {escape_controls(agent)}, {escape_controls(activity)}")
-    for how, agents in (
-        ("waited at", hang.timed_out),
-        ("was at", hang.cancelled),
-        ("goes on at", hang.still_running),
+    for state, agents in (
+        ("was waiting at", hang.timed_out),
+        ("was cancelled at", hang.cancelled),
+        ("is still running at", hang.still_running),
     ):
         for stuck in agents:
-            parts.append(f"  agent {escape_controls(stuck.agent)} {how}")
+            parts.append(f"  agent {escape_controls(stuck.agent)} {state}")
             parts += [f"    {line}" for line in escape_keep_newlines(stuck.stack).splitlines()]
     return "\n".join(parts)
 
 
 def deadlock_message(deadlock: DeadlockReport) -> str:
-    """Show what each agent waits for, and where."""
-    heading = f"deadlock after {deadlock.elapsed:g} s of virtual time: no agent can go on"
+    """Show for each agent what it waits for, with its stack."""
+    heading = f"deadlock after {deadlock.elapsed:g} s of virtual time: every agent is blocked"
     lines = [line for block in deadlock.waiting for line in escape_keep_newlines(block).rstrip().splitlines()]
     return "\n".join([heading, *(f"  {line}" for line in lines)])
 
@@ -118,7 +120,7 @@ def checks_message(failed: Sequence[CheckVerdict], stats: Statistics) -> str:
 
 
 def describe(error: BaseException) -> str:
-    """The type and message of an exception, on one line."""
+    """Return the type and message of an exception on one line."""
     return escape_controls(f"{error_name(error)}: {error_message(error)}")
 
 
@@ -128,11 +130,11 @@ def _errors(error_types: Sequence[ErrorTypeStatistics]) -> list[str]:
         lines.append("")
         lines.append(
             escape_controls(
-                f"{error_type['count']} x {error_type['type']}, for instance {error_type['agent']} at "
-                f"{error_type['task']}:"
+                f"{error_type['count']} x {error_type['type']}, for example agent {error_type['agent']}, "
+                f"task {error_type['task']}:"
             )
         )
         lines += [f"  {line}" for line in escape_keep_newlines(error_type["traceback"]).rstrip().splitlines()]
     if len(error_types) > _MOST_ERROR_TYPES:
-        lines.append(f"... and {len(error_types) - _MOST_ERROR_TYPES} more types of errors")
+        lines.append(f"... and {len(error_types) - _MOST_ERROR_TYPES} more error types")
     return lines

@@ -1,10 +1,10 @@
-"""The table of everything that a run can write to its directory: one row for each file.
+"""Table of the files that a run can write, a row for each.
 
-Allowed words of settings, help texts, file names, keys of the summary and media types are all made from
-``OUTPUTS``. A new output needs a row here and the module that renders it.
+``OUTPUTS`` is the only source of allowed values of settings, help texts, file names, keys of the summary and media
+types. A new output needs a row here and the module that renders it.
 
-Renderers are named by text and imported when they are first used: every pytest session that has the plugin
-installed imports this module, so it imports nothing heavy itself.
+Every pytest session with the plugin imports this module, so it imports nothing heavy. A row names its renderer by
+text, and the renderer is imported on first use.
 """
 
 from __future__ import annotations
@@ -17,21 +17,21 @@ if TYPE_CHECKING:
     from pytest_nos_stress.results.result import StressResult
 
     Renderer = Callable[[StressResult], Iterable[bytes]]
-    """Renders a result as the parts of one file."""
+    """Function that renders a result as the parts of one file."""
 
 ALWAYS: Final = "always"
-"""The group of the files that every run writes."""
+"""Group of the files that every run writes."""
 _RENDERERS: Final = __name__.rpartition(".")[0]
 
 
 class Output:
     """One file that a run can write.
 
-    ``group`` is the setting that asks for it by ``name`` (``report`` or ``records``), or ``ALWAYS``. ``key`` is
-    its name in ``summary["files"]``. ``renderer`` is ``module:function``, the module relative to this package or
-    with its full name; it is empty for the log, which is written while agents perform. ``modules`` are the
-    packages that it needs beyond the product's own, all of them in the extra ``extra``.
-    ``skipped_after_interrupt``: a long run that Ctrl-C has ended leaves it out, because nobody waits for it.
+    ``group`` is the setting that selects the output by ``name`` (``report`` or ``records``), or ``ALWAYS``.
+    ``key`` is its name in ``summary["files"]``. ``renderer`` is ``module:function``; the module is relative to
+    this package, or a full name. The log has no renderer, because it is written during the run. ``modules`` are
+    further modules that the output needs, all of them in the extra ``extra``. ``skipped_after_interrupt``: True
+    if a long run that Ctrl-C ended does not write it, because nobody waits for it.
     """
 
     __slots__ = (
@@ -163,7 +163,7 @@ def selected(group: str, names: Iterable[str]) -> tuple[Output, ...]:
 
 
 def of_file(filename: str) -> Output:
-    """Return the output that has a file name. Raises ``KeyError``."""
+    """Return the output that has a file name. Raises ``KeyError`` for an unknown name."""
     for output in OUTPUTS:
         if output.filename == filename:
             return output

@@ -1,6 +1,6 @@
-"""What is shown of a run that goes on: a line that changes, on a terminal, or a line now and then, in a log.
+"""Live progress of a run: a line that is updated, on a terminal, or a new line every few seconds, in a log.
 
-Both are written to the file descriptor of the terminal or log itself, past pytest's capture.
+Both bypass pytest's capture: they are written directly to the file descriptor of the terminal or log.
 """
 
 from __future__ import annotations
@@ -21,17 +21,20 @@ _SAVE, _RESTORE, _CLEAR = "\x1b7", "\x1b8", "\x1b[K"
 
 
 class Live(Protocol):
-    """Shows how far a run is."""
+    """Shows the progress of a run."""
 
     def __call__(self, progress: Progress) -> None:
-        """Called some ten times a second."""
+        """Show the progress. The run calls this about ten times a second."""
 
     def clear(self) -> None:
-        """The run has ended."""
+        """Remove the progress, because the run has ended."""
 
 
 class ProgressLine:
-    """A line behind what pytest has written on the terminal's current line, wiped before pytest writes again."""
+    """Progress after pytest's text on the terminal's current line, wiped before pytest writes again.
+
+    ``room`` returns the number of columns left on that line.
+    """
 
     def __init__(self, terminal: int, room: Callable[[], int]) -> None:
         self._terminal = terminal
@@ -55,7 +58,10 @@ class ProgressLine:
 
 
 class ProgressLog:
-    """A line of its own every few seconds, for logs. ``begins_line`` is whether the log is at a line's start."""
+    """Progress as a new line every few seconds, for logs.
+
+    ``begins_line`` returns True if the log is at the start of a line.
+    """
 
     def __init__(self, log: int, test: str, begins_line: Callable[[], bool]) -> None:
         self._log = log
@@ -74,11 +80,11 @@ class ProgressLog:
         _write(self._log, f"{start}stress: {self._test}: {progress.elapsed:.0f} s, {live_text(progress)}\n")
 
     def clear(self) -> None:
-        """A line that is written stays."""
+        """Do nothing: lines in a log stay."""
 
 
 def live_text(progress: Progress) -> str:
-    """Operations done, rate, failures and time left."""
+    """Return operations done, rate, failures and time left, on one line."""
     rate = progress.operations / progress.elapsed if progress.elapsed else 0.0
     parts = [f"{progress.operations} ops", f"{rate:.0f}/s", f"{progress.failures} failed"]
     if progress.done > 0:

@@ -23,7 +23,7 @@ from pytest_nos_stress.results.units import COUNT, RATIO
 from pytest_nos_stress.results.verdicts import FAILED, NOT_APPLICABLE, PASSED, sentence
 from pytest_nos_stress.scenario.phases import STEADY
 
-from .failure_message import left_out
+from .failure_message import excluded_phase
 from .outputs import of_file
 
 if TYPE_CHECKING:
@@ -90,7 +90,7 @@ def _summary(result: StressResult, info: RunInfo) -> Summary:
         "phases": stats["phases"],
         "aborted": stats["aborted"],
         "notes": [
-            *_errors_left_out(stats["phases"]),
+            *_excluded_errors(stats["phases"]),
             *(
                 f"{verdict.threshold.text} passed, but {verdict.warning}"
                 for verdict in result.verdicts
@@ -107,7 +107,7 @@ def _summary(result: StressResult, info: RunInfo) -> Summary:
 
 
 def _figures(stats: Statistics) -> MetricSummary:
-    """Return the metrics, and between them how long the run took."""
+    """Return the metrics, with the duration of the run after the counts and rates."""
     names = [metric.name for metric in METRICS.values() if metric.unit in (COUNT, RATIO)]
     values = {metric.name: metric.summary_of(stats) for metric in METRICS.values()}
     figures = {name: values.pop(name) for name in names} | {"duration": stats["duration"]} | values
@@ -143,7 +143,7 @@ def with_outcome(summary: Summary, outcome: str, *, raised: bool) -> Summary:
 
 
 def is_failure(summary: Summary) -> bool:
-    """Whether a run, or its test for a reason outside the run, counts as failed.
+    """Return True if a run, or its test for a reason outside the run, counts as failed.
 
     A test may accept a run that did not pass (``gate=False``, ``pytest.raises``), and pass.
     """
@@ -206,10 +206,10 @@ def by_name(summary: Summary) -> Mapping[str, Any]:
     return cast("Mapping[str, Any]", summary)
 
 
-def _errors_left_out(phases: Sequence[PhaseStatistics]) -> list[str]:
-    """Name the phases that no gate judges if one of them has errors, which never pass unseen."""
+def _excluded_errors(phases: Sequence[PhaseStatistics]) -> list[str]:
+    """Name the phases that thresholds do not judge if one of them has errors. So no error goes unnoticed."""
     unjudged = [phase for phase in phases if phase["name"] != STEADY]
-    return [left_out(phase) for phase in unjudged] if any(phase["errors"] for phase in unjudged) else []
+    return [excluded_phase(phase) for phase in unjudged] if any(phase["errors"] for phase in unjudged) else []
 
 
 def _escaped(value: Any) -> Any:
@@ -224,7 +224,7 @@ def _escaped(value: Any) -> Any:
 
 
 def _verdict(result: StressResult) -> str:
-    """Return passed or failed if the run was judged as a whole, otherwise its status."""
+    """Return passed or failed if the run completed or a check failed, otherwise the run's status."""
     is_judged = result.status == COMPLETED or any(check.verdict == FAILED for check in result.checks)
     return result.stats["verdict"] if is_judged else result.status
 

@@ -1,7 +1,7 @@
-"""The summary that a session's terminal ends with: what a person needs first.
+"""The summary at the end of a session's terminal output.
 
-A table with a row for each run, those that did not pass first; below a row why it did not pass, how latency and
-failures went over time, what else is to be known, and where to look further.
+A table with a row for each run, failed runs first. Below each row: the reason for a failure, latency and failures
+over time, notes, and the paths of the files.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from pytest_nos_stress._internal.text import escape_controls, table
 from pytest_nos_stress.results.format import format_seconds
 from pytest_nos_stress.results.summary_types import Summary
 
+from .failure_message import BOTTLENECK
 from .summary import formatted, is_failure, verdict_text
 
 _BARS: Final = "▁▂▃▄▅▆▇█"
@@ -23,21 +24,22 @@ _COARSER: Final = 3
 
 
 def summary(runs: Sequence[Summary], *, encoding: str = "utf-8") -> list[str]:
-    """The summary's lines. Where the terminal's encoding has no block elements, sparklines are of ASCII."""
+    """Return the lines of the summary. Sparklines are ASCII if the terminal's encoding has no block elements."""
     bars = _BARS if _can_show(encoding) else _PLAIN_BARS
     ordered = sorted(runs, key=lambda run: (not is_failure(run), bool(run["passed"])))
     heading, *lines = table([_HEADINGS, *map(_row, ordered)], indent="")
     printed = [heading]
     for line, run in zip(lines, ordered, strict=True):
-        printed += [line, *(f"  {escape_controls(part)}" for part in _below(run, bars))]
+        printed += [line, *(f"  {escape_controls(part)}" for part in _details(run, bars))]
     return printed
 
 
 def details(run: Summary) -> list[str]:
-    """One run, a line for each thing that is to be known of it."""
+    """Return the figures and details of one run, a line each."""
     row = dict(zip(_HEADINGS, _row(run), strict=True))
     return [
-        escape_controls(line) for line in (*(f"{name}: {text}" for name, text in row.items()), *_below(run, _BARS))
+        escape_controls(line)
+        for line in (*(f"{name}: {text}" for name, text in row.items()), *_details(run, _BARS))
     ]
 
 
@@ -67,15 +69,15 @@ def _row(run: Summary) -> tuple[str, ...]:
     )
 
 
-def _below(run: Summary, bars: str) -> list[str]:
-    """What follows a run's row: why it did not pass, and what there is to look at."""
+def _details(run: Summary, bars: str) -> list[str]:
+    """Return the lines below a run's row: the reason for a failure, notes, and the paths of the files."""
     lines = [] if run["passed"] or not run["failure"] else [f"why: {run['failure']}"]
     if run["finding"]:
-        lines.append(f"what: {run['finding']}")
+        lines.append(f"finding: {run['finding']}")
     if run["operations"] > 1:
         lines += filter(None, [_over_time(run, bars)])
     if run["harness"]:
-        lines.append(f"harness: {run['harness']}")
+        lines.append(f"{BOTTLENECK}: {run['harness']}")
     if run["not_applicable"]:
         lines.append(f"not applicable: {', '.join(run['not_applicable'])}")
     lines += [*run["notes"], f"files: {run['directory']}"]
@@ -85,7 +87,9 @@ def _below(run: Summary, bars: str) -> list[str]:
 
 
 def _over_time(run: Summary, bars: str) -> str:
-    """Latency, and errors or else failures, over the run; empty where there is nothing to see."""
+    """Return sparklines of latency, and of errors or otherwise failures. Empty if the run took no time."""
+    if not run["duration"]:
+        return ""
     history = run["history"]
     p99 = history["p99"]
     worst = max((seconds for seconds in p99 if seconds is not None), default=0.0)
@@ -98,14 +102,14 @@ def _over_time(run: Summary, bars: str) -> str:
 
 
 def _coarser(values: Sequence[float | None]) -> list[float | None]:
-    """The largest of each three, so that a line of them fits."""
+    """Return the largest of each three values, so that the sparkline fits on a line."""
     starts = range(0, len(values), _COARSER)
     parts = [[value for value in values[at : at + _COARSER] if value is not None] for at in starts]
     return [max(part, default=None) for part in parts]
 
 
 def sparkline(values: Sequence[float | None], bars: str = _BARS) -> str:
-    """Values as a line of bars, from 0 to the largest; a blank where there is none."""
+    """Return values as a line of bars from 0 to the largest value, with a blank for None."""
     largest = max((value for value in values if value is not None), default=0.0)
     if not largest:
         return "".join(_BLANK if value is None else bars[0] for value in values)
@@ -122,7 +126,7 @@ def _can_show(encoding: str) -> bool:
 
 
 def replay_summary(replayed: Sequence[str]) -> str:
-    """What came of running tests again, in a line."""
+    """Count the outcomes of replayed tests, on one line. Each outcome is the predicate of a sentence on tests."""
     counts = Counter(replayed)
     return "; ".join(
         f"{count} {'test' if count == 1 else 'tests'} {outcome}" for outcome, count in sorted(counts.items())

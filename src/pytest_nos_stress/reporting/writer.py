@@ -1,4 +1,4 @@
-"""Write the outputs of a run: its files, and what is exported by OpenTelemetry.
+"""Write the outputs of a run: its files, and the export to OpenTelemetry.
 
 Guarantee: each file is written whole or not at all. A run with a file that cannot be written does not pass. The
 statistics are written last, so that they name such a file.
@@ -24,9 +24,9 @@ _MOST_DRAWN_AFTER_CTRL_C: Final = 500_000
 
 
 class OutputRequest(NamedTuple):
-    """Outputs that a run is asked for: reports and records by name, in a directory.
+    """Outputs that a run shall write: reports and records by name, in a directory.
 
-    ``exports`` is whether the run is also sent by OpenTelemetry.
+    ``exports``: True if the run is also exported to OpenTelemetry.
     """
 
     directory: Path
@@ -37,16 +37,16 @@ class OutputRequest(NamedTuple):
 
     @property
     def paths(self) -> list[Path]:
-        """The files, those of the seed document first."""
-        asked = (
+        """Paths of the files: those of the seed document first."""
+        selected = (
             *outputs.in_group(outputs.ALWAYS),
             *outputs.selected("report", self.reports),
             *outputs.selected("records", self.records),
         )
-        return [self.directory / output.filename for output in asked]
+        return [self.directory / output.filename for output in selected]
 
     def in_writing_order(self) -> Iterator[Output]:
-        """Yield what is written after the run: records before reports, and the statistics last."""
+        """Yield the outputs that are written after the run: records before reports, and the statistics last."""
         yield outputs.SCENARIO
         yield outputs.SNAPSHOT
         yield from outputs.selected("records", self.records)
@@ -55,9 +55,9 @@ class OutputRequest(NamedTuple):
 
 
 def write(result: StressResult, request: OutputRequest, problems: Sequence[str]) -> tuple[StressResult, list[str]]:
-    """Write the files of a result, which has these problems so far, and export it.
+    """Write the files of a result, and export it. ``problems`` are those found so far.
 
-    Return the result with statistics and summary that say what could not be written, and all problems.
+    Return all problems, and the result with every file that could not be written in its statistics and summary.
     """
     problems = list(problems)
     for output in request.in_writing_order():
@@ -82,12 +82,12 @@ def not_written(path: Path, error: OSError) -> str:
 
 
 def _is_long_and_interrupted(result: StressResult) -> bool:
-    """After Ctrl-C nobody waits for the picture of a long run."""
+    """Return True after Ctrl-C in a long run: nobody waits for its pictures."""
     return result.status == INTERRUPTED and result.operations > _MOST_DRAWN_AFTER_CTRL_C
 
 
 def _try(path: Path, output: Output, result: StressResult) -> str:
-    """Write a file; return the problem, if any. A report that cannot be made takes no other file with it."""
+    """Write a file; return the problem, if any. A report that cannot be rendered does not affect other files."""
     try:
         write_atomic(path, output.render(result))
     except OSError as error:
@@ -95,5 +95,5 @@ def _try(path: Path, output: Output, result: StressResult) -> str:
     except SettingError as error:
         return str(error)
     except Exception as error:
-        return f"{path.name} could not be made ({describe(error)})"
+        return f"{path.name} could not be rendered ({describe(error)})"
     return ""

@@ -955,7 +955,7 @@ def test_an_agent_in_an_endless_loop_is_reported_as_hung_and_the_others_end(
         assert isinstance(error, RunFailed)
         message = str(error)
         first, second = message.splitlines()[:2]
-        assert first == "hung: longer than operation_timeout=0.3 s in agent Ann, task buy"
+        assert first == "hung: agent Ann, task buy took longer than operation_timeout=0.3 s"
         assert second == "  agent Ann, task buy"
         assert "in never_ends" in message
         assert "Bob" not in message

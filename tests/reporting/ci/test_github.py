@@ -245,11 +245,11 @@ def test_a_file_is_found_from_the_root_of_the_repository(failed: Make) -> None:
     assert command(line)[1]["file"] == "services/tests/test_a.py"
 
 
-def test_a_run_limited_by_its_harness_is_a_warning_even_where_it_passed(summary: Make) -> None:
+def test_a_bottleneck_of_the_test_machine_is_a_warning_even_if_the_run_passed(summary: Make) -> None:
     (line,) = github.annotations([summary(harness="the processor was saturated")])
     name, properties, message = command(line)
     assert (name, message) == ("warning", "the processor was saturated")
-    assert properties["title"].startswith("Stress test limited by its harness: ")
+    assert properties["title"].startswith("Test machine was the bottleneck: ")
 
 
 def test_a_run_without_a_file_is_an_error_all_the_same(failed: Make) -> None:
@@ -279,7 +279,7 @@ def test_more_than_github_shows_are_counted_in_the_last_one(failed: Make) -> Non
     assert len(ten) == 10
     assert command(ten[9])[1]["title"].endswith("run 10")
     many = github.annotations([failed(run=number, harness="slow") for number in range(1, 31)])
-    for kind, words in (("error", "did not pass"), ("warning", "were limited by their harness")):
+    for kind, words in (("error", "did not pass"), ("warning", "had the test machine as the bottleneck")):
         kinds = [line for line in many if line.startswith(f"::{kind} ")]
         assert len(kinds) == 10
         assert command(kinds[8])[1]["title"].endswith("run 9")

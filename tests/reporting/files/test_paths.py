@@ -90,7 +90,7 @@ def test_a_run_that_is_refused_leaves_the_files_of_an_earlier_one(tmp_path: Path
 def test_a_directory_that_is_a_file_is_refused_before_anything_runs(tmp_path: Path) -> None:
     (tmp_path / "out").write_text("mine")
     called: list[Operation] = []
-    with pytest.raises(SettingError, match=r"output_dir=.*out.*must be a directory to write in") as caught:
+    with pytest.raises(SettingError, match=r"output_dir=.*out.*must be a writable directory") as caught:
         run(tmp_path / "out", called.append)
     assert len(str(caught.value).splitlines()) == 1
     assert called == []

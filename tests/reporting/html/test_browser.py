@@ -104,7 +104,7 @@ def report(visit: Visit) -> Page:
     drawn = visit.page
     if drawn.is_enabled("#everything"):
         drawn.click("#everything")
-    if "shown" in drawn.inner_text("#selected"):
+    if "time shown" in drawn.inner_text("#selected"):
         drawn.click("#zoom-reset")
     return drawn
 
@@ -212,11 +212,11 @@ def test_a_threshold_above_the_data_has_a_line_or_is_named_at_the_edge(
     )
     report = look(run, make_summary(run), viewport={"width": 1280, "height": 900}).drawn()
     latency = drawn_text(report, "latency").splitlines()
-    assert {"5 ms", "latency.p99 < 4ms", "latency.p99 < 50ms: above"} <= set(latency)
+    assert {"5 ms", "latency.p99 < 4ms", "latency.p99 < 50ms (above this chart)"} <= set(latency)
     assert "throughput > 400/s" in drawn_text(report, "outcomes").splitlines()
     assert {"155 MiB", "160 MiB", "165 MiB"} <= set(drawn_text(report, "memory").splitlines())
     captions = report.locator(".caption").all_inner_texts()
-    assert not any("long" * 11 in one or "Most went wrong" in one for one in captions)
+    assert not any("long" * 11 in one or "Most unsuccessful" in one for one in captions)
     assert "No agent stands out" in report.inner_text("#chart-timeline .caption")
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from pytest_nos_stress import MultiAgentSimulator
 from pytest_nos_stress._internal.text import escape_controls
-from pytest_nos_stress.reporting.failure_message import left_out
+from pytest_nos_stress.reporting.failure_message import excluded_phase
 from pytest_nos_stress.reporting.html import page
 from pytest_nos_stress.reporting.html.markup import ASSETS
 from pytest_nos_stress.reporting.summary import RunInfo, formatted, summarise
@@ -86,22 +86,22 @@ def test_without_scripts_verdict_reasons_figures_and_errors_can_be_read(burst: B
     assert text.index("Failed") < text.index("Errors began") < text.index("Charts need JavaScript")
 
 
-def test_broken_thresholds_stand_before_those_that_held(burst_page: str) -> None:
+def test_failed_thresholds_come_before_passed_ones(burst_page: str) -> None:
     text = Reader(burst_page).shown
-    gate = text[text.index("What was asked") : text.index("Repeat this run")]
+    gate = text[text.index("Thresholds and checks") : text.index("Repeat this run")]
     assert gate.index("errors == 0") < gate.index("memory.growth")
 
 
-def test_ramp_and_warm_up_are_both_named_as_left_out(burst: Burst) -> None:
+def test_ramp_and_warm_up_are_both_named_as_not_judged(burst: Burst) -> None:
     phases: Any = [
         {"name": name, "end": end, "total_operations": 250, "failed_operations": errors, "errors": errors}
         for name, end, errors in (("ramp", 5.0, 1), ("warmup", 10.0, 0), ("steady", 60.0, 0))
     ]
-    summary: Summary = {**burst[1], "phases": phases, "notes": [left_out(phases[0])]}
+    summary: Summary = {**burst[1], "phases": phases, "notes": [excluded_phase(phases[0])]}
     text = Reader(rendered(burst[0], summary)).shown
-    assert text.count("ramp until 5 s is left out: 250 operations") == 1
-    assert text.count("warmup until 10 s is left out: 250 operations") == 1
-    assert "steady until" not in text
+    assert text.count("thresholds do not judge the ramp (until 5 s): 250 operations") == 1
+    assert text.count("thresholds do not judge the warmup (until 10 s): 250 operations") == 1
+    assert "judge the steady" not in text
 
 
 def test_a_page_refers_to_nothing_outside_of_itself(burst_page: str) -> None:

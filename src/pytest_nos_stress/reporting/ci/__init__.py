@@ -1,4 +1,4 @@
-"""What CI systems read of a session's runs: GitHub's step summary and annotations, OpenMetrics, a benchmark file.
+"""Output for CI systems: GitHub's step summary and annotations, OpenMetrics, and a benchmark file.
 
-Each function takes the summaries of the runs and gives text; nothing here knows pytest.
+Each function turns the summaries of a session's runs into text. Nothing here imports pytest.
 """

@@ -1,14 +1,14 @@
-"""The runs' latencies as a benchmark file that github-action-benchmark and Bencher both read.
+"""Latencies of runs as a benchmark file that both github-action-benchmark and Bencher read.
 
-It is the JSON that pytest-benchmark writes: ``tool: pytest`` in github-action-benchmark, ``--adapter
-python_pytest`` in Bencher. Their own formats differ (an array there, an object here), so this is the one that
-serves both. Of each benchmark the one reads ``fullname``, ``stats.ops``, ``stats.mean``, ``stats.stddev`` and
-``stats.rounds`` (``extractPytestResult``), the other ``fullname`` and ``mean``, ``stddev``, ``median`` and ``iqr``
-(``AdapterPythonPytest``), and refuses a file in which one of them is missing or null.
+The file has the JSON format of pytest-benchmark: ``tool: pytest`` in github-action-benchmark, ``--adapter
+python_pytest`` in Bencher. The native formats of the two differ, so this is the only one that serves both.
+github-action-benchmark reads ``fullname``, ``stats.ops``, ``stats.mean``, ``stats.stddev`` and ``stats.rounds`` of
+each benchmark (``extractPytestResult``). Bencher reads ``fullname``, ``mean``, ``stddev``, ``median`` and ``iqr``
+(``AdapterPythonPytest``), and rejects a file in which one of them is missing or null.
 
-A benchmark has room for one duration. So each percentile of a run is a benchmark of its own, measured once: in
-seconds, and its reciprocal as ``ops``, as pytest-benchmark defines it. The rest of a run's figures are beside it
-in ``extra_info``, which people may read and the two do not.
+A benchmark holds one duration. So each percentile of a run is a separate benchmark with one round: the duration in
+seconds, and its reciprocal as ``ops``, as pytest-benchmark defines it. The other figures of the run are in
+``extra_info``, for people; the two tools ignore it.
 """
 
 from __future__ import annotations
@@ -28,21 +28,21 @@ from pytest_nos_stress.results.summary_types import Summary
 from .names import distinct, run_name
 
 FORMAT_VERSION: Final = "5.1.0"
-"""The version of pytest-benchmark whose fields the file has."""
+"""Version of pytest-benchmark whose fields the file has."""
 _PERCENTILES: Final = ("p50", "p95", "p99")
 _LONGEST_NAME: Final = 1024
 _EXTRA: Final = ("operations", "throughput", "failure_rate", "error_rate", "missing_data_rate", "verdict")
 
 
 def render(runs: Sequence[Summary]) -> str:
-    """The benchmark file's text, with p50, p95 and p99 of each run's latency.
+    """Render the benchmark file, with p50, p95 and p99 of each run's latency.
 
-    Left out are runs that were cut short, whose figures compare with no other's, percentiles of fewer than 1/(1-p)
-    operations, and latencies of zero, which modelled time may have. A file without any benchmark is one that
-    github-action-benchmark refuses.
+    It omits runs that were cut short (their figures cannot be compared), percentiles of fewer than 1/(1-p)
+    operations, and latencies of zero, which occur in virtual time. github-action-benchmark rejects a file without
+    benchmarks.
     """
     measured = [(run, figure, seconds) for run in runs for figure, seconds in _figures(run)]
-    names = distinct(f"{_room_for_more(run_name(run))} latency {figure}" for run, figure, _ in measured)
+    names = distinct(f"{_shortened(run_name(run))} latency {figure}" for run, figure, _ in measured)
     document = {
         "machine_info": _machine(),
         "commit_info": {},
@@ -78,7 +78,7 @@ def _benchmark(fullname: str, seconds: float, run: Summary) -> dict[str, Any]:
 
 
 def _measured_once(seconds: float) -> dict[str, Any]:
-    """What pytest-benchmark says of a benchmark of one round."""
+    """Return the statistics that pytest-benchmark writes for a benchmark of one round."""
     same = ("min", "max", "mean", "median", "q1", "q3", "ld15iqr", "hd15iqr", "total")
     none = ("stddev", "iqr", "iqr_outliers", "stddev_outliers")
     return {
@@ -93,7 +93,7 @@ def _measured_once(seconds: float) -> dict[str, Any]:
 
 
 def _machine() -> dict[str, str]:
-    """What decides how fast Python is, and nothing that names the machine."""
+    """Describe platform and Python, which affect speed, without anything that identifies the machine."""
     return {
         "machine": platform.machine(),
         "system": platform.system(),
@@ -102,7 +102,7 @@ def _machine() -> dict[str, str]:
     }
 
 
-def _room_for_more(name: str) -> str:
-    """The name short enough for Bencher, which counts bytes, with what is to follow it."""
+def _shortened(name: str) -> str:
+    """Shorten a name so that it fits Bencher's limit, which is in bytes, with the suffix that follows."""
     room = _LONGEST_NAME - len(" latency p99 (100000)")
     return shorten(name, room) if name.isascii() else shorten(name, room // 4)

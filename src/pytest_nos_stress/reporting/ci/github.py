@@ -1,12 +1,12 @@
-"""What GitHub Actions shows of a session's runs: the step summary, and annotations on run and pull request.
+"""GitHub Actions: the step summary of a session's runs, and annotations on the workflow run and pull request.
 
-Text from outside is inert in both. In the summary it stands in HTML, escaped, inside ``<code>``: GitHub's renderer
-reads no Markdown in an HTML block, and makes no link, mention or emoji of what is code. Annotations are workflow
-commands, whose parser unescapes ``%25``, ``%0D`` and ``%0A``, and in properties ``%3A`` and ``%2C`` too; control
+Text from outside is inert in both. In the summary it is escaped HTML inside ``<code>``: GitHub's renderer reads
+no Markdown in an HTML block, and code never becomes a link, mention or emoji. Annotations are workflow commands.
+Their parser unescapes ``%25``, ``%0D`` and ``%0A``, and in properties also ``%3A`` and ``%2C``. Control
 characters never reach the log.
 
-Limits are GitHub's: a summary of more than 1 MiB is not shown at all, and of each kind of annotation the first ten
-of a step are, each cut at 4,096 characters. Sources: "Workflow commands for GitHub Actions"; ``ActionCommand.cs``
+GitHub's limits: a summary larger than 1 MiB is not shown at all. Only the first ten annotations of each kind in a
+step are shown, each cut at 4,096 characters. Sources: "Workflow commands for GitHub Actions"; ``ActionCommand.cs``
 and ``ExecutionContext.cs`` of the runner.
 """
 
@@ -23,9 +23,9 @@ from pytest_nos_stress.results.verdicts import FAILED, NO_DATA, sentence
 from .names import run_name
 
 SUMMARY_LIMIT: Final = 1 << 20
-"""Bytes that a step summary may have."""
+"""Largest size of a step summary, in bytes."""
 ANNOTATION_LIMIT: Final = 10
-"""Annotations of one kind that GitHub shows of a step."""
+"""Number of annotations of one kind that GitHub shows for a step."""
 _LONGEST_MESSAGE: Final = 4_000
 _LONGEST_TITLE: Final = 200
 _LONGEST_TEXT: Final = 500
@@ -34,10 +34,10 @@ _ROOM_FOR_NOTE: Final = 300
 
 
 def step_summary(runs: Sequence[Summary]) -> str:
-    """The session's runs as GitHub-flavoured Markdown, at most 1 MiB of it in UTF-8.
+    """Render the runs of a session as GitHub-flavoured Markdown, at most 1 MiB in UTF-8.
 
-    The session's verdict, a table of the runs, then each run: those that did not pass first, the others folded.
-    What does not fit is left out in whole sections and counted.
+    The session's verdict comes first, then a table of the runs, then a section for each run: failed runs first,
+    passed runs folded. Sections that do not fit are left out whole, and a note counts them.
     """
     failed = [run for run in runs if is_failure(run)]
     passed = [run for run in runs if not is_failure(run)]
@@ -56,15 +56,19 @@ def step_summary(runs: Sequence[Summary]) -> str:
 
 
 def append(path: str | os.PathLike[str], text: str) -> str:
-    """Append a summary to GitHub's file. Gives the problem in a line, empty where there is none.
+    """Append a summary to GitHub's file. Returns the problem in one line, or an empty text.
 
-    Nothing is written where the file would exceed GitHub's limit: what others have put there would go unseen too.
+    If the file would exceed GitHub's limit, nothing is written: GitHub would not show the summaries of others
+    either.
     """
     try:
         with open(path, "ab") as file:
             added = (b"\n\n" if file.tell() else b"") + text.encode()
             if file.tell() + len(added) > SUMMARY_LIMIT:
-                return f"GITHUB_STEP_SUMMARY={_quoted(path)}: not written, it would exceed GitHub's limit of 1 MiB"
+                return (
+                    f"GITHUB_STEP_SUMMARY={_quoted(path)}: not written because the file would exceed GitHub's "
+                    "limit of 1 MiB; write less to it in this step"
+                )
             file.write(added)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
@@ -73,12 +77,12 @@ def append(path: str | os.PathLike[str], text: str) -> str:
 
 
 def annotations(runs: Sequence[Summary], directory: str = "") -> list[str]:
-    """Workflow commands, one a line: errors for runs that did not pass, warnings for those their harness limited.
+    """Return workflow commands: an error for each failed run, a warning for each bottleneck of the test machine.
 
     Args:
         runs: The runs' summaries.
-        directory: Where the files of the summaries are, relative to the root of the repository; GitHub finds a
-            file from there.
+        directory: The directory of the summaries' file paths, relative to the root of the repository. GitHub
+            resolves paths from that root.
     """
     errors = [
         _command("error", run, directory, f"Stress test {verdict_text(run)}: {run_name(run)}", _failure_lines(run))
@@ -86,15 +90,13 @@ def annotations(runs: Sequence[Summary], directory: str = "") -> list[str]:
         if is_failure(run)
     ]
     warnings = [
-        _command(
-            "warning", run, directory, f"Stress test limited by its harness: {run_name(run)}", [run["harness"]]
-        )
+        _command("warning", run, directory, f"Test machine was the bottleneck: {run_name(run)}", [run["harness"]])
         for run in runs
         if run["harness"]
     ]
     return [
         *_first_ten("error", errors, "did not pass"),
-        *_first_ten("warning", warnings, "were limited by their harness"),
+        *_first_ten("warning", warnings, "had the test machine as the bottleneck"),
     ]
 
 
@@ -107,7 +109,7 @@ def _headline(failed: int, total: int) -> str:
 
 
 def _overview(runs: Sequence[Summary], room: int) -> tuple[str, int]:
-    """The table of runs, and how many of them it has no room for."""
+    """Return the table of runs, and the number of runs for which it has no room."""
     if not runs:
         return "", 0
     columns = ("verdict", "test", "operations", "failures", "errors", "p50", "p99")
@@ -125,7 +127,7 @@ def _failed_section(run: Summary) -> str:
     parts = [f"<h3>{_verdict(run)}: {_code(run_name(run))}</h3>\n"]
     if run["failure"]:
         parts.append(f"<p>{_code(run['failure'])}</p>\n")
-    parts += [_judged(run), _errors(run)]
+    parts += [_verdicts(run), _errors(run)]
     if run["harness"]:
         parts.append(f"<p>⚠️ {escape(escape_controls(run['harness']))}</p>\n")
     parts.append(f"Repeat it:\n\n{_code_block(run['repeat'])}")
@@ -135,7 +137,7 @@ def _failed_section(run: Summary) -> str:
 
 def _passed_section(run: Summary) -> str:
     harness = f"<p>⚠️ {escape(escape_controls(run['harness']))}</p>\n" if run["harness"] else ""
-    return "\n".join(filter(None, [f"<h4>{_code(run_name(run))}</h4>\n", _judged(run), harness]))
+    return "\n".join(filter(None, [f"<h4>{_code(run_name(run))}</h4>\n", _verdicts(run), harness]))
 
 
 def _folded(sections: Sequence[str]) -> list[str]:
@@ -145,15 +147,15 @@ def _folded(sections: Sequence[str]) -> list[str]:
     return [f"<details><summary>{heading}</summary>\n", *sections, "</details>\n"]
 
 
-def _judged(run: Summary) -> str:
-    """Thresholds and checks: what was wanted, what was measured, the verdict."""
-    judged = [
+def _verdicts(run: Summary) -> str:
+    """Render thresholds and checks with wanted and measured values and verdicts."""
+    verdicts = [
         (threshold["wanted"], threshold["measured"], threshold["verdict"]) for threshold in run["thresholds"]
     ]
-    judged += [(check["name"], check["finding"], check["verdict"]) for check in run["checks"]]
+    verdicts += [(check["name"], check["finding"], check["verdict"]) for check in run["checks"]]
     rows = [
         _row([_code(wanted), _code(measured), escape(escape_controls(verdict))])
-        for wanted, measured, verdict in judged
+        for wanted, measured, verdict in verdicts
     ]
     return _table(("wanted", "measured", "verdict"), rows[:_MOST_ROWS], len(rows)) if rows else ""
 
@@ -171,7 +173,7 @@ def _errors(run: Summary) -> str:
         )
         for error_type in run["error_types"]
     ]
-    columns = ("errors", "type", "for instance", "agent", "task")
+    columns = ("count", "type", "message", "agent", "task")
     return _table(columns, rows[:_MOST_ROWS], len(rows)) if rows else ""
 
 
@@ -190,13 +192,13 @@ def _verdict(run: Summary) -> str:
 
 
 def _code(text: Any) -> str:
-    """Text from outside: inside HTML, as code, on one line."""
+    """Render text from outside as HTML code, on one line and shortened."""
     shortened = shorten(escape_controls(str(text)), _LONGEST_TEXT)
     return f"<code>{escape(shortened)}</code>" if shortened else ""
 
 
 def _code_block(command: str) -> str:
-    """A command to copy, whole: a fence longer than any in it ends the block and nothing else does."""
+    """Render a command to copy, unshortened. The fence is longer than any in the command."""
     line = escape_controls(command)
     fence = "```"
     while fence in line:
@@ -205,7 +207,7 @@ def _code_block(command: str) -> str:
 
 
 def _fitting(sections: Iterable[str], room: int) -> list[str]:
-    """The sections that fit, each of them whole."""
+    """Return the sections that fit into ``room`` bytes, each of them whole."""
     fitting = []
     for section in sections:
         size = _size(section)
@@ -233,7 +235,7 @@ def _counted(count: int, singular: str, plural: str) -> str:
 
 
 def _failure_lines(run: Summary) -> list[str]:
-    """Why a run did not pass, what else speaks against it, and how to repeat it."""
+    """Return the reason for which a run did not pass, its other failures, and the command that repeats it."""
     reason = run["failure"] or "; ".join(run["notes"]) or f"the run's verdict is {run['verdict']}"
     named = [
         (threshold["wanted"], f"threshold {threshold['wanted']}", threshold["verdict"], threshold["measured"])
@@ -260,7 +262,7 @@ def _command(kind: str, run: Summary, directory: str, title: str, lines: Sequenc
 
 
 def _first_ten(kind: str, commands: Sequence[str], problem: str) -> list[str]:
-    """The commands, or nine of them and one that counts the rest."""
+    """Return the commands, or nine of them and one that counts the rest."""
     if len(commands) <= ANNOTATION_LIMIT:
         return list(commands)
     shown = list(commands[: ANNOTATION_LIMIT - 1])

@@ -1,7 +1,7 @@
 """Names of runs in the files that CI systems compare between commits.
 
-A name is one line without control characters, and no two runs of a session share one: what is compared by name
-would otherwise be overwritten or refused.
+A name is one line without control characters, and each run of a session has another name. CI systems would
+otherwise overwrite or reject figures that share a name.
 """
 
 from __future__ import annotations
@@ -13,13 +13,13 @@ from pytest_nos_stress.results.summary_types import Summary
 
 
 def run_name(run: Summary) -> str:
-    """The test's id, and which run of the test it was where it is not the first."""
+    """Return the test's id, followed by the number of the run unless the run is the test's first."""
     test = escape_controls(str(run["test"]))
     return test if run["run"] == 1 else f"{test} run {run['run']}"
 
 
 def distinct(names: Iterable[str]) -> list[str]:
-    """The names in order, numbered where one comes again."""
+    """Return the names in order, with a number added to each repeated name."""
     seen: set[str] = set()
     distinct_names = []
     for name in names:

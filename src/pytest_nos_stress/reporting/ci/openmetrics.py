@@ -1,12 +1,12 @@
-r"""The runs' figures as OpenMetrics text, for GitLab's metrics reports and whatever reads Prometheus' formats.
+r"""Figures of runs as OpenMetrics text, for GitLab's metrics reports and readers of Prometheus' formats.
 
-Every family is a gauge without timestamps, in base units, labelled with the test and which of the test's runs it
-was. A figure that a run does not have is left out. The order is that of the runs, so two sessions can be compared
-line by line.
+Every family is a gauge in base units, without timestamps. Its labels are the test and the number of the run
+within the test. A figure that a run does not have is left out. Samples are in the order of the runs, so a diff
+can compare two sessions line by line.
 
-GitLab splits a line as a shell would, takes the first word for the name and the second for the value, and before
-that cuts the line at the first ``#``; one line that it cannot split fails the whole report. So ``#`` is written
-``\x23`` in labels, as control characters are written. The format: OpenMetrics 1.0; GitLab's reader:
+GitLab cuts a line at the first ``#``, then splits it like a shell: the first word is the name, the second the
+value. A line that it cannot split fails the whole report. So labels have ``\x23`` in place of ``#``, in the
+notation of control characters. Format: OpenMetrics 1.0. GitLab's reader:
 ``Gitlab::Ci::Parsers::Metrics::Generic``.
 """
 
@@ -26,7 +26,7 @@ from .names import distinct
 
 
 class _Family(NamedTuple):
-    """A family: ``group`` and ``figures`` say where in a run's summary its values are."""
+    """A family of samples. ``figures`` are keys of a run's summary, or of the summary's ``group``."""
 
     name: str
     help: str
@@ -46,7 +46,7 @@ def _families() -> list[_Family]:
         _Family("stress_passed", "1 if the run passed, 0 if it did not.", ("passed",)),
         *counts,
         *ratios,
-        _Family("stress_duration_seconds", "How long the run took.", ("duration",), "seconds"),
+        _Family("stress_duration_seconds", "Duration of the run.", ("duration",), "seconds"),
         *(_plain_family(metric) for metric in others if not metric.figures),
         *(family for metric in others if metric.figures for family in _families_of_figures(metric)),
     ]
@@ -75,10 +75,10 @@ def _name(metric: Metric, figure: str = "") -> str:
 
 
 def render(runs: Sequence[Summary]) -> str:
-    """The runs as OpenMetrics text, ``# EOF`` and all; UTF-8 can encode it whatever the tests are called."""
+    """Render runs as OpenMetrics text, including ``# EOF``. UTF-8 can encode the text of any test names."""
     tests = list(dict.fromkeys(str(run["test"]) for run in runs))
-    shown = dict(zip(tests, distinct(map(_plain, tests)), strict=True))
-    labels = [f'test="{_escaped(shown[str(run["test"])])}",run="{run["run"]}"' for run in runs]
+    names = dict(zip(tests, distinct(map(_plain, tests)), strict=True))
+    labels = [f'test="{_escaped(names[str(run["test"])])}",run="{run["run"]}"' for run in runs]
     lines = [line for family in _families() for line in _family_lines(family, runs, labels)]
     return "\n".join([*lines, "# EOF", ""])
 
@@ -96,7 +96,7 @@ def _family_lines(family: _Family, runs: Sequence[Summary], labels: Sequence[str
 
 
 def _values(family: _Family, run: Summary) -> Iterator[tuple[str, float]]:
-    """Each figure that the run has, with the label that tells it from the family's others."""
+    """Yield each figure that the run has, with the label that distinguishes it within the family."""
     figures = by_name(run) if not family.group else by_name(run)[family.group] or {}
     for name in family.figures:
         value = figures.get(name)

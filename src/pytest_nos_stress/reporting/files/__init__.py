@@ -1,1 +1,1 @@
-"""The files a run writes: the log while it goes on, the JSON files when it has ended."""
+"""Files of a run: the log, written during the run, and JSON and record files, written after it."""

@@ -1,4 +1,4 @@
-"""The two JSON documents of a run: its scenario and its statistics."""
+"""JSON documents of a run: its scenario and its statistics."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pytest_nos_stress.results.result import StressResult
 
 
 def scenario(result: StressResult) -> Iterator[bytes]:
-    """Render the scenario of a run, which repeats it."""
+    """Render the scenario of a run, from which the run can be repeated."""
     yield result.scenario.to_json().encode()
 
 

@@ -1,7 +1,7 @@
-"""``stress_test_results.log``: a line for every operation, in the words of the seed document.
+"""``stress_test_results.log``: a line for each operation, in the words of the seed document.
 
-Rendering is per batch: the time stamp is made once for each millisecond in it, the rest of a line once for
-each agent, task and outcome of a run, and the lines of a millisecond are one join.
+For speed, lines are rendered in batches. The time stamp is formatted once for each millisecond of a batch, the
+rest of a line once for each agent, task and outcome of the run. The lines of a millisecond are then one join.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _LONGEST_ERROR: Final = 500
 
 
 class OperationLog:
-    """The log of one run. ``failure`` is the first error of the disk; nothing is written after it."""
+    """The log of one run. ``failure`` is the first ``OSError`` of a write; nothing is written after it."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
@@ -43,11 +43,11 @@ class OperationLog:
         except OSError as error:
             raise SettingError(
                 f"output_dir={str(path.parent)!r}: the log cannot be written ({error.strerror}); "
-                "must be a directory to write in"
+                "must be a writable directory"
             ) from None
 
     def attach(self, records: Records, wall_offset_ns: int) -> None:
-        """Name the agents and tasks of the run, and what makes its clock the wall clock's."""
+        """Set the agents and tasks of the run, and the nanoseconds to add to its clock for the wall clock."""
         self._wall_offset_ns = wall_offset_ns
         self._tasks = len(records.tasks)
         self._width = records.kinds.count
@@ -60,7 +60,7 @@ class OperationLog:
         self._endings = np.array(endings, object)
 
     def write(self, batch: Batch) -> None:
-        """Append the batch's lines to the file; an error of the disk is kept in ``failure``."""
+        """Append the batch's lines to the file. Stores an ``OSError`` in ``failure``."""
         if self.failure is not None:
             return
         try:
@@ -69,10 +69,10 @@ class OperationLog:
             self.failure = error
 
     def close(self) -> None:
-        """Close the file; finding it gone from its directory is a failure too."""
+        """Close the file. Also sets ``failure`` if the file was removed or replaced during the run."""
         try:
             if not os.path.samestat(os.fstat(self._file), os.stat(self.path)):
-                raise FileNotFoundError(2, "replaced while the run went on")
+                raise FileNotFoundError(2, "replaced during the run")
         except OSError as error:
             self.failure = self.failure or error
         os.close(self._file)

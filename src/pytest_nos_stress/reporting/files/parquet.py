@@ -1,4 +1,4 @@
-"""``stress_test_records.parquet``: the columns of the CSV file, typed. Needs pyarrow, the extra ``parquet``."""
+"""``stress_test_records.parquet``: the columns of the CSV file, with types. Needs pyarrow (extra ``parquet``)."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _ENCODINGS: Final[dict[str, Any]] = {
     "use_dictionary": ["agent", "task", "outcome", "fault"],
     "column_encoding": dict.fromkeys(("index", "time"), "DELTA_BINARY_PACKED"),
 }
-"""Numbers are nearly all different: a dictionary of repeated ones doubled time and size when it was measured."""
+"""Numeric columns have no dictionary, because nearly all numbers differ: a dictionary doubled time and size."""
 
 
 class _Sink:

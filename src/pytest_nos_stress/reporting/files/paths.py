@@ -1,4 +1,4 @@
-"""The directory that the files of a run go to."""
+"""Preparation of the directory for the files of a run."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from pytest_nos_stress.reporting import outputs
 
 
 def prepare(directory: Path) -> None:
-    """Make the directory, and remove the files that an earlier run has written to it, nothing else.
+    """Make the directory, and remove the files of an earlier run from it, but nothing else.
 
     Raises ``SettingError`` if the directory cannot be written.
     """
@@ -22,5 +22,5 @@ def prepare(directory: Path) -> None:
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise SettingError(
-            f"output_dir={str(directory)!r}: cannot be written ({reason}); must be a directory to write in"
+            f"output_dir={str(directory)!r}: cannot be written ({reason}); must be a writable directory"
         ) from None

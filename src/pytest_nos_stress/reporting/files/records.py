@@ -6,12 +6,12 @@ end, ISO 8601 in UTC), ``latency_s`` and ``response_time_s``: seconds with nine 
 not called.
 
 CSV follows RFC 4180, in UTF-8 with a header. Names are written unchanged, even if they begin with ``=``, ``+``,
-``-`` or ``@``: a program that reads the file wants the name, and the names are the test's own. A spreadsheet that
-should not take them for formulas imports the columns as text. JSON Lines is ASCII, so a name of any characters is
-one valid line.
+``-`` or ``@``: a program that reads the file wants the name, and the names are the test's own. To keep a
+spreadsheet from reading names as formulas, import the columns as text. JSON Lines is ASCII, so a name of any
+characters is one valid line.
 
-Rows of text are rendered without a loop over them: a block of rows is one array of bytes with a column for each
-part, filled up to the part's width with a byte that UTF-8 never has, and then that byte is deleted.
+For speed, rows are rendered without a Python loop. A block of rows is one array of bytes with a column for each
+part. Parts are padded to the column's width with a byte that UTF-8 never has, and then that byte is deleted.
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ def json_lines(records: RecordArray) -> Iterator[bytes]:
 
 
 class _Dialect(NamedTuple):
-    """How rows of text are written: what stands before each column, at the end of a row, and in its cells."""
+    """Text format of rows: header, text before each column, end of a row, null, and quotes of the time."""
 
     header: bytes
     before: tuple[bytes, ...]
@@ -68,7 +68,7 @@ class _Dialect(NamedTuple):
 
 
 def _csv_cell(name: str) -> bytes:
-    """As it is, or quoted where RFC 4180 wants that or a reader would strip what stands at an end."""
+    """Return a cell, quoted if RFC 4180 requires quotes or if a reader would strip space at its ends."""
     text = encodable(name)
     if not any(mark in text for mark in ',"\r\n') and text == text.strip():
         return text.encode()
@@ -104,7 +104,7 @@ def _text(records: RecordArray, dialect: _Dialect) -> Iterator[bytes]:
 
 
 class _Cells(NamedTuple):
-    """What stands in a row for each agent, task, outcome, kind, and whether it was an error and called."""
+    """Texts of a row for each agent, task, outcome and fault, and for each combination of error and called."""
 
     agent: Column
     task: Column
@@ -114,7 +114,7 @@ class _Cells(NamedTuple):
 
     @classmethod
     def of(cls, records: RecordArray, dialect: _Dialect) -> _Cells:
-        """Each with what always stands before or after it."""
+        """Make the texts, each with the fixed text before or after it."""
         before = dict(zip(COLUMNS, dialect.before, strict=True))
         return cls(
             _table([before["agent"] + dialect.name(name) for name in records.agents]),
@@ -132,7 +132,7 @@ class _Cells(NamedTuple):
 
 
 def _table(cells: Sequence[bytes]) -> Column:
-    """The cells, all as wide as the widest."""
+    """Return the cells as an array, padded to one width."""
     width = max(map(len, cells), default=1)
     return np.array([cell.ljust(width, _FILL) for cell in cells], f"S{width}")
 
@@ -175,7 +175,7 @@ _DIGITS: Final = np.append(_FILLED_UP, np.array([3 * _FILL], "S3"))
 
 
 def _whole_number(number: Column) -> list[Column]:
-    """The number's digits, three at a time, without leading zeros."""
+    """Return the digits of a number, three at a time, without leading zeros."""
     groups = (len(str(number.max())) + 2) // 3
     parts = []
     for power in range(groups - 1, -1, -1):
@@ -186,7 +186,7 @@ def _whole_number(number: Column) -> list[Column]:
 
 
 def _power(like: Column, power: int) -> Any:
-    """A power of a thousand as a number of the column's own type, which it is divided by fastest."""
+    """Return a power of 1000 in the column's data type, because division is fastest within one type."""
     return like.dtype.type(_GROUP**power)
 
 
@@ -199,7 +199,7 @@ def _nine_digits(number: Column) -> list[Column]:
 
 
 def _seconds(nanoseconds: Column, called: Column, dialect: _Dialect) -> list[Column]:
-    """The digits of seconds and of their fraction, or the dialect's null where the target was not called."""
+    """Return the digits of seconds and of their fraction, or the dialect's null if the target was not called."""
     second, fraction = np.divmod(nanoseconds, np.uint64(1_000_000_000))
     point = _table([dialect.null, b"."])
     return [
@@ -214,7 +214,7 @@ def _unless_null(part: Column, called: Column) -> Column:
 
 
 def _second_texts(second: Column) -> Column:
-    """Date and time of each second, a point after them: made once for each run of equal ones."""
+    """Return date and time of each second, followed by a point. Equal neighbours are formatted once."""
     firsts = np.flatnonzero(np.diff(second, prepend=second[:1] - 1))
     texts = [
         time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(seconds)).encode() for seconds in second[firsts].tolist()

@@ -1,7 +1,7 @@
 """``agent_memory_snapshot.json``: the successful operations in time order.
 
-All rows are of one width, so a block of them is one array of bytes with a column for each part: the row's
-start, which depends on agent and task alone, and the digits of its time stamp, looked up three at a time.
+For speed, all rows have the same width, so a block of rows is one array of bytes. Its columns are the start of a
+row, which depends only on agent and task, and the digits of the time stamp, looked up three at a time.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _head_numbers(records: Records) -> Column:
 
 
 def _heads(records: Records) -> Column:
-    """The start of a row for each agent and task, as wide as the widest: JSON allows space between members."""
+    """Return the start of a row for each agent and task, padded to one width: JSON allows that space."""
     heads = [
         f'{{"agent": {json.dumps(agent)}, "task": {json.dumps(task)}, '
         for agent in records.agents
@@ -63,7 +63,7 @@ def _heads(records: Records) -> Column:
 
 
 def _rows(heads: Column, microseconds: Column) -> bytes:
-    """Rows with a separator between them."""
+    """Return the rows as JSON, with separators between them."""
     tail = b'+00:00"}' + _SEPARATOR
     second, fraction = np.divmod(microseconds, 1_000_000)
     firsts = np.flatnonzero(np.diff(second, prepend=-1))

@@ -1,8 +1,8 @@
-"""Static pictures of a run's main charts: SVG and PNG, for places that show no HTML.
+"""Static pictures of a run's main charts, SVG and PNG, for viewers that cannot show HTML.
 
-The charts are those of the page: the same functions make their options, and Apache ECharts draws them on the
-server side into SVG, in V8. That comes from ``mini-racer``, and ``resvg`` makes a PNG of it; both are the extra
-``pytest-nos-stress[pictures]``. The verdict and what the records say of the run stand above the charts.
+The verdict and the findings are above the charts. The charts are those of the HTML report: the same JavaScript
+functions make their options, and Apache ECharts renders them to SVG in V8. V8 comes from ``mini-racer``, and
+``resvg`` converts SVG to PNG; both are in the extra ``pytest-nos-stress[pictures]``.
 """
 
 from __future__ import annotations
@@ -28,7 +28,10 @@ _TIMEOUT: Final = 60.0
 
 
 class _Chart(NamedTuple):
-    """One chart of the picture: the function that makes its options, and where it stands below the heading."""
+    """A chart of the picture: the JavaScript function that makes its options, and its box in pixels.
+
+    ``top`` counts from the end of the heading.
+    """
 
     title: str
     option: str
@@ -44,7 +47,9 @@ _CHARTS: Final = (
     _Chart("Outcomes over time, operations per second", "outcomesOption", _MARGIN, 0, _WHOLE, 250),
     _Chart("Latency over time", "latencyOption", _MARGIN, 275, _WHOLE, 260),
     _Chart("Latency distribution by percentile", "percentileOption", _MARGIN, 565, _HALF, 350),
-    _Chart("Agent by task: not successful", "heatmapOption", 2 * _MARGIN + _HALF, 565, _HALF, 350),
+    _Chart(
+        "Agent by task: share of unsuccessful operations", "heatmapOption", 2 * _MARGIN + _HALF, 565, _HALF, 350
+    ),
 )
 _CHARTS_WITHOUT_LATENCY: Final = (
     _CHARTS[0],
@@ -64,7 +69,7 @@ def render_png(result: StressResult) -> list[bytes]:
 
 
 def svg(result: StressResult, summary: Summary) -> str:
-    """The main charts of a run with its verdict, as SVG; needs ``mini-racer``."""
+    """Render the verdict and the main charts of a run as SVG. Needs ``mini-racer``."""
     data = chart_data(result)
     charts = _CHARTS if data["levels"]["all"]["samples"][0] else _CHARTS_WITHOUT_LATENCY
     heading, top = _heading(summary, data["findings"])
@@ -74,19 +79,19 @@ def svg(result: StressResult, summary: Summary) -> str:
     return (
         f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" width="{_WIDTH}" '
         f'height="{height}" viewBox="0 0 {_WIDTH} {height}" font-family="{text(_FONT)}" role="img" '
-        f'aria-label="{text(_spoken(summary, data))}"><rect width="{_WIDTH}" height="{height}" fill="#ffffff"/>'
+        f'aria-label="{text(_label(summary, data))}"><rect width="{_WIDTH}" height="{height}" fill="#ffffff"/>'
         f"{heading}{placed}</svg>"
     )
 
 
 def png(result: StressResult, summary: Summary) -> bytes:
-    """The same as PNG; needs ``resvg-py`` too."""
+    """Render the verdict and the main charts of a run as PNG. Needs ``mini-racer`` and ``resvg-py``."""
     resvg = import_module("resvg_py")
     return bytes(resvg.svg_to_bytes(svg_string=svg(result, summary), sans_serif_family="DejaVu Sans"))
 
 
 def _draw(data: dict[str, Any], charts: Sequence[_Chart]) -> list[str]:
-    """Each chart as SVG of its own."""
+    """Render each chart as a separate SVG."""
     with import_module("py_mini_racer").MiniRacer() as v8:
         v8.set_hard_memory_limit(_MEMORY)
         v8.eval(f"{echarts()};0", timeout_sec=_TIMEOUT)
@@ -122,7 +127,7 @@ def _placed(chart: _Chart, top: int, picture: str) -> str:
 
 
 def _heading(summary: Summary, findings: Sequence[str]) -> tuple[str, int]:
-    """The verdict, the test and the sentences; and where the charts begin below them."""
+    """Render the verdict, the test, the findings and the reason. Also return where the charts begin."""
     color = "#17663a" if summary["passed"] else "#a8201a"
     sign = "✓" if summary["passed"] else "✕"
     test = text(_shortened(str(summary["test"]), _LONGEST_LINE - 20))
@@ -144,7 +149,7 @@ def _heading(summary: Summary, findings: Sequence[str]) -> tuple[str, int]:
     return "".join(lines), y + 28
 
 
-def _spoken(summary: Summary, data: dict[str, Any]) -> str:
+def _label(summary: Summary, data: dict[str, Any]) -> str:
     return " ".join([f"{summary['verdict']}: {summary['test']}.", *data["findings"]])
 
 

@@ -1,7 +1,7 @@
 """The index of a session: a row for each run, the failed ones first, each with a link to its report.
 
-Plain HTML without scripts. Figures come as text from ``summary.shown``. The course of a run is drawn as a line
-of a few points: operations, and below it what failed.
+Plain HTML without scripts. The texts of figures come from ``summary.formatted``. A small chart shows each run over
+time: operations, failures and errors.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _WIDTH, _HEIGHT = 120, 26
 
 
 def render(runs: Sequence[Summary], directory: str = "") -> bytes:
-    """The index as one HTML file, UTF-8; ``directory``: where it lies, relative to where pytest started."""
+    """Render the index as one HTML file, UTF-8, for a directory relative to the one in which pytest started."""
     ordered = sorted(runs, key=lambda run: not summaries.is_failure(run))
     failed = sum(map(summaries.is_failure, ordered))
     headline = f"{failed} of {len(ordered)} runs failed" if failed else f"All {len(ordered)} runs passed"
@@ -71,7 +71,7 @@ def _link(summary: Summary, directory: str) -> str:
 
 
 def _relative(path: str, directory: str) -> str:
-    """A path as an address relative to the index: never one with a scheme, whatever its first part holds."""
+    """Return a path as a URL relative to the index. The URL never has a scheme, such as ``javascript:``."""
     steps = os.path.relpath(path, directory or os.curdir).split(os.sep)
     return f"./{'/'.join(quote(step, safe='', errors='replace') for step in steps)}"
 
@@ -86,8 +86,8 @@ def _sparkline(summary: Summary) -> str:
         f'<polyline class="{kind}" points="{_points(counts, most)}"/>'
         for counts, kind in ((operations, "all"), (history["failures"], "wrong"), (history["errors"], "worst"))
     )
-    label = f"Over time: at most {max(operations)} operations, {max(history['failures'])} failures, "
-    label += f"{max(history['errors'])} errors in a step"
+    label = f"Over time, at most per step: {max(operations)} operations, {max(history['failures'])} failures, "
+    label += f"{max(history['errors'])} errors"
     return f'<svg class="spark" viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{label}">{lines}</svg>'
 
 

@@ -1,8 +1,7 @@
-"""Markup: text from outside made safe for HTML, and the files that every page is made of.
+"""Markup: escape text from outside for HTML, and load the assets of pages.
 
-A page carries its style, its scripts and its data in itself and may ask for nothing else: its Content-Security-
-Policy lets only the scripts run whose digests it names, and no request leave it (CSP Level 3, ``script-src``
-with hashes).
+A page contains its style, scripts and data, and makes no network request. Its Content-Security-Policy allows only
+the scripts whose digests it lists (CSP Level 3, ``script-src`` with hashes).
 """
 
 from __future__ import annotations
@@ -25,48 +24,48 @@ _CHART_SCRIPTS: Final = ("format.js", "data.js", "look.js", "charts.js", "tables
 
 
 def text(value: object) -> str:
-    """Text from outside, on one line, for HTML and for values of attributes."""
+    """Escape text from outside for HTML and for values of attributes, on one line."""
     return html.escape(escape_controls(str(value)))
 
 
 def block(value: str) -> str:
-    """Text from outside whose line ends are kept."""
+    """Escape text from outside for HTML, with its line ends."""
     return html.escape(escape_keep_newlines(value))
 
 
 @cache
 def asset(name: str) -> str:
-    """A file of ours as text."""
+    """Return the text of an asset."""
     return (ASSETS / name).read_text("utf-8")
 
 
 @cache
 def packed_echarts() -> bytes:
-    """The published charting library, compressed, as Base64."""
+    """Return the charting library as published, compressed, as Base64."""
     return base64.b64encode((ASSETS / ECHARTS).read_bytes())
 
 
 @cache
 def echarts() -> str:
-    """The published charting library."""
+    """Return the source of the charting library as published."""
     return gzip.decompress((ASSETS / ECHARTS).read_bytes()).decode()
 
 
 @cache
 def chart_script() -> str:
-    """What makes options of charts from data: the page and the static pictures use the same."""
+    """Return the script that makes the options of charts from data, for the page and the static pictures."""
     return "\n".join(map(asset, _CHART_SCRIPTS))
 
 
 @cache
 def page_script() -> str:
-    """The page's own script."""
+    """Return the script of the page: the chart script and the page's own part."""
     return f"{chart_script()}\n{asset('report.js')}"
 
 
 @cache
 def policy() -> str:
-    """What a report may do: run these two scripts, and ask for nothing."""
+    """Return a report's Content-Security-Policy: it runs its two scripts and makes no request."""
     digests = " ".join(f"'sha256-{_digest(script)}'" for script in (page_script(), echarts()))
     return (
         f"default-src 'none'; script-src {digests}; style-src 'unsafe-inline'; img-src data:; "
@@ -85,12 +84,12 @@ def _digest(script: str) -> str:
 
 @cache
 def template(name: str) -> Template:
-    """A file of ours with ``$name`` in place of what a page fills in."""
+    """Return an asset as a template with a ``$name`` for each value that a page fills in."""
     return Template(asset(name))
 
 
 def digits(number: str) -> str:
-    """A whole number in groups of three, without a character between them: copied, it is the number."""
+    """Render a whole number in groups of three digits, without separators, so that copied text is the number."""
     if not number.isdecimal() or len(number) < 5:
         return text(number)
     first = len(number) % 3
@@ -100,7 +99,7 @@ def digits(number: str) -> str:
 
 
 def table(heads: Sequence[str], rows: Iterable[Sequence[str]], label: str, *, numbers_from: int = 99) -> str:
-    """A table of cells that are markup already; columns from ``numbers_from`` on are numbers."""
+    """Render a table. Cells are markup already; columns from index ``numbers_from`` on are numbers."""
     kinds = [' class="number"' if column >= numbers_from else "" for column in range(len(heads))]
     head = "".join(f'<th scope="col"{kind}>{name}</th>' for name, kind in zip(heads, kinds, strict=True))
     body = "".join(f"<tr>{_cells(row, kinds)}</tr>\n" for row in rows)

@@ -1,8 +1,8 @@
-"""The report of a run: one HTML file that needs nothing else and asks for nothing.
+"""The report of a run: one self-contained HTML file that makes no network request.
 
-Verdict first, with what broke and what the records say of it; then the figures, charts, errors and the
-scenario. Everything but the charts is plain HTML and can be read without JavaScript. Figures come as text from
-``summary.shown``, so that they agree with every other output to the digit.
+The verdict comes first, with the reason and the findings; then figures, thresholds, charts, errors and the
+scenario. Everything except the charts is plain HTML and needs no JavaScript. The texts of figures come from
+``summary.formatted``, so they have the same digits as every other output.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from urllib.parse import quote
 
 from pytest_nos_stress._internal.outcome import ERROR, FAILED, MISSING, SUCCESS
 from pytest_nos_stress.reporting import summary as summaries
-from pytest_nos_stress.reporting.failure_message import left_out
+from pytest_nos_stress.reporting.failure_message import BOTTLENECK, excluded_phase
 from pytest_nos_stress.results import verdicts
 from pytest_nos_stress.results.format import format_seconds
 from pytest_nos_stress.results.result import StressResult
@@ -31,7 +31,16 @@ from .markup import asset, block, digits, packed_echarts, page_script, policy, t
 
 _MOST_ROWS: Final = 50
 _MOST_TRACEBACKS: Final = 10
-_HEADS: Final = ("Operations", "Successful", "Missing data", "Failed", "of them errors", "p50", "p99", "Longest")
+_HEADS: Final = (
+    "Operations",
+    "Successful",
+    "Missing data",
+    "Failed (incl. errors)",
+    "Errors",
+    "p50",
+    "p99",
+    "Longest",
+)
 _COMPRESSION: Final = 6
 
 
@@ -41,7 +50,7 @@ def render_result(result: StressResult) -> list[bytes]:
 
 
 def render(result: StressResult, summary: Summary) -> list[bytes]:
-    """The report as the parts of one file, UTF-8."""
+    """Render the report of a run and its summary as the parts of one file, UTF-8."""
     data = chart_data(result)
     page = template("report.html").substitute(
         policy=policy(),
@@ -67,9 +76,10 @@ def render(result: StressResult, summary: Summary) -> list[bytes]:
 
 
 def _filled(page: str, contents: dict[str, bytes]) -> Iterator[bytes]:
-    """The page in parts: large contents, by the element that they are the content of, are not copied into a text.
+    """Yield the page in parts, with ``contents`` filled in by the id of their element.
 
-    Text from outside has no quotes of its own in a page, so it cannot pass for such an element.
+    Large contents are yielded as they are, not copied into the page's text. Text from outside cannot imitate such
+    an element, because its quotes are escaped.
     """
     for name, content in contents.items():
         before, element, page = page.partition(f'id="{name}">')
@@ -79,7 +89,7 @@ def _filled(page: str, contents: dict[str, bytes]) -> Iterator[bytes]:
 
 
 def gzip_base64(data: dict[str, Any]) -> bytes:
-    """Data for a script of a page: JSON, compressed, as Base64, of which no character means anything to HTML."""
+    """Encode data for a script of a page: compressed JSON as Base64, which has no character special to HTML."""
     written = json.dumps(data, separators=(",", ":"), allow_nan=False).encode()
     return base64.b64encode(gzip.compress(written, _COMPRESSION, mtime=0))
 
@@ -89,7 +99,7 @@ def _named(summary: Summary) -> str:
 
 
 def _reasons(summary: Summary, findings: Sequence[str]) -> str:
-    """Why, in a sentence; and what the records say, which the charts show."""
+    """Render the findings, the reason for the verdict, and the notes."""
     reason = summary["failure"] or (_all_passed(summary) if summary["passed"] else "")
     paragraphs = [f'<p class="finding">{text(sentence)}</p>' for sentence in findings]
     paragraphs += [
@@ -99,9 +109,14 @@ def _reasons(summary: Summary, findings: Sequence[str]) -> str:
 
 
 def _notes(summary: Summary) -> list[str]:
-    """Each phase that no gate judges is named, if one is; what the reason says already is not said again."""
+    """Return the notes, without those that are part of the reason.
+
+    If a note names a phase that thresholds do not judge, all such phases are named.
+    """
     phases = [
-        left_out(phase) for phase in summary["phases"] if phase["name"] != STEADY and phase["total_operations"]
+        excluded_phase(phase)
+        for phase in summary["phases"]
+        if phase["name"] != STEADY and phase["total_operations"]
     ]
     are_named = any(note in phases for note in summary["notes"])
     notes = [*(phases if are_named else ()), *(note for note in summary["notes"] if note not in phases)]
@@ -123,17 +138,18 @@ def _harness(summary: Summary) -> str:
     words = summary["harness"]
     if not words:
         return ""
-    return f'<section class="warning" aria-label="The harness"><strong>Is it us?</strong> {text(words)}</section>'
+    heading = f"<strong>{BOTTLENECK.capitalize()}:</strong>"
+    return f'<section class="warning" aria-label="Bottleneck">{heading} {text(words)}</section>'
 
 
 def _figures(summary: Summary) -> str:
     texts = summaries.formatted(summary)
     figures = [
-        ("Operations", texts["operations"], f"{digits(str(summary['agents']))} agents", False),
+        ("Operations", texts["operations"], f"by {digits(str(summary['agents']))} agents", False),
         ("Successful", texts["successes"], texts["success_rate"], not summary["successes"]),
         ("Missing data", texts["missing_data"], texts["missing_data_rate"], False),
-        ("Failed", texts["failures"], texts["failure_rate"], False),
-        ("Errors (failed too)", texts["errors"], texts["error_rate"], bool(summary["errors"])),
+        ("Failed (incl. errors)", texts["failures"], texts["failure_rate"], False),
+        ("Errors", texts["errors"], texts["error_rate"], bool(summary["errors"])),
         ("Throughput", texts["throughput"], f"in {text(texts['duration'])}", False),
         ("Latency p50", texts["latency p50"], "", False),
         ("p95", texts["latency p95"], "", False),
@@ -158,8 +174,8 @@ def _gate(summary: Summary) -> str:
     rows += [(text(expression), "", _tag(NOT_APPLICABLE)) for expression in summary["not_applicable"]]
     rows.sort(key=lambda row: (_tag(PASSED) in row, _tag(NOT_APPLICABLE) in row))
     if not rows:
-        return '<p class="note">No thresholds and no checks.</p>'
-    return table(("Wanted", "Measured", "Verdict"), rows, "Thresholds and checks")
+        return '<p class="note">This run had no thresholds and no checks.</p>'
+    return table(("Wanted", "Measured", "Verdict"), rows, "Verdicts on thresholds and checks")
 
 
 def _tag(verdict: str) -> str:
@@ -169,7 +185,7 @@ def _tag(verdict: str) -> str:
 
 
 def _errors(result: StressResult) -> str:
-    """Each type of error, the most frequent first, with a sample."""
+    """Render each error type, most frequent first, with an example."""
     error_types = result.error_types
     if not error_types:
         return ""
@@ -179,7 +195,7 @@ def _errors(result: StressResult) -> str:
         for rank, error_type in enumerate(error_types[:_MOST_ROWS])
     )
     left = len(error_types) - _MOST_ROWS
-    more = f'<p class="note">{left} more types of errors are in the statistics file.</p>' if left > 0 else ""
+    more = f'<p class="note">The statistics file lists {left} more error types.</p>' if left > 0 else ""
     return (
         f'<section class="card" aria-labelledby="errors"><h2 id="errors">Errors</h2>\n{articles}{more}</section>'
     )
@@ -193,7 +209,7 @@ def _error(error_type: ErrorTypeStatistics, most: int, *, has_traceback: bool) -
         f'<span class="bar"><svg viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">'
         f'<rect width="{width:.2f}" height="6"/></svg></span>'
         f"<p>{text(error_type['message'])}</p>"
-        f'<p class="note">For instance {text(error_type["agent"])} at {text(error_type["task"])}</p>'
+        f'<p class="note">Example: agent {text(error_type["agent"])}, task {text(error_type["task"])}</p>'
         f"{_traceback(error_type) if has_traceback else ''}</article>"
     )
 
@@ -207,22 +223,26 @@ def _traceback(error_type: ErrorTypeStatistics) -> str:
 
 
 def _breakdown(data: dict[str, Any]) -> str:
-    """Render figures of tasks and agents as plain tables, the worst agents first."""
+    """Render the figures of tasks and agents as plain tables, worst first."""
     tasks, agents = data["tasks"], data["agents"]
     rows = _rows(tasks, data["levels"]["task"], len(tasks))
     by_task = table(("Task", *_HEADS), rows, "Figures by task", numbers_from=1)
     rows = _rows(agents, data["levels"]["agent"], _MOST_ROWS)
     by_agent = table(("Agent", *_HEADS), rows, "Figures by agent", numbers_from=1)
     left = data["agentsInAll"] - len(rows)
-    more = f'<p class="note">{left} agents with fewer errors and failures are left out.</p>' if left > 0 else ""
+    more = (
+        f'<p class="note">{left} agents with fewer errors and unsuccessful operations are not listed.</p>'
+        if left > 0
+        else ""
+    )
     return (
         '<section class="card" aria-labelledby="tables"><h2 id="tables">Figures by task and agent</h2>'
-        f"{by_task}<details><summary>By agent, the worst first</summary>{by_agent}{more}</details></section>"
+        f"{by_task}<details><summary>By agent, worst first</summary>{by_agent}{more}</details></section>"
     )
 
 
 def _rows(names: Sequence[str], level: dict[str, Any], most: int) -> list[tuple[str, ...]]:
-    """Render a row for each name, at most so many: those with the most errors and the least success first."""
+    """Render a row for each name, at most ``most``: by errors, then by unsuccessful operations, worst first."""
     columns = zip(*level["counts"], *(level["latency"][name] for name in ("p50", "p99", "max")), strict=True)
     figures = [(name, column[:4], column[4:]) for name, column in zip(names, columns, strict=True)]
     figures.sort(key=lambda row: (-row[1][ERROR], row[1][SUCCESS] - sum(row[1])))
@@ -237,7 +257,7 @@ def _rows(names: Sequence[str], level: dict[str, Any], most: int) -> list[tuple[
 
 
 def _counts(counts: Sequence[int]) -> tuple[int, ...]:
-    """In the order of the columns; errors are among the failed, as everywhere but in charts."""
+    """Return counts in the order of the columns. Errors count as failed too, as everywhere except in charts."""
     return sum(counts), counts[SUCCESS], counts[MISSING], counts[FAILED] + counts[ERROR], counts[ERROR]
 
 
@@ -246,10 +266,10 @@ def _scenario(result: StressResult, summary: Summary) -> str:
     agents, operations = values.pop("agents"), values.pop("operations", None)
     values = {"agents": _listed(agents), **values}
     if operations is not None:
-        values["operations"] = f"an explicit list of {len(operations)}"
+        values["operations"] = f"a list of {len(operations)} operations"
     rows = [(text(name), f'<span class="mono">{text(_plain(value))}</span>') for name, value in values.items()]
     files = " · ".join(_file(path) for key, path in summary["files"].items() if key != "report")
-    links = f'<p class="note">Files beside this one: {files}</p>' if files else ""
+    links = f'<p class="note">Other files of this run: {files}</p>' if files else ""
     return (
         '<section class="card" aria-labelledby="scenario"><h2 id="scenario">Scenario</h2>'
         f"{table(('Setting', 'Value'), rows, 'Settings of the scenario')}{links}</section>"

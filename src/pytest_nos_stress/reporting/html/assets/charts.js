@@ -1,7 +1,7 @@
 "use strict";
-/* Options of all charts, as pure functions of a run's data: the page and the static pictures draw the same ones. */
+/* ECharts options of all charts, as pure functions of a run's data. The page and the static pictures share them. */
 
-/* Outcomes over time: operations per second, or their shares. What went wrong lies at the bottom. */
+/* Outcomes over time: operations per second, or shares of the total. Errors and failures are at the bottom. */
 function outcomesOption(data, selection, theme, settings) {
   const course = selection.course;
   const thresholds = selection.thresholds.filter((one) => !["latency", "response_time", "memory"].includes(one.metric));
@@ -60,13 +60,13 @@ function outcomesOption(data, selection, theme, settings) {
   };
 }
 
-/* Whether durations spread so far that only a logarithmic axis shows them all. */
+/* True if durations differ so much that only a logarithmic axis shows them all. */
 function needsLogarithm(values) {
   const positive = values.filter((value) => value > 0);
   return positive.length > 0 && positive.length === values.length && Math.max(...positive) / Math.min(...positive) > 15;
 }
 
-/* An axis from 0 that the lines of thresholds are on too, where one lies above the data. */
+/* An axis from 0 that extends to the threshold lines above the data. */
 const reaching = (lines, largest) => {
   const highest = Math.max(largest, ...lines.map(({ at }) => at));
   return highest > largest ? evenAxis(0, highest * 1.04) : {};
@@ -144,7 +144,7 @@ const PERCENTILE_TICKS = [[0, "0%"], [Math.log10(2), "50%"], ...[..."123456"].ma
   Number(nines), nines === "1" ? "90%" : nines === "2" ? "99%" : `99.${"9".repeat(nines - 2)}%`,
 ])];
 
-/* The distribution of latency as HdrHistogram plots it: each nine takes as much room as the one before. */
+/* The latency distribution as HdrHistogram plots it: 90%, 99%, 99.9% and so on are equally far apart. */
 function percentileOption(data, selection, theme, settings) {
   const named = selection.curves.slice(0, settings.still ? 5 : undefined).map((one, number) => ({ ...one, color: theme.series[number % theme.series.length] }));
   const limits = selection.thresholds
@@ -236,7 +236,7 @@ const categories = (names, theme, more = {}) => ({
   axisLabel: { ...label(theme), formatter: (name) => format.shortened(name, more.longest || 14), ...more.axisLabel },
 });
 
-/* Names beside a chart: as much of each as fits beside it, from its beginning. */
+/* Names beside a chart; the end of a long name is cut off. */
 const namesAxis = (names, theme, room, more = {}) =>
   categories(names, theme, {
     inverse: true,
@@ -246,7 +246,7 @@ const namesAxis = (names, theme, room, more = {}) =>
 
 const worstShare = (cells) => Math.max(...cells.map(([, , share]) => share), 0.05);
 
-/* Timeline: a row for an agent, a cell for a step of time, coloured by the share that was not successful. */
+/* Timeline: a row for an agent, a cell for a step of time, coloured by the share of unsuccessful operations. */
 function timelineOption(data, selection, theme, settings) {
   const rows = selection.rows;
   const steps = rows.length ? rows[0].course.steps : 1;
@@ -293,19 +293,19 @@ function timelineOption(data, selection, theme, settings) {
   };
 }
 
-/* What the heatmap shows of a cell, and how it is told. */
+/* The figure of a cell of the heatmap, and its text. */
 function measured(figures, measure) {
   if (measure === "unsuccessful") return figures.total ? figures.unsuccessful / figures.total : null;
   return measure === "p99" ? figures.p99 : figures[measure];
 }
 
-function toldMeasure(value, measure, many = 3) {
+function measureText(value, measure, many = 3) {
   if (value === null) return "–";
   if (measure === "unsuccessful") return `${format.digits(100 * value, many)}%`;
   return measure === "p99" ? format.seconds(value, many) : format.count(value);
 }
 
-/* The agents of the heatmap: those with the highest figure, in their own order. */
+/* The agents of the heatmap: those with the highest figures, in the order of the run. */
 function heatmapAgents(data, measure) {
   const all = data.agents.map((name, number) => ({ name, number, figures: figuresOf(placeOf(data, number, null)) }));
   if (all.length <= MOST_ROWS) return all;
@@ -321,7 +321,7 @@ const luminance = (color) => {
   return 0.2126 * red + 0.7152 * green + 0.0722 * blue;
 };
 
-/* Black or white, whichever is read better on a place of a colour scale. */
+/* Black or white, whichever has more contrast at a point of a colour scale. */
 function inkOn(colors, place) {
   const at = Math.min(Math.max(place, 0), 1) * (colors.length - 1);
   const low = Math.floor(at);
@@ -330,7 +330,7 @@ function inkOn(colors, place) {
   return mix(low) > 0.2 ? "#10151c" : "#ffffff";
 }
 
-/* Agent by task: the selected figure of each pair, in colour and, where there is room, in digits. */
+/* Agent by task: the selected figure of each pair, as a colour and, if there is room, as text. */
 function heatmapOption(data, selection, theme, settings) {
   const measure = settings.measure || "unsuccessful";
   const agents = heatmapAgents(data, measure);
@@ -357,8 +357,8 @@ function heatmapOption(data, selection, theme, settings) {
         const figures = figuresOf(placeOf(data, agents[row].number, task));
         return tip(`${agents[row].name}, ${data.tasks[task]}`, [
           ["operations", format.count(figures.total), ""],
-          ["not successful", `${format.count(figures.unsuccessful)} (${format.share(figures.unsuccessful, figures.total, 3)})`, ""],
-          ["of them errors", format.count(figures.error), "error"],
+          ["unsuccessful", `${format.count(figures.unsuccessful)} (${format.share(figures.unsuccessful, figures.total, 3)})`, ""],
+          ["errors", format.count(figures.error), "error"],
           ["p99 latency", format.seconds(figures.p99), "p99"],
         ]);
       },
@@ -369,7 +369,7 @@ function heatmapOption(data, selection, theme, settings) {
         type: "heatmap",
         itemStyle: { borderColor: theme.surface, borderWidth: agents.length > 60 ? 0 : 2 },
         emphasis: { disabled: true },
-        label: { show: roomy, fontSize: 11, formatter: ({ value }) => toldMeasure(value[2], measure) },
+        label: { show: roomy, fontSize: 11, formatter: ({ value }) => measureText(value[2], measure) },
         data: cells
           .filter(([, , value]) => value !== null)
           .map((value) => ({ value, label: { color: inkOn(theme[colors], value[2] / (max || 1)) } })),
@@ -378,7 +378,7 @@ function heatmapOption(data, selection, theme, settings) {
   };
 }
 
-/* Outcomes of each agent or task, the worst on top. */
+/* Outcomes of each agent or task, worst first. */
 function namesOption(data, names, theme, settings) {
   const rows = names.slice(0, MOST_BARS);
   const hatch = { symbol: "rect", dashArrayX: [1, 0], dashArrayY: [2, 4], rotation: -Math.PI / 4, color: theme.surface };
@@ -421,7 +421,7 @@ const vitalsLine = (name, color, points, more = {}) => ({
   lineStyle: { color, width: 1.8 }, itemStyle: { color }, data: points, ...more,
 });
 
-/* The noise of an allocator is not to fill the chart. */
+/* Smallest range of the axis, as a share of the memory in use: otherwise the noise of the allocator fills the chart. */
 const LEAST_SPAN_OF_MEMORY = 0.1;
 
 function memoryOption(data, selection, theme, settings) {
@@ -457,7 +457,7 @@ function memoryOption(data, selection, theme, settings) {
   };
 }
 
-/* How late the harness' own wake-ups were, and how many processors the process used. */
+/* Delay of wake-ups in the test process, and the number of processors that the process used. */
 function harnessOption(data, selection, theme, settings) {
   const { seconds, lag, cpu } = data.vitals;
   return {
@@ -494,7 +494,7 @@ function harnessOption(data, selection, theme, settings) {
   };
 }
 
-/* All that charts are drawn of, for one choice of agent and task (places in the lists, or null). */
+/* Everything that charts draw, for one choice of agent and task: their indices in the lists, or null for all. */
 function select(data, agent, task) {
   const place = placeOf(data, agent, task);
   const isAll = agent === null && task === null;

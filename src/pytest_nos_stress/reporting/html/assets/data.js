@@ -1,10 +1,10 @@
 "use strict";
-/* Selections of a run's data: all operations, those of an agent, of a task, or of both. Nothing here is drawn. */
+/* Selections of a run's data: all operations, or those of an agent, of a task, or of an agent and a task. Draws nothing. */
 
 const OUTCOMES = ["success", "failed", "missing", "error"];
 const PERCENTILES = ["p50", "p95", "p99", "max"];
 
-/* The place of a selection: its level and its group in that. `agent` and `task` are places in the lists, or null. */
+/* The level of a selection, and its group in that level. `agent` and `task` are indices in the lists, or null for all. */
 function placeOf(data, agent, task) {
   if (agent === null && task === null) return { level: data.levels.all, group: 0 };
   if (agent === null) return { level: data.levels.task, group: task };
@@ -29,10 +29,10 @@ function figuresOf({ level, group }) {
   };
 }
 
-/* Which row of a level's courses and curves a group has; -1 where it has none. */
+/* The row of a group in its level's courses and curves; -1 if it has none. */
 const rowOf = ({ level, group }) => (level.shown ? level.shown.indexOf(group) : group);
 
-/* The course over time of a selection; null where the page has none. */
+/* The figures of a selection in each step of time; null if the page has none. */
 function courseOf(data, place) {
   const row = rowOf(place);
   if (row < 0) return null;
@@ -50,7 +50,7 @@ function courseOf(data, place) {
   };
 }
 
-/* The distribution of a selection: [log10(1/(1-p)), seconds], the last of which is the longest. */
+/* The distribution of a selection: points [log10(1/(1-p)), seconds]. The last point is the longest. */
 function curveOf(place) {
   const row = rowOf(place);
   if (row < 0) return [];
@@ -62,7 +62,7 @@ function curveOf(place) {
     .map((value, number) => [number < sizes[row] - 1 ? number / perDecade : Math.max(longest, 0.01), known(value)]);
 }
 
-/* Names with their figures, those with the most errors and the least success first. */
+/* Names with their figures, worst first: most errors, then most unsuccessful operations, then longest latency. */
 function worstFirst(names, placeAt) {
   return names
     .map((name, number) => ({ name, number, figures: figuresOf(placeAt(number)) }))
@@ -75,7 +75,7 @@ function worstFirst(names, placeAt) {
     );
 }
 
-/* The rows of the timeline: agents, or the tasks of the one agent that is selected. */
+/* The rows of the timeline: agents, or the tasks of the selected agent. */
 function timelineRows(data, agent, task) {
   const places =
     agent === null
@@ -88,7 +88,7 @@ function timelineRows(data, agent, task) {
     .filter(({ course }) => course !== null);
 }
 
-/* The thresholds that speak of exactly this selection. */
+/* The thresholds on exactly this selection. */
 const thresholdsOf = (data, agent, task) =>
   data.thresholds.filter(
     (one) =>

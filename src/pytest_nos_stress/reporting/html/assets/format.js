@@ -1,12 +1,12 @@
 "use strict";
-/* Figures as people read them, digit for digit as the terminal, JUnit XML and the other outputs show them. */
+/* Texts of figures, with the same digits as in the terminal, JUnit XML and the other outputs. */
 
 const format = (() => {
   const digits = (value, many = 4) => String(Number(value.toPrecision(many)));
 
   const count = (value) => value.toLocaleString("en-US");
 
-  /* Seconds in the unit in which they are easy to read. */
+  /* Seconds, in the unit that is easiest to read. */
   const seconds = (value, many = 4) => {
     if (value === null) return "–";
     for (const [unit, size] of [["s", 1], ["ms", 1e-3], ["us", 1e-6]])
@@ -22,7 +22,7 @@ const format = (() => {
     return `${value} B`;
   };
 
-  /* A tick of an axis: short. */
+  /* A short text for a tick of an axis. */
   const tick = (value) =>
     value >= 1e6 ? `${digits(value / 1e6, 3)}M` : value >= 1e4 ? `${digits(value / 1e3, 3)}k` : digits(value, 3);
 

@@ -1,5 +1,5 @@
 "use strict";
-/* How all charts look: colours of both themes, axes, tooltips, and what is said of the axis of time. */
+/* The common look of all charts: colours of both themes, axes, tooltips, and annotations of the time axis. */
 
 const THEMES = {
   light: {
@@ -22,11 +22,11 @@ const THEMES = {
   },
 };
 
-const OUTCOME_NAMES = { error: "errors", failed: "failed, no error", missing: "missing data", success: "successful" };
+const OUTCOME_NAMES = { error: "errors", failed: "failed without error", missing: "missing data", success: "successful" };
 const STACK = ["error", "failed", "missing", "success"];
 const BAND_NAMES = { ramp: "ramp", warmup: "warm-up", faults: "faults" };
 const MEASURES = {
-  unsuccessful: "not successful",
+  unsuccessful: "share of unsuccessful operations",
   error: "errors",
   p99: "p99 latency",
   total: "operations",
@@ -52,24 +52,24 @@ function evenAxis(low, high) {
   };
 }
 
-/* The lines of thresholds that the axis is made to reach, and those so far above the data that they are only named. */
+/* Threshold lines that the axis extends to (near), and those so far above the data that only a label names them (far). */
 function reached(lines, largest, times = FARTHEST_LINE) {
   const isNear = ({ at }) => at <= times * largest || !largest;
   const near = lines.filter(isNear).map((one) => ({ ...one, isHighest: one.at > largest }));
   return { near, far: lines.filter((one) => !isNear(one)) };
 }
 
-/* At the top edge: thresholds that lie above what is drawn. */
+/* Labels at the top edge that name the thresholds above the chart. */
 const namedAbove = (far, theme, settings, edge = margins(settings).top) =>
   far.slice(0, 3).map(({ text }, number) => ({
     type: "text", silent: true, z: 90, right: margins(settings).right + (settings.still ? 20 : 6), top: edge + 3 + 17 * number,
     style: {
-      text: `${format.shortened(text, settings.narrow ? 30 : 48)}: above`, fill: theme.text, font: `11px ${FONT}`,
+      text: `${format.shortened(text, settings.narrow ? 30 : 48)} (above this chart)`, fill: theme.text, font: `11px ${FONT}`,
       backgroundColor: theme.surface, padding: [2, 5], borderRadius: 3,
     },
   }));
 
-/* Where time is drawn: charts below one another have their axes in line. `narrow` is a phone. */
+/* Margins of charts over time, equal so that their time axes line up. `narrow`: the screen of a phone. */
 const margins = (settings) => ({
   left: settings.narrow ? 52 : 72,
   right: settings.narrow ? 12 : 28,
@@ -154,7 +154,7 @@ const tip = (heading, rows) =>
 const span = (course, step) =>
   `${format.seconds(course.start(step), 4)} to ${format.seconds(course.start(step + 1), 4)}`;
 
-/* What is said of the time axis: bands of phases and faults, windows that broke, moments that matter. */
+/* Annotations of the time axis: bands of phases and faults, windows that failed a threshold, and marked moments. */
 function annotations(data, theme, { lines = [], windows = [], chart = "" }) {
   const seen = new Set();
   const bands = data.bands.map(({ kind, start, end }) => {
@@ -174,7 +174,7 @@ function annotations(data, theme, { lines = [], windows = [], chart = "" }) {
       xAxis: start,
       itemStyle: { color: theme.failedWindow },
       label: {
-        show: number === 0, formatter: "failed", position: "insideBottomLeft", color: theme.mark, fontSize: 10,
+        show: number === 0, formatter: "threshold failed", position: "insideBottomLeft", color: theme.mark, fontSize: 10,
       },
     },
     { xAxis: end },

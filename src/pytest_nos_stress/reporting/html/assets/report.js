@@ -1,5 +1,5 @@
 "use strict";
-/* The page: unpacks data and charting library, draws, filters, zooms, and does all of it by keyboard too. */
+/* The page: unpacks the data and the charting library, then draws, filters and zooms. Everything works by keyboard too. */
 
 (() => {
   const element = (id) => document.getElementById(id);
@@ -27,7 +27,7 @@
     {
       id: "outcomes", title: "Outcomes over time", unit: "operations per second", overTime: true, group: "time",
       option: outcomesOption, sentence: outcomesSentence, table: outcomesTable, legend: outcomesLegend,
-      choice: choice("shares", "Show", [["", "per second"], ["yes", "shares"]]), height: () => 240, needs: "course",
+      choice: choice("shares", "Show", [["", "per second"], ["yes", "share of total"]]), height: () => 240, needs: "course",
     },
     {
       id: "latency", title: "Latency over time", unit: "service time of calls", overTime: true, group: "time",
@@ -37,22 +37,22 @@
       height: () => 260, if: () => data.levels.all.samples[0] > 0,
     },
     {
-      id: "timeline", title: "Timeline of agents", unit: "share of operations that were not successful", overTime: true,
+      id: "timeline", title: "Timeline of agents", unit: "share of unsuccessful operations", overTime: true,
       option: timelineOption, sentence: timelineSentence, table: timelineTable, canvas: true,
       ends: (most) => ["0%", `${format.digits(100 * most, 3)}%`],
       height: () => Math.min(Math.max(selection.rows.length * 20, 60), 520) + 40, needs: "rows",
     },
     {
-      id: "percentiles", title: "Latency distribution", unit: "by percentile; response time counts from when a call was due", half: true,
+      id: "percentiles", title: "Latency distribution", unit: "by percentile; response time includes the delay of operations that started late", half: true,
       option: percentileOption, sentence: percentileSentence, table: percentileTable, height: distributionHeight,
       legend: () => selection.curves.map(({ name }, number) => ({ name, kind: `series-${number % 5}` })),
       if: () => data.levels.all.samples[0] > 0,
     },
     {
-      id: "heatmap", title: "Agent × task", unit: "", half: true, canvas: true,
-      option: heatmapOption, sentence: (one, two) => heatmapSentence(one, two, state.measure), table: heatmapTable,
+      id: "heatmap", title: "Agent × task", unit: "figure of each pair", half: true, canvas: true,
+      option: heatmapOption, sentence: (run, chosen) => heatmapSentence(run, chosen, state.measure), table: heatmapTable,
       choice: choice("measure", "Colour", Object.entries(MEASURES)),
-      ends: (most) => ["0", toldMeasure(most, state.measure)],
+      ends: (most) => ["0", measureText(most, state.measure)],
       height: distributionHeight,
       if: () => data.agents.length > 1 || data.tasks.length > 1,
     },
@@ -75,14 +75,14 @@
       sentence: memorySentence, table: vitalsTable, height: () => 220, if: () => data.vitals.seconds.length > 1,
     },
     {
-      id: "harness", title: "Is it us? Lag of the harness", unit: "wake-up lag and processors used", half: true, overTime: true,
+      id: "harness", title: "Was the test machine the bottleneck?", unit: "wake-up lag and processors used", half: true, overTime: true,
       group: "time", option: harnessOption, sentence: harnessSentence, table: vitalsTable, height: () => 220,
       legend: () => [{ name: "wake-up lag", kind: "p99" }, { name: "processors used", kind: "p50" }],
       if: () => data.vitals.seconds.length > 1,
     },
   ];
 
-  /* Theme and copying work without charts. */
+  /* The theme button and the copy button work without charts. */
 
   function startTheme(redraw) {
     const button = element("theme");
@@ -118,7 +118,7 @@
   }
 
   async function unpacked(id) {
-    const bytes = Uint8Array.from(atob(element(id).textContent.trim()), (one) => one.charCodeAt(0));
+    const bytes = Uint8Array.from(atob(element(id).textContent.trim()), (character) => character.charCodeAt(0));
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
     return new Response(stream).text();
   }
@@ -188,32 +188,32 @@
   }
 
   function fillTable(plot) {
-    if (!plot.details.open || !isThere(plot)) return;
+    if (!plot.details.open || !hasData(plot)) return;
     const { heads, rows } = plot.table(data, selection);
     const most = 2000;
     const body = rows.slice(0, most).map((row) =>
       make("tr", {}, ...row.map((cell, column) => (column ? make("td", {}, cell) : make("th", { scope: "row" }, cell)))));
     const head = make("tr", {}, ...heads.map((name) => make("th", { scope: "col" }, name)));
     plot.rows.replaceChildren(make("table", {}, make("thead", {}, head), make("tbody", {}, ...body)));
-    if (rows.length > most) plot.rows.append(make("p", { class: "note" }, `The first ${most} of ${rows.length} rows; filter to see the others.`));
+    if (rows.length > most) plot.rows.append(make("p", { class: "note" }, `Only the first ${most} of ${rows.length} rows. Filter by agent or task to see the others.`));
   }
 
   /* Drawing. */
 
-  const isThere = (plot) => {
+  const hasData = (plot) => {
     const needed = plot.needs ? selection[plot.needs] : true;
     return Boolean(Array.isArray(needed) ? needed.length : needed);
   };
 
   function draw(plot) {
-    const there = isThere(plot);
-    const filteredOut = !there && (plot.id === "agents" || plot.id === "tasks");
+    const shows = hasData(plot);
+    const filteredOut = !shows && (plot.id === "agents" || plot.id === "tasks");
     plot.card.hidden = filteredOut;
-    for (const one of [plot.place, plot.keys, plot.details]) one.hidden = !there;
-    plot.missing.hidden = there;
-    plot.missing.textContent = there ? "" : "This run is so large that its page has the course over time of the worst selections only. The figures of this one are above.";
-    plot.caption.textContent = there ? plot.sentence(data, selection) : "";
-    if (!there) return;
+    for (const one of [plot.place, plot.keys, plot.details]) one.hidden = !shows;
+    plot.missing.hidden = shows;
+    plot.missing.textContent = shows ? "" : "This run is too large to keep every selection over time, so the page has only the worst ones. The figures of this selection are above.";
+    plot.caption.textContent = shows ? plot.sentence(data, selection) : "";
+    if (!shows) return;
     plot.place.setAttribute("aria-label", `${plot.title}. ${plot.caption.textContent}`);
     plot.place.style.height = `${plot.height()}px`;
     const narrow = document.documentElement.clientWidth < 640;
@@ -257,7 +257,7 @@
     if (figures.samples) parts.push(`p50 ${format.seconds(figures.p50)}`, `p99 ${format.seconds(figures.p99)}`);
     const zoomed = state.from > 0 || state.to < 100;
     const at = (percent) => format.seconds((data.duration * percent) / 100, 3);
-    element("selected").textContent = parts.join(" · ") + (zoomed ? ` · shown: ${at(state.from)} to ${at(state.to)}` : "");
+    element("selected").textContent = parts.join(" · ") + (zoomed ? ` · time shown: ${at(state.from)} to ${at(state.to)}` : "");
     element("everything").disabled = isAll;
   }
 
@@ -273,7 +273,7 @@
   function startFilters() {
     const [agent, task, search] = [element("agent"), element("task"), element("agent-search")];
     const unlisted = data.agentsInAll - data.agents.length;
-    const all = unlisted ? `All ${data.agentsInAll} (the worst ${data.agents.length} listed)` : `All ${data.agents.length}`;
+    const all = unlisted ? `All ${data.agentsInAll} (only the worst ${data.agents.length} are listed)` : `All ${data.agents.length}`;
     fillOptions(agent, data.agents, all);
     fillOptions(task, data.tasks, `All ${data.tasks.length}`);
     element("agent-filter").hidden = data.agents.length < 2;
@@ -295,7 +295,7 @@
     state.to = state.from + length;
     for (const plot of shown())
       if (plot.id === "timeline") draw(plot);
-      else if (plot.overTime && isThere(plot)) plot.chart.dispatchAction({ type: "dataZoom", start: state.from, end: state.to });
+      else if (plot.overTime && hasData(plot)) plot.chart.dispatchAction({ type: "dataZoom", start: state.from, end: state.to });
     showSelected();
   }
 
@@ -318,7 +318,7 @@
     element("zoom-reset").addEventListener("click", () => zoomTo(0, 100));
   }
 
-  /* Arrow keys move from point to point of the chart that has the focus; what is hovered there is read out. */
+  /* Arrow keys move from point to point of the focused chart; a screen reader reads the tooltip of each point. */
   function point(plot, event) {
     const steps = { ArrowRight: 1, ArrowLeft: -1 };
     if (event.key === "Escape") plot.chart.dispatchAction({ type: "hideTip" });
@@ -330,8 +330,8 @@
     const next = (plot.at ?? (steps[event.key] > 0 ? first - 1 : last + 1)) + steps[event.key];
     plot.at = Math.min(Math.max(next, first), last);
     plot.chart.dispatchAction({ type: "showTip", seriesIndex: 0, dataIndex: plot.at });
-    const told = plot.place.querySelector(".tip");
-    element("pointed").textContent = told ? told.innerText.replace(/\s*\n\s*/g, ", ") : "";
+    const tooltip = plot.place.querySelector(".tip");
+    element("pointed").textContent = tooltip ? tooltip.innerText.replace(/\s*\n\s*/g, ", ") : "";
   }
 
   async function startCharts() {
@@ -367,7 +367,7 @@
     startCharts().catch((error) => {
       element("drawn").hidden = true;
       element("charts-need").hidden = false;
-      element("charts-need").append(` Drawing them failed: ${error.message}`);
+      element("charts-need").append(` Drawing the charts failed: ${error.message}`);
       console.error(error);
     });
 })();

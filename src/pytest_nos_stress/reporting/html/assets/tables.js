@@ -1,12 +1,12 @@
 "use strict";
-/* What charts show, for those who do not see them: a sentence and a table for each, as pure functions of the data. */
+/* A sentence and a table for each chart, for readers who cannot see it: pure functions of the data. */
 
 const plural = (count, noun, many = `${noun}s`) => `${format.count(count)} ${count === 1 ? noun : many}`;
 
 const largest = (values) =>
   values.reduce((best, value, at) => ((value ?? -1) > (values[best] ?? -1) ? at : best), 0);
 
-/* Below these a figure of one stretch of time or one cell is chance, and no sentence speaks of it. */
+/* Smaller numbers in one step of time or one cell may be chance, so sentences ignore them. */
 const FEWEST_WRONG = 5;
 const FEWEST_SAMPLES = 10;
 const FEWEST_IN_A_CELL = 5;
@@ -23,21 +23,21 @@ function outcomesSentence(data, { course, figures }) {
   if (!figures.total) return "No operations.";
   const parts = [
     plural(figures.total, "operation"),
-    `${format.count(figures.failures)} failed, ${format.count(figures.error)} of them errors`,
+    `${format.count(figures.failures)} failed (${plural(figures.error, "error")})`,
     `${format.count(figures.missing)} with missing data`,
   ];
-  if (!figures.unsuccessful) return `${parts[0]}, all of them successful.`;
-  const [noun, of] = figures.error ? ["errors", wrongAt(course, ["error"])] : ["went wrong", wrongAt(course)];
+  if (!figures.unsuccessful) return `${parts[0]}, all successful.`;
+  const [noun, of] = figures.error ? ["errors", wrongAt(course, ["error"])] : ["unsuccessful operations", wrongAt(course)];
   const worst = largest(of);
   const share = of[worst] / totalAt(course, worst);
   const usual = of.reduce((sum, one) => sum + one) / figures.total;
   const standsOut = of[worst] >= FEWEST_WRONG && share > 1.5 * usual;
-  const most = ` Most ${noun} from ${span(course, worst)}: ${of[worst]} of ${totalAt(course, worst)}.`;
+  const most = ` Most ${noun} from ${span(course, worst)}: ${of[worst]} of ${plural(totalAt(course, worst), "operation")}.`;
   return `${parts.join(", ")}.${standsOut ? most : ""}`;
 }
 
 function latencySentence(data, { course, figures }) {
-  if (!figures.samples) return "No latency was measured: no operation called the target, or time was modelled and none passed.";
+  if (!figures.samples) return "No latency was measured: no operation called the target, or calls took no virtual time.";
   const fewest = Math.max(FEWEST_SAMPLES, figures.samples / course.steps / 2);
   const values = course.latency.p99.map((value, step) => (course.samples[step] < fewest ? null : value));
   const present = values.filter((value) => value !== null);
@@ -46,7 +46,7 @@ function latencySentence(data, { course, figures }) {
     `p99 was ${format.seconds(present[0], 3)} at the start and ${format.seconds(present[present.length - 1], 3)} at the end, ` +
     `highest at ${format.seconds(course.middle(top), 3)}: ${format.seconds(values[top], 3)}. `;
   return (
-    `${lasting}Over the whole run p50 ${format.seconds(figures.p50)}, p99 ${format.seconds(figures.p99)}, ` +
+    `${lasting}Whole run: p50 ${format.seconds(figures.p50)}, p99 ${format.seconds(figures.p99)}, ` +
     `longest ${format.seconds(figures.max)}.`
   );
 }
@@ -54,8 +54,8 @@ function latencySentence(data, { course, figures }) {
 function percentileSentence(data, { figures }) {
   if (!figures.samples) return "No latency was measured.";
   return (
-    `Half of ${plural(figures.samples, "call")} took at most ${format.seconds(figures.p50)}, 95% at most ` +
-    `${format.seconds(figures.p95)}, 99% at most ${format.seconds(figures.p99)}; the longest took ${format.seconds(figures.max)}.`
+    `50% of ${plural(figures.samples, "call")} took at most ${format.seconds(figures.p50)}, 95% at most ` +
+    `${format.seconds(figures.p95)} and 99% at most ${format.seconds(figures.p99)}. The longest took ${format.seconds(figures.max)}.`
   );
 }
 
@@ -70,43 +70,47 @@ function timelineSentence(data, { rows }) {
   const cells = timelineCells(rows);
   if (!cells.length) return "No operations.";
   const share = ({ wrong, total }) => wrong / total;
-  if (!cells.some(({ wrong }) => wrong)) return "Every operation was successful.";
+  if (!cells.some(({ wrong }) => wrong)) return "All operations were successful.";
   const telling = cells.filter(({ wrong, total }) => total >= FEWEST_IN_A_CELL && wrong >= FEWEST_WRONG_IN_A_CELL);
-  if (!telling.length) return "No agent stands out at any time: operations without success are few in each cell.";
+  if (!telling.length) return "No agent stands out: each cell has only a few unsuccessful operations.";
   const worst = telling.reduce((best, one) =>
     share(one) > share(best) || (share(one) === share(best) && one.wrong > best.wrong) ? one : best);
   return (
     `Worst: ${inSentence(worst.name)} from ${span(worst.course, worst.step)}, ` +
-    `${worst.wrong} of ${worst.total} without success.`
+    `${worst.wrong} of ${worst.total} operations unsuccessful.`
   );
 }
 
 const NOTHING = {
-  unsuccessful: "Every operation was successful.", error: "No errors.", p99: "No latency was measured.", total: "No operations.",
+  unsuccessful: "All operations were successful.", error: "No errors.", p99: "No latency was measured.", total: "No operations.",
+};
+
+const HIGHEST = {
+  unsuccessful: "Highest share of unsuccessful operations", error: "Most errors", p99: "Highest p99 latency", total: "Most operations",
 };
 
 function heatmapSentence(data, selection, measure) {
   const cells = data.agents.flatMap((agent, row) =>
     data.tasks.map((task, column) => ({
-      name: `${inSentence(agent)}, ${inSentence(task)}`,
+      name: `${inSentence(agent)} / ${inSentence(task)}`,
       figures: figuresOf(placeOf(data, row, column)),
     })).map(({ name, figures }) => ({ name, total: figures.total, value: measured(figures, measure) })),
   );
   const enough = cells.filter(({ total }) => total >= FEWEST_IN_A_CELL);
   const worst = (enough.length ? enough : cells).reduce((best, one) => ((one.value ?? -1) > (best.value ?? -1) ? one : best));
-  const left = data.agents.length > MOST_ROWS ? ` Shown are the ${MOST_ROWS} of ${data.agents.length} agents with the most.` : "";
+  const left = data.agents.length > MOST_ROWS ? ` The chart shows the ${MOST_ROWS} of ${data.agents.length} agents with the highest figures.` : "";
   if (!worst.value) return `${NOTHING[measure]}${left}`;
-  return `The most (${MEASURES[measure]}): ${worst.name} with ${toldMeasure(worst.value, measure)}.${left}`;
+  return `${HIGHEST[measure]}: ${worst.name}, ${measureText(worst.value, measure)}.${left}`;
 }
 
 function namesSentence(names, noun) {
   if (!names.length) return "No operations.";
   const { name, figures } = names[0];
-  const left = names.length > MOST_BARS ? ` Drawn are the worst ${MOST_BARS} of ${names.length}; the table has all.` : "";
-  if (!figures.unsuccessful) return `Every operation of every ${noun} was successful.${left}`;
+  const left = names.length > MOST_BARS ? ` The chart shows the worst ${MOST_BARS} of ${names.length}; the table lists all.` : "";
+  if (!figures.unsuccessful) return `All operations of every ${noun} were successful.${left}`;
   return (
-    `Worst first: ${inSentence(name)} with ${plural(figures.error, "error")} and ` +
-    `${format.count(figures.unsuccessful)} of ${format.count(figures.total)} operations without success.${left}`
+    `Worst: ${inSentence(name)}, with ${plural(figures.error, "error")} and ` +
+    `${format.count(figures.unsuccessful)} of ${format.count(figures.total)} operations unsuccessful.${left}`
   );
 }
 
@@ -115,15 +119,15 @@ function memorySentence(data) {
   const top = largest(memory);
   return (
     `Memory was ${format.bytes(memory[0])} at the start and ${format.bytes(memory[memory.length - 1])} at the end, ` +
-    `highest at ${format.seconds(seconds[top], 3)}: ${format.bytes(memory[top])}. Our own records are left out.`
+    `highest at ${format.seconds(seconds[top], 3)}: ${format.bytes(memory[top])}. This does not include the records that the plugin keeps.`
   );
 }
 
 function harnessSentence(data) {
   const { lag, cpu } = data.vitals;
   return (
-    `The harness' wake-ups were at most ${format.seconds(Math.max(...lag), 3)} late; ` +
-    `the process used up to ${format.digits(Math.max(...cpu), 3)} processors.`
+    `Wake-ups in the test process were up to ${format.seconds(Math.max(...lag), 3)} late. ` +
+    `The process used up to ${format.digits(Math.max(...cpu), 3)} processors.`
   );
 }
 
@@ -148,7 +152,7 @@ function latencyTable(data, { course }) {
 }
 
 const percentileTable = (data, { curves }) => ({
-  heads: ["Percentile", "Of", "At most"],
+  heads: ["Percentile", "Series", "At most"],
   rows: curves.flatMap(({ name, curve }) =>
     curve.map(([x, seconds], at) => [
       at === curve.length - 1 ? "100" : String(Number((100 * (1 - 10 ** -x)).toPrecision(6))), name, format.seconds(seconds),
@@ -156,7 +160,7 @@ const percentileTable = (data, { curves }) => ({
 });
 
 const timelineTable = (data, { rows }) => ({
-  heads: ["Who", "From", "To", "Operations", "Without success"],
+  heads: ["Agent or task", "From", "To", "Operations", "Unsuccessful"],
   rows: timelineCells(rows).map(({ name, wrong, total, course, step }) => [
     name, format.seconds(course.start(step)), format.seconds(course.start(step + 1)), format.count(total), format.count(wrong),
   ]),
@@ -167,7 +171,7 @@ const figuresRow = (name, figures) => [
   format.count(figures.failures), format.count(figures.error), format.seconds(figures.p50), format.seconds(figures.p99),
   format.seconds(figures.max),
 ];
-const FIGURES_HEADS = ["Operations", "Successful", "Missing data", "Failed", "of them errors", "p50", "p99", "Longest"];
+const FIGURES_HEADS = ["Operations", "Successful", "Missing data", "Failed (incl. errors)", "Errors", "p50", "p99", "Longest"];
 
 const namesTable = (names, noun) => ({
   heads: [noun, ...FIGURES_HEADS],
@@ -181,7 +185,7 @@ const heatmapTable = (data) => ({
 });
 
 const vitalsTable = (data) => ({
-  heads: ["At", "Memory", "Wake-up lag", "Processors used"],
+  heads: ["Time", "Memory", "Wake-up lag", "Processors used"],
   rows: data.vitals.seconds.map((at, row) => [
     format.seconds(at), format.bytes(data.vitals.memory[row]), format.seconds(data.vitals.lag[row]),
     format.digits(data.vitals.cpu[row], 3),
