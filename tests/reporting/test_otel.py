@@ -1,4 +1,4 @@
-"""OpenTelemetry export: a run arrives as a trace and metrics, and nothing else is disturbed by it."""
+"""OpenTelemetry export: a run arrives as a trace and metrics, and the export disturbs nothing else."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ SUMMARY = cast("Summary", FIGURES)
 
 
 def made_records(size: int, errors: int = 3, agents: tuple[str, ...] = ("Ann", "Bob")) -> RecordArray:
-    """Operations of 10 s: row ``n`` takes ``n + 1`` ms; the first ones are errors, the last was not called."""
+    """Return operations of 10 s: row ``n`` takes ``n + 1`` ms. The first are errors; the last was not called."""
     numbers = np.arange(size)
     array = np.zeros(size, record_dtype(np.uint16))
     array["agent"] = numbers % len(agents)
@@ -91,7 +91,7 @@ def made_result(size: int = 60, **given: Any) -> SimpleNamespace:
 
 
 class Collector:
-    """A small OTLP endpoint: keeps what it is sent, and answers what a test wants."""
+    """A small OTLP endpoint that keeps requests, and gives the answers that a test sets."""
 
     def __init__(self) -> None:
         self.requests: list[tuple[str, dict[str, str], bytes]] = []
@@ -197,7 +197,7 @@ def test_a_run_arrives_as_a_trace_with_true_times(collector: Collector) -> None:
     assert len({span.span_id for span in collector.spans}) == 61
 
 
-def test_a_trace_goes_on_that_of_the_ci_job(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_trace_continues_the_trace_of_the_ci_job(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
     trace, span = "0af7651916cd43dd8448eb211c80319c", "b7ad6b7169203331"
     monkeypatch.setenv("TRACEPARENT", f"00-{trace}-{span}-01")
     assert export(made_result(), SUMMARY) == ""
@@ -223,7 +223,7 @@ def test_a_real_run_is_exported_when_it_has_ended(collector: Collector, tmp_path
     assert attributes(run)["stress.seed"] == "1"
 
 
-def test_a_span_says_what_its_operation_was(collector: Collector) -> None:
+def test_a_span_describes_its_operation(collector: Collector) -> None:
     export(made_result(), SUMMARY)
     by_place = {
         (attributes(one)["stress.agent"], attributes(one)["stress.index"]): one for one in collector.operations
@@ -252,7 +252,7 @@ def test_a_span_says_what_its_operation_was(collector: Collector) -> None:
     }
 
 
-def test_the_runs_span_says_how_it_went(collector: Collector) -> None:
+def test_the_runs_span_has_the_verdict_and_figures(collector: Collector) -> None:
     export(made_result(), SUMMARY)
     said = attributes(collector.run)
     assert said["test.case.name"] == "tests/test_desk.py::test_orders"
@@ -326,7 +326,7 @@ def test_a_long_runs_trace_is_a_sample_with_its_errors(collector: Collector) -> 
     assert attributes(collector.run)["stress.operations.sampled"] == MOST_OPERATIONS
 
 
-def test_errors_leave_room_for_what_went_well() -> None:
+def test_errors_leave_room_for_successful_operations() -> None:
     records = made_records(20_000, errors=10_000)
     chosen = records[sampled(records, 7, {})]
     assert chosen.size == MOST_OPERATIONS
@@ -448,7 +448,7 @@ def test_a_refused_connection_is_one_line_at_once(monkeypatch: pytest.MonkeyPatc
 
 
 @pytest.mark.parametrize("said", [b"", b"\0\xffgarbage\r\n\r\n"], ids=["silent", "garbage"])
-def test_an_endpoint_that_hangs_or_talks_nonsense_is_given_up(
+def test_an_endpoint_that_hangs_or_sends_nonsense_is_abandoned(
     said: bytes, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -489,7 +489,10 @@ def test_an_endpoint_that_hangs_or_talks_nonsense_is_given_up(
         ((500, "text/plain", b"out of order"), "HTTP 500 Internal Server Error"),
         ((404, "text/plain", b""), "HTTP 404 Not Found"),
         ((302, "text/plain", b""), "HTTP 302 Found"),
-        ((200, "text/html", b"<h1>Log in</h1>"), "the answer is a web page: this is no OTLP endpoint"),
+        (
+            (200, "text/html", b"<h1>Log in</h1>"),
+            "the answer is a web page, not an OTLP response; check the endpoint's address",
+        ),
         ((200, "application/x-protobuf", b"\xff\xff"), "the answer cannot be read (application/x-protobuf)"),
         (
             (200, "application/json", b'{"partialSuccess": {"rejectedSpans": "2", "errorMessage": "too old"}}'),
@@ -497,7 +500,7 @@ def test_an_endpoint_that_hangs_or_talks_nonsense_is_given_up(
         ),
     ],
 )
-def test_an_answer_that_is_no_success_is_said(
+def test_an_unsuccessful_answer_is_reported(
     collector: Collector, answer: tuple[int, str, bytes], words: str
 ) -> None:
     collector.answer = answer
@@ -507,19 +510,19 @@ def test_an_answer_that_is_no_success_is_said(
     )
 
 
-def test_a_busy_endpoint_is_asked_again(collector: Collector) -> None:
+def test_a_busy_endpoint_is_retried(collector: Collector) -> None:
     collector.busy = {"/v1/traces", "/v1/metrics"}
     assert export(made_result(), SUMMARY) == ""
     assert sorted(path for path, _, _ in collector.requests) == ["/v1/metrics"] * 2 + ["/v1/traces"] * 2
 
 
-def test_an_endpoint_that_stays_busy_is_given_up(collector: Collector) -> None:
+def test_an_endpoint_that_stays_busy_is_abandoned(collector: Collector) -> None:
     collector.answer = (429, "text/plain", b"")
     line = export(made_result(), SUMMARY, deadline=1.2)
     assert "HTTP 429 Too Many Requests; metrics" in line
 
 
-def test_what_an_endpoint_rejects_is_said(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rejected_spans_are_reported(collector: Collector, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_METRICS_EXPORTER", "none")
     answer = ExportTraceServiceResponse()
     answer.partial_success.rejected_spans = 61
@@ -544,14 +547,14 @@ def test_what_an_endpoint_rejects_is_said(collector: Collector, monkeypatch: pyt
         ),
     ],
 )
-def test_a_variable_that_makes_no_sense_is_said(
+def test_an_invalid_variable_is_reported(
     collector: Collector, monkeypatch: pytest.MonkeyPatch, variable: str, value: str, line: str
 ) -> None:
     monkeypatch.setenv(variable, value)
     assert line in export(made_result(), SUMMARY)
 
 
-def test_an_endpoint_that_is_no_address_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_endpoint_that_is_not_an_address_is_reported(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", "collector")
     line = export(made_result(), SUMMARY)
     assert line.startswith("OpenTelemetry: traces not sent to collector/v1/traces: MissingSchema: ")
@@ -576,7 +579,7 @@ def test_a_failure_writes_nothing_to_terminal_or_log(
     assert [record.message for record in caplog.records] == ["the target's own"]
 
 
-def test_what_cannot_be_exported_is_one_line() -> None:
+def test_a_run_that_cannot_be_exported_is_one_line() -> None:
     assert export(SimpleNamespace(stats={}, records=made_records(3)), SUMMARY).startswith(
         "OpenTelemetry: nothing was sent: KeyError: "
     )
@@ -601,7 +604,7 @@ def test_packages_are_checked_before_a_run(monkeypatch: pytest.MonkeyPatch) -> N
         check_available()
 
 
-def test_a_missing_sdk_is_one_line_that_says_how_to_get_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_sdk_is_one_line_with_the_install_command(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(__import__("sys").modules, "opentelemetry.sdk.trace", None)
     assert (
         export(made_result(), SUMMARY)

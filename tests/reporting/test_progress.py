@@ -1,4 +1,4 @@
-"""What is shown of a run that goes on where there is no terminal: a line every few seconds."""
+"""Progress of a run without a terminal: a line every few seconds."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from pytest_nos_stress.results.status import Progress
 
 
 class Log:
-    """A pipe in the place of a log."""
+    """A pipe as a log."""
 
     def __init__(self) -> None:
         self._end, self.file = os.pipe()
         os.set_blocking(self._end, False)
 
     def read(self) -> str:
-        """What was written since."""
+        """The text written since the last call."""
         try:
             return os.read(self._end, 1 << 16).decode()
         except BlockingIOError:
@@ -65,7 +65,7 @@ def test_a_short_run_writes_nothing(live_clock: list[float], log: Log) -> None:
 
 
 @pytest.mark.parametrize("begins_line", [True, False])
-def test_the_first_line_ends_the_one_that_pytest_has_begun(
+def test_the_first_line_ends_the_line_that_pytest_has_begun(
     live_clock: list[float], log: Log, begins_line: bool
 ) -> None:
     live = ProgressLog(log.file, "test_it", lambda: begins_line)
@@ -87,7 +87,7 @@ def test_a_test_id_is_one_line_without_what_a_terminal_would_obey(live_clock: li
     assert line.startswith("stress: test_a[")
 
 
-def test_a_log_that_is_gone_ends_no_run(live_clock: list[float], log: Log) -> None:
+def test_a_closed_log_does_not_end_the_run(live_clock: list[float], log: Log) -> None:
     live = ProgressLog(-1, "test_it", lambda: True)
     live_clock[0] += 4
     live(progress(4))

@@ -1,4 +1,4 @@
-"""The summary of a run: what all outputs take their figures from."""
+"""The summary of a run, from which all outputs take their figures."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def result(tmp_path_factory: pytest.TempPathFactory) -> StressResult:
 
 
 def plain(value: Any) -> bool:
-    """Whether a value is of built-in types, and every text one line without control characters."""
+    """Return True if a value has builtin types only, and every text is one line without control characters."""
     if isinstance(value, dict):
         return type(value) is dict and all(plain(name) and plain(one) for name, one in value.items())
     if isinstance(value, list):
@@ -75,7 +75,7 @@ def test_a_summary_has_the_counts_rates_and_percentiles_of_the_statistics(result
         assert summary["response_time"][name] == stats["response_time"][name]
 
 
-def test_a_summary_says_what_was_asked_and_why_the_run_did_not_pass(result: StressResult) -> None:
+def test_a_summary_has_the_thresholds_and_the_reason_of_the_failure(result: StressResult) -> None:
     summary = result.summary
     assert (summary["verdict"], summary["passed"], summary["status"]) == ("failed", False, "completed")
     asked = {one["wanted"]: one["verdict"] for one in summary["thresholds"]}
@@ -106,16 +106,14 @@ def test_paths_are_relative_to_where_the_run_was_started_or_absolute_above_it(re
     assert set(below["files"]) == {"log", "snapshot", "statistics", "scenario"}
 
 
-def test_which_test_and_how_to_repeat_it_is_what_the_caller_says(result: StressResult) -> None:
+def test_the_caller_provides_the_test_and_the_command_that_repeats_it(result: StressResult) -> None:
     about = RunInfo("a.py::test_b", 3, "a.py", 7, repeat=lambda run: f"repeat {run.seed}")
     summary = summarise(result, about)
     assert [summary[name] for name in ("test", "run", "file", "line")] == ["a.py::test_b", 3, "a.py", 7]
     assert summary["repeat"] == "repeat 3"
 
 
-def test_figures_are_shown_with_units_and_nothing_where_there_is_none(
-    result: StressResult, tmp_path: Path
-) -> None:
+def test_figures_have_units_and_missing_figures_are_left_out(result: StressResult, tmp_path: Path) -> None:
     texts = formatted(result.summary)
     assert [texts[name] for name in ("operations", "failure_rate", "latency p50")] == ["100", "2%", "10 ms"]
     uncalled = perform(tmp_path, target=lambda: None, missing_data_prob=0, failure_prob=1)
@@ -140,12 +138,12 @@ def test_a_run_that_is_judged_is_passed_or_failed_and_so_is_its_summary(tmp_path
     assert bool(summary["failure"]) != passing
 
 
-def test_the_memory_of_a_run_in_virtual_time_is_nobodys(result: StressResult) -> None:
+def test_a_run_in_virtual_time_has_no_memory_figures(result: StressResult) -> None:
     assert result.summary["memory"] is None
     assert "memory_peak" not in properties(result.summary)
 
 
-def test_errors_while_a_run_warms_up_are_told_although_it_passes(tmp_path: Path) -> None:
+def test_errors_during_warm_up_are_noted_although_the_run_passes(tmp_path: Path) -> None:
     def first_fails(operation: Any) -> None:
         operation.sleep(0.01)
         if operation.index == 0:

@@ -1,4 +1,4 @@
-"""What people see of runs in the terminal: the live line, and the summary's table."""
+"""Runs in the terminal: the live line, and the summary's table."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def test_after():
 
 
 class Screen:
-    """As much of a terminal as pytest and the live line use."""
+    """The part of a terminal that pytest and the live line use."""
 
     def __init__(self, columns: int) -> None:
         self.columns = columns
@@ -79,7 +79,7 @@ class Screen:
 
 
 class Ended(NamedTuple):
-    """What a pytest session in a terminal or a pipe wrote."""
+    """Output of a pytest session in a terminal or a pipe."""
 
     written: str
     shown: list[str]
@@ -99,7 +99,7 @@ SESSIONS: dict[str, tuple[list[str], dict[str, str], bool]] = {
 
 
 def start(directory: Path, name: str) -> tuple[subprocess.Popen[bytes], int]:
-    """Start a pytest session in a terminal of 100 columns, or in a pipe: the process, and where its output is."""
+    """Start a pytest session in a terminal of 100 columns, or in a pipe. Return the process and its output."""
     options, extra, in_terminal = SESSIONS[name]
     (directory / "test_it.py").write_text(PROJECT)
     ours_only = ("PYTEST", "COLUMNS", "CI", "BUILD")
@@ -137,7 +137,7 @@ def read_all(file: int) -> str:
 
 @pytest.fixture(scope="module")
 def sessions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Ended]]:
-    """All the sessions, run side by side: each waits most of its time."""
+    """All sessions, run in parallel, because each waits most of the time."""
     started = {name: start(tmp_path_factory.mktemp("session"), name) for name in SESSIONS}
     ended = {}
     try:
@@ -156,9 +156,7 @@ def sessions(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, End
 
 @pytest.mark.xdist_group("terminal")
 @pytest.mark.parametrize("name", ["terminal", "verbose"])
-def test_a_run_that_goes_on_shows_operations_rate_failures_and_time_left(
-    sessions: dict[str, Ended], name: str
-) -> None:
+def test_the_live_line_shows_operations_rate_failures_and_time_left(sessions: dict[str, Ended], name: str) -> None:
     lines = [line for line in re.split(r"\x1b7", sessions[name].written) if LIVE.search(line)]
     assert lines
     assert re.match(r" \d+ ops, \d+/s, 0 failed, [01] s left", lines[0])
@@ -181,7 +179,7 @@ def test_the_live_line_leaves_nothing_behind(sessions: dict[str, Ended], name: s
 
 @pytest.mark.xdist_group("terminal")
 @pytest.mark.parametrize("name", ["pipe", "quiet", "no capture", "xdist", "CI", "dumb"])
-def test_where_nobody_wants_a_live_line_there_is_none(sessions: dict[str, Ended], name: str) -> None:
+def test_sessions_without_a_suitable_terminal_have_no_live_line(sessions: dict[str, Ended], name: str) -> None:
     assert not LIVE.search(sessions[name].written)
     assert "\x1b7" not in sessions[name].written
     assert "3 passed" in sessions[name].written
@@ -196,7 +194,7 @@ def test_the_summary_is_shown_everywhere(sessions: dict[str, Ended], name: str) 
 
 
 class Terminal:
-    """A pipe in the place of a terminal."""
+    """A pipe as a terminal."""
 
     def __init__(self) -> None:
         self._end, self.file = os.pipe()
@@ -204,7 +202,7 @@ class Terminal:
 
     @property
     def text(self) -> str:
-        """All that was written so far."""
+        """All text written so far."""
         os.set_blocking(self._end, False)
         with contextlib.suppress(BlockingIOError):
             self._text += os.read(self._end, 1 << 16).decode()
@@ -225,11 +223,11 @@ def terminal() -> Iterator[Terminal]:
 HALF_WAY = Progress(operations=500, failures=3, missing_data=1, elapsed=10.0, done=0.5)
 
 
-def test_the_live_text_tells_operations_rate_failures_and_time_left() -> None:
+def test_the_live_text_has_operations_rate_failures_and_time_left() -> None:
     assert live_text(HALF_WAY) == "500 ops, 50/s, 3 failed, 10 s left"
 
 
-def test_the_live_text_at_the_start_promises_nothing() -> None:
+def test_the_live_text_at_the_start_has_no_time_left() -> None:
     assert live_text(Progress(0, 0, 0, 0.0, 0.0)) == "0 ops, 0/s, 0 failed"
 
 

@@ -1,4 +1,4 @@
-"""What a run leaves behind: each file whole or not at all, and one that cannot be written fails the run."""
+"""Files of a run: each is written whole or not at all, and a file that cannot be written fails the run."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def names(directory: Path) -> list[str]:
 
 
 def report_of(directory: Path) -> str:
-    """The report of a run that did not pass, from its verdict on."""
+    """Return the report of a failed run, from its verdict on."""
     page = html.unescape((directory / "stress_test_report.html").read_text())
     assert '<section class="verdict failed"' in page
     return page[page.index("<h1") :]

@@ -1,4 +1,4 @@
-"""Summaries of runs as the plugin makes them, and names that try to be more than text."""
+"""Summaries of runs as the plugin makes them, and hostile names."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _failed(**changes: Any) -> Summary:
 
 
 def _everywhere(text: str) -> Summary:
-    """A failed run that says ``text`` wherever text from outside may stand."""
+    """Return a failed run with ``text`` in every place for text from outside."""
     judged = {"wanted": text, "measured": text, "verdict": "failed"}
     return _failed(
         test=text,
@@ -124,7 +124,7 @@ def failed() -> Callable[..., Summary]:
 
 @pytest.fixture(params=HOSTILE, ids=range(len(HOSTILE)))
 def hostile(request: pytest.FixtureRequest) -> str:
-    """A text that tries to be markup, a command, a path or a terminal escape."""
+    """A text that would be markup, a command, a path or a terminal escape if it were not escaped."""
     return str(request.param)
 
 

@@ -1,4 +1,4 @@
-"""The benchmark file: what github-action-benchmark and Bencher read of it."""
+"""The benchmark file as github-action-benchmark and Bencher read it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Make = Callable[..., Summary]
 
 
 def read_by_github_action_benchmark(text: str) -> list[dict[str, Any]]:
-    """As its ``extractPytestResult`` does, for ``tool: pytest``: bigger is better."""
+    """Read the file like ``extractPytestResult`` for ``tool: pytest``: bigger is better."""
     return [
         {
             "name": entry["fullname"],
@@ -29,7 +29,7 @@ def read_by_github_action_benchmark(text: str) -> list[dict[str, Any]]:
 
 
 def read_by_bencher(text: str, average: str = "mean") -> dict[str, tuple[float, float, float]]:
-    """As its ``AdapterPythonPytest`` does: nanoseconds, lower and upper; raises where it finds no report."""
+    """Read the file like ``AdapterPythonPytest``: nanoseconds, lower and upper. Raises if it rejects the file."""
     document = json.loads(text)
     assert isinstance(document["machine_info"], dict)
     assert isinstance(document["commit_info"], dict)
@@ -79,7 +79,7 @@ def test_a_second_run_of_a_test_has_a_name_of_its_own(summary: Make) -> None:
 
 
 @pytest.mark.parametrize("status", ["hung", "interrupted", "aborted"])
-def test_a_run_that_was_cut_short_is_compared_with_nothing(failed: Make, status: str) -> None:
+def test_a_run_that_was_cut_short_is_left_out(failed: Make, status: str) -> None:
     assert json.loads(benchmark.render([failed(status=status)]))["benchmarks"] == []
 
 

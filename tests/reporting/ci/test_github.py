@@ -1,4 +1,4 @@
-"""GitHub: what the step summary and the annotations say, and that names in them stay text."""
+"""GitHub: the step summary and the annotations, in which names stay text."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Page(HTMLParser):
 
 
 def blocks(summary: str) -> tuple[list[str], list[str], list[str]]:
-    """A summary's blocks as CommonMark separates them: of HTML, of code, of Markdown."""
+    """Return a summary's blocks as CommonMark separates them: HTML, code, Markdown."""
     html: list[str] = []
     code: list[str] = []
     markdown: list[str] = []
@@ -60,7 +60,7 @@ def blocks(summary: str) -> tuple[list[str], list[str], list[str]]:
 
 
 def fenced(block: str) -> str:
-    """The content of a block of code, which its fence ends and nothing else."""
+    """Return the content of a code block, which only its fence ends."""
     first, *content, last = block.split("\n")
     assert first == f"{last}sh"
     assert not any(line.lstrip().startswith(last) for line in content)
@@ -69,7 +69,7 @@ def fenced(block: str) -> str:
 
 
 def command(line: str) -> tuple[str, dict[str, str], str]:
-    """A workflow command as the runner reads it: its name, properties and message."""
+    """Parse a workflow command as the runner does: name, properties and message."""
     assert line.startswith("::")
     assert "\n" not in line
     assert "\r" not in line
@@ -85,18 +85,18 @@ def _unescape(text: str, more: str = "") -> str:
     return text
 
 
-def test_the_summary_says_first_that_all_passed(summary: Make) -> None:
+def test_the_headline_states_that_all_passed(summary: Make) -> None:
     text = github.step_summary([summary(), summary(run=2)])
     assert text.startswith("## ✅ Stress tests: 2 runs passed\n")
     assert "did not pass" not in text
 
 
-def test_the_summary_says_first_how_many_did_not_pass(summary: Make, failed: Make) -> None:
+def test_the_headline_states_how_many_did_not_pass(summary: Make, failed: Make) -> None:
     text = github.step_summary([summary(), failed(), summary(run=2)])
     assert text.startswith("## ❌ Stress tests: 1 of 3 runs did not pass\n")
 
 
-def test_a_session_without_runs_has_passed_nothing() -> None:
+def test_a_session_without_runs_has_not_passed() -> None:
     assert github.step_summary([]) == "## Stress tests: no runs\n"
 
 
@@ -110,7 +110,7 @@ def test_the_table_has_each_run_with_the_figures_that_people_see_elsewhere(summa
         assert "<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>" in html[0]
 
 
-def test_a_failed_run_is_told_with_all_that_speaks_against_it(failed: Make) -> None:
+def test_a_failed_run_has_its_reason_verdicts_errors_and_command(failed: Make) -> None:
     run = failed(harness="the event loop was busy 97% of the time")
     html, code, markdown = blocks(github.step_summary([run]))
     page = Page("\n".join(html))
@@ -293,10 +293,10 @@ def test_a_message_is_as_long_as_github_shows_it(failed: Make) -> None:
     assert len(properties["title"]) <= 255
 
 
-def test_no_runs_and_passed_runs_are_no_annotations(summary: Make) -> None:
+def test_passed_runs_have_no_annotations(summary: Make) -> None:
     assert github.annotations([]) == []
     assert github.annotations([summary()]) == []
 
 
-def test_a_run_whose_test_expected_it_to_fail_is_no_error(failed: Make) -> None:
+def test_a_run_that_its_test_expected_to_fail_has_no_annotation(failed: Make) -> None:
     assert github.annotations([failed(outcome="passed"), failed(outcome="skipped")]) == []

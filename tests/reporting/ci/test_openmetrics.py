@@ -1,4 +1,4 @@
-"""OpenMetrics: what Prometheus' parser and GitLab's read is what the runs measured."""
+"""OpenMetrics: the parsers of Prometheus and GitLab read the figures of the runs."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ Make = Callable[..., Summary]
 
 
 def families(text: str) -> list[Any]:
-    """What the reference parser makes of the text; raises where it is no OpenMetrics."""
+    """Parse the text with the reference parser. Raises if the text is not OpenMetrics."""
     return list(text_string_to_metric_families(text))  # type: ignore[no-untyped-call]
 
 
 def samples(text: str) -> dict[tuple[str, str, str, str], float]:
-    """What the reference parser reads: value by name, test, run and statistic."""
+    """Return the values that the reference parser reads, by name, test, run and statistic."""
     values = {}
     for family in families(text):
         for sample in family.samples:
@@ -33,7 +33,7 @@ def samples(text: str) -> dict[tuple[str, str, str, str], float]:
 
 
 def read_as_gitlab(text: str) -> dict[str, str]:
-    """Name to value, as ``Gitlab::Ci::Parsers::Metrics::Generic`` reads them; raises where it fails the report."""
+    """Return values by name like ``Gitlab::Ci::Parsers::Metrics::Generic``. Raises if it fails the report."""
     values = {}
     for line in text.split("\n"):
         words = shlex.split(re.sub(r"#.*$", "", line))

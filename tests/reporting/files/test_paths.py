@@ -1,4 +1,4 @@
-"""Where files go, what happens to those that are there, and what happens when the disk lets a run down."""
+"""The directory of a run: its files, files that were there before, and errors of the disk."""
 
 from __future__ import annotations
 
@@ -211,10 +211,10 @@ def test_json_files_are_written_whole_or_not_at_all(tmp_path: Path) -> None:
     assert listing(tmp_path) == ["file.json"]
 
 
-def test_a_directory_given_relative_is_where_the_run_was_started(
+def test_a_relative_directory_is_relative_to_where_the_run_started(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A target that changes the working directory takes no file with it."""
+    """A target that changes the working directory does not change where files are written."""
     (tmp_path / "elsewhere").mkdir()
     monkeypatch.chdir(tmp_path)
 

@@ -61,7 +61,7 @@ def made(rows: list[Any] | None = None, **names: Any) -> RecordArray:
 
 
 def many(size: int, **names: Any) -> RecordArray:
-    """Operations of every kind, over some seconds, in no special order of agents."""
+    """Return operations of every kind, over some seconds, with agents in random order."""
     random = np.random.default_rng(1)
     records = made([ROWS[0]] * size, **names)
     for field, names_of in (("agent", records.agents), ("task", records.tasks), ("kind", records.kinds)):
@@ -85,7 +85,7 @@ def json_rows(path: Path) -> list[dict[str, Any]]:
 
 
 def expected(row: Any, records: RecordArray) -> dict[str, Any]:
-    """A row in Python's values, with durations in nanoseconds and the time to the microsecond."""
+    """Return a row as Python values, with durations in nanoseconds and the time in microseconds."""
     return {
         "agent": records.agents[row["agent"]],
         "task": records.tasks[row["task"]],
@@ -101,7 +101,7 @@ def expected(row: Any, records: RecordArray) -> dict[str, Any]:
 
 
 def from_text(row: dict[str, Any]) -> dict[str, Any]:
-    """The same of a row of CSV or JSON Lines."""
+    """Return a row of CSV or JSON Lines as the same Python values."""
 
     def nanoseconds(seconds: Any) -> int | None:
         return None if seconds in ("", None) else round(float(seconds) * 1e9)
@@ -119,7 +119,7 @@ def from_text(row: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def test_csv_is_what_people_expect_of_it(tmp_path: Path) -> None:
+def test_csv_has_a_header_and_a_row_for_each_operation(tmp_path: Path) -> None:
     path = tmp_path / "records.csv"
     write(path, made(), "csv")
     assert path.read_bytes().decode().split("\r\n") == [
@@ -177,7 +177,7 @@ def test_all_formats_hold_every_operation(size: int, tmp_path: Path, monkeypatch
         assert [from_text(row) for row in read(tmp_path / format)] == wanted
 
 
-def test_parquet_is_the_frame_again_over_several_row_groups(
+def test_parquet_over_several_row_groups_equals_the_data_frame(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     pandas = pytest.importorskip("pandas")
@@ -242,14 +242,14 @@ def test_a_file_that_cannot_be_finished_leaves_the_earlier_one(
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_an_unknown_format_is_said() -> None:
+def test_an_unknown_format_is_an_error() -> None:
     with pytest.raises(
         SettingError, match=r"^records='xls': must be csv, jsonl, parquet, several of them, or none$"
     ):
         MultiAgentSimulator(records="xls")
 
 
-def test_parquet_without_pyarrow_is_said_before_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_parquet_without_pyarrow_is_an_error_before_the_run(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     MultiAgentSimulator(records="csv")
     with pytest.raises(SettingError) as caught:

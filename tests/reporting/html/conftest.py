@@ -1,4 +1,4 @@
-"""Runs made of given records instead of performed ones: a million operations in a moment, errors where wanted."""
+"""Runs made from arrays instead of performed: a million operations in a moment, with errors at chosen times."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from pytest_nos_stress.scenario.phases import Phase
 
 @dataclass
 class GivenRun:
-    """What a report reads of a result."""
+    """The part of a result that a report reads."""
 
     scenario: Scenario
     stats: dict[str, Any]
@@ -41,7 +41,7 @@ class GivenRun:
 
 
 def given_summary(run: GivenRun, **more: Any) -> Summary:
-    """The summary of a run that passed, unless more is said."""
+    """Return the summary of a passed run, with ``more`` in place of its values."""
     stats = run.stats
     counts = {"operations": "total", "successes": "successful", "failures": "failed"}
     summary = {
@@ -104,7 +104,7 @@ def given_run(
     error_types: Sequence[dict[str, Any]] = (),
     **more: Any,
 ) -> GivenRun:
-    """A run of these operations; ``outcome`` has 3 for an error, ``latency`` is in seconds."""
+    """Return a run of these operations; ``outcome`` has 3 for an error, ``latency`` is in seconds."""
     scenario = Scenario(agents=list(agents), tasks=list(tasks), seed=7)
     kinds = scenario.fault_mix
     records = Records(agents, [Task(name, print, True) for name in tasks], kinds)
@@ -135,7 +135,7 @@ def given_run(
 def drawn_run(
     operations: int, agents: int, tasks: int, *, seconds: float = 60.0, seed: int = 1, **more: Any
 ) -> GivenRun:
-    """A run without a story: every outcome now and then, latencies of a few milliseconds."""
+    """Return a run without a trend: random outcomes, latencies of a few milliseconds."""
     draws = np.random.default_rng(seed)
     return given_run(
         draws.integers(0, agents, operations),
@@ -151,7 +151,7 @@ def drawn_run(
 
 
 def burst_run(**more: Any) -> GivenRun:
-    """A minute of 3000 operations that goes wrong in its last tenth: errors of one agent and task, slow calls."""
+    """Return a minute of 3000 operations whose last tenth has errors of one agent and task, and slow calls."""
     number = np.arange(3000)
     is_late = number >= 2700
     draws = np.random.default_rng(2)
@@ -200,11 +200,11 @@ def burst_run(**more: Any) -> GivenRun:
 
 
 HOSTILE = '</script><img src=x onerror="window.harmed=1">\'&amp;\x1b[31m\n\u2028\ud800/../${title}'
-"""A name that means something to HTML, scripts, terminals, paths, templates and UTF-8."""
+"""A name with characters special to HTML, scripts, terminals, paths, templates and UTF-8."""
 
 
 def hostile_run() -> GivenRun:
-    """A run in which every name and text from outside is hostile."""
+    """Return a run in which every name and text from outside is hostile."""
     error = dict.fromkeys(("type", "message", "agent", "task", "traceback"), HOSTILE)
     return burst_run(
         agents=[f"{HOSTILE}{number}" for number in range(5)],

@@ -1,4 +1,4 @@
-"""The report in real, headless Chromium: what is drawn, what the keyboard does, and who can read it."""
+"""The report in headless Chromium: charts, keyboard, accessibility."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ CHARTS = ["outcomes", "latency", "timeline", "percentiles", "heatmap", "agents",
 
 
 def missing(what: str) -> NoReturn:
-    """Where continuous integration is to try the report in a browser, it must not pass without one."""
+    """Skip the tests, or fail in continuous integration that must have a browser."""
     if os.environ.get("CI"):
         pytest.fail(f"{what} is not installed: the report is not tested in a browser")
     pytest.skip(f"{what} is not installed: the report is tested in a browser where it is")
@@ -54,7 +54,7 @@ def browser() -> Iterator[Browser]:
 
 
 class Visit:
-    """One look at a page; everything that it asked for or complained of."""
+    """A visit of a page, with its requests and its error messages."""
 
     def __init__(self, browser: Browser, path: Path, **how: Any) -> None:
         self.context = browser.new_context(**how)
@@ -100,7 +100,7 @@ def visit(look: Look, burst: tuple[Any, Summary]) -> Visit:
 
 @pytest.fixture
 def report(visit: Visit) -> Page:
-    """The same, as it is when it is opened."""
+    """The drawn report without filters and zoom."""
     drawn = visit.page
     if drawn.is_enabled("#everything"):
         drawn.click("#everything")
@@ -110,7 +110,7 @@ def report(visit: Visit) -> Page:
 
 
 def settle(report: Page) -> None:
-    """Until what was changed is drawn: charts are painted with the browser's next frame."""
+    """Wait until changes are drawn: the browser paints charts in its next frame."""
     report.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
 
@@ -120,7 +120,7 @@ def drawn_text(report: Page, chart: str) -> str:
 
 
 def painted(report: Page, chart: str) -> int:
-    """How many marks a chart consists of: shapes of an SVG, or pixels that are not the canvas' background."""
+    """Return the size of a chart's drawing: shapes of an SVG, or pixels of a canvas that are not transparent."""
     settle(report)
     return int(
         report.evaluate(
@@ -150,7 +150,7 @@ def assert_accessible(report: Page) -> None:
     assert results.violations_count == 0, results.generate_report()
 
 
-def test_every_chart_is_drawn_without_a_complaint_and_without_a_request(visit: Visit) -> None:
+def test_every_chart_is_drawn_without_errors_and_without_requests(visit: Visit) -> None:
     assert visit.page.is_hidden("#charts-need")
     for chart in CHARTS:
         assert painted(visit.page, chart) > 8, chart
@@ -158,7 +158,7 @@ def test_every_chart_is_drawn_without_a_complaint_and_without_a_request(visit: V
     assert [url for url in visit.requests if not url.startswith("data:")] == [visit.page.url]
 
 
-def test_what_went_wrong_is_said_beside_each_chart_and_to_those_who_do_not_see_it(report: Page) -> None:
+def test_charts_and_their_accessible_labels_name_the_problem(report: Page) -> None:
     label = report.get_attribute("#plot-latency", "aria-label") or ""
     assert label.startswith("Latency over time. p99 was ")
     assert "errors began" in drawn_text(report, "outcomes")
@@ -181,7 +181,7 @@ def test_filters_by_agent_and_task_change_the_figures(report: Page, burst: tuple
     assert report.inner_text("#selected").startswith("3,000 operations")
 
 
-def test_a_threshold_of_a_task_is_drawn_where_the_task_is_chosen(report: Page) -> None:
+def test_a_threshold_of_a_task_is_drawn_if_the_task_is_selected(report: Page) -> None:
     assert "task=buy" not in drawn_text(report, "latency")
     report.select_option("#task", label="buy")
     assert "latency{task=buy}.p95 < 1s" in drawn_text(report, "latency")
@@ -277,7 +277,7 @@ def test_outcomes_are_shown_as_shares_too(report: Page) -> None:
     report.select_option("#choice-shares", "")
 
 
-def test_nothing_hinders_those_who_read_it_in_light_or_dark(report: Page) -> None:
+def test_the_report_is_accessible_in_both_themes(report: Page) -> None:
     assert_accessible(report)
     before = report.evaluate("getComputedStyle(document.body).backgroundColor")
     report.click("#theme")
@@ -287,7 +287,7 @@ def test_nothing_hinders_those_who_read_it_in_light_or_dark(report: Page) -> Non
     assert report.evaluate("getComputedStyle(document.body).backgroundColor") == before
 
 
-def test_a_phone_shows_all_of_it_in_the_theme_that_it_prefers(look: Look, burst: tuple[Any, Summary]) -> None:
+def test_a_phone_shows_the_whole_report_in_its_preferred_theme(look: Look, burst: tuple[Any, Summary]) -> None:
     visit = look(*burst, viewport={"width": 360, "height": 740}, color_scheme="dark")
     report = visit.drawn()
     assert report.evaluate("document.documentElement.scrollWidth") == 360
@@ -312,7 +312,7 @@ def test_hostile_names_are_shown_as_text_and_run_nothing(look: Look, hostile: tu
     assert [url for url in visit.requests if not url.startswith("data:")] == [report.url]
 
 
-def test_without_scripts_the_verdict_is_there_and_what_charts_need_is_said(
+def test_without_scripts_the_report_has_the_verdict_and_states_what_charts_need(
     look: Look, burst: tuple[Any, Summary]
 ) -> None:
     report = look(*burst, java_script_enabled=False).page
@@ -322,7 +322,7 @@ def test_without_scripts_the_verdict_is_there_and_what_charts_need_is_said(
     assert report.is_hidden("#drawn")
 
 
-def test_a_browser_that_cannot_unpack_is_told_what_charts_need(visit: Visit) -> None:
+def test_a_browser_that_cannot_decompress_shows_what_charts_need(visit: Visit) -> None:
     report = visit.context.new_page()
     report.add_init_script("delete window.DecompressionStream")
     report.goto(visit.page.url)
@@ -350,7 +350,7 @@ def test_many_agents_can_be_searched(
     assert visit.complaints == []
 
 
-def test_the_index_can_be_read_by_all(browser: Browser, burst: tuple[Any, Summary], tmp_path: Path) -> None:
+def test_the_index_is_accessible(browser: Browser, burst: tuple[Any, Summary], tmp_path: Path) -> None:
     path = tmp_path / "index.html"
     path.write_bytes(index.render([burst[1], {**burst[1], "passed": True, "verdict": "passed", "failure": ""}]))
     for scheme in ("light", "dark"):

@@ -28,7 +28,7 @@ def data(run: Any) -> dict[str, Any]:
 
 
 def operations_of(run: Any) -> list[tuple[int, int, int, int, int]]:
-    """Agent, task, outcome with 3 for errors, end and latency of each operation, read one by one."""
+    """Return agent, task, outcome (3 for errors), end and latency of each operation, read one by one."""
     rows = run.measured.records.to_array()
     return [
         (
@@ -62,7 +62,7 @@ def percentile(latencies: Sequence[int], share: float) -> float:
 
 
 def assert_shows(shown: int, exact: float, digits: int) -> None:
-    """The value shown is the exact one, rounded to so many digits."""
+    """Assert that a shown value is the exact value, rounded to that number of digits."""
     assert shown == pytest.approx(exact, rel=0.51 * 10.0 ** (1 - digits))
 
 
@@ -160,7 +160,7 @@ def test_a_run_without_operations_has_data_without_operations(make_run: MakeRun)
     json.dumps(data, allow_nan=False)
 
 
-def test_of_very_many_agents_the_worst_are_listed_and_all_are_counted(make_run: MakeRun) -> None:
+def test_of_too_many_agents_the_worst_are_listed_and_all_are_counted(make_run: MakeRun) -> None:
     agents = MOST_AGENTS + 100
     agent = np.repeat(np.arange(agents), 3)
     outcome = np.zeros(agent.size, int)
@@ -182,7 +182,7 @@ def test_of_very_many_agents_the_worst_are_listed_and_all_are_counted(make_run: 
     assert data["levels"]["agent"]["counts"][ERROR][-1] == 3
 
 
-def test_where_not_all_selections_have_a_course_the_worst_have_one(draw_run: MakeRun) -> None:
+def test_if_not_all_selections_fit_over_time_the_worst_are_kept(draw_run: MakeRun) -> None:
     data = chart_data(draw_run(30_000, 300, 10))
     pairs = data["levels"]["pair"]
     without_success = np.array(pairs["counts"])[1:].sum(axis=0)

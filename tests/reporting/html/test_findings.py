@@ -17,7 +17,7 @@ TASKS = ["buy", "sell"]
 def data_of(
     make_run: MakeRun, outcome: Any, *, latency: Any = 1e-3, agent: Any = None, **more: Any
 ) -> dict[str, Any]:
-    """What is said of 6000 operations, one every 10 ms, by four agents in turn."""
+    """Return the findings on 6000 operations, one every 10 ms, by four agents in turn."""
     number = np.arange(6000)
     run = make_run(
         number % 4 if agent is None else agent,
@@ -32,13 +32,13 @@ def data_of(
     return chart_data(run)
 
 
-def test_a_run_without_trouble_has_nothing_to_tell(make_run: MakeRun) -> None:
+def test_a_run_without_problems_has_no_findings(make_run: MakeRun) -> None:
     data = data_of(make_run, SUCCESS)
     assert data["findings"] == []
     assert data["marks"] == []
 
 
-def test_a_burst_of_errors_at_the_end_is_told_with_when_and_whose(make_run: MakeRun) -> None:
+def test_a_burst_of_errors_at_the_end_has_its_time_agent_and_task(make_run: MakeRun) -> None:
     number = np.arange(6000)
     broken = (number >= 5400) & (number % 4 == 0) & (number // 4 % 2 == 0)
     data = data_of(make_run, np.where(broken, ERROR, SUCCESS))
@@ -55,14 +55,14 @@ def test_errors_before_a_burst_are_not_left_out_of_the_sentence(make_run: MakeRu
     assert data["findings"] == ["Most errors came together: 150 of 156 in the last 5.99 s, all of agent MM."]
 
 
-def test_a_burst_in_the_middle_is_told_with_its_two_ends(make_run: MakeRun) -> None:
+def test_a_burst_in_the_middle_has_its_start_and_end(make_run: MakeRun) -> None:
     number = np.arange(6000)
     data = data_of(make_run, np.where((number >= 2000) & (number < 2100), ERROR, SUCCESS))
     (sentence,) = data["findings"]
     assert sentence == "Errors began at 20 s: all 100 came from 20 s to 21 s."
 
 
-def test_errors_that_began_and_stayed_are_told_with_their_beginning(make_run: MakeRun) -> None:
+def test_errors_that_began_during_the_run_have_their_beginning(make_run: MakeRun) -> None:
     number = np.arange(6000)
     data = data_of(make_run, np.where((number >= 3000) & (number % 10 == 0), ERROR, SUCCESS))
     assert data["findings"] == ["Errors began at 30 s: 300 errors."]
@@ -74,7 +74,7 @@ def test_errors_all_through_a_run_have_no_beginning(make_run: MakeRun) -> None:
     assert data["marks"] == []
 
 
-def test_errors_that_came_while_fault_windows_were_open_are_told_so(make_run: MakeRun) -> None:
+def test_errors_during_fault_windows_are_named_as_such(make_run: MakeRun) -> None:
     number = np.arange(6000)
     open_windows = ((number >= 1000) & (number < 2000)) | ((number >= 4000) & (number < 5000))
     data = data_of(
@@ -85,12 +85,12 @@ def test_errors_that_came_while_fault_windows_were_open_are_told_so(make_run: Ma
     ]
 
 
-def test_one_error_is_told_as_one(make_run: MakeRun) -> None:
+def test_a_single_error_is_in_the_singular(make_run: MakeRun) -> None:
     data = data_of(make_run, np.where(np.arange(6000) == 1001, ERROR, SUCCESS))
     assert data["findings"] == ["One error, at 10 s, of agent Arb / task buy."]
 
 
-def test_failures_are_told_only_where_they_came_together(make_run: MakeRun) -> None:
+def test_failures_are_a_finding_only_in_a_burst(make_run: MakeRun) -> None:
     number = np.arange(6000)
     assert data_of(make_run, np.where(number % 10 == 0, FAILED, SUCCESS))["findings"] == []
     together = data_of(make_run, np.where((number > 3000) & (number < 3100), FAILED, SUCCESS))["findings"]
@@ -113,7 +113,7 @@ def test_a_long_name_is_shortened_in_a_sentence(make_run: MakeRun) -> None:
     assert f"agent {'a' * 39}…." in chart_data(run)["findings"][0]
 
 
-def test_a_run_without_a_success_says_so_first(make_run: MakeRun) -> None:
+def test_a_run_without_successes_has_that_as_its_first_finding(make_run: MakeRun) -> None:
     outcome = np.where(np.arange(6000) % 3 == 0, MISSING, FAILED)
     assert (
         data_of(make_run, outcome)["findings"][0]
@@ -121,7 +121,7 @@ def test_a_run_without_a_success_says_so_first(make_run: MakeRun) -> None:
     )
 
 
-def test_a_latency_that_rose_is_told_with_both_levels_and_the_moment(make_run: MakeRun) -> None:
+def test_a_rise_of_latency_has_both_levels_and_its_time(make_run: MakeRun) -> None:
     draws = np.random.default_rng(1).lognormal(0, 0.2, 6000)
     latency = np.where(np.arange(6000) < 4200, 3e-3, 80e-3) * draws
     data = data_of(make_run, SUCCESS, latency=latency)
@@ -142,7 +142,7 @@ def test_a_latency_changes_at_the_operation_that_was_first_different_or_last_slo
     assert data["marks"][0]["at"] == pytest.approx(43.22 if rises else 43.21)
 
 
-def test_a_short_peak_of_latency_is_told_as_a_peak(make_run: MakeRun) -> None:
+def test_a_short_peak_of_latency_is_a_peak(make_run: MakeRun) -> None:
     number = np.arange(6000)
     latency = np.where((number >= 3000) & (number < 3060), 50e-3, 2e-3)
     (sentence,) = data_of(make_run, SUCCESS, latency=latency)["findings"]

@@ -53,7 +53,7 @@ def test_a_png_is_the_same_picture(burst: tuple[Any, Summary]) -> None:
 @pytest.mark.parametrize(
     ("report", "missing"), [("svg", "py_mini_racer"), ("png", "py_mini_racer"), ("png", "resvg_py")]
 )
-def test_what_is_missing_for_pictures_is_said_in_one_line_before_the_run(
+def test_a_missing_package_for_pictures_is_one_line_before_the_run(
     report: str, missing: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == missing else name)

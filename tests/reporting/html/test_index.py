@@ -24,7 +24,7 @@ def test_failed_runs_come_first(summary: Summary) -> None:
     assert written.index("test_bad") < written.index("test_good")
 
 
-def test_what_a_test_made_of_its_run_counts(summary: Summary) -> None:
+def test_the_outcome_of_the_test_decides_and_not_only_the_run(summary: Summary) -> None:
     accepted: Summary = {**summary, "test": "test_accepted", "outcome": "passed", "raised": False}
     failed: Summary = {**summary, "test": "test_failed", "passed": True, "verdict": "passed", "outcome": "failed"}
     caught: Summary = {**accepted, "test": "test_caught", "raised": True}

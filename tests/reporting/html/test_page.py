@@ -25,7 +25,7 @@ Burst = tuple[Any, Summary]
 
 
 class Reader(HTMLParser):
-    """What a browser would make of a page: its elements, addresses, and the text outside of scripts and style."""
+    """A page as a browser parses it: elements, addresses, and the text outside scripts and styles."""
 
     def __init__(self, written: str) -> None:
         super().__init__()

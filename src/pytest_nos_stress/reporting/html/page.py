@@ -1,6 +1,6 @@
 """The report of a run: one self-contained HTML file that makes no network request.
 
-The verdict comes first, with the reason and the findings; then figures, thresholds, charts, errors and the
+The verdict comes first, with the findings and the reason; then figures, thresholds, charts, errors and the
 scenario. Everything except the charts is plain HTML and needs no JavaScript. The texts of figures come from
 ``summary.formatted``, so they have the same digits as every other output.
 """

@@ -1,12 +1,11 @@
-"""OpenTelemetry: a finished run as one trace and a few metrics, for an endpoint that standard variables name.
+"""OpenTelemetry: export a finished run as one trace and a few metrics. Standard variables name the endpoint.
 
-Nothing is done while agents perform. The tracer and meter providers of the process are the target's own
-business: spans and points are made as values and handed to the SDK's exporters, so no provider is made, set or
-asked. For the same reason spans can have the operations' own times, and a million operations become a histogram
-without a loop.
+Nothing is exported during the run. The tracer and meter providers of the process belong to the target: spans and
+points are made as values and passed to the SDK's exporters, so no provider is created, set or used. This also
+lets spans have the exact times of operations, and a million operations become a histogram without a loop.
 
-Names follow OpenTelemetry's semantic conventions where there are some (``test.case.*``, ``code.*``,
-``error.type``, ``exception.*``, units in UCUM); our own begin with ``stress.``.
+Names follow OpenTelemetry's semantic conventions if there is one (``test.case.*``, ``code.*``, ``error.type``,
+``exception.*``, units in UCUM). All other names begin with ``stress.``.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ _LONGEST = 300
 
 
 def check_available() -> None:
-    """Raise ``SettingError``, one line, where what the standard variables ask for is not there."""
+    """Raise ``SettingError`` if a package that the standard variables need is not installed."""
     try:
         if not _is_disabled():
             check_packages()
@@ -37,10 +36,10 @@ def check_available() -> None:
 
 
 def export(result: Result, summary: Summary, deadline: float = DEADLINE) -> str:
-    """Send a run's trace and metrics; returns "", or one line that says what went wrong.
+    """Send a run's trace and metrics. Returns "", or the problem on one line.
 
     Never raises, and takes no longer than ``deadline`` (seconds, default 5) beyond reading ``result.records`` and
-    importing the SDK. ``OTEL_SDK_DISABLED=true`` sends nothing, which is no problem.
+    importing the SDK. ``OTEL_SDK_DISABLED=true`` sends nothing and returns "".
     """
     try:
         problem = "" if _is_disabled() else _export(Run(result, summary), deadline)

@@ -1,12 +1,14 @@
-"""How a run's trace and metrics get to an OTLP endpoint, by the SDK's exporters and the standard variables.
+"""Export of a run's trace and metrics to an OTLP endpoint, by the SDK's exporters and the standard variables.
 
-Guarantees: what goes wrong is a line of text. Nothing is written to the log or the terminal, warnings included;
-the caller waits no longer than the deadline; and no thread is left where the endpoint answers, refuses or keeps
-silent. (A name server that does not answer, or an endpoint that answers a byte at a time, may hold a daemon thread
-for a while: Python cannot interrupt it.) An endpoint that is not there is not tried twice: nobody starts a
-collector meanwhile.
+Guarantees:
 
-Each signal is sent in a thread of its own, so that an endpoint which wants only one of them gets it in time.
+- A problem is one line of text. Nothing is written to the log or the terminal, not even warnings. - The caller
+waits no longer than the deadline. - No thread is left, whether the endpoint answers, refuses or stays silent.
+Exception: a name server that does not answer, or an endpoint that answers one byte at a time, can block a daemon
+thread for a while, because Python cannot interrupt it.
+
+An endpoint that refuses the connection is not retried, because nobody starts a collector within seconds. Each
+signal is sent in a separate thread, so an endpoint that accepts only one of them gets it in time.
 """
 
 from __future__ import annotations
@@ -43,30 +45,30 @@ _NEEDED: Final = (
 _LONGEST: Final = 300
 _NO_ANSWER: Final = "no answer in time"
 _BUSY: Final = (429, 502, 503, 504)
-"""The answers after which OTLP has a client try again."""
+"""HTTP statuses after which an OTLP client retries."""
 _FIRST_PAUSE: Final = 0.2
 _INSTALL: Final = 'needs the OpenTelemetry SDK: pip install "pytest-nos-stress[otel]"'
 
 
 Payload = Callable[[], Iterable[Any]]
-"""Makes the batches of a signal: one request for each."""
+"""Function that makes the batches of a signal, each for one request."""
 
 
 class NotSent(Exception):
-    """Why something was not sent, in a line."""
+    """Raised if something was not sent. The message is the reason, on one line."""
 
 
 def check_packages() -> None:
-    """Raise ``NotSent`` where the exporters that the standard variables ask for are not installed."""
+    """Raise ``NotSent`` if an exporter that the standard variables select is not installed."""
     with _no_warnings():
         for signal in _SIGNALS:
             _exporter_class(signal)
 
 
 def send(payloads: Mapping[str, Payload], deadline: float) -> str:
-    """Send each signal's batches; returns "" or a line of what was not sent, and why.
+    """Send the batches of each signal. Returns "", or one line with what was not sent and the reason.
 
-    Raises ``NotSent`` where nothing can be sent.
+    Raises ``NotSent`` if nothing can be sent.
     """
     with _no_warnings(), _random_module_kept():
         exporters = {signal: exporter for signal in payloads if (exporter := _exporter_class(signal)) is not None}
@@ -81,7 +83,7 @@ def send(payloads: Mapping[str, Payload], deadline: float) -> str:
 
 
 def _exporter_class(signal: str) -> Any:
-    """The exporter for a signal; None where ``OTEL_TRACES_EXPORTER`` or ``OTEL_METRICS_EXPORTER`` wants none."""
+    """Return the exporter class of a signal; None if ``OTEL_<signal>_EXPORTER`` is ``none``."""
     if os.environ.get(f"OTEL_{signal.upper()}_EXPORTER", "").strip().lower() == "none":
         return None
     protocol = _protocol(signal)
@@ -109,7 +111,7 @@ def _protocol(signal: str) -> str:
 
 
 class _Sender(threading.Thread):
-    """Sends what there is of one signal; ``wait()`` says what went wrong."""
+    """Thread that sends the batches of one signal. ``wait()`` returns the problem."""
 
     def __init__(self, signal: str, exporter: Any, payload: Payload, deadline: float) -> None:
         super().__init__(name=f"stress telemetry ({signal})", daemon=True)
@@ -123,7 +125,7 @@ class _Sender(threading.Thread):
         self._sent = 0
 
     def wait(self) -> str:
-        """Wait for the end, or for the deadline."""
+        """Wait for the end of the thread or for the deadline. Returns the problem, or an empty text."""
         self.join(max(0.0, self._until - time.monotonic()))
         if not self.is_alive():
             return self._problem
@@ -153,7 +155,7 @@ class _Sender(threading.Thread):
         try:
             for batch in self._payload():
                 if time.monotonic() >= self._until:
-                    raise NotSent(f"time was up after {self._sent} requests ({self._deadline:g} s)")
+                    raise NotSent(f"timed out after {self._sent} requests ({self._deadline:g} s)")
                 answer = self._exporter.export(batch)
                 reason = session.problem if session is not None else ""
                 if reason or answer.name != "SUCCESS":
@@ -166,12 +168,12 @@ class _Sender(threading.Thread):
     def _said(self, reason: str) -> str:
         endpoint = _without_credentials(str(getattr(self._exporter, "_endpoint", "") or ""))
         destination = f" to {endpoint}" if endpoint else ""
-        how = "not all sent" if self._sent else "not sent"
-        return f"{self._signal} {how}{destination}: {shorten(escape_controls(reason), _LONGEST)}"
+        state = "not completely sent" if self._sent else "not sent"
+        return f"{self._signal} {state}{destination}: {shorten(escape_controls(reason), _LONGEST)}"
 
 
 def _session(until: float) -> Any:
-    """A session that keeps to the time there is, tries again only where it is told so, and reads the answer."""
+    """Return a session that keeps the deadline, retries only busy endpoints, and reads the answer."""
     requests = import_module("requests")
 
     class Session(requests.Session):  # type: ignore[misc, name-defined]
@@ -184,7 +186,7 @@ def _session(until: float) -> Any:
                 time.sleep(pause)
                 pause *= 2
                 response = self._requested(*arguments, **options)
-            self.problem = _found_in(response)
+            self.problem = _problem_in(response)
             if self.problem:
                 raise NotSent(self.problem)
             return response
@@ -203,7 +205,7 @@ def _session(until: float) -> Any:
 
 
 def _innermost(error: BaseException) -> str:
-    """What the operating system or the library said first, without what the layers above it wrapped around."""
+    """Return the innermost cause of an error: the message of the operating system or the library."""
     reason: Any = error
     while (inner := getattr(reason, "reason", None) or reason.__cause__ or reason.__context__) is not None:
         if not isinstance(inner, BaseException):
@@ -212,13 +214,13 @@ def _innermost(error: BaseException) -> str:
     return getattr(reason, "strerror", None) or f"{type(reason).__name__}: {reason}"
 
 
-def _found_in(response: Any) -> str:
-    """What an answer has to say against what was sent; "" where all was accepted."""
+def _problem_in(response: Any) -> str:
+    """Return the problem that a response reports; "" if the endpoint accepted everything."""
     if response.status_code >= 300:
         return f"HTTP {response.status_code} {response.reason}".rstrip()
     kind = response.headers.get("content-type", "").split(";")[0].strip().lower()
     if kind == "text/html":
-        return "the answer is a web page: this is no OTLP endpoint"
+        return "the answer is a web page, not an OTLP response; check the endpoint's address"
     try:
         rejected, message = _partial_success(kind, response.content)
     except Exception:
@@ -227,7 +229,10 @@ def _found_in(response: Any) -> str:
 
 
 def _partial_success(kind: str, body: bytes) -> tuple[int, str]:
-    """How many spans or points an endpoint has rejected, and why. Both messages have one shape on the wire."""
+    """Return the number of spans or points that an endpoint rejected, and its reason.
+
+    The messages for spans and for points have the same wire format.
+    """
     if not body:
         return 0, ""
     if kind == "application/json":
@@ -250,7 +255,7 @@ _quiet = threading.local()
 
 
 class _Quiet(logging.Filter):
-    """Keeps what the SDK logs in a sender's thread for the sender; other threads' records pass."""
+    """Filter that gives a sender the SDK's log records of its thread. Records of other threads pass."""
 
     def filter(self, record: logging.LogRecord) -> bool:
         said: list[str] | None = getattr(_quiet, "said", None)
@@ -288,7 +293,7 @@ def _no_warnings() -> Iterator[None]:
 
 @contextmanager
 def _random_module_kept() -> Iterator[None]:
-    """The SDK draws its pauses from the random module, whose state is the test's."""
+    """Restore the state of the random module, which belongs to the test: the SDK draws its pauses from it."""
     state = random.getstate()
     try:
         yield
@@ -298,7 +303,7 @@ def _random_module_kept() -> Iterator[None]:
 
 @contextmanager
 def _uninstrumented() -> Iterator[None]:
-    """Instrumentations of requests, urllib3 and others that the target uses leave what is sent here alone."""
+    """Suppress the target's OpenTelemetry instrumentations of requests, urllib3 and others for this export."""
     context = import_module("opentelemetry.context")
     keys = [getattr(context, name, name) for name in ("_SUPPRESS_INSTRUMENTATION_KEY", "suppress_instrumentation")]
     suppressed = context.get_current()

@@ -18,11 +18,11 @@ from pytest_nos_stress.results.records import Column
 from .run import Run, otel_text, resource, scope
 
 _BOUNDS: Final = tuple(step * 10**power for power in range(3, 11) for step in (1, 2.5, 5))
-"""Where the buckets of durations end, in nanoseconds: from 1 us to 50 s."""
+"""Upper bounds of the buckets of durations, in nanoseconds: from 1 us to 50 s."""
 
 
 def metrics(run: Run) -> Any:
-    """The metrics as the SDK's exporters take them."""
+    """Return the metrics of a run in the type of the SDK's exporters."""
     sdk = import_module("opentelemetry.sdk.metrics.export")
     of_scope = sdk.ScopeMetrics(scope=scope(), metrics=list(_Points(sdk, run).metrics()), schema_url="")
     of_resource = sdk.ResourceMetrics(resource=resource(), scope_metrics=[of_scope], schema_url="")
@@ -30,7 +30,7 @@ def metrics(run: Run) -> Any:
 
 
 class _Points:
-    """The data points of one run: each covers all of it."""
+    """Data points of one run. Each covers the whole run."""
 
     def __init__(self, sdk: Any, run: Run) -> None:
         self._sdk = sdk
@@ -98,6 +98,6 @@ class _Points:
 
 
 def _group(records: RecordArray) -> Column:
-    """A number for each task and outcome."""
+    """Return a number for each pair of task and outcome."""
     group: Column = records["task"].astype(np.int64) * len(Outcome) + records["outcome"]
     return group

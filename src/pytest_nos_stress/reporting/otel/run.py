@@ -1,4 +1,4 @@
-"""What of a run is exported, and what its trace and its metrics say alike."""
+"""The exported data of a run, and the attributes that its trace and its metrics share."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LONGEST_TEXT: Final = 500
 
 
 class Result(Protocol):
-    """A run's result, as far as it is exported."""
+    """The part of a run's result that is exported."""
 
     @property
     def stats(self) -> Statistics: ...
@@ -27,7 +27,7 @@ class Result(Protocol):
 
 
 class Run:
-    """A run that is exported. ``start`` and ``end`` are nanoseconds since the epoch: no operation ends later."""
+    """A run to export. ``start`` and ``end`` are nanoseconds since the epoch. No operation ends after ``end``."""
 
     def __init__(self, result: Result, summary: Summary) -> None:
         self.summary = summary
@@ -40,12 +40,12 @@ class Run:
 
     @property
     def test(self) -> dict[str, Any]:
-        """What tells the runs of a session apart."""
+        """Attributes that distinguish the runs of a session."""
         return otel_attributes({"test.case.name": self.summary["test"], "stress.run": self.summary["run"]})
 
 
 def otel_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
-    """The attributes that have a value, as OTLP takes them."""
+    """Return the attributes that have a value, with texts that OTLP accepts."""
     return {
         name: otel_text(value) if isinstance(value, str) else value
         for name, value in attributes.items()
@@ -54,12 +54,12 @@ def otel_attributes(attributes: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def otel_text(text: str) -> str:
-    """The text as OTLP takes it: no lone surrogates, no control characters, and not endless."""
+    """Return a text that OTLP accepts: without lone surrogates and control characters, and shortened."""
     return shorten(escape_controls(text), _LONGEST_TEXT)
 
 
 def resource() -> Any:
-    """What the standard variables say of this process, which is the service ``pytest-nos-stress`` by default."""
+    """Return the resource from the standard variables; the service is ``pytest-nos-stress`` by default."""
     resource = import_module("opentelemetry.sdk.resources").Resource
     detected = resource.create()
     if not str(detected.attributes["service.name"]).startswith("unknown_service"):
@@ -68,7 +68,7 @@ def resource() -> Any:
 
 
 def scope() -> Any:
-    """Who made the spans and points."""
+    """Return the instrumentation scope of spans and points: this package and its version."""
     return import_module("opentelemetry.sdk.util.instrumentation").InstrumentationScope(_SERVICE, __version__)
 
 

@@ -20,7 +20,7 @@ from .exporter import NotSent
 from .run import Run, otel_attributes, otel_text, resource, scope
 
 MOST_OPERATIONS: Final = 1_000
-"""How many operations become spans, unless ``OTEL_TRACES_SAMPLER`` says otherwise."""
+"""Largest number of operations that become spans, unless ``OTEL_TRACES_SAMPLER`` is set."""
 
 _MOST_ERRORS: Final = MOST_OPERATIONS // 2
 _MOST_ERROR_TYPES: Final = 20
@@ -45,7 +45,7 @@ _OF_SUMMARY: Final = (
 
 
 def spans(run: Run) -> Iterator[list[Any]]:
-    """The trace, as many spans at a time as one request has. Nothing where the variables want no operation."""
+    """Yield the spans of the trace, a batch for each request; nothing if the variables select no operation."""
     if _share(os.environ) == 0:
         return
     rows = sampled(run.records, run.seed)
@@ -60,13 +60,13 @@ def spans(run: Run) -> Iterator[list[Any]]:
 
 
 def sampled(records: RecordArray, seed: int, environment: Mapping[str, str] = os.environ) -> Column:
-    """The rows that become spans, in order.
+    """Return the rows that become spans, in order.
 
-    A hash of seed, agent and index decides, so that each run of a seed shows the same operations. Where
-    ``OTEL_TRACES_SAMPLER`` is set it names the share of the operations (``always_on``, ``always_off``, or
-    ``traceidratio`` with ``OTEL_TRACES_SAMPLER_ARG``; ``parentbased_`` before it changes
-    nothing). Elsewhere they are at most ``MOST_OPERATIONS``: errors, up to half of that, and for the rest other
-    operations. Raises ``NotSent`` where the variables make no sense.
+    A hash of seed, agent and index selects them, so each run of a seed shows the same operations. If
+    ``OTEL_TRACES_SAMPLER`` is set, it decides the share of the operations: ``always_on``, ``always_off``, or
+    ``traceidratio`` with ``OTEL_TRACES_SAMPLER_ARG``. A prefix ``parentbased_`` has no effect. If it is not set,
+    at most ``MOST_OPERATIONS`` are selected: errors, up to half of that number, then other operations. Raises
+    ``NotSent`` if a variable has a value that is not allowed.
     """
     keys = _keys(records, seed)
     share = _share(environment)
@@ -81,7 +81,7 @@ def sampled(records: RecordArray, seed: int, environment: Mapping[str, str] = os
 
 
 def _keys(records: RecordArray, seed: int) -> Column:
-    """A hash of each operation: the finaliser of SplitMix64 (Steele et al. 2014) over agent and index."""
+    """Return a hash of each operation: the finaliser of SplitMix64 (Steele et al. 2014) over agent and index."""
     of_agent = [stream_key(seed, agent, "telemetry") >> 64 for agent in records.agents]
     keys: Column = np.array(of_agent, np.uint64).take(records["agent"])
     keys += records["index"].astype(np.uint64) * np.uint64(0x9E3779B97F4A7C15)
@@ -122,7 +122,7 @@ def _ratio(text: str) -> float:
 
 
 class _Trace:
-    """The spans of one run."""
+    """Spans of one run."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
@@ -139,7 +139,7 @@ class _Trace:
         self._tasks = [otel_text(name) for name in run.records.tasks]
 
     def whole(self, operations: int) -> Any:
-        """The run's own span, above those of so many operations."""
+        """Return the run's span, the parent of the spans of so many operations."""
         run, summary = self._run, self._run.summary
         passed = summary["passed"]
         attributes = {
@@ -165,7 +165,7 @@ class _Trace:
         )
 
     def operations(self, rows: Column) -> Iterator[Any]:
-        """A span for each of these operations, from its true start to its true end."""
+        """Yield a span for each of these operations, with its exact start and end."""
         kinds = self._run.records.kinds
         for row in self._run.records[rows].tolist():
             agent, task, index, outcome, kind, is_error, called, end, latency, response_time = row
@@ -198,7 +198,7 @@ class _Trace:
         return self._api.Status(self._api.StatusCode.ERROR, otel_text(reason) or None)
 
     def _exception(self, error_type: ErrorTypeSummary) -> Any:
-        """A type of error, as an event at the run's end."""
+        """Return an error type as an event at the end of the run."""
         attributes = {
             "exception.type": error_type["type"],
             "exception.message": error_type["message"],
@@ -210,13 +210,16 @@ class _Trace:
 
 
 def _only_error_type(summary: Summary) -> str:
-    """The type of every error where all are of one: records have no types. ``_OTHER`` is the convention's word."""
+    """Return the type of all errors if there is only one, because records have no types; otherwise ``_OTHER``.
+
+    ``_OTHER`` is the fallback value of OpenTelemetry's semantic conventions.
+    """
     types = [error_type["type"] for error_type in summary["error_types"]]
     return otel_text(types[0]) if len(types) == 1 else "_OTHER"
 
 
 def _parent_in_environment() -> Any:
-    """The span that ``TRACEPARENT`` names (a CI job with a trace of its own gives it to its commands), or None."""
+    """Return the span that ``TRACEPARENT`` names, or None. CI jobs that are traced set it for their commands."""
     propagation = import_module("opentelemetry.trace.propagation.tracecontext").TraceContextTextMapPropagator()
     carrier = {name.lower(): os.environ[name] for name in ("TRACEPARENT", "TRACESTATE") if name in os.environ}
     span = import_module("opentelemetry.trace").get_current_span(propagation.extract(carrier, context={}))
@@ -225,5 +228,5 @@ def _parent_in_environment() -> Any:
 
 
 def _random_id(size: int) -> int:
-    """From the system: the random module's state is the test's."""
+    """Return a random id from the system, because the state of the random module belongs to the test."""
     return int.from_bytes(os.urandom(size)) or 1
