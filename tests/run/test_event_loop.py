@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import gc
 import json
+import os
+import signal
 import threading
 import time
 import warnings
@@ -227,3 +229,25 @@ def test_a_timeout_around_a_run_ends_it(tmp_path: Path) -> None:
         asyncio.run(main())
     assert prepared.result is not None
     assert prepared.result.stats["status"] == "interrupted"
+
+
+@pytest.mark.parametrize("engine", ["threads", "virtual", "asyncio"])
+def test_ctrl_c_does_nothing_to_a_run_in_a_process_that_ignores_it(engine: str, tmp_path: Path) -> None:
+    """A shell starts its background jobs so."""
+
+    def press(operation: Operation) -> None:
+        if operation.index == 2:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    async def press_on_loop(operation: Operation) -> None:
+        press(operation)
+
+    target = press_on_loop if engine == "asyncio" else press
+    run = simulator(tmp_path, {"buy": target}, engine=engine, operations_per_agent=5)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
+    try:
+        result = asyncio.run(run.run_async()) if engine == "asyncio" else run.run()
+        assert signal.getsignal(signal.SIGINT) is signal.SIG_IGN
+    finally:
+        signal.signal(signal.SIGINT, before)
+    assert (result.status, result.successes) == ("completed", 10)
