@@ -108,7 +108,7 @@ def test_agents_share_the_limit_in_virtual_time(tmp_path: Path) -> None:
     result = run(tmp_path, faults)
     seconds = (result.records["end"] - result.records["end"].min()) / 1e9
     passed = seconds[result.records["outcome"] == 0]
-    # 5 agents with think times of 0.1 s are some 50 requests a second; 10 of them pass.
+    # 5 agents with think times of 0.1 s are about 50 requests a second; 10 of them pass.
     assert result.successes == pytest.approx(10 * result.stats["duration"], rel=0.15)
     assert result.failures == result.stats["faults"]["rate_limit"] > 300
     assert len(passed) == result.successes
