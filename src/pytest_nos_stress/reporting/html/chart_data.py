@@ -1,13 +1,14 @@
-"""The data of all charts of a run, computed once, exactly, from its records.
+"""Data of all charts of a run, computed once from its records, with exact figures.
 
-The page filters by agent and by task, and percentiles do not add up. So the data has *levels*: all operations,
-each task, each agent, each task of each agent. Each has exact figures for every selection, and a course over
-time in as many steps as a fixed budget of cells allows, so that the page of a million operations of 512 agents
-stays small. Where even that is too much, only the worst selections have a course, and the page says so.
+The page filters by agent and by task, and percentiles of parts cannot be added up. So the data has four *levels*:
+all operations, each task, each agent, and each task of each agent. A level has exact figures for every selection,
+and its *course*: figures in equal steps of time. The number of steps follows from a fixed budget of cells, so the
+page of a million operations of 512 agents stays small. If the budget is too small for all selections, only the
+worst have a course, and the page states that.
 
-An operation counts at its end. Durations are whole nanoseconds of four significant digits, which is what people
-are shown, and of three where they are points of a line. Names are made safe for terminals here; what shows them
-escapes them for its own markup.
+An operation counts at its end. Durations are whole nanoseconds, rounded to four significant digits (the digits
+that people see), or to three for points of a line. Control characters in names are escaped here. The page escapes
+names for HTML.
 """
 
 from __future__ import annotations
@@ -37,12 +38,12 @@ from pytest_nos_stress.results.thresholds import Threshold
 from pytest_nos_stress.scenario.phases import STEADY
 
 MOST_AGENTS: Final = 512
-"""Of more agents the page lists these many, the worst; totals have all of them."""
+"""Largest number of agents that the page lists, the worst first. Totals include all agents."""
 _MOST_STEPS: Final = 160
 _FEWEST_STEPS: Final = 12
 _OPERATIONS_A_STEP: Final = {"all": 20, "task": 20, "agent": 8, "pair": 8}
 _CELLS: Final = 12_288
-"""Steps of all selections of a level together."""
+"""Budget of a level: number of selections times number of steps."""
 _MOST_SAMPLES_OF_VITALS: Final = 240
 _MOST_BANDS: Final = 100
 _DIGITS: Final = 4
@@ -52,7 +53,7 @@ _POINTS_A_DECADE: Final = {"all": 40, "task": 24, "agent": 8, "pair": 4}
 
 
 def chart_data(result: StressResult) -> dict[str, Any]:
-    """The data of all charts as JSON types. Times are seconds since the run's start, durations nanoseconds."""
+    """Return the data of all charts as JSON types: times in seconds since the run's start, durations in ns."""
     run = read_operations(result.measured, result.fault_spans)
     agents, tasks = len(run.agents), len(run.tasks)
     listed = _listed_agents(run)
@@ -82,7 +83,7 @@ def chart_data(result: StressResult) -> dict[str, Any]:
         },
         "findings": run_findings.sentences,
         "marks": [mark._asdict() for mark in (*run_findings.marks, *_aborted(result))],
-        "thresholds": [_threshold(one) for one in result.verdicts],
+        "thresholds": [_threshold(verdict) for verdict in result.verdicts],
         "bands": _bands(result),
         "vitals": _vitals(result, run.nanoseconds / 1e9),
     }
@@ -94,7 +95,7 @@ def _aborted(result: StressResult) -> list[findings.Mark]:
 
 
 def _listed_agents(run: RunOperations) -> Column:
-    """The agents that the page tells apart, in their order."""
+    """Return the indices of the agents that the page lists, in their order."""
     number = len(run.agents)
     if number <= MOST_AGENTS:
         return np.arange(number)
@@ -103,14 +104,14 @@ def _listed_agents(run: RunOperations) -> Column:
 
 
 def _indices(listed: Column, number: int, dtype: npt.DTypeLike) -> Column:
-    """Return for each of a number of groups its index among the listed ones; -1 if it is not listed."""
+    """Return for each of ``number`` groups its index among the listed groups; -1 if it is not listed."""
     indices = np.full(number, -1, dtype)
     indices[listed] = np.arange(listed.size)
     return indices
 
 
 class _Levels:
-    """Makes the levels of a run. Equal steps of time are computed once for all levels that have as many."""
+    """Makes the levels of a run. Levels with equally many steps of time share the step of each operation."""
 
     def __init__(self, run: RunOperations) -> None:
         self._run = run
@@ -160,7 +161,7 @@ class _Levels:
 
 
 def _number_of_steps(wanted_in_all: int, groups: int) -> int:
-    """Return into how many equal steps of time a level divides the run."""
+    """Return the number of equal steps of time of a level."""
     wanted = min(max(wanted_in_all // max(groups, 1), _FEWEST_STEPS), _MOST_STEPS)
     return max(min(wanted, _CELLS // max(groups, 1)), _FEWEST_STEPS)
 
@@ -170,7 +171,7 @@ def _latency(durations: GroupedDurations, digits: int) -> dict[str, list[int]]:
 
 
 def _curve(durations: GroupedDurations, shown: Column, per_decade: int) -> dict[str, Any]:
-    """The distribution on a percentile axis: quantiles of each group on the grid that its samples allow."""
+    """Return the distribution on a percentile axis: quantiles of each group, on a grid that its samples allow."""
     samples = durations.counts[shown].tolist()
     grid_of = {number: percentile_grid(number, per_decade) for number in set(samples)}
     grids = [grid_of[number] for number in samples]
@@ -188,7 +189,7 @@ def _threshold(verdict: Verdict) -> dict[str, Any]:
         "aggregation": threshold.aggregation,
         "agent": None if threshold.agent is None else escape_controls(threshold.agent),
         "task": None if threshold.task is None else escape_controls(threshold.task),
-        "percentile": _share(threshold),
+        "percentile": _quantile(threshold),
         "limit": threshold.limit,
         "verdict": verdict.verdict,
         "failedWindows": [
@@ -197,21 +198,21 @@ def _threshold(verdict: Verdict) -> dict[str, Any]:
     }
 
 
-def _share(threshold: Threshold) -> float | None:
-    """The share of the samples that a threshold on a duration speaks of."""
+def _quantile(threshold: Threshold) -> float | None:
+    """Return the quantile (0 to 1) that a threshold on a duration limits; None if it limits none."""
     of_aggregation = {"min": 0.0, "med": 0.5, "max": 1.0}.get(threshold.aggregation or "")
     return of_aggregation if threshold.percentile is None else threshold.percentile / 100
 
 
 def _bands(result: StressResult) -> list[dict[str, Any]]:
-    """Parts of the run that charts mark: ramp, warm-up, and where fault windows were open."""
-    phases = [(one.name, one.start, one.end) for one in result.phases if one.name != STEADY]
+    """Return the parts of the run that charts mark: ramp, warm-up and fault windows."""
+    phases = [(phase.name, phase.start, phase.end) for phase in result.phases if phase.name != STEADY]
     faults = [("faults", start, end) for start, end in _joined(result.fault_spans)]
     return [{"kind": kind, "start": start, "end": end} for kind, start, end in (*phases, *faults)]
 
 
 def _joined(spans: tuple[tuple[float, float], ...]) -> list[tuple[float, float]]:
-    """Spans in order; of more than anyone can tell apart, those with the smallest gaps between them are joined."""
+    """Return the spans in order, at most ``_MOST_BANDS``: those with the smallest gaps are joined."""
     ordered = sorted(spans)
     gaps = [later[0] - earlier[1] for earlier, later in pairwise(ordered)]
     widest = set(sorted(range(len(gaps)), key=gaps.__getitem__, reverse=True)[: _MOST_BANDS - 1])
@@ -225,7 +226,7 @@ def _joined(spans: tuple[tuple[float, float], ...]) -> list[tuple[float, float]]
 
 
 def _vitals(result: StressResult, duration: float) -> dict[str, list[float]]:
-    """Samples of the process, thinned out: of each stretch the highest memory and lag, and the mean use."""
+    """Return samples of the process, thinned out: highest memory and lag, and mean processor use."""
     vitals = result.vitals
     seconds = np.asarray(vitals.seconds, np.float64)
     if not seconds.size:

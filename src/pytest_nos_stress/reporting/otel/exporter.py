@@ -2,10 +2,11 @@
 
 Guarantees:
 
-- A problem is one line of text. Nothing is written to the log or the terminal, not even warnings. - The caller
-waits no longer than the deadline. - No thread is left, whether the endpoint answers, refuses or stays silent.
-Exception: a name server that does not answer, or an endpoint that answers one byte at a time, can block a daemon
-thread for a while, because Python cannot interrupt it.
+- A problem is one line of text. Nothing is written to the log or the terminal, not even warnings.
+- The caller waits no longer than the deadline.
+- No thread is left, whether the endpoint answers, refuses or stays silent. Exception: a name server that does not
+  answer, or an endpoint that answers one byte at a time, can block a daemon thread for a while, because Python
+  cannot interrupt it.
 
 An endpoint that refuses the connection is not retried, because nobody starts a collector within seconds. Each
 signal is sent in a separate thread, so an endpoint that accepts only one of them gets it in time.

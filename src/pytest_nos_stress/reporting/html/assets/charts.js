@@ -4,7 +4,7 @@
 /* Outcomes over time: operations per second, or shares of the total. Errors and failures are at the bottom. */
 function outcomesOption(data, selection, theme, settings) {
   const course = selection.course;
-  const thresholds = selection.thresholds.filter((one) => !["latency", "response_time", "memory"].includes(one.metric));
+  const thresholds = selection.thresholds.filter(({ metric }) => !["latency", "response_time", "memory"].includes(metric));
   const total = (step) => STACK.reduce((sum, name) => sum + course.counts[name][step], 0);
   const height = (name, step) => {
     const counted = course.counts[name][step];
@@ -12,8 +12,8 @@ function outcomesOption(data, selection, theme, settings) {
   };
   const drawn = settings.shares ? ["error_rate", "failure_rate"] : ["throughput"];
   const lines = thresholds
-    .filter((one) => one.limit !== null && drawn.includes(one.metric))
-    .map((one) => ({ at: one.limit, text: one.text }));
+    .filter(({ limit, metric }) => limit !== null && drawn.includes(metric))
+    .map(({ limit, text }) => ({ at: limit, text }));
   const most = settings.shares ? 1 : Math.max(...course.samples.map((_, step) => total(step))) / course.width;
   const { near, far } = reached(lines, most);
   const hatch = { symbol: "rect", dashArrayX: [1, 0], dashArrayY: [2, 4], rotation: -Math.PI / 4, color: theme.surface };
@@ -92,15 +92,15 @@ const LINE_STYLES = { p50: "solid", p95: [7, 3], p99: "solid", max: [2, 3] };
 /* Latency over time: percentiles of each step, and the longest. */
 function latencyOption(data, selection, theme, settings) {
   const course = selection.course;
-  const thresholds = selection.thresholds.filter((one) => one.metric === "latency");
+  const thresholds = selection.thresholds.filter(({ metric }) => metric === "latency");
   const lines = thresholds
-    .filter((one) => one.limit !== null)
-    .map((one) => ({ at: one.limit, text: one.text }));
+    .filter(({ limit }) => limit !== null)
+    .map(({ limit, text }) => ({ at: limit, text }));
   const values = PERCENTILES.flatMap((name) => course.latency[name]).filter((value) => value !== null);
   const logarithmic = isLogarithmic(values, settings.scale || "auto");
   const { near, far } = reached(lines, Math.max(0, ...values), logarithmic ? FARTHEST_LINE ** 2 : FARTHEST_LINE);
   const alone = course.samples.map((_, step) => {
-    const has = (one) => course.latency.p50[one] !== null && course.latency.p50[one] !== undefined;
+    const has = (at) => course.latency.p50[at] !== null && course.latency.p50[at] !== undefined;
     return has(step) && !has(step - 1) && !has(step + 1);
   });
   return {
@@ -146,10 +146,10 @@ const PERCENTILE_TICKS = [[0, "0%"], [Math.log10(2), "50%"], ...[..."123456"].ma
 
 /* The latency distribution as HdrHistogram plots it: 90%, 99%, 99.9% and so on are equally far apart. */
 function percentileOption(data, selection, theme, settings) {
-  const named = selection.curves.slice(0, settings.still ? 5 : undefined).map((one, number) => ({ ...one, color: theme.series[number % theme.series.length] }));
+  const named = selection.curves.slice(0, settings.still ? 5 : undefined).map((curve, number) => ({ ...curve, color: theme.series[number % theme.series.length] }));
   const limits = selection.thresholds
-    .filter((one) => one.metric === "latency" && one.percentile !== null && one.limit !== null && one.percentile < 1)
-    .map((one) => ({ value: [-Math.log10(1 - one.percentile), one.limit], at: one.limit, text: one.text }));
+    .filter((threshold) => threshold.metric === "latency" && threshold.percentile !== null && threshold.limit !== null && threshold.percentile < 1)
+    .map((threshold) => ({ value: [-Math.log10(1 - threshold.percentile), threshold.limit], at: threshold.limit, text: threshold.text }));
   const values = named.flatMap(({ curve }) => curve.map(([, value]) => value));
   const logarithmic = isLogarithmic(values, settings.scale || "auto");
   const { near: points, far } = reached(limits, Math.max(0, ...values), logarithmic ? FARTHEST_LINE ** 2 : FARTHEST_LINE);
@@ -253,7 +253,7 @@ function timelineOption(data, selection, theme, settings) {
   const cells = rows.flatMap(({ course }, row) =>
     Array.from({ length: steps }, (_, step) => {
       const counted = STACK.map((name) => course.counts[name][step]);
-      const total = counted.reduce((sum, one) => sum + one);
+      const total = counted.reduce((sum, count) => sum + count);
       return total ? [course.middle(step), row, 1 - counted[3] / total, step] : null;
     }).filter(Boolean),
   );
@@ -279,8 +279,8 @@ function timelineOption(data, selection, theme, settings) {
       ...common(theme).tooltip,
       formatter: ({ value: [, row, , step] }) => {
         const { name, course } = rows[row];
-        return tip(`${name}, ${span(course, step)}`, [...STACK].reverse().map((one) => [
-          OUTCOME_NAMES[one], format.count(course.counts[one][step]), one,
+        return tip(`${name}, ${span(course, step)}`, [...STACK].reverse().map((outcome) => [
+          OUTCOME_NAMES[outcome], format.count(course.counts[outcome][step]), outcome,
         ]));
       },
     },
@@ -309,8 +309,8 @@ function measureText(value, measure, many = 3) {
 function heatmapAgents(data, measure) {
   const all = data.agents.map((name, number) => ({ name, number, figures: figuresOf(placeOf(data, number, null)) }));
   if (all.length <= MOST_ROWS) return all;
-  const chosen = [...all].sort((one, other) => (measured(other.figures, measure) ?? 0) - (measured(one.figures, measure) ?? 0));
-  return chosen.slice(0, MOST_ROWS).sort((one, other) => one.number - other.number);
+  const chosen = [...all].sort((agent, other) => (measured(other.figures, measure) ?? 0) - (measured(agent.figures, measure) ?? 0));
+  return chosen.slice(0, MOST_ROWS).sort((agent, other) => agent.number - other.number);
 }
 
 const luminance = (color) => {
@@ -325,8 +325,8 @@ const luminance = (color) => {
 function inkOn(colors, place) {
   const at = Math.min(Math.max(place, 0), 1) * (colors.length - 1);
   const low = Math.floor(at);
-  const mix = (one) =>
-    luminance(colors[one]) * (1 - (at - low)) + luminance(colors[Math.min(one + 1, colors.length - 1)]) * (at - low);
+  const mix = (index) =>
+    luminance(colors[index]) * (1 - (at - low)) + luminance(colors[Math.min(index + 1, colors.length - 1)]) * (at - low);
   return mix(low) > 0.2 ? "#10151c" : "#ffffff";
 }
 
@@ -395,8 +395,8 @@ function namesOption(data, names, theme, settings) {
       formatter: ([{ dataIndex }]) => {
         const { name, figures } = rows[dataIndex];
         return tip(name, [
-          ...[...STACK].reverse().map((one) => [
-            OUTCOME_NAMES[one], `${format.count(figures[one])} (${format.share(figures[one], figures.total, 3)})`, one,
+          ...[...STACK].reverse().map((outcome) => [
+            OUTCOME_NAMES[outcome], `${format.count(figures[outcome])} (${format.share(figures[outcome], figures.total, 3)})`, outcome,
           ]),
           ["operations", format.count(figures.total), ""],
           ["p99 latency", format.seconds(figures.p99), "p99"],
@@ -429,8 +429,8 @@ function memoryOption(data, selection, theme, settings) {
   const unit = Math.max(...memory) >= 2 ** 30 ? 2 ** 30 : 2 ** 20;
   const name = unit === 2 ** 30 ? "GiB" : "MiB";
   const lines = data.thresholds
-    .filter((one) => one.metric === "memory" && one.limit !== null)
-    .map((one) => ({ at: (one.limit + (one.aggregation === "growth" ? memory[0] : 0)) / unit, text: one.text }));
+    .filter((threshold) => threshold.metric === "memory" && threshold.limit !== null)
+    .map((threshold) => ({ at: (threshold.limit + (threshold.aggregation === "growth" ? memory[0] : 0)) / unit, text: threshold.text }));
   const [lowest, highest] = [Math.min(...memory) / unit, Math.max(...memory) / unit];
   const { near, far } = reached(lines, highest);
   const top = Math.max(highest, ...near.map(({ at }) => at * 1.01));

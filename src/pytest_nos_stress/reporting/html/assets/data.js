@@ -68,10 +68,10 @@ function worstFirst(names, placeAt) {
     .map((name, number) => ({ name, number, figures: figuresOf(placeAt(number)) }))
     .filter(({ figures }) => figures.total)
     .sort(
-      (one, other) =>
-        other.figures.error - one.figures.error ||
-        other.figures.unsuccessful - one.figures.unsuccessful ||
-        (other.figures.max ?? 0) - (one.figures.max ?? 0),
+      (entry, other) =>
+        other.figures.error - entry.figures.error ||
+        other.figures.unsuccessful - entry.figures.unsuccessful ||
+        (other.figures.max ?? 0) - (entry.figures.max ?? 0),
     );
 }
 
@@ -91,6 +91,7 @@ function timelineRows(data, agent, task) {
 /* The thresholds on exactly this selection. */
 const thresholdsOf = (data, agent, task) =>
   data.thresholds.filter(
-    (one) =>
-      one.agent === (agent === null ? null : data.agents[agent]) && one.task === (task === null ? null : data.tasks[task]),
+    (threshold) =>
+      threshold.agent === (agent === null ? null : data.agents[agent]) &&
+      threshold.task === (task === null ? null : data.tasks[task]),
   );

@@ -27,7 +27,7 @@ const format = (() => {
     value >= 1e6 ? `${digits(value / 1e6, 3)}M` : value >= 1e4 ? `${digits(value / 1e3, 3)}k` : digits(value, 3);
 
   const markup = { "&": "&amp;", "<": "&lt;", ">": "&gt;", '"': "&quot;", "'": "&#39;" };
-  const escaped = (text) => String(text).replace(/[&<>"']/g, (one) => markup[one]);
+  const escaped = (text) => String(text).replace(/[&<>"']/g, (character) => markup[character]);
 
   const shortened = (text, longest) => (text.length > longest ? `${text.slice(0, longest - 1)}…` : text);
 

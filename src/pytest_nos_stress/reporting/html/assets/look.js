@@ -39,24 +39,24 @@ const FARTHEST_LINE = 5;
 const LONGEST_NAME = 40;
 
 /* The next 1, 2 or 5 times a power of ten. */
-const rounds = (value) => [1, 2, 5, 10].map((one) => one * 10 ** Math.floor(Math.log10(value) + 1e-9));
-const below = (value) => Math.max(...rounds(value).filter((one) => one <= value * 1.000001));
-const above = (value) => Math.min(...rounds(value).filter((one) => one >= value * 0.999999));
+const rounds = (value) => [1, 2, 5, 10].map((factor) => factor * 10 ** Math.floor(Math.log10(value) + 1e-9));
+const below = (value) => Math.max(...rounds(value).filter((candidate) => candidate <= value * 1.000001));
+const above = (value) => Math.min(...rounds(value).filter((candidate) => candidate >= value * 0.999999));
 
 /* Ends and steps of an axis from one value to another: 1, 2 or 5 times a power of ten. */
 function evenAxis(low, high) {
   const interval = above((high - low || Math.abs(high) || 1) / 5);
   const steps = (value, round) => Number((round(value / interval) * interval).toPrecision(12));
   return {
-    min: steps(low, (one) => Math.floor(one + 1e-9)), max: steps(high, (one) => Math.ceil(one - 1e-9)), interval,
+    min: steps(low, (ratio) => Math.floor(ratio + 1e-9)), max: steps(high, (ratio) => Math.ceil(ratio - 1e-9)), interval,
   };
 }
 
 /* Threshold lines that the axis extends to (near), and those so far above the data that only a label names them (far). */
 function reached(lines, largest, times = FARTHEST_LINE) {
   const isNear = ({ at }) => at <= times * largest || !largest;
-  const near = lines.filter(isNear).map((one) => ({ ...one, isHighest: one.at > largest }));
-  return { near, far: lines.filter((one) => !isNear(one)) };
+  const near = lines.filter(isNear).map((line) => ({ ...line, isHighest: line.at > largest }));
+  return { near, far: lines.filter((line) => !isNear(line)) };
 }
 
 /* Labels at the top edge that name the thresholds above the chart. */
@@ -179,7 +179,7 @@ function annotations(data, theme, { lines = [], windows = [], chart = "" }) {
     },
     { xAxis: end },
   ]);
-  const moments = data.marks.filter((one) => one.chart === chart).map(({ at, text }) => ({
+  const moments = data.marks.filter((mark) => mark.chart === chart).map(({ at, text }) => ({
     xAxis: at,
     lineStyle: { color: theme.mark, type: "dashed", width: 1.5 },
     label: {
@@ -204,4 +204,4 @@ function annotations(data, theme, { lines = [], windows = [], chart = "" }) {
   };
 }
 
-const windowsOf = (thresholds) => thresholds.flatMap((one) => one.failedWindows);
+const windowsOf = (thresholds) => thresholds.flatMap(({ failedWindows }) => failedWindows);

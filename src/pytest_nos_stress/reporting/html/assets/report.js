@@ -43,13 +43,13 @@
       height: () => Math.min(Math.max(selection.rows.length * 20, 60), 520) + 40, needs: "rows",
     },
     {
-      id: "percentiles", title: "Latency distribution", unit: "by percentile; response time includes the delay of operations that started late", half: true,
+      id: "percentiles", title: "Latency distribution", unit: "by percentile; response time includes late starts", half: true,
       option: percentileOption, sentence: percentileSentence, table: percentileTable, height: distributionHeight,
       legend: () => selection.curves.map(({ name }, number) => ({ name, kind: `series-${number % 5}` })),
       if: () => data.levels.all.samples[0] > 0,
     },
     {
-      id: "heatmap", title: "Agent × task", unit: "figure of each pair", half: true, canvas: true,
+      id: "heatmap", title: "Agent × task", unit: "", half: true, canvas: true,
       option: heatmapOption, sentence: (run, chosen) => heatmapSentence(run, chosen, state.measure), table: heatmapTable,
       choice: choice("measure", "Colour", Object.entries(MEASURES)),
       ends: (most) => ["0", measureText(most, state.measure)],
@@ -209,7 +209,7 @@
     const shows = hasData(plot);
     const filteredOut = !shows && (plot.id === "agents" || plot.id === "tasks");
     plot.card.hidden = filteredOut;
-    for (const one of [plot.place, plot.keys, plot.details]) one.hidden = !shows;
+    for (const part of [plot.place, plot.keys, plot.details]) part.hidden = !shows;
     plot.missing.hidden = shows;
     plot.missing.textContent = shows ? "" : "This run is too large to keep every selection over time, so the page has only the worst ones. The figures of this selection are above.";
     plot.caption.textContent = shows ? plot.sentence(data, selection) : "";
@@ -219,7 +219,7 @@
     const narrow = document.documentElement.clientWidth < 640;
     const theme = THEMES[isDark() && !printing ? "dark" : "light"];
     const option = plot.option(data, selection, theme, { ...state, narrow });
-    if (option.dataZoom) option.dataZoom = option.dataZoom.map((one) => ({ ...one, start: state.from, end: state.to }));
+    if (option.dataZoom) option.dataZoom = option.dataZoom.map((range) => ({ ...range, start: state.from, end: state.to }));
     if (option.legend) option.legend.selected = Object.fromEntries([...plot.hidden].map((name) => [name, false]));
     plot.chart.resize(printing ? { width: plot.half ? 330 : 690 } : { width: "auto" });
     plot.chart.setOption(option, { notMerge: true });
@@ -281,8 +281,8 @@
     element("everything").hidden = data.agents.length < 2 && data.tasks.length < 2;
     search.hidden = data.agents.length <= 15;
     search.addEventListener("input", () => fillOptions(agent, data.agents, all, search.value));
-    const chosen = (one) => (one.value === "" ? null : Number(one.value));
-    for (const one of [agent, task]) one.addEventListener("change", () => choose(chosen(agent), chosen(task)));
+    const indexOf = (select) => (select.value === "" ? null : Number(select.value));
+    for (const select of [agent, task]) select.addEventListener("change", () => choose(indexOf(agent), indexOf(task)));
     element("everything").addEventListener("click", () => choose(null, null));
     document.querySelector(".filters").addEventListener("submit", (event) => event.preventDefault());
   }

@@ -30,7 +30,7 @@ function outcomesSentence(data, { course, figures }) {
   const [noun, of] = figures.error ? ["errors", wrongAt(course, ["error"])] : ["unsuccessful operations", wrongAt(course)];
   const worst = largest(of);
   const share = of[worst] / totalAt(course, worst);
-  const usual = of.reduce((sum, one) => sum + one) / figures.total;
+  const usual = of.reduce((sum, count) => sum + count) / figures.total;
   const standsOut = of[worst] >= FEWEST_WRONG && share > 1.5 * usual;
   const most = ` Most ${noun} from ${span(course, worst)}: ${of[worst]} of ${plural(totalAt(course, worst), "operation")}.`;
   return `${parts.join(", ")}.${standsOut ? most : ""}`;
@@ -73,8 +73,8 @@ function timelineSentence(data, { rows }) {
   if (!cells.some(({ wrong }) => wrong)) return "All operations were successful.";
   const telling = cells.filter(({ wrong, total }) => total >= FEWEST_IN_A_CELL && wrong >= FEWEST_WRONG_IN_A_CELL);
   if (!telling.length) return "No agent stands out: each cell has only a few unsuccessful operations.";
-  const worst = telling.reduce((best, one) =>
-    share(one) > share(best) || (share(one) === share(best) && one.wrong > best.wrong) ? one : best);
+  const worst = telling.reduce((best, cell) =>
+    share(cell) > share(best) || (share(cell) === share(best) && cell.wrong > best.wrong) ? cell : best);
   return (
     `Worst: ${inSentence(worst.name)} from ${span(worst.course, worst.step)}, ` +
     `${worst.wrong} of ${worst.total} operations unsuccessful.`
@@ -97,7 +97,7 @@ function heatmapSentence(data, selection, measure) {
     })).map(({ name, figures }) => ({ name, total: figures.total, value: measured(figures, measure) })),
   );
   const enough = cells.filter(({ total }) => total >= FEWEST_IN_A_CELL);
-  const worst = (enough.length ? enough : cells).reduce((best, one) => ((one.value ?? -1) > (best.value ?? -1) ? one : best));
+  const worst = (enough.length ? enough : cells).reduce((best, cell) => ((cell.value ?? -1) > (best.value ?? -1) ? cell : best));
   const left = data.agents.length > MOST_ROWS ? ` The chart shows the ${MOST_ROWS} of ${data.agents.length} agents with the highest figures.` : "";
   if (!worst.value) return `${NOTHING[measure]}${left}`;
   return `${HIGHEST[measure]}: ${worst.name}, ${measureText(worst.value, measure)}.${left}`;
