@@ -23,7 +23,7 @@ from pytest_nos_stress.scenario.phases import Phase
 
 
 @dataclass
-class GivenRun:
+class FakeRun:
     """The part of a result that a report reads."""
 
     scenario: Scenario
@@ -33,14 +33,14 @@ class GivenRun:
     checks: Sequence[Any] = ()
     phases: Sequence[Phase] = ()
     fault_spans: Sequence[tuple[float, float]] = ()
-    vitals: Any = field(default_factory=lambda: given_vitals([], [], [], []))
+    vitals: Any = field(default_factory=lambda: fake_vitals([], [], [], []))
 
     @property
     def error_types(self) -> list[dict[str, Any]]:
         return list(self.stats["error_types"])
 
 
-def given_summary(run: GivenRun, **more: Any) -> Summary:
+def fake_summary(run: FakeRun, **more: Any) -> Summary:
     """Return the summary of a passed run, with ``more`` in place of its values."""
     stats = run.stats
     counts = {"operations": "total", "successes": "successful", "failures": "failed"}
@@ -77,12 +77,12 @@ def given_summary(run: GivenRun, **more: Any) -> Summary:
     return cast("Summary", summary)
 
 
-def given_vitals(seconds: Any, memory: Any, lag: Any, cpu: Any) -> Any:
+def fake_vitals(seconds: Any, memory: Any, lag: Any, cpu: Any) -> Any:
     columns = {"seconds": seconds, "memory": memory, "lag": lag, "cpu": cpu}
     return SimpleNamespace(**{name: np.asarray(column) for name, column in columns.items()})
 
 
-def given_verdict(text: str, verdict: str, measured: str = "", windows: Sequence[Any] = ()) -> Any:
+def fake_verdict(text: str, verdict: str, measured: str = "", windows: Sequence[Any] = ()) -> Any:
     return SimpleNamespace(
         threshold=parse_threshold(text),
         verdict=verdict,
@@ -91,7 +91,7 @@ def given_verdict(text: str, verdict: str, measured: str = "", windows: Sequence
     )
 
 
-def given_run(
+def fake_run(
     agent: Column,
     task: Column,
     outcome: Column,
@@ -103,7 +103,7 @@ def given_run(
     duration: float | None = None,
     error_types: Sequence[dict[str, Any]] = (),
     **more: Any,
-) -> GivenRun:
+) -> FakeRun:
     """Return a run of these operations; ``outcome`` has 3 for an error, ``latency`` is in seconds."""
     scenario = Scenario(agents=list(agents), tasks=list(tasks), seed=7)
     kinds = scenario.fault_mix
@@ -129,15 +129,15 @@ def given_run(
         "aborted": None,
         "python": "3.13.0",
     }
-    return GivenRun(scenario, stats, measured, **more)
+    return FakeRun(scenario, stats, measured, **more)
 
 
 def drawn_run(
     operations: int, agents: int, tasks: int, *, seconds: float = 60.0, seed: int = 1, **more: Any
-) -> GivenRun:
+) -> FakeRun:
     """Return a run without a trend: random outcomes, latencies of a few milliseconds."""
     draws = np.random.default_rng(seed)
-    return given_run(
+    return fake_run(
         draws.integers(0, agents, operations),
         draws.integers(0, tasks, operations),
         draws.choice(4, operations, p=[0.85, 0.08, 0.06, 0.01]),
@@ -150,14 +150,14 @@ def drawn_run(
     )
 
 
-def burst_run(**more: Any) -> GivenRun:
+def burst_run(**more: Any) -> FakeRun:
     """Return a minute of 3000 operations whose last tenth has errors of one agent and task, and slow calls."""
     number = np.arange(3000)
     is_late = number >= 2700
     draws = np.random.default_rng(2)
     outcome = draws.choice(3, number.size, p=[0.9, 0.05, 0.05])
     outcome[is_late & (number % 5 == 1) & (number // 5 % 2 == 0)] = ERROR
-    return given_run(
+    return fake_run(
         number % 5,
         number // 5 % 2,
         outcome,
@@ -168,21 +168,21 @@ def burst_run(**more: Any) -> GivenRun:
             "tasks": ["buy", "sell"],
             "phases": [Phase("warmup", 0.0, 5.0), Phase("steady", 5.0, 60.0)],
             "fault_spans": [(20.0, 25.0), (40.0, 45.0)],
-            "vitals": given_vitals(
+            "vitals": fake_vitals(
                 np.arange(60.0), 100_000_000 + 1_000_000 * np.arange(60), np.full(60, 1e-3), np.full(60, 0.7)
             ),
             "verdicts": [
-                given_verdict(
+                fake_verdict(
                     "latency.p99 < 20ms over 10s",
                     "failed",
                     "90 ms",
                     [SimpleNamespace(start=50.0, end=60.0, verdict="failed")],
                 ),
-                given_verdict("errors == 0", "failed", "30"),
-                given_verdict("latency{task=buy}.p95 < 1s", "passed", "9 ms"),
-                given_verdict("throughput > 10/s", "passed", "50/s"),
-                given_verdict("failure_rate < 10%", "passed", "6%"),
-                given_verdict("memory.growth < 70MiB", "passed", "56 MiB"),
+                fake_verdict("errors == 0", "failed", "30"),
+                fake_verdict("latency{task=buy}.p95 < 1s", "passed", "9 ms"),
+                fake_verdict("throughput > 10/s", "passed", "50/s"),
+                fake_verdict("failure_rate < 10%", "passed", "6%"),
+                fake_verdict("memory.growth < 70MiB", "passed", "56 MiB"),
             ],
             "error_types": [
                 {
@@ -203,7 +203,7 @@ HOSTILE = '</script><img src=x onerror="window.harmed=1">\'&amp;\x1b[31m\n\u2028
 """A name with characters special to HTML, scripts, terminals, paths, templates and UTF-8."""
 
 
-def hostile_run() -> GivenRun:
+def hostile_run() -> FakeRun:
     """Return a run in which every name and text from outside is hostile."""
     error = dict.fromkeys(("type", "message", "agent", "task", "traceback"), HOSTILE)
     return burst_run(
@@ -214,7 +214,7 @@ def hostile_run() -> GivenRun:
 
 
 def hostile_summary() -> Summary:
-    return given_summary(
+    return fake_summary(
         hostile_run(),
         test=HOSTILE,
         verdict="failed",
@@ -228,34 +228,34 @@ def hostile_summary() -> Summary:
     )
 
 
-def failed_summary(run: GivenRun, **more: Any) -> Summary:
+def failed_summary(run: FakeRun, **more: Any) -> Summary:
     failure = "threshold latency.p99 < 20ms over 10s failed: 90 ms"
-    return given_summary(run, **{"verdict": "failed", "passed": False, "failure": failure, **more})
+    return fake_summary(run, **{"verdict": "failed", "passed": False, "failure": failure, **more})
 
 
 @pytest.fixture(scope="session")
-def make_run() -> Callable[..., GivenRun]:
-    return given_run
+def make_run() -> Callable[..., FakeRun]:
+    return fake_run
 
 
 @pytest.fixture(scope="session")
-def draw_run() -> Callable[..., GivenRun]:
+def draw_run() -> Callable[..., FakeRun]:
     return drawn_run
 
 
 @pytest.fixture(scope="session")
 def make_summary() -> Callable[..., Summary]:
-    return given_summary
+    return fake_summary
 
 
 @pytest.fixture(scope="session")
-def burst() -> tuple[GivenRun, Summary]:
+def burst() -> tuple[FakeRun, Summary]:
     """A run with an error burst, and its summary."""
     run = burst_run()
     return run, failed_summary(run)
 
 
 @pytest.fixture(scope="session")
-def hostile() -> tuple[GivenRun, Summary, str]:
+def hostile() -> tuple[FakeRun, Summary, str]:
     """A run of hostile names, its summary, and the text that all of them hold."""
     return hostile_run(), hostile_summary(), HOSTILE

@@ -174,9 +174,9 @@ def test_filters_by_agent_and_task_change_the_figures(report: Page, burst: tuple
         report.select_option("#agent", label=agent or "All 5")
         report.select_option("#task", label=task or "All 2")
         counts = measured.counts(agent, task)
-        told = report.inner_text("#selected")
-        assert told.startswith(f"{counts.total:,} operations · {counts.successes:,} successful")
-        assert f"{counts.errors} errors" in told
+        selected = report.inner_text("#selected")
+        assert selected.startswith(f"{counts.total:,} operations · {counts.successes:,} successful")
+        assert f"{counts.errors} errors" in selected
     report.click("#everything")
     assert report.inner_text("#selected").startswith("3,000 operations")
 
@@ -241,9 +241,9 @@ def test_points_of_a_chart_can_be_read_by_keyboard(report: Page) -> None:
     report.keyboard.press("ArrowRight")
     report.keyboard.press("ArrowRight")
     report.locator("#pointed", has_text="operations").wait_for(state="attached")
-    told = report.inner_text("#pointed")
-    assert "successful" in told
-    assert " to " in told
+    tooltip = report.inner_text("#pointed")
+    assert "successful" in tooltip
+    assert " to " in tooltip
 
 
 def test_a_chart_has_its_data_as_a_table(report: Page) -> None:

@@ -18,7 +18,7 @@ def texts(picture: str) -> str:
 
 def test_a_picture_has_the_verdict_the_findings_and_the_main_charts(burst: tuple[Any, Summary]) -> None:
     pytest.importorskip("py_mini_racer", reason="mini-racer is not installed")
-    told = texts(images.svg(*burst))
+    shown = texts(images.svg(*burst))
     for text in (
         "Failed",
         "Errors began at 54 s",
@@ -30,7 +30,7 @@ def test_a_picture_has_the_verdict_the_findings_and_the_main_charts(burst: tuple
         "latency of buy",
         "latency of sell",
     ):
-        assert text in told
+        assert text in shown
 
 
 def test_hostile_names_are_text_in_a_picture(hostile: tuple[Any, Summary, str]) -> None:
@@ -68,6 +68,6 @@ def test_a_missing_package_for_pictures_is_one_line_before_the_run(
 def test_a_run_without_latency_has_a_picture_without_it(make_run: Any, make_summary: Any) -> None:
     pytest.importorskip("py_mini_racer", reason="mini-racer is not installed")
     run = make_run([], [], [], [], [], agents=["A", "B"], tasks=["buy"], duration=1.0)
-    told = texts(images.svg(run, make_summary(run)))
-    assert "Outcomes over time" in told
-    assert "Latency" not in told
+    shown = texts(images.svg(run, make_summary(run)))
+    assert "Outcomes over time" in shown
+    assert "Latency" not in shown

@@ -72,7 +72,7 @@ def test_the_charting_library_is_the_published_one_with_its_licence() -> None:
 def test_without_scripts_verdict_reasons_figures_and_errors_can_be_read(burst: Burst, burst_page: str) -> None:
     text = Reader(burst_page).shown
     figures = formatted(burst[1])
-    for told in (
+    for expected in (
         "Failed",
         "Errors began at 54 s: all 30 came in the last 5.96 s, all of agent MM_2 / task buy.",
         "latency.p99 < 20ms over 10s failed: 90 ms",
@@ -82,7 +82,7 @@ def test_without_scripts_verdict_reasons_figures_and_errors_can_be_read(burst: B
         "memory.growth < 70MiB",
         *(figures[name] for name in ("operations", "failures", "throughput", "latency p50", "latency p99")),
     ):
-        assert told in text
+        assert expected in text
     assert text.index("Failed") < text.index("Errors began") < text.index("Charts need JavaScript")
 
 

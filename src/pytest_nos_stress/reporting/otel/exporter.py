@@ -134,18 +134,18 @@ class _Sender(threading.Thread):
             with suppress(Exception):
                 self._exporter.shutdown()
         self.join(0.2)
-        return self._said(_NO_ANSWER)
+        return self._problem_text(_NO_ANSWER)
 
     def run(self) -> None:
-        said: list[str] = []
-        _quiet.said = said
+        logged: list[str] = []
+        _quiet.logged = logged
         try:
             with _uninstrumented():
                 self._export()
         except NotSent as problem:
-            self._problem = self._said(str(problem))
+            self._problem = self._problem_text(str(problem))
         except BaseException as error:
-            self._problem = self._said(said[-1] if said else f"{type(error).__name__}: {error}")
+            self._problem = self._problem_text(logged[-1] if logged else f"{type(error).__name__}: {error}")
 
     def _export(self) -> None:
         options: dict[str, Any] = {"timeout": self._deadline}
@@ -160,13 +160,13 @@ class _Sender(threading.Thread):
                 answer = self._exporter.export(batch)
                 reason = session.problem if session is not None else ""
                 if reason or answer.name != "SUCCESS":
-                    raise NotSent(reason or (_quiet.said or ["the exporter gave no reason"])[-1])
+                    raise NotSent(reason or (_quiet.logged or ["the exporter gave no reason"])[-1])
                 self._sent += 1
         finally:
             with suppress(Exception):
                 self._exporter.shutdown()
 
-    def _said(self, reason: str) -> str:
+    def _problem_text(self, reason: str) -> str:
         endpoint = _without_credentials(str(getattr(self._exporter, "_endpoint", "") or ""))
         destination = f" to {endpoint}" if endpoint else ""
         state = "not completely sent" if self._sent else "not sent"
@@ -259,11 +259,11 @@ class _Quiet(logging.Filter):
     """Filter that gives a sender the SDK's log records of its thread. Records of other threads pass."""
 
     def filter(self, record: logging.LogRecord) -> bool:
-        said: list[str] | None = getattr(_quiet, "said", None)
-        if said is None:
+        logged: list[str] | None = getattr(_quiet, "logged", None)
+        if logged is None:
             return True
         if record.levelno >= logging.WARNING:
-            said.append(record.getMessage())
+            logged.append(record.getMessage())
         return False
 
 
