@@ -100,7 +100,7 @@ def test_the_grace_time_begins_with_the_phase_that_is_judged(tmp_path: Path) -> 
     assert 3 <= aborted_at(result) < 5
 
 
-def test_a_run_in_which_the_thresholds_hold_goes_on_to_its_end(tmp_path: Path) -> None:
+def test_a_run_is_not_aborted_while_its_thresholds_pass(tmp_path: Path) -> None:
     thresholds = (
         "error_rate < 50% abort after 0s",
         "latency.p99 < 1s abort after 0s",

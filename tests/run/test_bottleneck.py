@@ -1,4 +1,4 @@
-"""Is it us or them: the harness is named as the bottleneck where it was one, and nowhere else."""
+"""The harness is named as the bottleneck if it was one, and only then."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ QUIET: dict[str, Any] = {
 """A run in which all is well. Lag and latency are in milliseconds."""
 
 
-def assess(monkeypatch: pytest.MonkeyPatch, **but: Any) -> HarnessStatistics:
+def detect(monkeypatch: pytest.MonkeyPatch, **but: Any) -> HarnessStatistics:
     """Return the figures and the message of a quiet run with these changes."""
     run = {**QUIET, **but}
     monkeypatch.setattr(module, "processors", lambda: run["processors"])
@@ -86,13 +86,13 @@ def assess(monkeypatch: pytest.MonkeyPatch, **but: Any) -> HarnessStatistics:
         "a busy event loop",
         "pauses for garbage",
         "agents wait for the recorder",
-        "agents are held for checks",
+        "agents are paused for checks",
     ],
 )
 def test_the_bottleneck_is_named_and_explained(
     but: dict[str, Any], bottleneck: str | None, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    harness = assess(monkeypatch, **but)
+    harness = detect(monkeypatch, **but)
     assert harness["bottleneck"] == bottleneck
     assert bool(harness["words"]) == (bottleneck is not None)
     assert "\n" not in harness["words"]
@@ -130,22 +130,22 @@ def test_the_bottleneck_is_named_and_explained(
     ],
 )
 def test_the_harness_is_not_blamed_without_cause(but: dict[str, Any], monkeypatch: pytest.MonkeyPatch) -> None:
-    harness = assess(monkeypatch, **but)
+    harness = detect(monkeypatch, **but)
     assert (harness["bottleneck"], harness["words"]) == (None, "")
 
 
 def test_the_words_have_the_figures_they_rest_on(monkeypatch: pytest.MonkeyPatch) -> None:
-    used = assess(monkeypatch, lag=50, cores_used=3.7)["words"]
+    used = detect(monkeypatch, lag=50, cores_used=3.7)["words"]
     assert "3.7 of 4 processors" in used
     assert "50 ms late" in used
-    assert "25%" in assess(monkeypatch, collections=Collections(9, 2.5, 0.4))["words"]
-    assert "400 ms" in assess(monkeypatch, collections=Collections(9, 2.5, 0.4))["words"]
-    assert "40%" in assess(monkeypatch, waited=40)["words"]
-    assert "99%" in assess(monkeypatch, lag=50, machine_busy=0.99)["words"]
+    assert "25%" in detect(monkeypatch, collections=Collections(9, 2.5, 0.4))["words"]
+    assert "400 ms" in detect(monkeypatch, collections=Collections(9, 2.5, 0.4))["words"]
+    assert "40%" in detect(monkeypatch, waited=40)["words"]
+    assert "99%" in detect(monkeypatch, lag=50, machine_busy=0.99)["words"]
 
 
 def test_the_figures_are_there_whether_or_not_there_was_a_bottleneck(monkeypatch: pytest.MonkeyPatch) -> None:
-    harness = assess(monkeypatch, waited=2)
+    harness = detect(monkeypatch, waited=2)
     assert harness["lag"] == {"p50": 0.0001, "p99": 0.0001, "max": 0.0001}
     assert (
         harness["cpu"],
@@ -157,7 +157,7 @@ def test_the_figures_are_there_whether_or_not_there_was_a_bottleneck(monkeypatch
     assert harness["waited_for_recorder"] == 2
 
 
-def test_a_run_whose_tasks_block_the_event_loop_says_so_where_a_threshold_of_time_is_broken(
+def test_a_blocked_event_loop_is_named_if_a_threshold_of_time_fails(
     tmp_path: Path,
 ) -> None:
     async def blocks(operation: Operation) -> None:
@@ -188,7 +188,7 @@ def test_a_run_in_virtual_time_says_nothing_of_its_harness(tmp_path: Path) -> No
     assert (result.stats["harness"]["bottleneck"], result.stats["harness"]["words"]) == (None, "")
 
 
-def test_a_run_whose_agents_are_held_for_slow_checks_says_so(tmp_path: Path) -> None:
+def test_slow_checks_are_named_as_the_bottleneck(tmp_path: Path) -> None:
     async def awaits() -> None:
         await asyncio.sleep(0)
 

@@ -257,16 +257,14 @@ def test_in_virtual_time_a_broken_check_ends_the_run_at_the_operation_that_broke
 
 
 @pytest.mark.parametrize(("every", "seen_after"), [(1, 17), (5, 20), (17, 17), (100, 60)])
-def test_checks_are_looked_at_once_in_so_many_operations_and_after_the_run(
-    every: int, seen_after: int, tmp_path: Path
-) -> None:
+def test_checks_run_every_n_operations_and_after_the_run(every: int, seen_after: int, tmp_path: Path) -> None:
     service = Service(loses=17)
     with pytest.raises(CheckFailed, match="1 orders are lost") as caught:
         run(tmp_path, service, engine="virtual", checks=[service.audit], every=every)
     assert caught.value.result.operations == seen_after
 
 
-def test_under_real_threads_checks_are_looked_at_after_the_run_only_unless_asked(tmp_path: Path) -> None:
+def test_with_real_threads_checks_run_only_after_the_run_by_default(tmp_path: Path) -> None:
     result = run(tmp_path, checks=[answers(True)])
     assert [check.looks for check in result.checks] == [1]
     result = run(tmp_path, checks=[answers(True)], every=10)

@@ -164,7 +164,7 @@ def test_looks_can_be_asked_for_while_more_are_taken() -> None:
     assert all(isinstance(lengths, set) and len(lengths) == 1 for lengths in lengths_seen)
 
 
-def test_garbage_collections_are_counted_while_a_run_goes_on_and_not_after_it() -> None:
+def test_garbage_collections_are_counted_during_a_run_and_not_after_it() -> None:
     callbacks = list(gc.callbacks)
     monitor = monitor_with_memory([10])
     with monitor.observed():

@@ -194,7 +194,7 @@ def seconds_behind(work: str, delay: float, tmp_path: Path) -> float:
     return performed_until - logged_until
 
 
-def test_the_log_can_be_followed_while_a_run_goes_on(tmp_path: Path) -> None:
+def test_the_log_can_be_followed_during_a_run(tmp_path: Path) -> None:
     lines_seen: list[int] = []
 
     def watch(operation: Operation) -> None:

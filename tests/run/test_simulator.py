@@ -485,7 +485,7 @@ except KeyboardInterrupt:
     assert json.loads((tmp_path / "out" / "agent_memory_snapshot.json").read_text()) == []
 
 
-def test_a_run_that_was_not_interrupted_says_so(tmp_path: Path) -> None:
+def test_a_completed_run_is_not_marked_interrupted(tmp_path: Path) -> None:
     assert run(tmp_path, operations_per_agent=1).stats["interrupted"] is False
 
 
