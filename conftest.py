@@ -28,8 +28,11 @@ from pytest_nos_stress.engines import ENGINES
 pytest_plugins = ["pytester"]
 
 # pytester's sessions in process remove the modules that they were the first to import. NumPy cannot be imported
-# twice, the plugin's exceptions must stay the classes that tests have imported, and importing Hypothesis and the
-# plugin takes long. So all of them are imported here.
+# twice, pyarrow keeps the pandas that it saw first, the plugin's exceptions must stay the classes that tests have
+# imported, and importing Hypothesis and the plugin takes long. So all of them are imported here.
+for name in ("pandas", "pyarrow.parquet"):
+    with suppress(ImportError):
+        import_module(name)
 for module in pkgutil.walk_packages(pytest_nos_stress.__path__, "pytest_nos_stress."):
     if "demo" not in module.name:
         with suppress(ImportError):  # needs an extra that is not installed

@@ -78,7 +78,7 @@ def baseline_directory(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the directory with the baselines of the project's runs."""
     path: Path = tmp_path_factory.mktemp("saved")
     write_project(path)
-    command = [sys.executable, "-m", "pytest", "--stress", "--stress-report=none", SAVE]
+    command = [sys.executable, "-m", "pytest", "--stress", "--stress-report=none", "--stress-seed=1", SAVE]
     outside = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST")}
     subprocess.run(command, cwd=path, env=outside, stdout=subprocess.DEVNULL, timeout=120, check=True)
     return path / ".stress-baselines"
