@@ -180,7 +180,7 @@ def test_a_blocked_event_loop_is_named_if_a_threshold_of_time_fails(
     harness = caught.value.result.stats["harness"]
     assert harness["bottleneck"] == "event loop"
     assert (harness["lag"]["p99"] or 0) > 0.1
-    assert f"the harness was a bottleneck: {harness['words']}" in str(caught.value)
+    assert f"the test machine was the bottleneck: {harness['words']}" in str(caught.value)
 
 
 def test_a_run_in_virtual_time_says_nothing_of_its_harness(tmp_path: Path) -> None:
