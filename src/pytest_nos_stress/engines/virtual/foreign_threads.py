@@ -4,7 +4,7 @@ Python cannot tell what a thread is about to do. So the time depends on what the
 
 - a thread that has used one of the agents' locks: as long as an operation may take,
 - a thread that has not: one second,
-- a thread that is itself blocked in such a lock: no time.
+- a thread that is itself blocked in such a lock: the time that a woken thread may need until it runs.
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from . import locks
 from .worker import Worker
 
 _WAIT_FOR_UNKNOWN_THREADS: Final = 1.0
-_TIME_TO_RESUME: Final = 0.5
 
 
-def wait_budget(workers: Sequence[Worker], caller: int, max_seconds: float) -> float:
+def wait_budget(workers: Sequence[Worker], caller: int, max_seconds: float, seconds_to_resume: float) -> float:
     """Return the seconds to wait for a foreign thread to wake an agent; 0 if no thread can.
 
-    ``workers``: the agents' threads. ``caller``: the thread that watches the run.
+    ``workers``: the agents' threads. ``caller``: the thread that watches the run. ``seconds_to_resume``: the time
+    to wait for a blocked thread, because a thread that an agent has just woken counts as blocked until it runs.
     """
     agents = {worker.thread.ident for worker in workers if worker.thread.is_alive()}
     threads = {thread.ident for thread in threading.enumerate() if thread.ident is not None}
@@ -35,5 +35,4 @@ def wait_budget(workers: Sequence[Worker], caller: int, max_seconds: float) -> f
         return max_seconds
     if at_work:
         return min(_WAIT_FOR_UNKNOWN_THREADS, max_seconds)
-    # A thread that an agent has just woken counts as blocked until it runs, which takes long on a busy machine.
-    return _TIME_TO_RESUME if others else 0.0
+    return seconds_to_resume if others else 0.0

@@ -27,6 +27,9 @@ from .actor import VirtualClock, VirtualThread, describe
 
 _POLL_INTERVAL: Final = 0.01
 _MAX_REAL_TIME_TO_ANSWER: Final = 0.1
+_SECONDS_TO_RESUME: Final = 0.01
+# Too short a time would report a false deadlock on a busy machine.
+_SECONDS_TO_RESUME_BEFORE_DEADLOCK: Final = 0.5
 _MAX_INSTANT_WAITS: Final = 100_000
 _MAX_INSTANT_WAITS_ONCE_STOPPED: Final = 100
 
@@ -59,12 +62,13 @@ class Scheduler:
         self._heap: list[Wake] = []
         self._woken: deque[tuple[VirtualThread, int]] = deque()
         self._signal = taken_lock()
-        self._wait_budget: Callable[[float], float] = float
+        self._wait_budget: Callable[[float, float], float] = max
 
-    def start(self, actors: Sequence[VirtualThread], wait_budget: Callable[[float], float]) -> None:
+    def start(self, actors: Sequence[VirtualThread], wait_budget: Callable[[float, float], float]) -> None:
         """Make every agent due now, in the order of the list.
 
-        ``wait_budget``: a function from a maximum to the seconds of real time to wait for foreign threads.
+        ``wait_budget``: a function from a maximum, and the time for a blocked thread to resume, to the seconds of
+        real time to wait for foreign threads.
         """
         self._actors, self._not_ended = actors, len(actors)
         self._wait_budget = wait_budget
@@ -171,7 +175,7 @@ class Scheduler:
             self._wake_all()
             return
         self.awaits_foreign_threads = True
-        self._await_foreign_threads(self._operation_timeout)
+        self._await_foreign_threads(self._operation_timeout, _SECONDS_TO_RESUME_BEFORE_DEADLOCK)
         self.awaits_foreign_threads = False
         if not self._woken and not self.stopping:
             waiting = [describe(actor) for actor in self._actors if not actor.ended]
@@ -194,17 +198,20 @@ class Scheduler:
         Without this time, virtual time would jump to the end of the waiting agent's timeout at once. With it, the
         agent gets an answer at the same virtual time if the answer comes soon in real time.
         """
-        self._await_foreign_threads(_MAX_REAL_TIME_TO_ANSWER)
+        self._await_foreign_threads(_MAX_REAL_TIME_TO_ANSWER, _SECONDS_TO_RESUME)
         if self._woken:
             return True
         self.awaiting_foreign_answer.clear()
         return False
 
-    def _await_foreign_threads(self, max_seconds: float) -> None:
-        """Wait until a foreign thread wakes an agent, for at most ``max_seconds`` of real time."""
+    def _await_foreign_threads(self, max_seconds: float, seconds_to_resume: float) -> None:
+        """Wait until a foreign thread wakes an agent, for at most ``max_seconds`` of real time.
+
+        If all foreign threads are blocked, wait only ``seconds_to_resume``.
+        """
         began = time.monotonic()
         while not self._woken and not self.stopping:
-            if time.monotonic() - began >= self._wait_budget(max_seconds):
+            if time.monotonic() - began >= self._wait_budget(max_seconds, seconds_to_resume):
                 return
             self._signal.acquire(timeout=_POLL_INTERVAL)
 
