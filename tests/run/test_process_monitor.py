@@ -68,19 +68,20 @@ def run(directory: Path, target: Any, **options: Any) -> StressResult:
 
 
 def test_a_target_that_keeps_what_it_gets_is_seen(tmp_path: Path) -> None:
+    # So much that memory which earlier tests left, and which goes back to the system meanwhile, does not matter.
     allocated: list[bytearray] = []
 
     def leaks(operation: Operation) -> None:
         if operation.agent == "Agent_1" and operation.index == 20:
-            allocated.append(bytearray(b"x") * (60 * MEGABYTE))
+            allocated.append(bytearray(b"x") * (400 * MEGABYTE))
         operation.sleep(0.005)
 
-    thresholds = ["memory.growth < 20MiB", "memory.growth > 40MB", "memory.peak >= 60MB"]
+    thresholds = ["memory.growth < 20MiB", "memory.growth > 200MB", "memory.peak >= 400MB"]
     result = run(tmp_path, leaks, thresholds=thresholds)
     assert [verdict.verdict for verdict in result.verdicts] == ["failed", "passed", "passed", "passed"]
     memory = result.stats["memory"]
     assert memory is not None
-    assert 40 * MEGABYTE < memory["growth"] == memory["end"] - memory["start"]
+    assert 200 * MEGABYTE < memory["growth"] == memory["end"] - memory["start"]
     assert memory["peak"] >= memory["end"]
     assert result.vitals.memory.max() == memory["peak"]
 
