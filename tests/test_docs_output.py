@@ -35,25 +35,6 @@ def test_a_day(stress_simulator):
         thresholds=["failure_rate < 12% over 1s"],
     )
 """
-OUTAGE_AFTER_THE_LAST_WINDOW = """
-def goes_down(operation):
-    operation.sleep(0.1)
-    if operation.index >= 100 and operation.index % 3 == 0:
-        raise ConnectionError("refused")
-
-
-def test_an_outage_at_the_end(stress_simulator):
-    stress_simulator.run(
-        goes_down,
-        engine="virtual",
-        operations_per_agent=110,
-        min_delay=0,
-        max_delay=0,
-        failure_prob=0,
-        missing_data_prob=0,
-        thresholds=["failure_rate < 1% over 10s", "error_rate < 10%"],
-    )
-"""
 DEADLOCK = """
 import threading
 
@@ -162,12 +143,6 @@ def test_the_summary_and_the_command_that_repeats_a_run(pytester: pytest.Pyteste
     printed = output(pytester, "test_desk", DESK)
     assert_quoted(quote("README.md", "verdict  operations"), printed)
     assert_quoted(quote("docs/repeating-failures.md", "repeat this run with"), printed)
-
-
-def test_the_warning_about_an_outage_after_the_last_window(pytester: pytest.Pytester) -> None:
-    page = " ".join((ROOT / "docs" / "gating-ci.md").read_text().split())
-    (warning,) = re.findall(r"`([^`]*no window contains[^`]*)`", page)
-    assert warning in output(pytester, "test_outage", OUTAGE_AFTER_THE_LAST_WINDOW)
 
 
 def test_a_deadlock(pytester: pytest.Pytester) -> None:

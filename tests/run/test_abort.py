@@ -144,6 +144,21 @@ def test_a_count_that_cannot_come_true_any_more_ends_a_run(tmp_path: Path) -> No
     assert run(tmp_path, "operations < 50 abort after 0s").operations < 80
 
 
+def test_a_run_is_aborted_by_whole_windows_only(tmp_path: Path) -> None:
+    """The errors from 2.5 s to 3 s are half of the window that begins at 2 s, and all of one that ends at 3 s."""
+
+    def fails_for_a_moment(operation: Operation) -> None:
+        operation.sleep(0.05)
+        if 50 <= operation.index < 60:
+            raise ConnectionError("gone")
+
+    settings: dict[str, Any] = {"operations_per_agent": 80, "expected_errors": ConnectionError}
+    result = run(tmp_path, "failure_rate <= 50% over 1s abort after 0s", target=fails_for_a_moment, **settings)
+    assert (result.status, result.passed) == ("completed", True)
+    result = run(tmp_path, "failure_rate < 40% over 1s abort after 0s", target=fails_for_a_moment, **settings)
+    assert (result.status, result.passed) == ("aborted", False)
+
+
 def test_a_broken_window_ends_a_run(tmp_path: Path) -> None:
     result = run(tmp_path, "error_rate < 50% over 1s abort after 0s", operations_per_agent=2_000)
     assert result.status == "aborted"
@@ -267,11 +282,11 @@ def test_agents_wait_while_a_look_is_taken_however_long_it_takes_and_nothing_is_
     performed: Counter[str] = Counter()
     not_taken_in: list[int] = []
 
-    def judge_slowly(threshold: Threshold, run_metrics: RunMetrics) -> Verdict:
+    def judge_slowly(threshold: Threshold, run_metrics: RunMetrics, *, in_progress: bool) -> Verdict:
         if len(not_taken_in) < 2:
             time.sleep(0.7)  # Not for a race: so long does the look take.
             not_taken_in.append(performed.total() - run_metrics.measured.records.total)
-        return evaluate_threshold(threshold, run_metrics)
+        return evaluate_threshold(threshold, run_metrics, in_progress=in_progress)
 
     def works_without_a_pause(operation: Operation) -> None:
         performed[operation.agent] += 1

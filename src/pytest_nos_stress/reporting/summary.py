@@ -91,11 +91,6 @@ def _summary(result: StressResult, info: RunInfo) -> Summary:
         "aborted": stats["aborted"],
         "notes": [
             *_excluded_errors(stats["phases"]),
-            *(
-                f"{verdict.threshold.text} passed, but {verdict.warning}"
-                for verdict in result.verdicts
-                if verdict.warning and verdict.passes
-            ),
             *result.notes,
         ],
         "finding": result.finding,

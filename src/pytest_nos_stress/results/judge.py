@@ -26,11 +26,6 @@ from .units import COUNT
 from .verdicts import FAILED, NO_DATA, NOT_APPLICABLE, PASSED
 
 _MOST_WINDOWS: Final = 100_000
-_SHORTEST_TAIL: Final = 0.01
-"""Share of a window below which the rest of a run after its last window is ignored.
-
-A run by duration ends with one or two late operations, too few for a rate.
-"""
 
 
 class Window(NamedTuple):
@@ -51,8 +46,6 @@ class Verdict(NamedTuple):
     samples: int
     note: str = ""
     windows: tuple[Window, ...] = ()
-    warning: str = ""
-    """Description of operations that no window contains and that would have failed the threshold; else empty."""
 
     @property
     def passes(self) -> bool:
@@ -85,8 +78,7 @@ class Verdict(NamedTuple):
         text = metric.text(self.measured)
         if metric.unit is not COUNT and metric.is_of_operations and self.samples:
             text = f"{text} of {self.samples} operations"
-        notes = "; ".join(filter(None, [self.note, self.warning]))
-        return f"{text} ({notes})" if notes else text
+        return f"{text} ({self.note})" if self.note else text
 
 
 class BaselineComparison(Protocol):
@@ -107,7 +99,7 @@ def evaluate_thresholds(
     if phase is None:
         return verdicts
     measured = run_metrics.of(phase)
-    unseen = measured.errors_outside([_judged_operations(verdict, measured) for verdict in on_errors])
+    unseen = measured.errors_outside([_selection(verdict.threshold) for verdict in on_errors])
     if not unseen:
         return verdicts
     rest = _compare(parse_threshold("errors == 0"), unseen, measured.counts().total)
@@ -121,7 +113,11 @@ def _judges_errors(verdict: Verdict) -> bool:
 
 
 def evaluate_threshold(
-    threshold: Threshold, run_metrics: RunMetrics, comparison: BaselineComparison | None = None
+    threshold: Threshold,
+    run_metrics: RunMetrics,
+    comparison: BaselineComparison | None = None,
+    *,
+    in_progress: bool = False,
 ) -> Verdict:
     """Evaluate one threshold. ``comparison`` is None while the run is in progress."""
     problem = _missing_name(threshold, run_metrics)
@@ -138,7 +134,7 @@ def evaluate_threshold(
         verdict = NOT_APPLICABLE if threshold.session_wide else NO_DATA
         return Verdict(threshold, verdict, None, 0, f"no operation was performed with faults {threshold.faults}")
     if threshold.over is not None:
-        return _judge_windows(threshold, measured, run_metrics, phase.start)
+        return _judge_windows(threshold, measured, run_metrics, phase.start, in_progress=in_progress)
     return _judge_part(threshold, measured, run_metrics)
 
 
@@ -171,7 +167,9 @@ def _against_baseline(
     )
 
 
-def _judge_windows(threshold: Threshold, measured: Measurements, run_metrics: RunMetrics, start: float) -> Verdict:
+def _judge_windows(
+    threshold: Threshold, measured: Measurements, run_metrics: RunMetrics, start: float, *, in_progress: bool
+) -> Verdict:
     """Return the verdict on the worst window: failed, else without data, else nearest to the limit."""
     if threshold.definition.is_of_operations and not _counts(threshold, measured).total:
         return Verdict(threshold, NO_DATA, None, 0, "no operations")
@@ -180,7 +178,7 @@ def _judge_windows(threshold: Threshold, measured: Measurements, run_metrics: Ru
         note = f"more than {_MOST_WINDOWS} windows: make the windows longer"
         return Verdict(threshold, NO_DATA, None, 0, note)
     verdicts, spans = [], []
-    for part in measured.windows(length):
+    for part in measured.windows(length, in_progress=in_progress):
         verdicts.append(_judge_part(threshold, part, run_metrics, is_window=True))
         spans.append([start + (at - measured.started_ns) / 1e9 for at in (part.started_ns, part.ended_ns)])
     windows = tuple(
@@ -189,16 +187,7 @@ def _judge_windows(threshold: Threshold, measured: Measurements, run_metrics: Ru
     )
     worst = max(range(len(verdicts)), key=lambda index: _badness(threshold, verdicts[index]))
     note = _note_on_windows(verdicts[worst].note, windows, windows[worst])
-    warning = ""
-    if start + measured.elapsed - windows[-1].end >= _SHORTEST_TAIL * length:
-        tail = measured.ended_after(windows[-1].end - start)
-        left_out = f"no window contains the last {tail.elapsed:.3g} s"
-        verdict = _judge_part(threshold, tail, run_metrics, is_window=True)
-        if verdict.verdict == FAILED and verdict.measured is not None:
-            warning = f"{left_out}, where the value is {threshold.definition.text(verdict.measured)}"
-        else:
-            note += f"; {left_out}"
-    return verdicts[worst]._replace(note=note, windows=windows, warning=warning)
+    return verdicts[worst]._replace(note=note, windows=windows)
 
 
 def _note_on_windows(note: str, windows: Sequence[Window], worst: Window) -> str:
@@ -208,14 +197,8 @@ def _note_on_windows(note: str, windows: Sequence[Window], worst: Window) -> str
     return ", ".join(filter(None, [note, f"{where} {worst.start:.4g}s-{worst.end:.4g}s"]))
 
 
-def _judged_operations(verdict: Verdict, measured: Measurements) -> Selection:
-    """Select the operations that a verdict covers; operations after the last window are not covered."""
-    threshold, before_ns = verdict.threshold, None
-    if verdict.windows:
-        lasted = verdict.windows[-1].end - verdict.windows[0].start
-        end = measured.started_ns + round(lasted * 1e9)
-        before_ns = end if end < measured.ended_ns else None
-    return Selection(threshold.agent, threshold.task, threshold.faults, before_ns)
+def _selection(threshold: Threshold) -> Selection:
+    return Selection(threshold.agent, threshold.task, threshold.faults)
 
 
 def _counts(threshold: Threshold, measured: Measurements) -> Counts:
@@ -236,7 +219,7 @@ def _judge_part(
     reading = threshold.definition.read(
         Question(
             part,
-            Selection(threshold.agent, threshold.task, threshold.faults),
+            _selection(threshold),
             threshold.aggregation or "",
             partial(run_metrics.resources_in, part),
         )

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from functools import cached_property
-from itertools import pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -78,24 +77,21 @@ class Measurements:
         rows = SomeRows.where(self.records, chosen)
         return Measurements(rows, start_ns, max(start_ns, end_ns), modelled_time=self.is_modelled)
 
-    def ended_after(self, seconds: float) -> Measurements:
-        """Return the operations that ended at least ``seconds`` after the start."""
-        first = self.started_ns + round(seconds * 1e9)
-        rows = SomeRows.where(self.records, self.records.column("end") >= first)
-        return Measurements(rows, first, self.ended_ns, modelled_time=self.is_modelled)
+    def windows(self, length: float, *, in_progress: bool = False) -> Iterator[Measurements]:
+        """Yield the operations that ended in each window of ``length`` seconds; each operation is in one at least.
 
-    def windows(self, length: float) -> Iterator[Measurements]:
-        """Yield the operations that ended in each successive window of ``length`` seconds.
+        The windows follow one another. The last one ends with the measurements, and begins before its predecessor
+        ended if what is left is shorter than a window. Measurements shorter than a window are one window.
 
-        A last window shorter than half the length is left out, unless it is the only one.
+        ``in_progress``: the run continues, so an end that is not a whole window yet is left out.
         """
-        edges = _window_edges(self.started_ns, self.ended_ns, round(length * 1e9))
+        spans = _window_spans(self.started_ns, self.ended_ns, round(length * 1e9), in_progress=in_progress)
         rows = self._in_order
-        row_edges = np.searchsorted(rows.column("end"), edges, side="left").tolist()
-        if edges[-1] == self.ended_ns:
-            row_edges[-1] = rows.total
+        first_rows, stop_rows = np.searchsorted(rows.column("end"), np.array(spans).T, side="left").tolist()
+        if spans[-1][1] == self.ended_ns:
+            stop_rows[-1] = rows.total
         untimed = self.is_modelled and not any(self.durations(metric).size for metric in DURATIONS)
-        for (first, stop), (start, end) in zip(pairwise(row_edges), pairwise(edges), strict=True):
+        for first, stop, (start, end) in zip(first_rows, stop_rows, spans, strict=True):
             yield Measurements(rows.between(first, stop), start, end, modelled_time=untimed)
 
     @cached_property
@@ -145,8 +141,6 @@ class Measurements:
                 seen &= rows.task() == self._tasks.get(selection.task, -1)
             if selection.faults is not None:
                 seen &= _faults_are_off(rows.column("code"), rows.kinds) == FAULTS.index(selection.faults)
-            if selection.before_ns is not None:
-                seen &= rows.column("end") < selection.before_ns
             unseen &= ~seen
         return int(unseen.sum())
 
@@ -247,14 +241,15 @@ def _only(number: int) -> slice:
     return slice(number, number + 1)
 
 
-def _window_edges(started: int, ended: int, length: int) -> list[int]:
-    """Return the start of each window, and the end of the last."""
+def _window_spans(started: int, ended: int, length: int, *, in_progress: bool) -> list[tuple[int, int]]:
+    """Return start and end of each window."""
     length = max(length, 1)
-    edges = list(range(started, ended + 1, length))
-    left = ended - edges[-1]
-    if left * 2 >= length or len(edges) == 1:
-        edges.append(ended)
-    return edges
+    spans = [(start, start + length) for start in range(started, ended - length + 1, length)]
+    if not spans:
+        return [(started, ended)]
+    if spans[-1][1] < ended and not in_progress:
+        spans.append((ended - length, ended))
+    return spans
 
 
 def _count_outcomes(records: Rows) -> list[int]:

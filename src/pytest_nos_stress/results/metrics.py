@@ -141,7 +141,7 @@ def _read_fairness(question: Question) -> Reading:
 
 
 def _read_duration(name: str, question: Question) -> Reading:
-    part, (agent, task, faults, _) = question.part, question.selection
+    part, (agent, task, faults) = question.part, question.selection
     samples = part.durations(name, agent, task, faults)
     if not samples.size:
         note = "no samples: in virtual time only simulated waits take time" if part.is_modelled else ""

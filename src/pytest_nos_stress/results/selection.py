@@ -6,12 +6,8 @@ from typing import NamedTuple
 
 
 class Selection(NamedTuple):
-    """Operations of one agent, one task and one state of faults that ended before a time; None selects all.
-
-    ``before_ns`` is a time on the engine's clock.
-    """
+    """Operations of one agent, one task and one state of faults; None selects all."""
 
     agent: str | None = None
     task: str | None = None
     faults: str | None = None
-    before_ns: int | None = None

@@ -65,8 +65,10 @@ class AbortMonitor:
         began = time.thread_time()
         run_metrics = self._metrics_so_far()
         for after, threshold in self._pending:
-            verdict = evaluate_threshold(threshold, run_metrics) if elapsed >= after else None
-            if verdict is not None and verdict.verdict == FAILED:
+            if elapsed < after:
+                continue
+            verdict = evaluate_threshold(threshold, run_metrics, in_progress=True)
+            if verdict.verdict == FAILED:
                 self.aborted = Aborted(verdict, elapsed)
                 return True
         cost = _COST * (time.thread_time() - began) if in_real_time else _SHARE_OF_TIME * elapsed

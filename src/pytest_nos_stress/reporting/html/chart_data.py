@@ -192,10 +192,21 @@ def _threshold(verdict: Verdict) -> dict[str, Any]:
         "percentile": _quantile(threshold),
         "limit": threshold.limit,
         "verdict": verdict.verdict,
-        "failedWindows": [
-            [window.start, window.end] for window in verdict.windows if window.verdict == verdicts.FAILED
-        ],
+        "failedWindows": _failed_spans(verdict),
     }
+
+
+def _failed_spans(verdict: Verdict) -> list[list[float]]:
+    """Return start and end of each failed window. Windows that overlap are one span, shaded once."""
+    spans: list[list[float]] = []
+    for window in verdict.windows:
+        if window.verdict != verdicts.FAILED:
+            continue
+        if spans and window.start < spans[-1][1]:
+            spans[-1][1] = window.end
+        else:
+            spans.append([window.start, window.end])
+    return spans
 
 
 def _quantile(threshold: Threshold) -> float | None:
