@@ -106,7 +106,9 @@ def test_an_exception_that_no_target_raised_has_no_frames(tmp_path: Path) -> Non
         """Never awaited."""
 
     text = sample(run(tmp_path, lambda: confirms(), engine="threads"))
-    assert text == "TypeError: the task returned a coroutine, which a thread cannot await\n"
+    assert text == (
+        "TypeError: the task returned a coroutine, and nobody has awaited it; must await it in the task\n"
+    )
 
 
 def in_thread(function: Callable[[], object], is_there: Callable[[str], bool]) -> str:

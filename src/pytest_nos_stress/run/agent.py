@@ -15,7 +15,6 @@ import itertools
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from types import CoroutineType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias
 
 from pytest_nos_stress._internal.outcome import FAILED, MISSING, SUCCESS, Outcome
@@ -28,6 +27,7 @@ from pytest_nos_stress.faults.suspension import without_faults, without_faults_a
 from pytest_nos_stress.scenario.schedule import AgentSchedule, PlanBlock
 
 from .context import Recovery, RunContext
+from .returned_values import as_awaitable
 
 if TYPE_CHECKING:
     from pytest_nos_stress.faults.windows import OpenWindows
@@ -231,6 +231,7 @@ class Agent:
         run, backpressure, clock = self._run, self._backpressure, self._run.clock.now_ns
         calls, operation_types, deadline = run.calls, run.operation_types, deadline_ns()
         width, faults_disabled, windows = run.fault_mix.count, run.fault_mix.faults_disabled, run.windows
+        awaits, harmless, examine = run.awaits, run.returned.harmless, run.returned.examine
         next_stop = min(backpressure.flush_deadline, deadline)
         task_of_code = [task.name for task in run.tasks for _ in range(width)]
         started, ended = self.starts.append, self.ends.append
@@ -255,10 +256,11 @@ class Agent:
                             result = call()
                         else:
                             result = call(operation_type(self, task_of_code[code], index))
-                        if result is not None and hasattr(type(result), "__await__"):
-                            if not run.awaits:
-                                refuse_awaitable(result)
-                            yield result
+                        if result is not None and id(type(result)) not in harmless:
+                            if awaits and (awaitable := as_awaitable(result)) is not None:
+                                result = yield awaitable
+                            if result is not None:
+                                examine(result)
                     except BaseException as error:
                         self._raised(error, index, code, task_of_code[code])
                     end = clock()
@@ -331,10 +333,3 @@ class Agent:
         if is_error and name not in self.samples:
             self.samples[name] = ErrorSample(name, error_message(error), self.name, task, error_traceback(error))
         self.unplanned_outcomes.append(UnplannedOutcome(index, FAILED, name, error_message(error), is_error))
-
-
-def refuse_awaitable(result: object) -> None:
-    """Raise ``TypeError`` for the awaitable that a sync task returned: its body has not run."""
-    if isinstance(result, CoroutineType):
-        result.close()
-    raise TypeError(f"the task returned a {type(result).__name__}, which a thread cannot await")

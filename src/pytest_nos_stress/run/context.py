@@ -18,6 +18,7 @@ from pytest_nos_stress.scenario.operation import Operation, Task
 from pytest_nos_stress.scenario.scenario import Scenario
 
 from .calls import TaskCall, TaskCaller
+from .returned_values import ReturnedValues
 
 if TYPE_CHECKING:
     from pytest_nos_stress.engines.base import Clock
@@ -89,6 +90,7 @@ class RunContext:
         self._at_work = len(scenario.agent_names)
         self._market: Market | None = None
         self._lock = threading.Lock()
+        self.returned = ReturnedValues()
         self.calls: list[TaskCall | None] = []
         """Functions that call the target, by operation code; None if the target is not called."""
         self.operation_types: list[type[Operation] | None] = []
