@@ -43,7 +43,7 @@ def expressions(metric: Metric) -> list[str]:
     symbol = next(iter(metric.unit.symbols))
     percentiles = ["p50"] if metric.has_percentiles else []
     names = [f"{metric.name}.{aggregation}" for aggregation in (*metric.aggregations, *percentiles)]
-    return [f"{name} <= 1{symbol}" for name in names or [metric.name]]
+    return [f"{name} > 0.5{symbol}" for name in names or [metric.name]]
 
 
 @pytest.mark.parametrize("metric", METRICS.values(), ids=lambda metric: metric.name)

@@ -148,7 +148,7 @@ def test_spaces_are_optional(text: str) -> None:
 
 
 @settings(deadline=None)
-@given(st.sampled_from(sorted(OPERATORS)), st.integers(-5, 5), st.integers(0, 5))
+@given(st.sampled_from(sorted(OPERATORS)), st.integers(0, 6), st.integers(1, 5))
 def test_every_operator_compares_the_measured_value_with_the_limit(sign: str, measured: int, limit: int) -> None:
     assert parse_threshold(f"errors {sign} {limit}").holds(measured) == OPERATORS[sign](measured, limit)
     assert parse_threshold(f"errors{sign}{limit}").operator == sign
@@ -189,7 +189,7 @@ def test_the_example_of_the_design_parses() -> None:
     ),
     aggregation=st.sampled_from(AGGREGATIONS),
     sign=st.sampled_from(sorted(OPERATORS)),
-    number=st.integers(0, 100),
+    number=st.integers(1, 99),
     unit=st.sampled_from(sorted(UNITS)),
     space=st.sampled_from(["", " ", "   "]),
 )
@@ -288,6 +288,86 @@ def test_any_text_that_does_not_parse_gets_one_caret(text: str, like: str) -> No
         assert len(lines) == 3
         assert lines[2].strip(" ") == "^"
         assert 2 <= lines[2].index("^") <= len(lines[1])
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("errors >= 0", "errors is at least 0; to accept errors, write a limit such as errors <= 5"),
+        ("errors > -1", "errors is at least 0"),
+        ("errors{agent=Ann} != -1 over 5s abort", "errors is at least 0"),
+        ("error_rate <= 100%", "error_rate is at most 100%; to accept errors"),
+        ("operations >= -5", "operations is at least 0; tighten or remove it"),
+        ("failures != 1.5", "failures is a whole number"),
+        ("success_rate >= 0%", "success_rate is at least 0%"),
+        ("success_rate <= 1", "success_rate is at most 100%"),
+        ("fairness > 0", "fairness is above 0"),
+        ("fairness{task=buy} <= 100%", "fairness is at most 1"),
+        ("throughput >= 0/s", "throughput is at least 0/s"),
+        ("latency.p99 >= 0ms", "latency.p99 is at least 0 ns"),
+        ("response_time.stddev > -1s", "response_time.stddev is at least 0 ns"),
+        ("memory.peak > 0B", "memory.peak is above 0 B"),
+        ("failure_rate <= baseline + 100%", "failure_rate is at most 100%"),
+        ("latency.p99 >= 0x baseline", "latency.p99 is at least 0 ns"),
+    ],
+)
+def test_a_threshold_that_cannot_fail_is_refused(text: str, reason: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        parse_threshold(text)
+    assert f"this threshold cannot fail: {reason}" in str(caught.value).splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("text", "reason"),
+    [
+        ("errors < 0", "errors is at least 0"),
+        ("errors <= -1", "errors is at least 0"),
+        ("operations == -1", "operations is at least 0"),
+        ("operations == 1.5", "operations is a whole number"),
+        ("success_rate > 100%", "success_rate is at most 100%"),
+        ("failure_rate < 0", "failure_rate is at least 0%"),
+        ("fairness <= 0", "fairness is above 0"),
+        ("throughput < 0", "throughput is at least 0/s"),
+        ("latency.max < 0ns", "latency.max is at least 0 ns"),
+        ("latency.p99 <= 0x baseline - 5ms", "latency.p99 is at least 0 ns"),
+        ("success_rate > baseline + 100%", "success_rate is at most 100%"),
+    ],
+)
+def test_a_threshold_that_cannot_pass_is_refused(text: str, reason: str) -> None:
+    with pytest.raises(SettingError) as caught:
+        parse_threshold(text)
+    assert f"this threshold cannot pass: {reason}; correct it" in str(caught.value).splitlines()[0]
+
+
+@settings(deadline=None)
+@given(
+    metric=st.sampled_from(COUNTS + RATES + ["fairness", "throughput"]),
+    sign=st.sampled_from(sorted(OPERATORS)),
+    limit=st.sampled_from([-1, -0.5, 0, 0.5, 1, 1.5, 2, 100]),
+)
+def test_a_threshold_is_refused_exactly_if_all_or_no_values_satisfy_it(
+    metric: str, sign: str, limit: float
+) -> None:
+    values = [number / 4 for number in range(801)]
+    if metric in COUNTS:
+        values = [value for value in values if value.is_integer()]
+    elif metric != "throughput":
+        values = [value for value in values if value <= 1 and (value or metric != "fairness")]
+    can_decide = {OPERATORS[sign](value, limit) for value in values} == {True, False}
+    try:
+        threshold = parse_threshold(f"{metric} {sign} {limit}")
+    except SettingError:
+        assert not can_decide
+    else:
+        assert can_decide
+        assert threshold.limit == limit
+
+
+@pytest.mark.parametrize(
+    "text", ["memory.growth < -5MiB", "memory.growth >= 0B", "errors < 1000000", "errors > 5", "failure_rate == 0"]
+)
+def test_an_unusual_threshold_that_can_fail_is_accepted(text: str) -> None:
+    assert parse_threshold(text).text == text
 
 
 def test_a_mistake_names_the_setting() -> None:

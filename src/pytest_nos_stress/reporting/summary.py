@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
+from pytest_nos_stress._internal.outcome import ERROR
 from pytest_nos_stress._internal.text import escape_controls
 from pytest_nos_stress.results.format import format_seconds
 from pytest_nos_stress.results.judge import Verdict
@@ -91,6 +92,7 @@ def _summary(result: StressResult, info: RunInfo) -> Summary:
         "aborted": stats["aborted"],
         "notes": [
             *_excluded_errors(stats["phases"]),
+            *_accepted_errors(result),
             *result.notes,
         ],
         "finding": result.finding,
@@ -205,6 +207,17 @@ def _excluded_errors(phases: Sequence[PhaseStatistics]) -> list[str]:
     """Name the phases that thresholds do not judge if one of them has errors. So no error goes unnoticed."""
     unjudged = [phase for phase in phases if phase["name"] != STEADY]
     return [excluded_phase(phase) for phase in unjudged] if any(phase["errors"] for phase in unjudged) else []
+
+
+def _accepted_errors(result: StressResult) -> list[str]:
+    """Name the thresholds that replace ``errors == 0`` if a run passes in spite of errors."""
+    errors = sum(phase["errors"] for phase in result.stats["phases"] if phase["name"] == STEADY)
+    if not errors or not result.passed:
+        return []
+    on_errors = [
+        verdict.threshold.text for verdict in result.verdicts if verdict.threshold.definition.cell == ERROR
+    ]
+    return [f"{errors:,} {'error' if errors == 1 else 'errors'} accepted by {', '.join(on_errors)}"]
 
 
 def _escaped(value: Any) -> Any:

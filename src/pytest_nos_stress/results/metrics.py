@@ -9,6 +9,7 @@ is imported here.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
@@ -62,6 +63,23 @@ class Reading(NamedTuple):
     note: str = ""
 
 
+class Bounds(NamedTuple):
+    """Least and largest value that a metric can have, in its base unit."""
+
+    least: float = 0.0
+    most: float = math.inf
+    includes_least: bool = True
+    """False if every value is above ``least``."""
+
+    def includes(self, value: float) -> bool:
+        """Return True if the metric can have this value."""
+        return self.least <= value <= self.most and (self.includes_least or value > self.least)
+
+
+_UNBOUNDED: Final = Bounds(-math.inf)
+_NOT_NEGATIVE: Final = Bounds()
+
+
 @dataclass(frozen=True)
 class Metric:
     """Row of one metric."""
@@ -93,6 +111,14 @@ class Metric:
     """True if a slow harness or machine makes the metric worse."""
     is_of_operations: bool = True
     """True if the samples are operations, so the statistic is computed from records."""
+    bounds: Bounds = _NOT_NEGATIVE
+    """Values that the metric can have. A threshold that all or none of them satisfy is refused."""
+    unbounded: tuple[str, ...] = ()
+    """Aggregations that can have any value."""
+
+    def bounds_of(self, aggregation: str | None) -> Bounds:
+        """Return the bounds of an aggregation; None stands for a metric without aggregations."""
+        return _UNBOUNDED if aggregation in self.unbounded else self.bounds
 
     def statistic_of(self, measured: Measurements) -> object:
         """Return the metric's value in ``simulation_statistics.json``, for the operations of a run."""
@@ -182,7 +208,15 @@ def _count(
 
 
 def _rate(name: str, cell: int, help_text: str) -> Metric:
-    return Metric(name, RATIO, help_text, partial(_read_rate, cell), cell=cell, in_baseline=True)
+    return Metric(
+        name,
+        RATIO,
+        help_text,
+        partial(_read_rate, cell),
+        cell=cell,
+        in_baseline=True,
+        bounds=Bounds(most=1.0),
+    )
 
 
 def _duration(name: str, help_text: str) -> Metric:
@@ -240,6 +274,7 @@ _ROWS: Final = (
         _read_fairness,
         statistic=lambda measured: jain_index(measured.successes_by_agent()),
         tags=("task", "faults", "phase"),
+        bounds=Bounds(most=1.0, includes_least=False),
     ),
     _duration("latency", "Time from the call of the target to its end."),
     _duration("response_time", "Time from the moment an operation was due to its end."),
@@ -255,6 +290,8 @@ _ROWS: Final = (
         },
         tags=("phase",),
         is_of_operations=False,
+        bounds=Bounds(includes_least=False),
+        unbounded=("growth",),
     ),
 )
 METRICS: Final = {metric.name: metric for metric in _ROWS}

@@ -16,6 +16,7 @@ from pytest_nos_stress._internal.text import escape_controls, shorten
 from pytest_nos_stress._internal.validation import LONGEST_SECONDS
 
 from .metrics import METRICS, TAGS, Metric
+from .threshold_limits import reason_to_refuse
 from .thresholds import (
     GRACE,
     OPERATORS,
@@ -70,7 +71,11 @@ class _Parser:
         aggregation = self._aggregation(metric)
         operator_at = self._skip_space()
         comparison = self._expect(_OPERATOR, f"an operator ({' '.join(sorted(OPERATORS))})")[0]
+        limit_at = self._skip_space()
         limit, baseline = self._limit(metric)
+        reason = reason_to_refuse(metric, aggregation, comparison, limit, baseline)
+        if reason:
+            self._fail(reason, limit_at)
         if baseline is not None:
             self._check_baseline(metric, tags, tags_at, comparison, operator_at)
         over = self._over(baseline)
