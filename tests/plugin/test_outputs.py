@@ -727,9 +727,7 @@ def test_the_command_that_repeats_a_run_writes_no_baseline_and_can_be_run(pytest
     assert "--stress-otel=" not in command
 
 
-def test_a_session_file_can_be_a_pipe_or_a_link(
-    pytester: pytest.Pytester,
-) -> None:
+def test_a_session_file_that_the_user_names_can_be_a_pipe_or_a_link(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(PASSING)
     (pytester.path / "real.txt").write_text("earlier")
     (pytester.path / "link.txt").symlink_to("real.txt")
@@ -737,10 +735,81 @@ def test_a_session_file_can_be_a_pipe_or_a_link(
     reader = os.open(pytester.path / "pipe", os.O_RDONLY | os.O_NONBLOCK)
     try:
         pytester.runpytest_inprocess("--stress", "--stress-openmetrics=link.txt", "--stress-benchmark=pipe")
+        assert json.loads(os.read(reader, 1 << 20))["version"]
     finally:
         os.close(reader)
     assert (pytester.path / "pipe").is_fifo()
     assert (pytester.path / "link.txt").is_symlink()
+    assert (pytester.path / "real.txt").read_text().endswith("# EOF\n")
+
+
+@pytest.mark.parametrize("capture", ["fd", "no"])
+@pytest.mark.parametrize("name", ["/dev/stdout", "/dev/fd/1", "link"])
+def test_a_session_file_can_be_standard_output_and_nothing_else_there_is_lost(
+    tmp_path: Path, name: str, capture: str
+) -> None:
+    (tmp_path / "test_it.py").write_text(PASSING)
+    (tmp_path / "link").symlink_to("/dev/stdout")
+    with open(tmp_path / "output.txt", "wb") as output:
+        options = ["-p", "no:cacheprovider", f"--capture={capture}", f"--stress-openmetrics={name}"]
+        subprocess.run(
+            [sys.executable, "-m", "pytest", "--stress", *options],
+            cwd=tmp_path,
+            env=environment(),
+            stdout=output,
+            timeout=120,
+            check=True,
+        )
+    lines = (tmp_path / "output.txt").read_text().splitlines()
+    assert 'stress_passed{test="test_it.py::test_it",run="1"} 1' in lines
+    assert "# EOF" in lines
+    assert "test session starts" in lines[0]
+    assert "1 passed" in lines[-1]
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link], ids=["symbolic", "hard"])
+def test_a_link_in_the_place_of_the_index_is_replaced_and_not_followed(
+    pytester: pytest.Pytester, link: Any
+) -> None:
+    pytester.makepyfile(PASSING)
+    mine = pytester.path / "mine.html"
+    mine.write_text("mine")
+    index = pytester.path / "stress_test_output" / "stress_test_index.html"
+    index.parent.mkdir()
+    link(mine, index)
+    pytester.runpytest_inprocess("--stress").assert_outcomes(passed=1)
+    assert mine.read_text() == "mine"
+    assert not index.is_symlink()
+    assert "1 run" in index.read_text()
+
+
+def test_a_link_in_the_place_of_an_index_that_is_removed_goes_and_its_target_stays(
+    pytester: pytest.Pytester,
+) -> None:
+    pytester.makepyfile(PASSING)
+    (pytester.path / "mine.html").write_text("mine")
+    index = pytester.path / "stress_test_output" / "stress_test_index.html"
+    index.parent.mkdir()
+    index.symlink_to(pytester.path / "mine.html")
+    pytester.runpytest_inprocess("--stress", "--stress-report=none").assert_outcomes(passed=1)
+    assert (pytester.path / "mine.html").read_text() == "mine"
+    assert not os.path.lexists(index)
+
+
+@pytest.mark.parametrize("link", [os.symlink, os.link], ids=["symbolic", "hard"])
+def test_a_link_in_the_place_of_a_baseline_is_replaced_and_not_followed(
+    pytester: pytest.Pytester, link: Any
+) -> None:
+    pytester.makepyfile(test_it=PASSING)
+    directory = pytester.path / ".stress-baselines"
+    (directory / "main").mkdir(parents=True)
+    mine, baseline = directory / "mine.json", directory / "main" / "test_it.py--test_it.json"
+    mine.write_text("mine")
+    link(mine, baseline)
+    pytester.runpytest_inprocess("--stress", "--stress-save-baseline=main").assert_outcomes(passed=1)
+    assert mine.read_text() == "mine"
+    assert json.loads(baseline.read_text())["entries"]
+    assert not baseline.is_symlink()
 
 
 INTERRUPTED = """

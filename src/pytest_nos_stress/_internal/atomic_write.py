@@ -1,20 +1,25 @@
-"""Atomic writes: a file is written completely or not at all."""
+"""Atomic writes: a file is written completely or not at all, and never through a link."""
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
+import secrets
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
 # Measured: one write of more than a megabyte takes ten times as long as several smaller writes.
 _PIECE: Final = 1 << 20
+_NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+"""Flags that create a file, and refuse a link or a file that exists."""
+_LONGEST_NAME: Final = 200
 
 
-def unfinished_name(name: str) -> str:
-    """Return the name of a file while it is being written."""
-    return f".{name}.unfinished"
+def create(path: Path, flags: int = 0) -> int:
+    """Create a file and return its descriptor. Raises ``FileExistsError`` if the path exists, even as a link."""
+    return os.open(path, _NEW_FILE | flags, 0o666)
 
 
 def write_all(file: int, data: bytes) -> None:
@@ -25,10 +30,14 @@ def write_all(file: int, data: bytes) -> None:
 
 
 def write_atomic(path: Path, parts: Iterable[bytes]) -> None:
-    """Write a file atomically: a reader finds the complete file, or the earlier one. Raises ``OSError``."""
-    unfinished = path.with_name(unfinished_name(path.name))
+    """Write a file atomically: a reader finds the complete file, or the earlier one. Raises ``OSError``.
+
+    A link at the path is replaced, and its target stays as it is. Processes and threads that write the same path
+    at the same time do not mix their bytes: the last file that is complete wins.
+    """
+    unfinished = path.with_name(f"{_unfinished_prefix(path.name)}{secrets.token_hex(4)}.unfinished")
+    file = create(unfinished)
     try:
-        file = os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o666)
         try:
             for part in parts:
                 write_all(file, part)
@@ -39,3 +48,21 @@ def write_atomic(path: Path, parts: Iterable[bytes]) -> None:
         with contextlib.suppress(OSError):
             unfinished.unlink()
         raise
+
+
+def unfinished_files(directory: Path, names: Iterable[str]) -> list[Path]:
+    """Return what killed processes have left of unfinished files with these names. Raises ``OSError``."""
+    prefixes = tuple(map(_unfinished_prefix, names))
+    pattern = re.compile(r"[0-9a-f]{8}\.unfinished")
+    return [
+        directory / found
+        for found in os.listdir(directory)
+        for prefix in prefixes
+        if found.startswith(prefix) and pattern.fullmatch(found.removeprefix(prefix))
+    ]
+
+
+def _unfinished_prefix(name: str) -> str:
+    """Return the start of the hidden name of a file while it is written, short enough for file systems."""
+    shortened = os.fsdecode(os.fsencode(name)[:_LONGEST_NAME])
+    return f".{shortened}."

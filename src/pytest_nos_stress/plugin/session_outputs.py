@@ -7,15 +7,18 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Final
 
-from pytest_nos_stress._internal.atomic_write import write_atomic
+from pytest_nos_stress._internal.atomic_write import write_all, write_atomic
 from pytest_nos_stress.reporting.ci import benchmark, github, openmetrics
 from pytest_nos_stress.results.summary_types import Summary
 
 INDEX_NAME: Final = "stress_test_index.html"
+_MOST_LINKS: Final = 40
+_OPEN_FILE: Final = r"(/dev|/proc/self)/fd/\d+"
 
 
 def write(runs: Sequence[Summary], settings: Mapping[str, Any], directory: Path, output_dir: Path) -> list[str]:
@@ -36,10 +39,10 @@ def write(runs: Sequence[Summary], settings: Mapping[str, Any], directory: Path,
             (output_dir / INDEX_NAME).unlink(missing_ok=True)
     if settings.get("openmetrics"):
         path = directory / settings["openmetrics"]
-        problems += _try("--stress-openmetrics", path, lambda: _encoded(openmetrics.render(runs)))
+        problems += _try_named("--stress-openmetrics", path, lambda: _encoded(openmetrics.render(runs)))
     if settings.get("benchmark"):
         path = directory / settings["benchmark"]
-        problems += _try("--stress-benchmark", path, lambda: _encoded(benchmark.render(runs)))
+        problems += _try_named("--stress-benchmark", path, lambda: _encoded(benchmark.render(runs)))
     step_summary = os.environ.get("GITHUB_STEP_SUMMARY")
     if step_summary and runs:
         problems += filter(None, [github.append(step_summary, github.step_summary(runs))])
@@ -62,12 +65,40 @@ def _encoded(text: str) -> bytes:
 
 
 def _try(setting: str, path: Path, render: Callable[[], bytes]) -> list[str]:
+    """Write a file of ours. A link in its place is replaced."""
+    return _attempt(setting, path, lambda: write_atomic(path, [render()]))
+
+
+def _try_named(setting: str, path: Path, render: Callable[[], bytes]) -> list[str]:
+    """Write a file that the user has named: a link leads to the file, and a pipe or open file is written to."""
+
+    def write() -> None:
+        target = _link_target(path)
+        if re.fullmatch(_OPEN_FILE, str(target)):
+            # Through its own descriptor: standard output may be a file, and has a position in it.
+            write_all(int(target.name), render())
+        elif target.exists() and not target.is_file() and not target.is_dir():
+            target.write_bytes(render())
+        else:
+            write_atomic(target.resolve(), [render()])
+
+    return _attempt(setting, path, write)
+
+
+def _attempt(setting: str, path: Path, write: Callable[[], None]) -> list[str]:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.exists() and not path.is_file() and not path.is_dir():
-            path.write_bytes(render())
-        else:
-            write_atomic(path.resolve(), [render()])
-    except OSError as error:
-        return [f"{setting}={str(path)!r}: cannot be written ({error.strerror or error}); must be a writable path"]
+        write()
+    except (OSError, RuntimeError) as error:  # RuntimeError: links in a circle, before Python 3.13
+        reason = getattr(error, "strerror", None) or error
+        return [f"{setting}={str(path)!r}: cannot be written ({reason}); must be a writable path"]
     return []
+
+
+def _link_target(path: Path) -> Path:
+    """Return the path behind links, or the name of an open file of this process, such as ``/proc/self/fd/1``."""
+    for _ in range(_MOST_LINKS):
+        if not path.is_symlink() or re.fullmatch(_OPEN_FILE, str(path)):
+            break
+        path = path.parent / os.readlink(path)
+    return path

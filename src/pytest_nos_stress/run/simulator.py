@@ -176,7 +176,7 @@ class MultiAgentSimulator:
         ``gate=False``). Raises ``Deadlock`` if no agent could continue. Raises ``RunFailed`` if the run hung,
         performed no operation or could not write its files, and ``KeyboardInterrupt`` on Ctrl-C. All of these are
         raised after the files are written. Raises ``SettingError`` before the run if its directory cannot be
-        written.
+        written, or if another run uses it.
         """
         scenario = self._next_scenario()
         target, audits = self._target, []
@@ -190,34 +190,41 @@ class MultiAgentSimulator:
         checks = Checks(self._checks, target, agents=agents, every=every, after_the_run=audits)
         directory = self._output_dir.absolute()
         request = OutputRequest(directory, self.about, self._reports, self._records, self._exports)
-        paths.prepare(directory)
-        log = OperationLog(directory / LOG.filename)
-        execution = RunExecution(
-            scenario,
-            tasks,
-            log,
-            checks,
-            per_agent=self._per_agent,
-            expected_errors=self._expected_errors,
-            ending_errors=ending_errors,
-            clients=self._clients,
-            proxies=self._proxies if engine.supports_proxies else (),
-            loop=loop,
-            thresholds=self._thresholds,
-        )
+        with paths.prepared(directory, self.about.test):
+            execution = RunExecution(
+                scenario,
+                tasks,
+                OperationLog(directory / LOG.filename),
+                checks,
+                per_agent=self._per_agent,
+                expected_errors=self._expected_errors,
+                ending_errors=ending_errors,
+                clients=self._clients,
+                proxies=self._proxies if engine.supports_proxies else (),
+                loop=loop,
+                thresholds=self._thresholds,
+            )
+            result, ending = self._execute(execution, request, progress)
+        if ending is not None:
+            raise ending
+        return result
+
+    def _execute(
+        self, execution: RunExecution, request: OutputRequest, progress: Callable[[Progress], None] | None
+    ) -> tuple[StressResult, BaseException | None]:
+        """Let the agents perform, and write the files. Return the result, and the exception to raise, if any."""
         self._execution = execution
         if self._is_to_be_interrupted:
             execution.interrupt_soon()
         execution.run(progress)
         self._is_to_be_interrupted, self._execution = False, None
         try:
-            self.result, ending = self._conclude(execution, request)
+            result, ending = self._conclude(execution, request)
         except KeyboardInterrupt as interrupt:
             execution.interrupted_by(interrupt)
-            self.result, ending = self._conclude(execution, request)
-        if ending is not None:
-            raise ending
-        return self.result
+            result, ending = self._conclude(execution, request)
+        self.result = result
+        return result, ending
 
     @property
     def engine(self) -> str:

@@ -202,6 +202,20 @@ def test_the_summary_is_appended_to_what_others_wrote(tmp_path: Path) -> None:
     assert (tmp_path / "new.md").read_text() == "## x\n"
 
 
+def test_a_summary_that_cannot_be_written_whole_is_not_there_at_all(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def disk_full(file: int, data: bytes) -> None:
+        os.write(file, data[:3])
+        raise OSError(28, "No space left on device")
+
+    file = tmp_path / "summary.md"
+    file.write_text("others\n")
+    monkeypatch.setattr("pytest_nos_stress.reporting.ci.github.write_all", disk_full)
+    assert "cannot be written (No space left on device)" in github.append(file, "## x\n")
+    assert file.read_text() == "others\n"
+
+
 def test_nothing_is_appended_that_would_hide_what_others_wrote(tmp_path: Path) -> None:
     file = tmp_path / "summary.md"
     file.write_bytes(b"x" * (1024 * 1024 - 5))

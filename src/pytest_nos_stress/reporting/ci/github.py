@@ -10,11 +10,14 @@ step are shown, each cut at 4,096 characters. Sources: "Workflow commands for Gi
 and ``ExecutionContext.cs`` of the runner.
 """
 
+import contextlib
+import fcntl
 import os
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from html import escape
 from typing import Any, Final
 
+from pytest_nos_stress._internal.atomic_write import write_all
 from pytest_nos_stress._internal.text import escape_controls, shorten
 from pytest_nos_stress.reporting.summary import formatted, is_failure, verdict_text
 from pytest_nos_stress.results.summary_types import Summary
@@ -59,21 +62,44 @@ def append(path: str | os.PathLike[str], text: str) -> str:
     """Append a summary to GitHub's file. Returns the problem in one line, or an empty text.
 
     If the file would exceed GitHub's limit, nothing is written: GitHub would not show the summaries of others
-    either.
+    either. A summary is appended whole or not at all. The path is the user's, so a link is followed.
     """
     try:
-        with open(path, "ab") as file:
-            added = (b"\n\n" if file.tell() else b"") + text.encode()
-            if file.tell() + len(added) > SUMMARY_LIMIT:
-                return (
-                    f"GITHUB_STEP_SUMMARY={_quoted(path)}: not written because the file would exceed GitHub's "
-                    "limit of 1 MiB; write less to it in this step"
-                )
-            file.write(added)
+        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        try:
+            with _alone(file):
+                size = os.fstat(file).st_size
+                added = (b"\n\n" if size else b"") + text.encode()
+                if size + len(added) > SUMMARY_LIMIT:
+                    return (
+                        f"GITHUB_STEP_SUMMARY={_quoted(path)}: not written because the file would exceed GitHub's "
+                        "limit of 1 MiB; write less to it in this step"
+                    )
+                _append_whole(file, added, size)
+        finally:
+            os.close(file)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         return f"GITHUB_STEP_SUMMARY={_quoted(path)}: cannot be written ({escape_controls(str(reason))})"
     return ""
+
+
+@contextlib.contextmanager
+def _alone(file: int) -> Iterator[None]:
+    """Let no other session append to the file while the block runs, if its file system has locks."""
+    with contextlib.suppress(OSError):
+        fcntl.flock(file, fcntl.LOCK_EX)  # dropped when the file is closed
+    yield
+
+
+def _append_whole(file: int, data: bytes, size: int) -> None:
+    """Append all data to a file of a size, or nothing."""
+    try:
+        write_all(file, data)
+    except OSError:
+        with contextlib.suppress(OSError):
+            os.ftruncate(file, size)
+        raise
 
 
 def annotations(runs: Sequence[Summary], directory: str = "") -> list[str]:

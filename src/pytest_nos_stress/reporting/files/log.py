@@ -13,7 +13,7 @@ from typing import Final
 
 import numpy as np
 
-from pytest_nos_stress._internal.atomic_write import write_all
+from pytest_nos_stress._internal.atomic_write import create, write_all
 from pytest_nos_stress._internal.text import escape_controls, shorten
 from pytest_nos_stress.errors import SettingError
 from pytest_nos_stress.results.records import Batch, Column, Records
@@ -39,7 +39,7 @@ class OperationLog:
         self._second = -1
         self._second_text = ""
         try:
-            self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o666)
+            self._file = create(path, os.O_APPEND)
         except OSError as error:
             raise SettingError(
                 f"output_dir={str(path.parent)!r}: the log cannot be written ({error.strerror}); "
@@ -71,7 +71,7 @@ class OperationLog:
     def close(self) -> None:
         """Close the file. Also sets ``failure`` if the file was removed or replaced during the run."""
         try:
-            if not os.path.samestat(os.fstat(self._file), os.stat(self.path)):
+            if not os.path.samestat(os.fstat(self._file), os.lstat(self.path)):
                 raise FileNotFoundError(2, "replaced during the run")
         except OSError as error:
             self.failure = self.failure or error

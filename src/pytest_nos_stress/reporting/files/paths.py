@@ -2,25 +2,43 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from pathlib import Path
 
-from pytest_nos_stress._internal.atomic_write import unfinished_name
+from pytest_nos_stress._internal.atomic_write import unfinished_files
 from pytest_nos_stress.errors import SettingError
 from pytest_nos_stress.reporting import outputs
 
+from . import claim
 
-def prepare(directory: Path) -> None:
-    """Make the directory, and remove the files of an earlier run from it, but nothing else.
 
-    Raises ``SettingError`` if the directory cannot be written.
+@contextlib.contextmanager
+def prepared(directory: Path, test: str) -> Iterator[None]:
+    """Make the directory, claim it for a run of ``test`` while the block runs, and remove an earlier run's files.
+
+    Nothing else is removed, and no link is followed. Raises ``SettingError`` if the directory cannot be written,
+    or if another run uses it.
     """
+    with contextlib.ExitStack() as stack:
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(claim.claimed(directory, test))
+            _remove_earlier_files(directory)
+        except claim.Claimed as holder:
+            raise SettingError(
+                f"output_dir={str(directory)!r}: in use by another run ({holder}); "
+                "wait until it ends, or set another output_dir"
+            ) from None
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            raise SettingError(
+                f"output_dir={str(directory)!r}: cannot be written ({reason}); must be a writable directory"
+            ) from None
+        yield
+
+
+def _remove_earlier_files(directory: Path) -> None:
     names = [output.filename for output in outputs.OUTPUTS]
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-        for name in (*names, *map(unfinished_name, names)):
-            (directory / name).unlink(missing_ok=True)
-    except OSError as error:
-        reason = error.strerror or type(error).__name__
-        raise SettingError(
-            f"output_dir={str(directory)!r}: cannot be written ({reason}); must be a writable directory"
-        ) from None
+    for path in (*(directory / name for name in names), *unfinished_files(directory, names)):
+        path.unlink(missing_ok=True)

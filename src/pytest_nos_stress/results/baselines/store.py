@@ -10,11 +10,8 @@ machine, or its file is damaged or of a later version. Runs that differ are neve
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import re
-import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
@@ -208,18 +205,12 @@ def _is_readable(run: dict[str, Any]) -> bool:
 
 
 def _write(path: Path, entries: Sequence[_Entry], name: str) -> None:
-    """Write a file through a temporary file of this thread, so that two writers cannot mix their bytes."""
-    temporary = path.with_name(f".{os.getpid()}-{threading.get_ident()}.json")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        write_atomic(temporary, [_text(entries).encode()])
-        os.replace(temporary, path)
+        write_atomic(path, [_text(entries).encode()])
     except OSError as error:
         reason = error.strerror or type(error).__name__
         raise SettingError(f"save_baseline={name!r}: {str(path)!r} cannot be written ({reason})") from None
-    finally:
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def _text(entries: Sequence[_Entry]) -> str:
