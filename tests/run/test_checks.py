@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import functools
+import gc
 import json
 import os
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
+from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
@@ -100,10 +104,12 @@ def test_a_check_that_finds_nothing_holds(answer: object, engine: str, tmp_path:
         (answers({"Ann": -5}), "{'Ann': -5}"),
         (answers({7}), "{7}"),
         (answers(("x",)), "('x',)"),
-        (answers(0), "it returned 0; must return None, True, False or a list of problems"),
-        (answers(3), "it returned 3; must return"),
-        (answers(object), "it returned <class 'object'>; must return"),
+        (answers(0), "it returned 0 (int); must return None, True, False or a list of problems"),
+        (answers(3), "it returned 3 (int); must return"),
+        (answers(object), "it returned <class 'object'> (type): call it; must return"),
+        (answers(len), "it returned <built-in function len> (builtin_function_or_method): call it; must return"),
         (answers(iter([1])), "must return None, True, False or a list of problems"),
+        (answers(MagicMock(name="audit")), "it returned <MagicMock name='audit' id='"),
         (raises(LookupError("no account")), "LookupError: no account"),
         (raises(AssertionError("two\nlines")), "AssertionError: two lines"),
     ],
@@ -140,7 +146,7 @@ def test_a_check_that_fails_as_pytest_fails_does_not_hold(way: dict[str, Any], t
     assert json.loads((tmp_path / "simulation_statistics.json").read_text())["verdict"] == "failed"
 
 
-@pytest.mark.filterwarnings("ignore:coroutine")
+@pytest.mark.filterwarnings("error")
 def test_a_check_that_is_async_is_refused_or_broken_but_never_held(tmp_path: Path) -> None:
     async def audit() -> bool:
         return True
@@ -150,8 +156,118 @@ def test_a_check_that_is_async_is_refused_or_broken_but_never_held(tmp_path: Pat
 
     with pytest.raises(SettingError, match="checks: audit is async def"):
         run(tmp_path, checks=[audit])
-    with pytest.raises(CheckFailed, match="it returned <coroutine"):
+    with pytest.raises(CheckFailed, match=r"hidden failed: after .* \(coroutine\): await it; must return None"):
         run(tmp_path, checks=[hidden])
+    with pytest.raises(CheckFailed, match="<coroutine"):
+        run(tmp_path, checks=[lambda: [hidden()]])
+    gc.collect()
+
+
+async def is_settled() -> bool:
+    return False
+
+
+def settles() -> Iterator[bool]:
+    yield False
+
+
+async def settles_soon() -> AsyncIterator[bool]:
+    yield False
+
+
+def a_future() -> Future[bool]:
+    return Future()
+
+
+WRONG_ANSWERS: list[tuple[Callable[[], Any], str]] = [
+    (is_settled, "<coroutine object is_settled> (coroutine): await it"),
+    (settles, "<generator object settles> (generator): remove yield"),
+    (settles_soon, "<async_generator object settles_soon> (async_generator): remove yield"),
+    (a_future, "<Future state=pending> (Future): call its result()"),
+    (lambda: is_settled, "<function is_settled> (function): call it"),
+    (lambda: Service().is_whole, "(method): call it"),
+    (lambda: MagicMock(), "(MagicMock): call it"),
+    (lambda: None, "None (NoneType): add return"),
+    (lambda: 1, "1 (int)"),
+    (lambda: 0, "0 (int)"),
+    (list, "[] (list)"),
+    (lambda: "no", "'no' (str)"),
+    (lambda: np.int64(1), "(int64)"),
+    (lambda: np.array([True]), "array([ True]) (ndarray)"),
+    (lambda: AttributeError("x"), "AttributeError('x') (AttributeError)"),
+]
+wrong_answers = pytest.mark.parametrize(
+    ("answer", "words"), WRONG_ANSWERS, ids=[words for _, words in WRONG_ANSWERS]
+)
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("engine", ["threads", "virtual"])
+@wrong_answers
+def test_only_a_bool_answers_a_condition(
+    answer: Callable[[], Any], words: str, engine: str, tmp_path: Path
+) -> None:
+    for check in (
+        sometimes("settled", lambda: answer()),
+        eventually("settled", lambda: answer()),
+    ):
+        with pytest.raises(CheckFailed) as caught:
+            run(tmp_path, engine=engine, checks=[check])
+        gc.collect()
+        (line,) = str(caught.value).splitlines()
+        assert line.startswith("check settled failed: it returned ")
+        assert f"{words}; must return True or False" in line
+        assert caught.value.result.stats["checks"][0]["looks"] == 1
+
+
+@pytest.mark.filterwarnings("error")
+@ways
+@wrong_answers
+def test_only_a_bool_reports_a_state(
+    answer: Callable[[], Any], words: str, way: dict[str, Any], tmp_path: Path
+) -> None:
+    """The check fails, also if the state is reported correctly at another time; the operations do not."""
+    partial = sometimes("partial fill")
+
+    def buy(operation: Operation) -> None:
+        partial(True)
+        partial(answer())
+
+    with pytest.raises(CheckFailed) as caught:
+        run(tmp_path, buy, checks=[partial], **way)
+    gc.collect()
+    assert "check partial fill failed: it was called with " in str(caught.value)
+    assert f"{words}; must be True or False" in str(caught.value)
+    assert caught.value.result.failures == 0
+    assert run(tmp_path, lambda: partial(np.bool_(True)), checks=[partial], **way).passed
+
+
+@pytest.mark.parametrize("answer", [True, np.bool_(True)])
+def test_a_bool_answers_a_condition(answer: Any, tmp_path: Path) -> None:
+    checks = [sometimes("seen", answers(answer)), eventually("settled", answers(answer))]
+    assert run(tmp_path, checks=checks).passed
+
+
+@pytest.mark.parametrize("check", [settles, settles_soon, is_settled, functools.partial(is_settled)])
+def test_a_check_whose_call_would_not_run_its_body_is_refused(check: Any, tmp_path: Path) -> None:
+    for wrapped in (check, sometimes("x", check), eventually("x", check)):
+        with pytest.raises(SettingError, match=r"^checks: .* is (async def|a generator function); must be a "):
+            run(tmp_path, checks=[wrapped])
+
+
+@pytest.mark.filterwarnings("error")
+@ways
+def test_a_per_agent_that_returns_no_context_manager_is_named(way: dict[str, Any], tmp_path: Path) -> None:
+    async def session(agent: str) -> None:
+        raise AssertionError
+
+    with pytest.raises(
+        RunFailed, match=r"per_agent: it returned <coroutine .* \(coroutine\): await it; must return a"
+    ):
+        run(tmp_path, per_agent=lambda agent: session(agent), **way)
+    with pytest.raises(RunFailed, match=r"per_agent: it returned None \(NoneType\): add return; must return a"):
+        run(tmp_path, per_agent=lambda _: None, **way)
+    gc.collect()
 
 
 class Service:
@@ -166,6 +282,9 @@ class Service:
         self.expected += 1
         if self.expected != self.loses:
             self.orders += 1
+
+    def is_whole(self) -> bool:
+        return self.orders == self.expected
 
     def audit(self) -> list[str]:
         return [] if self.orders == self.expected else [f"{self.expected - self.orders} orders are lost"]

@@ -6,8 +6,11 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, Final
 
+from pytest_nos_stress._internal.answers import WrongAnswer, describe
+
+_RULE: Final = "must return a context manager"
 _suspended: ContextVar[list[bool] | None] = ContextVar("faults are suspended", default=None)
 """Mutable flag, a list with one item. Tasks and threads started in a block share it, and can outlive the block."""
 
@@ -33,6 +36,8 @@ def suspended() -> Iterator[None]:
 @contextmanager
 def without_faults(manager: AbstractContextManager[Any]) -> Iterator[Any]:
     """Enter and leave a context manager with faults suspended. In the block itself, faults are active."""
+    if not hasattr(type(manager), "__enter__"):
+        raise WrongAnswer(f"per_agent: {describe(manager, _RULE)}")
     stack = ExitStack()
     with suspended():
         value = stack.enter_context(manager)
@@ -54,8 +59,10 @@ async def without_faults_async(manager: Any) -> AsyncIterator[Any]:
     with suspended():
         if hasattr(type(manager), "__aenter__"):
             value = await stack.enter_async_context(manager)
-        else:
+        elif hasattr(type(manager), "__enter__"):
             value = stack.enter_context(manager)
+        else:
+            raise WrongAnswer(f"per_agent: {describe(manager, _RULE)}")
     try:
         yield value
     except BaseException:

@@ -11,6 +11,7 @@ import _thread
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
+from pytest_nos_stress._internal.text import safe_repr
 from pytest_nos_stress._internal.validation import InvalidValue
 from pytest_nos_stress._internal.validation import seconds as seconds_of
 
@@ -114,7 +115,12 @@ class OpenWindows:
         self._spans = [(window.begin, _end(window.end)) for window in windows if window.after is None]
 
     def announce(self, event: str) -> None:
-        """Begin the windows that wait for this event. Later announcements of the event have no effect."""
+        """Begin the windows that wait for this event. Later announcements of the event have no effect.
+
+        Raises ``TypeError`` if the event is not a text.
+        """
+        if not isinstance(event, str):
+            raise TypeError(f"announce: event={safe_repr(event)}: must be the name of an event")
         now = self._elapsed()
         with self._lock:
             begun = [window for window in self._awaited if window.after == event]

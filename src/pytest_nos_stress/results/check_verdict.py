@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Collection
+from collections.abc import Callable
 from typing import Final, NamedTuple
 
-from pytest_nos_stress._internal.text import error_message, error_name, safe_repr, shorten
+from pytest_nos_stress._internal.answers import WrongAnswer, read_condition, read_problems
+from pytest_nos_stress._internal.callables import code_of_call, is_coroutine_function
+from pytest_nos_stress._internal.text import error_message, error_name, shorten
 from pytest_nos_stress._internal.tracebacks import strip_internal_frames
 from pytest_nos_stress.errors import Abandoned, SettingError
 
@@ -42,6 +44,8 @@ class CheckRunner:
         self.name: str = name or getattr(function, "__name__", "") or type(function).__name__
         self.evaluations = 0
         self.error: BaseException | None = None
+        self.wrong_answer = ""
+        """Description of the first answer of a condition that is not a bool; empty if there is none."""
         self._arguments = (subject,) if _takes_subject(function, self.name) else ()
         self._function = function
 
@@ -49,40 +53,31 @@ class CheckRunner:
         """Call the check. Return the problem and the exception behind it, or an empty text and None."""
         self.evaluations += 1
         try:
-            answer = self._function(*self._arguments)
+            return read_problems(self._function(*self._arguments)), None
         except (KeyboardInterrupt, Abandoned):
             raise
+        except WrongAnswer as error:
+            return str(error), None
         except BaseException as error:
             raised = error.with_traceback(strip_internal_frames(error))
             return shorten(f"{error_name(error)}: {error_message(error)}", _LONGEST_FINDING), raised
-        return _finding(answer), None
 
     def is_true(self) -> bool:
-        """Return True if the condition is true. If it raises, keep the exception in ``error`` and return False."""
+        """Return True if the condition is true.
+
+        If it raises, keep the exception in ``error`` and return False. If its answer is not a bool, describe the
+        answer in ``wrong_answer`` and return False.
+        """
         self.evaluations += 1
         try:
-            return bool(self._function(*self._arguments))
+            return read_condition(self._function(*self._arguments))
         except (KeyboardInterrupt, Abandoned):
             raise
+        except WrongAnswer as error:
+            self.wrong_answer = self.wrong_answer or str(error)
         except BaseException as error:
             self.error = error.with_traceback(strip_internal_frames(error))
-            return False
-
-
-def _finding(answer: object) -> str:
-    if answer is None or answer is True:
-        return ""
-    if isinstance(answer, Collection):
-        return (
-            shorten(answer if isinstance(answer, str) else safe_repr(answer), _LONGEST_FINDING)
-            if len(answer)
-            else ""
-        )
-    if answer is False or type(answer).__name__ in ("bool", "bool_"):
-        return "" if answer else "it returned False"
-    if inspect.iscoroutine(answer):
-        answer.close()
-    return f"it returned {safe_repr(answer)}; must return None, True, False or a list of problems"
+        return False
 
 
 def _takes_subject(function: CheckFunction, name: str) -> bool:
@@ -98,6 +93,12 @@ def _takes_subject(function: CheckFunction, name: str) -> bool:
     if len(required) > 1 or any(parameter.kind is parameter.KEYWORD_ONLY for parameter in required):
         wanted = ", ".join(parameter.name for parameter in required)
         raise SettingError(f"checks: {name} requires the arguments ({wanted}); must take nothing or the target")
-    if inspect.iscoroutinefunction(function):
+    if is_coroutine_function(function):
         raise SettingError(f"checks: {name} is async def; must be a plain function")
+    if any(map(_yields, code_of_call(function))):
+        raise SettingError(f"checks: {name} is a generator function; must be a function without yield")
     return bool(required)
+
+
+def _yields(function: object) -> bool:
+    return inspect.isgeneratorfunction(function) or inspect.isasyncgenfunction(function)

@@ -8,6 +8,8 @@ A check takes nothing, or the target. It fails if it raises an exception, return
 list, tuple, set, mapping or text that is not empty. So an ``audit()`` that returns its findings is a check without
 an adapter.
 
+Only a bool answers a condition of ``sometimes`` or ``eventually``.
+
 Guarantee: a check that returns anything else (a coroutine, a number) fails too, and its message names the value.
 """
 
@@ -16,6 +18,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Final
 
+from pytest_nos_stress._internal.answers import describe_reported, is_bool
 from pytest_nos_stress._internal.text import error_message, error_name, escape_controls, safe_repr
 from pytest_nos_stress.errors import SettingError
 from pytest_nos_stress.results.check_verdict import CheckFunction, CheckRunner, CheckVerdict
@@ -32,11 +35,19 @@ class Sometimes:
         self.__name__ = _name(name, "sometimes")
         self.condition = condition
         self.seen = False
+        self.wrong_answer = ""
+        """Description of the first reported condition that is not a bool; empty if there is none."""
 
     def __call__(self, condition: object = True) -> None:
-        """Note that the state has been seen, if ``condition`` is true. From any thread."""
-        if condition:
-            self.seen = True
+        """Note that the state has been seen, if ``condition`` is true. From any thread.
+
+        A condition that is not a bool fails the check, and not the operation that reported it.
+        """
+        if is_bool(condition):
+            self.seen = self.seen or bool(condition)
+        else:
+            described = describe_reported(condition)
+            self.wrong_answer = self.wrong_answer or described
 
 
 class Eventually:
@@ -109,13 +120,16 @@ class _LivenessCondition:
 
     def is_open(self, elapsed_ns: int) -> bool:
         """Evaluate the condition if its time is not over. Return True if it can still become true afterwards."""
-        if self.has_come_true or elapsed_ns > self.within_ns:
+        if self.has_come_true or self._runner.wrong_answer or elapsed_ns > self.within_ns:
             return False
-        self.has_come_true = self._runner.is_true()
-        return not self.has_come_true
+        if self._runner.is_true():
+            self.has_come_true = True
+        return not self.has_come_true and not self._runner.wrong_answer
 
     def verdict(self, *, judged: bool) -> CheckVerdict:
         name, evaluations, error = self._runner.name, self._runner.evaluations, self._runner.error
+        if self._runner.wrong_answer:
+            return CheckVerdict(name, FAILED, evaluations, escape_controls(self._runner.wrong_answer))
         if self.has_come_true:
             return CheckVerdict(name, PASSED, evaluations)
         if not judged:
@@ -189,14 +203,17 @@ class Checks:
         self._broken: dict[CheckRunner, CheckVerdict] = {}
         for check in self._sometimes:
             check.seen = False
+            check.wrong_answer = ""
 
     def evaluate_all(self, when: str, *, has_ended: bool = False) -> bool:
-        """Evaluate every check now. Return whether all invariants hold; a broken one stays broken.
+        """Evaluate every check now. Return True if all invariants hold, and all conditions answered with a bool.
 
-        ``has_ended``: the run has ended, so checks that wait for that are evaluated too.
+        A broken invariant stays broken. ``has_ended``: the run has ended, so checks that wait for that are
+        evaluated too.
         """
         for state, runner in self._states:
             state.seen = state.seen or runner.is_true()
+            state.wrong_answer = state.wrong_answer or runner.wrong_answer
         for runner in [*self._invariants, *(self._after_the_run if has_ended else ())]:
             finding, error = runner.evaluate()
             if finding and runner not in self._broken:
@@ -207,7 +224,7 @@ class Checks:
                     escape_controls(f"{when}: {' '.join(finding.split())}"),
                     error,
                 )
-        return not self._broken
+        return not self._broken and not any(state.wrong_answer for state, _ in self._states)
 
     def verdicts(self, *, judged: bool) -> list[CheckVerdict]:
         """Return the verdict on each check: invariants first, then states, then liveness.
@@ -229,6 +246,8 @@ class Checks:
 
     def _verdict_on_state(self, state: Sometimes, judged: bool) -> CheckVerdict:
         evaluations = sum(runner.evaluations for other, runner in self._states if other is state)
+        if state.wrong_answer:
+            return CheckVerdict(state.__name__, FAILED, evaluations, escape_controls(state.wrong_answer))
         if state.seen:
             return CheckVerdict(state.__name__, PASSED, evaluations)
         if not judged:

@@ -173,7 +173,7 @@ class RunContext:
         return mix.variants[CALL] if planned.is_missing_data else planned
 
     def announce(self, event: str) -> None:
-        """Report an event. Fault windows that wait for it begin."""
+        """Report an event, a text. Fault windows that wait for it begin."""
         if self.windows is not None:
             self.windows.announce(event)
 
