@@ -96,7 +96,7 @@ def pytest_unconfigure(config: pytest.Config) -> None:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Send the controller's seed and directory to an xdist worker before it starts."""
-    node.workerinput["nos_stress"] = _session(node.config).worker_input()
+    node.workerinput["nos_stress"] = _session(node.config).worker_input(node.gateway.id)
 
 
 def pytest_report_header(config: pytest.Config) -> str | None:
@@ -133,6 +133,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: Iterable[pytest.
 def pytest_collection_finish(session: pytest.Session) -> None:
     if session.config.getoption("stress"):
         stress_tests = [item for item in session.items if item.get_closest_marker("stress")]
+        _session(session.config).identities.assign(stress_tests)
         _session(session.config).repetition.check_selection(len(stress_tests))
 
 

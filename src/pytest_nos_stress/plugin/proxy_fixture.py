@@ -36,7 +36,7 @@ class StressProxy:
         """
         __tracebackhide__ = True
         item = self._session.item
-        test = item.nodeid if item else ""
+        test = self._session.identities.of(item).name if item else ""
         self._counts[test] += 1
         name = f"{test}#{self._counts[test]}"
         seed = self._session.seed

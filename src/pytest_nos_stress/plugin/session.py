@@ -17,6 +17,7 @@ from pytest_nos_stress._internal.text import escape_controls, safe_repr
 from pytest_nos_stress.errors import SettingError
 from pytest_nos_stress.scenario.scenario import SCENARIO_OPTIONS
 
+from .identity import TestIdentities
 from .live_terminal import LiveTerminal
 from .repetition import Repetition
 from .session_settings import SessionSettings
@@ -51,6 +52,7 @@ class StressSession:
         """A line for each session file that could not be written, with the reason."""
         from_controller = getattr(config, "workerinput", {}).get("nos_stress", {})
         self.directory = Path(from_controller.get("directory", config.invocation_params.dir))
+        self.identities = TestIdentities(self.directory, from_controller.get("worker", ""))
         try:
             self.settings = SessionSettings(config, self.directory)
         except SettingError as error:
@@ -94,12 +96,13 @@ class StressSession:
 
     def live(self) -> Live | None:
         """Return the live display of the run that begins; None if nothing is shown."""
-        return self._terminal.progress_of("" if self.item is None else self.item.nodeid)
+        return self._terminal.progress_of("" if self.item is None else self.identities.of(self.item).row)
 
     def add_runs(self, runs: Sequence[Summary]) -> None:
         """Add the summaries of all runs of a test that has ended; they replace earlier ones of the same test."""
         for test in {run["test"] for run in runs}:
-            self._runs[test] = [run for run in runs if run["test"] == test]
+            of_test = [run for run in runs if run["test"] == test]
+            self._runs[test] = sorted(of_test, key=lambda run: run["run"])
 
     @property
     def runs(self) -> list[Summary]:
@@ -128,8 +131,10 @@ class StressSession:
             self.runs, self.settings.session_values, self.directory, self.settings.output_dir
         )
 
-    def worker_input(self) -> dict[str, Any]:
-        return {"seed": self.seed, "directory": str(self.directory)}
+    def worker_input(self, worker: str) -> dict[str, Any]:
+        """Return what an xdist worker must know. With ``--dist=each``, each worker has directories of its own."""
+        own = worker if self.config.getoption("dist", "no") == "each" else ""
+        return {"seed": self.seed, "directory": str(self.directory), "worker": own}
 
     def header(self) -> str:
         if self.repetition.scenario is not None:

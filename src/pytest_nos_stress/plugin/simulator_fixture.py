@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Collection, Iterable
+import _thread
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
 
-from pytest_nos_stress._internal.text import error_name, safe_name, shell_command
+from pytest_nos_stress._internal.text import error_name
 from pytest_nos_stress.config import options
-from pytest_nos_stress.config.options import SETTINGS
 from pytest_nos_stress.engines.virtual import engine  # noqa: F401 - imported here, not during a test's first run
 from pytest_nos_stress.errors import SettingError
 from pytest_nos_stress.faults.client_faults import a_run_goes_on
@@ -26,11 +25,11 @@ from pytest_nos_stress.results.summary_types import Summary
 from pytest_nos_stress.run.checks import eventually, sometimes
 from pytest_nos_stress.run.event_loop import run_on_current_loop
 from pytest_nos_stress.run.simulator import MultiAgentSimulator
-from pytest_nos_stress.scenario.scenario import SCENARIO_OPTIONS
 
 from .body import body_arguments
 from .failure import FailureSignature, signature_of
 from .hypothesis_support import current_example
+from .repeat_command import repeat_command
 from .session import StressSession
 
 _ENDING_ERRORS: Final = (pytest.skip.Exception, pytest.xfail.Exception, pytest.exit.Exception)
@@ -53,11 +52,14 @@ class StressSimulator:
 
     def __init__(self, session: StressSession) -> None:
         self._session = session
+        self._lock = _thread.allocate_lock()
+        """Held for moments: a test may call ``run`` in several threads."""
         self.begin()
 
     def begin(self) -> None:
         """Reset the state for the test that begins."""
         self._runs = 0
+        """The number of runs that have begun."""
         self._problem: BaseException | None = None
         """The exception with which the last failed run ended."""
         self._clients: list[Any] = []
@@ -113,13 +115,14 @@ class StressSimulator:
         __tracebackhide__ = True
         simulator = None
         live = self._session.live()
+        number = self._next_number()
         try:
-            simulator = self._simulator(target, settings, {})
+            simulator = self._simulator(target, settings, {}, number)
             return await simulator.run_async(progress=live, ending_errors=_ENDING_ERRORS)
         except (SettingError, RunFailed) as error:
-            self._problem = problem = self._with_source(error)
+            self._problem = problem = self._with_source(error, number)
         finally:
-            self._end_run(simulator, live)
+            self._end_run(simulator, live, number)
         raise problem.with_traceback(None)
 
     def flaky(self, client: Any, methods: Iterable[str] | None = None) -> Any:
@@ -218,52 +221,60 @@ class StressSimulator:
         __tracebackhide__ = True
         simulator = None
         live = self._session.live()
+        number = self._next_number()
         try:
-            simulator = self._simulator(target, settings, fixed)
+            simulator = self._simulator(target, settings, fixed, number)
             return run_on_current_loop(simulator, progress=live, ending_errors=_ENDING_ERRORS)
         except (SettingError, RunFailed) as error:
-            self._problem = problem = self._with_source(error)
+            self._problem = problem = self._with_source(error, number)
         finally:
-            self._end_run(simulator, live)
+            self._end_run(simulator, live, number)
         raise problem.with_traceback(None)
 
-    def _simulator(self, target: object, settings: dict[str, Any], fixed: dict[str, Any]) -> MultiAgentSimulator:
-        self._forget_earlier_examples()
-        self._runs += 1
-        values = self._session.merged_settings(self._item, settings, self._runs)
+    def _next_number(self) -> int:
+        """Return the number of the run that begins, from 1. Runs that begin in threads have different numbers."""
+        with self._lock:
+            self._forget_earlier_examples()
+            self._runs += 1
+            return self._runs
+
+    def _simulator(
+        self, target: object, settings: dict[str, Any], fixed: dict[str, Any], number: int
+    ) -> MultiAgentSimulator:
+        values = self._session.merged_settings(self._item, settings, number)
         if values.get("scenario") is None:
             values |= options.check_all(fixed)
-        values["output_dir"] = self.directory_of_last_run = self._directory(values.pop("output_dir", None))
-        values |= self._baseline_settings(values)
+        values["output_dir"] = self.directory_of_last_run = self._directory(values.pop("output_dir", None), number)
+        values |= self._baseline_settings(values, number)
         if self._session.rerun is not None:
             values |= {"report": (), "records": (), "save_baseline": None, "otel": False}
         if self._session.proxies is not None and _uses_proxy(self._item):
             values["proxies"] = (*values.get("proxies", ()), *self._session.proxies.open_proxies())
         values["clients"] = (*values.get("clients", ()), *self._clients)
-        self._current = MultiAgentSimulator.of_checked(target, values)
-        self._current.about = self._about()
-        return self._current
+        self._current = simulator = MultiAgentSimulator.of_checked(target, values)
+        simulator.about = self._about(number)
+        return simulator
 
-    def _baseline_settings(self, values: dict[str, Any]) -> dict[str, Any]:
+    def _baseline_settings(self, values: dict[str, Any], number: int) -> dict[str, Any]:
         """Return directory and label of the run's baseline.
 
         Under ``@given``, baselines are turned off, because each example is a different scenario.
         """
-        root, run = self._item.config.rootpath, "" if self._runs == 1 else f" run {self._runs}"
+        root, run = self._item.config.rootpath, "" if number == 1 else f" run {number}"
         baseline = {
             "baseline_dir": root / values.get("baseline_dir", options.BY_NAME["baseline_dir"].default),
-            "label": values.get("label", f"{self._item.nodeid}{run}"),
+            "label": values.get("label", f"{self._session.identities.of(self._item).name}{run}"),
         }
         if self._example is None:
             return baseline
         self._ignored_settings = [name for name in ("compare", "save_baseline") if values.get(name) is not None]
         return baseline | {"save_baseline": None, "compare": None}
 
-    def _about(self) -> RunInfo:
+    def _about(self, number: int) -> RunInfo:
         file, line, _ = self._item.location
         return RunInfo(
-            test=self._item.nodeid,
-            run=self._runs,
+            test=self._session.identities.of(self._item).row,
+            run=number,
             file=file,
             line=(line or 0) + 1,
             note=f" (last of {self._examples} examples)" if self._examples else "",
@@ -275,21 +286,22 @@ class StressSimulator:
         path = None if result.scenario.planned is None else result.output_dir / SCENARIO.filename
         return self.repeat_command(result.seed, path)
 
-    def _with_source(self, error: SettingError | RunFailed) -> BaseException:
+    def _with_source(self, error: SettingError | RunFailed, number: int) -> BaseException:
         """Return the exception for the test, with the scenario file or the command that repeats the run."""
         if isinstance(error, SettingError):
-            return self._session.with_source(error, self._runs)
+            return self._session.with_source(error, number)
         if isinstance(error.__cause__, pytest.exit.Exception):
             return error.__cause__
         problem = type(error)(f"{error}{self._how_to_repeat(error.result)}", error.result)
         problem.__cause__ = error.__cause__
         return problem
 
-    def _end_run(self, simulator: MultiAgentSimulator | None, live: Live | None) -> None:
+    def _end_run(self, simulator: MultiAgentSimulator | None, live: Live | None, number: int) -> None:
         if live is not None:
             live.clear()
         if simulator is not None and simulator.result is not None:
-            self._report(simulator.result)
+            with self._lock:
+                self._report(simulator.result, number)
 
     def _forget_earlier_examples(self) -> None:
         """Discard what earlier examples have left, if Hypothesis has begun a new example.
@@ -298,7 +310,7 @@ class StressSimulator:
         example.
         """
         example = current_example()
-        if example is self._example:
+        if example is None or example is self._example:  # None in a thread that an example has started, too
             return
         item = self._item
         if self._example is None:
@@ -313,14 +325,14 @@ class StressSimulator:
         self.results.clear()
         self._summaries.clear()
 
-    def _directory(self, output_dir: str | None) -> Path:
+    def _directory(self, output_dir: str | None, number: int) -> Path:
         base = options.BY_NAME["output_dir"].default if output_dir is None else output_dir
-        directory = self._session.directory / base / safe_name(self._item.nodeid)
+        directory: Path = self._session.directory / base / self._session.identities.of(self._item).directory
         if self._session.rerun is not None:
             directory /= self._session.rerun.directory
-        return directory if self._runs == 1 else directory / f"run-{self._runs}"
+        return directory if number == 1 else directory / f"run-{number}"
 
-    def _report(self, result: StressResult) -> None:
+    def _report(self, result: StressResult, number: int) -> None:
         """Add a run to the test's properties and report sections.
 
         This happens while the test is in progress, because JUnit XML does not show what is added later.
@@ -332,7 +344,7 @@ class StressSimulator:
         self._summaries.append(summary)
         if self._session.rerun is not None:
             return
-        prefix = "stress" if self._runs == 1 else f"stress_run_{self._runs}"
+        prefix = "stress" if number == 1 else f"stress_run_{number}"
         paths = {name: str(self._session.directory / path) for name, path in summary["files"].items()}
         for name, value in (properties(summary) | paths).items():
             self._item.user_properties.append((f"{prefix}_{name}", value))
@@ -351,28 +363,7 @@ class StressSimulator:
 
     def repeat_command(self, seed: int, scenario_file: Path | None = None) -> str:
         """Return a command that performs the same plan again: by seed, or from a scenario file."""
-        config = self._item.config
-        parts = ["pytest", "--stress"]
-        decided: Collection[str] = ("seed", "scenario")
-        if scenario_file is None:
-            parts.append(f"--stress-seed={seed}")
-        else:
-            parts.append(f"--stress-scenario={os.path.relpath(scenario_file, self._session.directory)}")
-            decided = (*SCENARIO_OPTIONS, "scenario")
-        for setting in SETTINGS:
-            raw = config.getoption(setting.dest) if setting.flag and setting.name not in decided else None
-            for value in raw if isinstance(raw, list) else [raw]:
-                if setting.is_switch:
-                    parts += [str(setting.flag)] if value else []
-                elif setting.name != "save_baseline" and value is not None:
-                    parts.append(f"{setting.flag}={value}")
-        for override in config.getoption("override_ini", None) or []:
-            parts += ["-o", override]
-        if config.getoption("inifilename", None):
-            parts += ["-c", str(config.getoption("inifilename"))]
-        test_file = os.path.relpath(self._item.path, self._session.directory)
-        _, separator, rest = self._item.nodeid.partition("::")
-        return shell_command([*parts, f"{test_file}{separator}{rest}"])
+        return repeat_command(self._item, self._session.directory, seed, scenario_file)
 
 
 def _uses_proxy(item: pytest.Item) -> bool:
