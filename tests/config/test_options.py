@@ -13,10 +13,36 @@ from hypothesis import strategies as st
 
 from pytest_nos_stress import MultiAgentSimulator, SettingError
 from pytest_nos_stress.config.merge import check_merged, check_source, merge
-from pytest_nos_stress.config.options import BY_NAME, SETTINGS, check_all, find
+from pytest_nos_stress.config.options import BY_NAME, SETTINGS, Setting, check_all, find
 from pytest_nos_stress.scenario.fields import DEFAULT_AGENTS
 
 FROM_TEXT = [setting for setting in SETTINGS if setting.flag]
+
+
+@pytest.mark.parametrize("setting", FROM_TEXT, ids=lambda setting: setting.name)
+@pytest.mark.parametrize(
+    "text",
+    [
+        "-" * 5_000 + "1",
+        "(" * 3_000,
+        "{'a':" * 60 + "1" + "}" * 60,
+        "x=" + "[" * 60 + "]" * 60,
+        "x=" + "-" * 5_000 + "1",
+        "{[]: 1}",
+        "{'buy': " + "9" * 5_000 + "}",
+        "{'stale': 1e999}",
+        "9" * 5_000,
+        "\ufeff",
+    ],
+    ids=lambda text: text[:12],
+)
+def test_hostile_text_is_a_value_or_one_line(setting: Setting, text: str) -> None:
+    refusals: list[str] = []
+    try:
+        setting.read(text, str(setting.flag))
+    except SettingError as error:
+        refusals = str(error).splitlines()
+    assert len(refusals) <= 1
 
 
 @pytest.mark.parametrize(

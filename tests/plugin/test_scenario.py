@@ -111,6 +111,7 @@ def test_a_scenario_file_repeats_one_test_not_several(pytester: pytest.Pytester,
         ('{"version": 1, "failure_prob": 2}', ["failure_prob=2", "from 0 to 1"]),
         ('{"version": 1, "operations": [["a", "buy", "flood"]]}', ["operations[0]", "'flood'", "lost_reply"]),
         ('{"version": 1, "tasks": ["buy"], "operations": [["a", "sell"]]}', ["unknown task 'sell'", "buy"]),
+        (f'{{"version": 1, "market": {"[" * 900}{"]" * 900}}}', ["nested more than 32 levels deep"]),
         (None, ["cannot be read"]),
     ],
 )

@@ -14,6 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_nos_stress import PlannedOperation, Scenario, SettingError
+from pytest_nos_stress.scenario.scenario import FIELDS
 
 NAMES = st.lists(st.text(min_size=1).filter(str.strip), min_size=1, max_size=4, unique=True)
 WEIGHTS = st.floats(min_value=1e-6, max_value=1e6)
@@ -296,6 +297,14 @@ def test_a_bad_list_is_refused_in_one_line(fields: dict[str, Any], words: str) -
     assert len(str(caught.value).splitlines()) == 1
 
 
+def nested(levels: int) -> Any:
+    """Return a list in a list, and so on."""
+    value: Any = []
+    for _ in range(levels):
+        value = [value]
+    return value
+
+
 def stored(**changed: Any) -> str:
     values = json.loads(Scenario(operations=[("Ann", "buy")]).to_json()) | changed
     return json.dumps(values)
@@ -306,8 +315,14 @@ def stored(**changed: Any) -> str:
     [
         ("", "not JSON"),
         ("{'seed': 1}", "not JSON"),
-        ("[" * 100_000, "not JSON"),
+        ("[" * 100_000, "nested more than 32 levels deep"),
         ('{"version": 1', "not JSON"),
+        (stored(market=nested(900)), "nested more than 32 levels deep"),
+        (stored(market={"replay": nested(40)}), "nested more than 32 levels deep"),
+        ('{"version": 1, "seed": 1, "seed": 2}', "duplicate key 'seed'"),
+        ('{"version": 1, "failure_prob": NaN}', "NaN is not JSON"),
+        (f'{{"version": 1, "seed": {"9" * 5000}}}', "a number has 5000 digits"),
+        (b"\xff\xfe", "not UTF-8"),
         ("[]", "[] is not a scenario; must be what Scenario.to_json() writes"),
         ("5", "5 is not a scenario"),
         ("{}", "{} is not a scenario"),
@@ -328,12 +343,29 @@ def stored(**changed: Any) -> str:
     ],
     ids=lambda text: text[-60:] if isinstance(text, str) else "",
 )
-def test_text_that_is_not_a_scenario_is_refused_in_one_line_with_its_label(text: str, words: str) -> None:
+def test_text_that_is_not_a_scenario_is_refused_in_one_line_with_its_label(text: str | bytes, words: str) -> None:
     with pytest.raises(SettingError) as caught:
         Scenario.from_json(text, "scenario file 'a.json'")
     assert str(caught.value).startswith("scenario file 'a.json': ")
     assert words in str(caught.value)
     assert len(str(caught.value).splitlines()) == 1
+
+
+@pytest.mark.parametrize("name", [name for name in FIELDS if name != "operations"])
+@pytest.mark.parametrize("levels", [20, 40, 900, 100_000])
+def test_a_nested_value_of_a_setting_is_refused_in_one_line(name: str, levels: int) -> None:
+    for value in (nested(levels), {"a": nested(levels)}):
+        given: dict[str, Any] = {name: value}
+        with pytest.raises(SettingError) as caught:
+            Scenario(**given)
+        assert str(caught.value).startswith(name)
+        assert len(str(caught.value).splitlines()) == 1
+
+
+def test_a_scenario_file_can_have_a_byte_order_mark() -> None:
+    scenario = Scenario(seed=7)
+    assert Scenario.from_json("\ufeff" + scenario.to_json()) == scenario
+    assert Scenario.from_json(b"\xef\xbb\xbf" + scenario.to_json().encode()) == scenario
 
 
 def test_the_json_of_a_list_has_one_row_per_line() -> None:

@@ -5,13 +5,20 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from .reading import MOST_NESTED, is_nested_too_deeply
+
 
 class FrozenDict(Mapping[str, Any]):
-    """An immutable mapping. Its values are made immutable, too: mappings become ``FrozenDict``, lists tuples."""
+    """An immutable mapping. Its values are made immutable, too: mappings become ``FrozenDict``, lists tuples.
+
+    Raises ``TypeError`` for a value that cannot be hashed, and ``ValueError`` for values nested too deeply.
+    """
 
     __slots__ = ("_hash", "_values")
 
     def __init__(self, values: Mapping[str, Any]) -> None:
+        if is_nested_too_deeply(values):
+            raise ValueError(f"nested more than {MOST_NESTED} levels deep")
         self._values = {str(name): _frozen(value) for name, value in values.items()}
         self._hash = hash(frozenset(self._values.items()))
 

@@ -5,8 +5,9 @@ A value that is not text, such as a number of native TOML, is returned unchanged
 
 from __future__ import annotations
 
-import ast
 from typing import Any
+
+from .reading import read_literal
 
 
 def split_names(text: Any) -> list[str]:
@@ -46,7 +47,7 @@ def parse_options(text: Any) -> Any:
         return text
     stripped = text.strip()
     if stripped.startswith("{"):
-        return ast.literal_eval(stripped)
+        return read_literal(stripped)
     pairs = [part.partition("=") for part in stripped.split(",") if part.strip()]
     if len(pairs) == 1 and not pairs[0][1]:
         return stripped
@@ -55,6 +56,6 @@ def parse_options(text: Any) -> Any:
 
 def parse_value(text: str) -> Any:
     try:
-        return ast.literal_eval(text)
-    except (SyntaxError, ValueError):
+        return read_literal(text)
+    except ValueError:
         return text

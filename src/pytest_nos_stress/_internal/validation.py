@@ -35,8 +35,8 @@ class OptionType:
     """Type of an option's values.
 
     ``allowed`` describes the allowed values in words. ``convert`` returns the normalised value. It raises
-    ``InvalidValue``, ``TypeError``, ``ValueError`` or ``OverflowError`` for a value that is not allowed. ``parse``
-    turns text into a value (default: the text is the value).
+    ``InvalidValue``, ``TypeError``, ``ValueError``, ``OverflowError`` or ``RecursionError`` for any other value.
+    ``parse`` turns text into a value (default: the text is the value).
     """
 
     __slots__ = ("allowed", "convert", "parse")
@@ -59,7 +59,7 @@ class OptionType:
             raise _refusal(label, value, str(reason)) from None
         except InvalidValue as reason:
             raise _refusal(label, value, f"{reason}; allowed: {self.allowed}") from None
-        except (TypeError, ValueError, OverflowError):
+        except (TypeError, ValueError, OverflowError, RecursionError):
             raise _refusal(label, value, f"must be {self.allowed}") from None
 
     def read(self, text: Any, label: str) -> Any:
@@ -68,7 +68,7 @@ class OptionType:
             value = self.parse(text)
         except SettingError:
             raise
-        except (TypeError, ValueError, SyntaxError):
+        except (TypeError, ValueError):
             raise _refusal(label, text, f"must be {self.allowed}") from None
         return self.check(value, label)
 

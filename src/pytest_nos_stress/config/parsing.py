@@ -12,10 +12,10 @@ def parse_scenario(path: Any) -> Any:
     from pytest_nos_stress.scenario.scenario import Scenario
 
     try:
-        with open(path, encoding="utf-8") as file:
+        with open(path, "rb") as file:
             text = file.read()
-    except (OSError, UnicodeError) as error:
-        reason = getattr(error, "strerror", None) or "not UTF-8"
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
         raise SettingError(
             f"scenario file {safe_repr(path)}: cannot be read ({reason}); give the path of a run's scenario.json"
         ) from None

@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, asyncc
 from contextvars import ContextVar
 from typing import Any, Final
 
-from pytest_nos_stress._internal.answers import WrongAnswer, describe
+from pytest_nos_stress._internal.answers import describe
 
 _RULE: Final = "must return a context manager"
 _suspended: ContextVar[list[bool] | None] = ContextVar("faults are suspended", default=None)
@@ -37,7 +37,7 @@ def suspended() -> Iterator[None]:
 def without_faults(manager: AbstractContextManager[Any]) -> Iterator[Any]:
     """Enter and leave a context manager with faults suspended. In the block itself, faults are active."""
     if not hasattr(type(manager), "__enter__"):
-        raise WrongAnswer(f"per_agent: {describe(manager, _RULE)}")
+        raise TypeError(f"per_agent: {describe(manager, _RULE)}")
     stack = ExitStack()
     with suspended():
         value = stack.enter_context(manager)
@@ -62,7 +62,7 @@ async def without_faults_async(manager: Any) -> AsyncIterator[Any]:
         elif hasattr(type(manager), "__enter__"):
             value = stack.enter_context(manager)
         else:
-            raise WrongAnswer(f"per_agent: {describe(manager, _RULE)}")
+            raise TypeError(f"per_agent: {describe(manager, _RULE)}")
     try:
         yield value
     except BaseException:

@@ -178,7 +178,9 @@ class _Parser:
 
     def _number(self, pattern: re.Pattern[str]) -> float:
         at = self._skip_space()
-        number = float(self._expect(pattern, "a number")[0])
+        return self._finite(float(self._expect(pattern, "a number")[0]), at)
+
+    def _finite(self, number: float, at: int) -> float:
         if not math.isfinite(number):
             self._fail("the number is too large", at)
         return number
@@ -194,7 +196,7 @@ class _Parser:
     def _in_base_unit(self, metric: Metric, number: float, symbol: str, symbol_at: int) -> float:
         if symbol not in metric.unit.symbols:
             self._fail(f"{metric.name} {metric.unit.rule}", symbol_at)
-        return metric.unit.in_base_unit(number, symbol)
+        return self._finite(metric.unit.in_base_unit(number, symbol), symbol_at)
 
     def _check_baseline(
         self, metric: Metric, tags: dict[str, str], tags_at: int, comparison: str, operator_at: int

@@ -5,13 +5,13 @@ A setting of the scenario is one ``option(...)`` in ``Scenario`` and one row of 
 
 from __future__ import annotations
 
-import ast
 from collections.abc import Iterable, Mapping
 from dataclasses import Field, field
 from typing import Any, Final, NamedTuple, TypeVar
 
 from pytest_nos_stress import engines
 from pytest_nos_stress._internal.parsing import parse_options, split_names
+from pytest_nos_stress._internal.reading import read_literal
 from pytest_nos_stress._internal.text import safe_repr
 from pytest_nos_stress._internal.validation import (
     InvalidPart,
@@ -136,7 +136,7 @@ def parse_tasks(text: Any) -> Any:
         return text
     joined = text if isinstance(text, str) else "".join(text)
     if joined.strip().startswith("{"):  # pytest turns an inline table of TOML into the repr of a dict
-        return ast.literal_eval(joined.strip())
+        return read_literal(joined.strip())
     names = split_names(text)
     if not any("=" in name for name in names):
         return names

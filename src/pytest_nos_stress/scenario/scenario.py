@@ -16,6 +16,7 @@ from typing import Any, Final
 
 from pytest_nos_stress import engines
 from pytest_nos_stress._internal.frozen import to_json_types
+from pytest_nos_stress._internal.reading import read_json
 from pytest_nos_stress._internal.text import safe_repr
 from pytest_nos_stress._internal.validation import COUNT, DELAY, PROBABILITY, SPAN, SPAN_OR_NONE, SWITCH, WHOLE
 from pytest_nos_stress.errors import SettingError
@@ -222,16 +223,16 @@ class Scenario:
         return f'{head[:-2]},\n "operations": [\n  {lines}\n ]\n}}\n'
 
     @classmethod
-    def from_json(cls, text: str, label: str = "scenario") -> Scenario:
+    def from_json(cls, text: str | bytes, label: str = "scenario") -> Scenario:
         """Return the scenario from text that ``to_json`` wrote.
 
         Raises ``SettingError``, with the label, for text that is not JSON, has another version, or has a field or
         a value that is not allowed.
         """
         try:
-            values = json.loads(text)
-        except (TypeError, ValueError, RecursionError) as error:
-            raise SettingError(f"{label}: not JSON ({error}); must be what Scenario.to_json() writes") from None
+            values = read_json(text)
+        except ValueError as error:
+            raise SettingError(f"{label}: {error}; must be what Scenario.to_json() writes") from None
         if not isinstance(values, dict) or "version" not in values:
             raise SettingError(
                 f"{label}: {safe_repr(values)} is not a scenario; must be what Scenario.to_json() writes"

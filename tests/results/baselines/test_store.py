@@ -100,6 +100,12 @@ DAMAGED = {
     "no object": b"[1]",
     "not UTF-8": b"\xff\xfe",
     "deeply nested": b"[" * 200_000,
+    "nested identity": b'{"schema_version": 1, "entries": [{"identity": '
+    + b'{"a":' * 900
+    + b"1"
+    + b"}" * 902
+    + b"]}",
+    "a key twice": b'{"schema_version": 1, "schema_version": 1, "entries": []}',
     "no version": b'{"entries": []}',
     "no entries": b'{"schema_version": 1}',
     "no runs": b'{"schema_version": 1, "entries": [{"identity": {}, "runs": []}]}',

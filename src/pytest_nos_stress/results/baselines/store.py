@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from pytest_nos_stress._internal.atomic_write import write_atomic
+from pytest_nos_stress._internal.reading import read_json
 from pytest_nos_stress._internal.text import escape_controls, safe_repr, shorten
 from pytest_nos_stress._internal.validation import ALLOWED_FILE_NAME, file_name
 from pytest_nos_stress.errors import SettingError
@@ -172,8 +173,8 @@ def _read(path: Path) -> list[_Entry]:
     if len(data) > _MOST_BYTES:
         raise _Damaged(f"more than {_MOST_BYTES >> 20} MiB")
     try:
-        values = json.loads(data.decode())
-    except (ValueError, RecursionError) as error:
+        values = read_json(data)
+    except ValueError as error:
         raise _Damaged(str(error)) from None
     if not isinstance(values, dict) or type(values.get("schema_version")) is not int:
         raise _Damaged("no schema_version")
