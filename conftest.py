@@ -179,12 +179,6 @@ def _press(project: Path, session: subprocess.Popen[str]) -> Interrupted:
 @pytest.fixture
 def live_clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """Return a list with the time in seconds that live displays read. Tests set it."""
-
-    class Time:
-        @staticmethod
-        def monotonic() -> float:
-            return now[0]
-
     now = [100.0]
-    monkeypatch.setattr("pytest_nos_stress.reporting.progress.time", Time)
+    monkeypatch.setattr("pytest_nos_stress.reporting.progress.perf_counter", lambda: now[0])
     return now

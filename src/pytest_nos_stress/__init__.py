@@ -9,6 +9,9 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+# Clocks and locks are captured here, before a test can replace them.
+from ._internal import instrument as _instrument  # noqa: F401
+
 if TYPE_CHECKING:
     from pytest_nos_stress.engines.virtual.locks import cooperating_locks
     from pytest_nos_stress.faults.clients import flaky

@@ -17,10 +17,11 @@ from __future__ import annotations
 import asyncio
 import inspect
 import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Final
 
+from pytest_nos_stress._internal.instrument import Event, perf_counter_ns, wall_ns
+from pytest_nos_stress._internal.loops import Timer, call_later, wake
 from pytest_nos_stress._internal.tracebacks import stack_of, stack_of_awaiting
 from pytest_nos_stress.errors import Abandoned
 
@@ -49,8 +50,8 @@ class LoopClock:
     """The machine's monotonic clock, with sleeps on an event loop. The end of the run ends them."""
 
     def __init__(self) -> None:
-        self.now_ns: Callable[[], int] = time.perf_counter_ns
-        self.wall_offset_ns = time.time_ns() - self.now_ns()
+        self.now_ns: Callable[[], int] = perf_counter_ns
+        self.wall_offset_ns = wall_ns() - self.now_ns()
         self.started_ns = self.now_ns()
         self._sleeping: set[asyncio.Future[None]] = set()
         self._stopped = False
@@ -61,7 +62,7 @@ class LoopClock:
             return
         loop = asyncio.get_running_loop()
         waking: asyncio.Future[None] = loop.create_future()
-        timer = loop.call_later(max(0.0, seconds), _wake, waking)
+        timer = call_later(loop, max(0.0, seconds), wake, waking)
         self._sleeping.add(waking)
         try:
             await waking
@@ -73,12 +74,7 @@ class LoopClock:
         """End all sleeps, now and in future. Call it on the loop."""
         self._stopped = True
         for waking in list(self._sleeping):
-            _wake(waking)
-
-
-def _wake(waking: asyncio.Future[None]) -> None:
-    if not waking.done():
-        waking.set_result(None)
+            wake(waking)
 
 
 class AsyncioEngine:
@@ -103,7 +99,7 @@ class AsyncioEngine:
         self._stopping = False
         self._has_begun = False
         self._is_cancelling = False
-        self._ended = threading.Event()
+        self._ended = Event()
         self._tasks: dict[asyncio.Task[None], AsyncAgent] = {}
         self._missing_at_barrier = 0
         self._running = 0
@@ -251,7 +247,7 @@ class AsyncioEngine:
                 self.cancelled.append(StuckAgent(agent.name, stack_of_awaiting(task.get_coro())))
             task.cancel()
 
-    def _name_still_running(self, named: threading.Event) -> None:
+    def _name_still_running(self, named: Event) -> None:
         for task, agent in list(self._tasks.items()):
             self.still_running.append(StuckAgent(agent.name, stack_of_awaiting(task.get_coro())))
         names = {stuck.agent for stuck in self.still_running}
@@ -267,7 +263,7 @@ class AsyncioEngine:
         loop.call_soon_threadsafe(self._cancel_all)
         if self._ended.wait(_GRACE_AFTER_CANCEL):
             return
-        named = threading.Event()
+        named = Event()
         loop.call_soon_threadsafe(self._name_still_running, named)
         if not named.wait(_WATCH_INTERVAL):
             self.still_running.append(StuckAgent(self._blocking_agent(), stack_of(self._loop_thread)))
@@ -284,7 +280,7 @@ class _Safepoint:
         self._every = every
         self._count = 0
         self._released = asyncio.Event()
-        self._timeout: asyncio.TimerHandle | None = None
+        self._timeout: Timer | None = None
         self.performing = 0
         self.is_due = False
 
@@ -299,7 +295,7 @@ class _Safepoint:
         self._count += 1
         if self._count % self._every == 0 and not self.is_due:
             self.is_due = True
-            self._timeout = asyncio.get_running_loop().call_later(_LONGEST_PAUSE, self.release)
+            self._timeout = call_later(asyncio.get_running_loop(), _LONGEST_PAUSE, self.release)
         if self.is_due and not self.performing:
             try:
                 self._on_operation_end(agent)

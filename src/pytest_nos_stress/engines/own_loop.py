@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import threading
 from typing import Final
+
+from pytest_nos_stress._internal.instrument import Thread
+from pytest_nos_stress._internal.loops import new_loop
 
 _TIME_TO_CANCEL: Final = 0.3
 
@@ -14,9 +16,9 @@ class OwnLoop:
     """An event loop with its own thread."""
 
     def __init__(self) -> None:
-        self.loop = asyncio.new_event_loop()
+        self.loop = new_loop()
         self._is_stopped = False
-        self._thread = threading.Thread(target=self._run, name="stress agents", daemon=True)
+        self._thread = Thread(target=self._run, name="stress agents")
         self._thread.start()
 
     def close(self, timeout: float | None) -> None:

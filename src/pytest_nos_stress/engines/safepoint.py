@@ -7,11 +7,11 @@ with garbage collection call such a moment a safepoint.
 
 from __future__ import annotations
 
-import threading
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Final
+
+from pytest_nos_stress._internal.instrument import Condition, perf_counter
 
 _MAX_WAIT: Final = 0.5
 
@@ -28,7 +28,7 @@ class Safepoint:
         self._until_next = every
         self._performing = 0
         self._holding = False
-        self._changed = threading.Condition()
+        self._changed = Condition()
 
     @contextmanager
     def operation(self, paused: Callable[[], None], stopped: Callable[[], bool]) -> Iterator[None]:
@@ -59,10 +59,10 @@ class Safepoint:
             return is_due
 
     def _pause(self, paused: Callable[[], None]) -> None:
-        deadline = time.monotonic() + _MAX_WAIT
+        deadline = perf_counter() + _MAX_WAIT
         try:
             with self._changed:
-                while self._performing and (remaining := deadline - time.monotonic()) > 0:
+                while self._performing and (remaining := deadline - perf_counter()) > 0:
                     self._changed.wait(remaining)
                 all_paused = not self._performing
             if all_paused:

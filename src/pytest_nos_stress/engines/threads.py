@@ -11,11 +11,18 @@ Guarantees:
 from __future__ import annotations
 
 import functools
-import threading
-import time
 from collections.abc import Callable, Sequence
 from typing import ClassVar, Final
 
+from pytest_nos_stress._internal.instrument import (
+    Condition,
+    Event,
+    Lock,
+    Thread,
+    perf_counter,
+    perf_counter_ns,
+    wall_ns,
+)
 from pytest_nos_stress._internal.tracebacks import stack_of
 from pytest_nos_stress.errors import SettingError
 
@@ -31,10 +38,10 @@ _ENDED: Final = -1.0
 class RealClock:
     """The machine's monotonic clock. The end of the run ends its sleeps."""
 
-    def __init__(self, stopped: threading.Event) -> None:
+    def __init__(self, stopped: Event) -> None:
         self._stopped = stopped
-        self.now_ns: Callable[[], int] = time.perf_counter_ns
-        self.wall_offset_ns = time.time_ns() - self.now_ns()
+        self.now_ns: Callable[[], int] = perf_counter_ns
+        self.wall_offset_ns = wall_ns() - self.now_ns()
         self.started_ns = self.now_ns()
 
     def sleep(self, seconds: float) -> None:
@@ -50,7 +57,7 @@ class _Gate:
 
     def __init__(self) -> None:
         self._is_open = False
-        self._changed = threading.Condition()
+        self._changed = Condition()
 
     def open(self) -> None:
         with self._changed:
@@ -74,15 +81,15 @@ class ThreadsEngine:
     supports_proxies: ClassVar[bool] = True
 
     def __init__(self, _options: EngineOptions | None = None) -> None:
-        self._stopped = threading.Event()
+        self._stopped = Event()
         self._stopping = False
         self._has_begun = False
         self._gate = _Gate()
-        self._all_ended = threading.Event()
-        self._lock = threading.Lock()
+        self._all_ended = Event()
+        self._lock = Lock()
         self._missing_at_barrier = 0
         self._running = 0
-        self._threads: dict[threading.Thread, EngineAgent] = {}
+        self._threads: dict[Thread, EngineAgent] = {}
         self._on_operation_end: OnOperationEnd | None = None
         self._safepoint = Safepoint(1)
         self.clock = RealClock(self._stopped)
@@ -123,9 +130,7 @@ class ThreadsEngine:
 
     def _start_threads(self, agents: Sequence[EngineAgent]) -> None:
         for agent in agents:
-            thread = threading.Thread(
-                target=self._run_agent, args=(agent,), name=f"agent {agent.name}", daemon=True
-            )
+            thread = Thread(target=self._run_agent, args=(agent,), name=f"agent {agent.name}")
             self._threads[thread] = agent
             try:
                 thread.start()
@@ -211,11 +216,11 @@ class ThreadsEngine:
             self._open_barrier()
 
     def _join(self) -> None:
-        deadline = time.monotonic() + _GRACE
+        deadline = perf_counter() + _GRACE
         for thread in self._threads:
             if thread.ident is None:
                 continue
-            thread.join(max(0.0, deadline - time.monotonic()))
+            thread.join(max(0.0, deadline - perf_counter()))
         for thread, agent in self._threads.items():
             if thread.is_alive():
                 self.still_running.append(StuckAgent(agent.name, stack_of(thread.ident)))

@@ -7,19 +7,18 @@ which they are made. Calls before and after the run, in its checks and outside o
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
 import itertools
 import operator
-import threading
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from random import Random
 from typing import Any, Final
 
+from pytest_nos_stress._internal import loops
+from pytest_nos_stress._internal.instrument import Lock, sleep
 from pytest_nos_stress._internal.seeding import derived_rng
 from pytest_nos_stress.errors import SettingError
 
@@ -46,7 +45,7 @@ class ClientInterceptor:
         self._run: FaultContext | None = None
         self._number = number
         self._methods = methods
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._outside = itertools.count()
         self._late: list[tuple[float, Callable[[], Any]]] = []
         self._limits: RateLimits | None = None
@@ -93,8 +92,8 @@ class ClientInterceptor:
         for late in self._take_late(run.elapsed()):
             _execute(late)
         effect = self._effect(run, call)
-        sleep = time.sleep if run.awaits else run.sleep
-        return run_steps(follow(effect), call, sleep, asyncio.sleep)
+        wait = sleep if run.awaits else run.sleep
+        return run_steps(follow(effect), call, wait, loops.sleep)
 
     async def call_async(self, method: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Any:
         """Call an async method in this coroutine, and return its answer."""
@@ -104,7 +103,7 @@ class ClientInterceptor:
             return await call()
         for late in self._take_late(run.elapsed()):
             await _execute_async(late)
-        return await run_steps_async(follow(self._effect(run, call)), call, asyncio.sleep)
+        return await run_steps_async(follow(self._effect(run, call)), call, loops.sleep)
 
     def delivery_count(self) -> int:
         """Return the number of deliveries of a stream's next item. Raises the fault that cuts the stream."""

@@ -9,7 +9,7 @@ An idle link saves no capacity for later: the throughput over any time is at mos
 
 from __future__ import annotations
 
-import threading
+from pytest_nos_stress._internal.instrument import Lock
 
 from .network import Network
 
@@ -21,7 +21,7 @@ class Link:
         self.network = network
         self._seconds_per_byte = 0.0 if network.bandwidth is None else 1 / network.bandwidth
         self._partitions = network.partitions
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._free_at = float("-inf")
 
     def queueing(self, now_s: float, size: int) -> float:

@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from time import sleep
 from types import TracebackType
 from typing import Final
+
+from pytest_nos_stress._internal.instrument import sleep
 
 _TRIES_BEFORE_BLOCKING: Final = 1_000
 
@@ -27,7 +28,7 @@ class ExchangeLock:
     __slots__ = ("_acquire", "release")
 
     def __init__(self) -> None:
-        lock = threading.RLock()
+        lock = threading.RLock()  # noqa: TID251 - cooperates in virtual time, as a target's lock does
         self._acquire: Callable[..., bool] = lock.acquire
         self.release: Callable[[], None] = lock.release
 

@@ -12,7 +12,7 @@ module.
 from __future__ import annotations
 
 import math
-import time
+import time  # noqa: TID251 - outside of a run, a market follows the clock that its test sees
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple, cast
 

@@ -6,13 +6,13 @@ take place before the test is reported. The test has one report, with the result
 
 from __future__ import annotations
 
-import time
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import pytest
 from _pytest.runner import runtestprotocol
 
+from pytest_nos_stress._internal.instrument import perf_counter
 from pytest_nos_stress._internal.text import escape_controls
 from pytest_nos_stress.engines import engine_class
 from pytest_nos_stress.reporting.failure_message import describe
@@ -161,7 +161,7 @@ class _Shrinking:
         if reason:
             return _ShrinkReport(_NOT_SHRUNK, f"not shrunk: {reason}")
         result = self._results[-1]
-        started = time.monotonic()
+        started = perf_counter()
         performed = performed_scenario(result)
         has_recovery = result.stats["recovery_operations"] is not None
         shrunk = shrink(performed, self._fails, has_recovery=has_recovery)
@@ -171,7 +171,7 @@ class _Shrinking:
         failures.append(self._fails_before(nextitem, smallest))
         if shrunk.scenario is None:
             return _ShrinkReport(_NOT_SHRUNK, _does_not_repeat(shrunk.attempts, result.scenario.engine))
-        took = f"{shrunk.attempts} attempts, {time.monotonic() - started:.1f} s"
+        took = f"{shrunk.attempts} attempts, {perf_counter() - started:.1f} s"
         lines = [_summary(result, shrunk, took)]
         if not all(failures):
             lines.append(

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import contextlib
 import os
-import time
 from collections.abc import Callable
 from typing import Final, Protocol
 
+from pytest_nos_stress._internal.instrument import perf_counter
 from pytest_nos_stress._internal.text import escape_controls
 from pytest_nos_stress.results.status import Progress
 
@@ -39,11 +39,11 @@ class ProgressLine:
     def __init__(self, terminal: int, room: Callable[[], int]) -> None:
         self._terminal = terminal
         self._room = room
-        self._last = time.monotonic()
+        self._last = perf_counter()
         self._shown = False
 
     def __call__(self, progress: Progress) -> None:
-        now = time.monotonic()
+        now = perf_counter()
         if now - self._last < _INTERVAL:
             return
         self._last = now
@@ -67,11 +67,11 @@ class ProgressLog:
         self._log = log
         self._test = escape_controls(test)
         self._begins_line = begins_line
-        self._last = time.monotonic()
+        self._last = perf_counter()
         self._has_written = False
 
     def __call__(self, progress: Progress) -> None:
-        now = time.monotonic()
+        now = perf_counter()
         if now - self._last < _PLAIN_INTERVAL:
             return
         self._last = now

@@ -6,9 +6,9 @@ rates from 0 to 1.
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import Final, cast
 
+from pytest_nos_stress._internal.instrument import gmtime, strftime
 from pytest_nos_stress.scenario.phases import Phase
 
 from .aggregation import summarise_durations
@@ -23,8 +23,7 @@ SCHEMA_VERSION: Final = 2
 def iso_utc(nanoseconds: int) -> str:
     """Return nanoseconds since the epoch as ISO 8601 in UTC, with offset and microseconds."""
     seconds, rest = divmod(nanoseconds, 1_000_000_000)
-    moment = datetime.fromtimestamp(seconds, UTC).replace(microsecond=rest // 1000)
-    return moment.isoformat("T", "microseconds")
+    return f"{strftime('%Y-%m-%dT%H:%M:%S', gmtime(seconds))}.{rest // 1000:06}+00:00"
 
 
 def compute(measured: Measurements, wall_offset_ns: int) -> RecordStatistics:

@@ -7,10 +7,10 @@ evaluation depends on the run's clock alone, so that a scenario is always aborte
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Final, NamedTuple
 
+from pytest_nos_stress._internal.instrument import thread_time
 from pytest_nos_stress.results.judge import Verdict, evaluate_threshold
 from pytest_nos_stress.results.run_metrics import RunMetrics
 from pytest_nos_stress.results.statistics_types import AbortStatistics
@@ -62,7 +62,7 @@ class AbortMonitor:
 
     def evaluate(self, elapsed: float, *, in_real_time: bool) -> bool:
         """Evaluate the thresholds now. Return True if the run must end."""
-        began = time.thread_time()
+        began = thread_time()
         run_metrics = self._metrics_so_far()
         for after, threshold in self._pending:
             if elapsed < after:
@@ -71,6 +71,6 @@ class AbortMonitor:
             if verdict.verdict == FAILED:
                 self.aborted = Aborted(verdict, elapsed)
                 return True
-        cost = _COST * (time.thread_time() - began) if in_real_time else _SHARE_OF_TIME * elapsed
+        cost = _COST * (thread_time() - began) if in_real_time else _SHARE_OF_TIME * elapsed
         self._next_evaluation = elapsed + max(_SHORTEST_INTERVAL, cost)
         return False

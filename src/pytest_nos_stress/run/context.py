@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
+from pytest_nos_stress._internal.instrument import Lock
 from pytest_nos_stress._internal.tracebacks import strip_internal_frames
 from pytest_nos_stress.engines import engine_class
 from pytest_nos_stress.faults.context import CurrentOperation
@@ -89,7 +89,7 @@ class RunContext:
         """Called when all agents have ended, on an event loop; the results are awaited."""
         self._at_work = len(scenario.agent_names)
         self._market: Market | None = None
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self.returned = ReturnedValues()
         self.calls: list[TaskCall | None] = []
         """Functions that call the target, by operation code; None if the target is not called."""

@@ -12,12 +12,13 @@ import contextvars
 import signal
 import sys
 import threading
-import time
 import warnings
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final, Protocol, TypeVar, cast
 
+from pytest_nos_stress._internal import loops
+from pytest_nos_stress._internal.instrument import Thread, current_thread, perf_counter, sleep
 from pytest_nos_stress.errors import SettingError
 from pytest_nos_stress.results.result import StressResult
 
@@ -61,7 +62,7 @@ async def run_in_thread(function: Callable[[], T], interrupt: Callable[[], None]
         loop.call_soon_threadsafe(ended.set_result, outcome)
         pressed.break_off_unless(ended)
 
-    thread = threading.Thread(target=run, name="stress run")
+    thread = Thread(run, name="stress run", daemon=False)
     with _SigintGuard(interrupt) as pressed:
         thread.start()
         cancelled = await _until(ended, interrupt)
@@ -79,7 +80,7 @@ async def run_in_thread(function: Callable[[], T], interrupt: Callable[[], None]
 async def _as_the_loops_owner_would(error: KeyboardInterrupt) -> None:
     """Pass Ctrl-C on to the owner of the loop. Not every owner can handle a ``KeyboardInterrupt`` from a task."""
     asyncio.get_running_loop().call_soon(signal.raise_signal, signal.SIGINT)
-    await asyncio.sleep(_TIME_TO_NOTICE)
+    await loops.sleep(_TIME_TO_NOTICE)
     raise error
 
 
@@ -105,7 +106,7 @@ class _SigintGuard:
 
     def __init__(self, interrupt: Callable[[], None]) -> None:
         self._interrupt = interrupt
-        self._is_main = threading.current_thread() is threading.main_thread()
+        self._is_main = current_thread() is threading.main_thread()
         self.was_pressed = False
         self._before: Any = None
 
@@ -120,9 +121,9 @@ class _SigintGuard:
 
     def break_off_unless(self, ended: asyncio.Future[Any]) -> None:
         """Interrupt the thread of the loop unless it notices the end. Called from the thread of the run."""
-        deadline = time.monotonic() + _TIME_TO_NOTICE
-        while self.was_pressed and not ended.done() and time.monotonic() < deadline:
-            time.sleep(_POLL_INTERVAL)
+        deadline = perf_counter() + _TIME_TO_NOTICE
+        while self.was_pressed and not ended.done() and perf_counter() < deadline:
+            sleep(_POLL_INTERVAL)
         if self.was_pressed and not ended.done():
             # A signal, and not ``_thread.interrupt_main``, which a thread in a system call does not notice.
             signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)

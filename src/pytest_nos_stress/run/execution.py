@@ -7,11 +7,11 @@ aborts it, when a check fails, or when a task raises an exception that ends the 
 from __future__ import annotations
 
 import functools
-import time
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pytest_nos_stress import engines
+from pytest_nos_stress._internal.instrument import perf_counter_ns
 from pytest_nos_stress._internal.outcome import FAILED, MISSING
 from pytest_nos_stress.engines.base import CrashedAgent, EngineAgent, EngineOptions
 from pytest_nos_stress.faults.suspension import suspended
@@ -252,13 +252,13 @@ class RunExecution:
 
     def _run_checks(self, agent: EngineAgent) -> None:
         self.context.is_paused = True
-        began = time.perf_counter_ns()
+        began = perf_counter_ns()
         try:
             with suspended():
                 all_pass = self.checks.evaluate_all(f"after an operation of {agent.name}")
         finally:
             self.context.is_paused = False
-            self.checked_ns += time.perf_counter_ns() - began
+            self.checked_ns += perf_counter_ns() - began
         if not all_pass:
             self.status = STOPPED
             self.engine.stop()

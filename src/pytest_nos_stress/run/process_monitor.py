@@ -11,8 +11,6 @@ from __future__ import annotations
 
 import contextlib
 import gc
-import threading
-import time
 from array import array
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -21,6 +19,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import psutil
 
+from pytest_nos_stress._internal.instrument import Lock, perf_counter, process_time
 from pytest_nos_stress.engines.base import Clock
 from pytest_nos_stress.results.records import Records
 from pytest_nos_stress.results.resources import ResourceSamples
@@ -48,7 +47,7 @@ class ProcessMonitor:
         self._began = _Usage(0.0, 0.0, 0.0, 0.0)
         self._ended = self._began
         self.collections = Collections()
-        self._lock = threading.Lock()
+        self._lock = Lock()
         self._samples_seen = 0
         self._stride = 1
         """Keep every n-th sample."""
@@ -99,7 +98,7 @@ class ProcessMonitor:
         return seconds / self.real_seconds if self.real_seconds > 0 else 0.0
 
     def _sample(self, late: float) -> None:
-        cpu, real = time.process_time(), time.perf_counter()
+        cpu, real = process_time(), perf_counter()
         passed = real - self._real_before
         sample = {
             "nanoseconds": self._clock.now_ns(),
@@ -137,7 +136,7 @@ class ProcessMonitor:
             self._columns[name] = array("d", halved)
 
     def _note_collection(self, phase: str, _: dict[str, Any]) -> None:
-        now = time.perf_counter()
+        now = perf_counter()
         if phase == "start":
             self._collecting_since = now
             return
@@ -159,4 +158,4 @@ class _Usage(NamedTuple):
         machine = psutil.cpu_times()
         total = sum(machine[:8])  # guests' time, which follows, is already part of the first two
         busy = total - machine.idle - getattr(machine, "iowait", 0.0)
-        return cls(time.perf_counter(), time.process_time(), busy, total)
+        return cls(perf_counter(), process_time(), busy, total)

@@ -12,11 +12,11 @@ disk that does not answer holds the agents back once, for half a second.
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final, Protocol
 
+from pytest_nos_stress._internal.instrument import Condition, Event, Lock, Thread, perf_counter, perf_counter_ns
 from pytest_nos_stress.engines.base import INTERNAL_THREADS
 from pytest_nos_stress.results.records import Batch, Records
 
@@ -54,15 +54,15 @@ class Recorder:
         self._holds_agents_back = backpressure
         self._log = log
         self._records = records
-        self._released = threading.Condition()
-        self._draining = threading.Lock()
+        self._released = Condition()
+        self._draining = Lock()
         self._on_flush: Callable[[float], None] = _ignore
         self._is_in_callback = False
         self.waited_ns = 0
         """Nanoseconds that agents have waited for the recorder, summed over the agents."""
-        self._closing = threading.Event()
-        self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._work, name="stress recorder", daemon=True)
+        self._closing = Event()
+        self._ended = Event()
+        self._thread = Thread(target=self._work, name="stress recorder")
         self.failure: BaseException | None = None
         """The exception that ended the recorder; its run must not pass."""
 
@@ -92,11 +92,11 @@ class Recorder:
     def _finish(self) -> None:
         """Wait for the last flush. Ctrl-C waits too: without that flush the files would be incomplete."""
         interrupt = None
-        deadline = time.monotonic() + _LAST_FLUSH_TIMEOUT
+        deadline = perf_counter() + _LAST_FLUSH_TIMEOUT
         # Not `Thread.join`: interrupted, it takes a running thread for an ended one up to Python 3.12.
-        while self.is_running and time.monotonic() < deadline:
+        while self.is_running and perf_counter() < deadline:
             try:
-                self._ended.wait(deadline - time.monotonic())
+                self._ended.wait(deadline - perf_counter())
             except KeyboardInterrupt as error:
                 interrupt = error
         if self.is_running:
@@ -112,26 +112,26 @@ class Recorder:
         Return the next deadline. Each agent that continues wakes the next one: agents that use the processor then
         wake one at a time, and the recorder soon runs again.
         """
-        began = time.perf_counter_ns()
+        began = perf_counter_ns()
         with self._released:
-            while (late := time.perf_counter_ns() - self.flush_deadline) >= 0:
+            while (late := perf_counter_ns() - self.flush_deadline) >= 0:
                 if late > _LONGEST_WAIT_NS and not self._is_in_callback:
                     self.flush_deadline = _NEVER
                     break
                 self._released.wait(_LONGEST_WAIT_NS / 1e9)
             self._released.notify()
-            self.waited_ns += time.perf_counter_ns() - began
+            self.waited_ns += perf_counter_ns() - began
             return min(self.flush_deadline, now + _FLUSH_WITHIN_NS)
 
     def _work(self) -> None:
         ident = threading.get_ident()
         INTERNAL_THREADS.add(ident)
         try:
-            due = time.perf_counter() + _INTERVAL
+            due = perf_counter() + _INTERVAL
             while not self._closing.wait(_INTERVAL):
-                late = max(0.0, time.perf_counter() - due)
+                late = max(0.0, perf_counter() - due)
                 self._flush(late)
-                due = time.perf_counter() + _INTERVAL
+                due = perf_counter() + _INTERVAL
             self._flush(0.0)
         except BaseException as error:
             self.failure = error
@@ -165,6 +165,6 @@ class Recorder:
         """Let the agents that wait continue, up to the next deadline."""
         with self._released:
             if flush_deadline is None:
-                flush_deadline = time.perf_counter_ns() + _FLUSH_WITHIN_NS if self._holds_agents_back else _NEVER
+                flush_deadline = perf_counter_ns() + _FLUSH_WITHIN_NS if self._holds_agents_back else _NEVER
             self.flush_deadline = flush_deadline
             self._released.notify(_WOKEN_AT_ONCE)

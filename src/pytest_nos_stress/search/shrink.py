@@ -11,10 +11,10 @@ from __future__ import annotations
 import functools
 import itertools
 import operator
-import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Final, NamedTuple
 
+from pytest_nos_stress._internal.instrument import perf_counter
 from pytest_nos_stress.results.result import StressResult
 from pytest_nos_stress.scenario.planned_operations import PlannedOperation
 from pytest_nos_stress.scenario.scenario import Scenario
@@ -107,7 +107,7 @@ def shrink(
     (default: 60). ``has_recovery``: as for ``with_operations``.
     """
     scenario_of = functools.partial(with_operations, start, has_recovery=has_recovery)
-    search = _Search(scenario_of, still_fails, time.monotonic() + seconds)
+    search = _Search(scenario_of, still_fails, perf_counter() + seconds)
     operations = next(filter(search.fails, _starting_points(start.planned or ())), None)
     if operations is None:
         return Shrunk(None, search.attempts, search.out_of_time)
@@ -137,7 +137,7 @@ class _Search:
         if not operations:
             return False
         if operations not in self._tried:
-            if self.attempts and time.monotonic() > self._deadline:
+            if self.attempts and perf_counter() > self._deadline:
                 self.out_of_time = True
                 return False
             self.attempts += 1

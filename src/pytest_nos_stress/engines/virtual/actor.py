@@ -9,10 +9,10 @@ from __future__ import annotations
 import _thread
 import contextlib
 import functools
-import time
 from collections.abc import Callable, Generator
 from typing import Any, Final, Protocol
 
+from pytest_nos_stress._internal.instrument import sleep
 from pytest_nos_stress._internal.text import escape_controls
 from pytest_nos_stress._internal.tracebacks import stack_of
 from pytest_nos_stress.engines.base import DeadlockReport, EngineAgent
@@ -64,7 +64,7 @@ class VirtualClock:
         if isinstance(turn, VirtualThread):
             turn.sleep(round(seconds * 1e9))
         else:
-            time.sleep(max(0.0, seconds))
+            sleep(max(0.0, seconds))
 
 
 class VirtualThread:

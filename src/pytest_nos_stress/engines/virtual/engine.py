@@ -17,10 +17,10 @@ from __future__ import annotations
 import _thread
 import contextlib
 import functools
-import time
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Final
 
+from pytest_nos_stress._internal.instrument import perf_counter, perf_counter_ns
 from pytest_nos_stress._internal.tracebacks import stack_of
 from pytest_nos_stress.engines.base import (
     A,
@@ -67,7 +67,7 @@ class VirtualEngine:
         self._turn_given_to: VirtualThread | None = None
         self._has_ended = False
         self._end_signal = taken_lock()
-        self._last_turn = (0, time.monotonic_ns())
+        self._last_turn = (0, perf_counter_ns())
         self._on_operation_end: OnOperationEnd | None = None
         self._every = self._until_next_call = 1
 
@@ -104,8 +104,8 @@ class VirtualEngine:
         turns, since = self._last_turn
         scheduler = self._scheduler
         if scheduler.turns != turns or scheduler.awaits_foreign_threads:
-            self._last_turn = scheduler.turns, time.monotonic_ns()
-        elif scheduler.running is not None and time.monotonic_ns() - since > timeout_ns:
+            self._last_turn = scheduler.turns, perf_counter_ns()
+        elif scheduler.running is not None and perf_counter_ns() - since > timeout_ns:
             return {agents[scheduler.running.number]: turns}
         return {}
 
@@ -267,10 +267,10 @@ class VirtualEngine:
         """Wait for the end of every thread, except the thread of a hung operation."""
         running = self._scheduler.running
         held = running.worker if self._scheduler.given_up and running else None
-        deadline = time.monotonic() + _GRACE
+        deadline = perf_counter() + _GRACE
         for worker in self._workers:
             if worker is not held:
-                worker.thread.join(max(0.0, deadline - time.monotonic()))
+                worker.thread.join(max(0.0, deadline - perf_counter()))
 
     def _give_up(self) -> None:
         """Report the agent that does not give its turn away, and end the other threads."""

@@ -9,10 +9,10 @@ Python cannot tell what a thread is about to do. So the time depends on what the
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Sequence
 from typing import Final
 
+from pytest_nos_stress._internal.instrument import all_threads
 from pytest_nos_stress.engines.base import INTERNAL_THREADS
 
 from . import locks
@@ -28,7 +28,7 @@ def wait_budget(workers: Sequence[Worker], caller: int, max_seconds: float, seco
     to wait for a blocked thread, because a thread that an agent has just woken counts as blocked until it runs.
     """
     agents = {worker.thread.ident for worker in workers if worker.thread.is_alive()}
-    threads = {thread.ident for thread in threading.enumerate() if thread.ident is not None}
+    threads = {thread.ident for thread in all_threads() if thread.ident is not None}
     others = threads - agents - locks.ACTORS.keys() - INTERNAL_THREADS - {caller}
     at_work = others - locks.BLOCKED
     if at_work & locks.FOREIGN:

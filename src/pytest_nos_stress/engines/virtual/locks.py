@@ -23,13 +23,13 @@ import _thread
 import queue
 import sys
 import threading
-import time
 from collections import deque
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from types import TracebackType
 from typing import Any, Final, Protocol
 
+from pytest_nos_stress._internal.instrument import perf_counter
 from pytest_nos_stress.engines.base import INTERNAL_THREADS
 
 from . import affinity
@@ -59,7 +59,6 @@ BLOCKED: Final[set[int]] = set()
 """Foreign threads that wait for one of these locks without a timeout. They cannot wake an agent."""
 
 _get_ident = _thread.get_ident
-_real_monotonic = time.monotonic
 
 
 class CooperatingLock:
@@ -244,10 +243,10 @@ class CooperatingRLock(CooperatingLock):
 def monotonic() -> float:
     """Return ``time.monotonic()``, or the virtual time in seconds if the calling thread is an agent's."""
     turn = ACTORS.get(_get_ident()) if ACTORS else None
-    return _real_monotonic() if turn is None else turn.now_ns() / 1e9
+    return perf_counter() if turn is None else turn.now_ns() / 1e9
 
 
-_START_OF_THREAD: Final = threading.Thread.start.__code__
+_START_OF_THREAD: Final = threading.Thread.start.__code__  # noqa: TID251 - of the target's threads
 
 
 def _waiter() -> Any:
@@ -294,6 +293,7 @@ def switch_on() -> None:
         for name, replacement in _REPLACEMENTS.items():
             _originals[name] = getattr(threading, name)
             setattr(threading, name, replacement)
+        _originals["queue"] = queue.time  # type: ignore[attr-defined]
         queue.time = monotonic  # type: ignore[attr-defined]
 
 
@@ -304,9 +304,9 @@ def switch_off() -> None:
         _uses -= 1
         if _uses:
             return
+        queue.time = _originals.pop("queue")  # type: ignore[attr-defined]
         for name, original in _originals.items():
             setattr(threading, name, original)
-        queue.time = _real_monotonic  # type: ignore[attr-defined]
 
 
 @contextmanager

@@ -12,12 +12,12 @@ from __future__ import annotations
 
 import _thread
 import contextlib
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from heapq import heappop, heappush
 from typing import Final
 
+from pytest_nos_stress._internal.instrument import perf_counter
 from pytest_nos_stress._internal.tracebacks import stack_of
 from pytest_nos_stress.engines.base import DeadlockReport, StuckAgent
 from pytest_nos_stress.errors import Abandoned
@@ -209,9 +209,9 @@ class Scheduler:
 
         If all foreign threads are blocked, wait only ``seconds_to_resume``.
         """
-        began = time.monotonic()
+        began = perf_counter()
         while not self._woken and not self.stopping:
-            if time.monotonic() - began >= self._wait_budget(max_seconds, seconds_to_resume):
+            if perf_counter() - began >= self._wait_budget(max_seconds, seconds_to_resume):
                 return
             self._signal.acquire(timeout=_POLL_INTERVAL)
 

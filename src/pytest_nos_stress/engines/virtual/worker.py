@@ -7,8 +7,9 @@ example of a search could affect the next. Starting and joining a thread was mea
 from __future__ import annotations
 
 import _thread
-import threading
 from collections.abc import Callable
+
+from pytest_nos_stress._internal.instrument import Thread
 
 from . import affinity
 
@@ -25,7 +26,7 @@ class Worker:
         self.handoff = _thread.allocate_lock()
         self.handoff.acquire()
         self._job = job
-        self.thread = threading.Thread(target=self._work, name=name, daemon=True)
+        self.thread = Thread(target=self._work, name=name)
         self.thread.start()
 
     def _work(self) -> None:

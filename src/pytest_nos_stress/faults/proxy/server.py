@@ -9,10 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import threading
 from collections.abc import Coroutine
 from typing import Any, Final, Self, TypeVar
 
+from pytest_nos_stress._internal.instrument import Lock, Thread, current_thread
+from pytest_nos_stress._internal.loops import new_loop
 from pytest_nos_stress.faults.network import Network
 
 from .addresses import listening, parsed, resolved
@@ -28,8 +29,8 @@ class ProxyServer:
 
     def __init__(self) -> None:
         self.loop: asyncio.AbstractEventLoop
-        self._thread: threading.Thread | None = None
-        self._lock = threading.Lock()
+        self._thread: Thread | None = None
+        self._lock = Lock()
         self._is_closed = False
         self._proxies: list[Proxy] = []
         self._errors: list[BaseException] = []
@@ -87,7 +88,7 @@ class ProxyServer:
 
     def run(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine in the proxies' thread, or in this thread after ``close()``, and return its result."""
-        if threading.current_thread() is self._thread:
+        if current_thread() is self._thread:
             work.close()
             raise RuntimeError("a proxy cannot be changed from the proxies' own thread")
         with self._lock:
@@ -111,9 +112,9 @@ class ProxyServer:
             if self._thread is not None:
                 return
             # Not the loop of the event loop policy: proxies need transports that expose their sockets.
-            self.loop = asyncio.SelectorEventLoop()
+            self.loop = new_loop(asyncio.SelectorEventLoop)  # noqa: TID251
             self.loop.set_exception_handler(self._note)
-            self._thread = threading.Thread(target=self._live, name="stress proxies", daemon=True)
+            self._thread = Thread(target=self._live, name="stress proxies")
             self._thread.start()
             atexit.register(self.close)
 

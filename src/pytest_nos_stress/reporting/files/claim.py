@@ -12,13 +12,13 @@ import errno
 import fcntl
 import os
 import stat
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from socket import gethostname
 from typing import Final
 
 from pytest_nos_stress._internal.atomic_write import write_all
+from pytest_nos_stress._internal.instrument import localtime, sleep, strftime, wall_ns
 from pytest_nos_stress._internal.text import escape_controls, shorten
 
 NAME: Final = ".stress_test_run.lock"
@@ -109,7 +109,7 @@ def _is_at(file: int, path: Path) -> bool:
 
 def _describe(file: int, test: str) -> None:
     """Write the holder's name into the file. A full disk does not matter: the lock is the claim."""
-    since = time.strftime("%Y-%m-%d %H:%M:%S")
+    since = strftime("%Y-%m-%d %H:%M:%S", localtime(wall_ns() // 1_000_000_000))
     holder = f"{test}, process {os.getpid()} on {gethostname()}, since {since}"
     with contextlib.suppress(OSError):
         os.ftruncate(file, 0)
@@ -122,7 +122,7 @@ def _holder(file: int) -> str:
         text = os.pread(file, 4 * _LONGEST_HOLDER, 0).decode("utf-8", "replace")
         if text:
             return escape_controls(text)
-        time.sleep(_BETWEEN_ATTEMPTS)
+        sleep(_BETWEEN_ATTEMPTS)
     return "another run"
 
 

@@ -7,13 +7,13 @@ rest of a line once for each agent, task and outcome of the run. The lines of a 
 from __future__ import annotations
 
 import os
-import time
 from pathlib import Path
 from typing import Final
 
 import numpy as np
 
 from pytest_nos_stress._internal.atomic_write import create, write_all
+from pytest_nos_stress._internal.instrument import localtime, strftime
 from pytest_nos_stress._internal.text import escape_controls, shorten
 from pytest_nos_stress.errors import SettingError
 from pytest_nos_stress.results.records import Batch, Column, Records
@@ -96,5 +96,5 @@ class OperationLog:
         second, fraction = divmod(milliseconds, 1000)
         if second != self._second:
             self._second = second
-            self._second_text = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(second))
+            self._second_text = strftime("%Y-%m-%d %H:%M:%S", localtime(second))
         return f"{self._second_text},{fraction:03d} - ".encode()

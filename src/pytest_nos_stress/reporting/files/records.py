@@ -17,12 +17,12 @@ part. Parts are padded to the column's width with a byte that UTF-8 never has, a
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 
+from pytest_nos_stress._internal.instrument import gmtime, strftime
 from pytest_nos_stress.results.record_array import COLUMNS, RecordArray, encodable
 from pytest_nos_stress.results.records import Column
 from pytest_nos_stress.results.result import StressResult
@@ -216,7 +216,5 @@ def _unless_null(part: Column, called: Column) -> Column:
 def _second_texts(second: Column) -> Column:
     """Return date and time of each second, followed by a point. Equal neighbours are formatted once."""
     firsts = np.flatnonzero(np.diff(second, prepend=second[:1] - 1))
-    texts = [
-        time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(seconds)).encode() for seconds in second[firsts].tolist()
-    ]
+    texts = [strftime("%Y-%m-%dT%H:%M:%S.", gmtime(seconds)).encode() for seconds in second[firsts].tolist()]
     return np.repeat(_table(texts), np.diff(firsts, append=second.size))

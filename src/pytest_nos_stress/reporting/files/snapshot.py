@@ -7,12 +7,12 @@ row, which depends only on agent and task, and the digits of the time stamp, loo
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator
 from typing import Final
 
 import numpy as np
 
+from pytest_nos_stress._internal.instrument import gmtime, strftime
 from pytest_nos_stress._internal.outcome import SUCCESS
 from pytest_nos_stress.results.records import Column, Records
 from pytest_nos_stress.results.result import StressResult
@@ -87,4 +87,4 @@ def _rows(heads: Column, microseconds: Column) -> bytes:
 
 
 def _second_text(second: int) -> bytes:
-    return time.strftime("%Y-%m-%dT%H:%M:%S.", time.gmtime(second)).encode()
+    return strftime("%Y-%m-%dT%H:%M:%S.", gmtime(second)).encode()

@@ -19,7 +19,6 @@ import logging
 import os
 import random
 import threading
-import time
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
@@ -27,6 +26,7 @@ from importlib import import_module
 from typing import Any, Final
 from urllib.parse import urlsplit
 
+from pytest_nos_stress._internal.instrument import Thread, perf_counter, sleep
 from pytest_nos_stress._internal.text import escape_controls, shorten
 
 DEADLINE: Final = 5.0
@@ -111,23 +111,23 @@ def _protocol(signal: str) -> str:
     return "http/protobuf"
 
 
-class _Sender(threading.Thread):
+class _Sender(Thread):
     """Thread that sends the batches of one signal. ``wait()`` returns the problem."""
 
     def __init__(self, signal: str, exporter: Any, payload: Payload, deadline: float) -> None:
-        super().__init__(name=f"stress telemetry ({signal})", daemon=True)
+        super().__init__(name=f"stress telemetry ({signal})")
         self._signal = signal
         self._exporter_class = exporter
         self._payload = payload
         self._deadline = deadline
-        self._until = time.monotonic() + deadline
+        self._until = perf_counter() + deadline
         self._exporter: Any = None
         self._problem = ""
         self._sent = 0
 
     def wait(self) -> str:
         """Wait for the end of the thread or for the deadline. Returns the problem, or an empty text."""
-        self.join(max(0.0, self._until - time.monotonic()))
+        self.join(max(0.0, self._until - perf_counter()))
         if not self.is_alive():
             return self._problem
         if self._exporter is not None:
@@ -155,7 +155,7 @@ class _Sender(threading.Thread):
         self._exporter = self._exporter_class(**options)
         try:
             for batch in self._payload():
-                if time.monotonic() >= self._until:
+                if perf_counter() >= self._until:
                     raise NotSent(f"timed out after {self._sent} requests ({self._deadline:g} s)")
                 answer = self._exporter.export(batch)
                 reason = session.problem if session is not None else ""
@@ -183,8 +183,8 @@ def _session(until: float) -> Any:
         def request(self, *arguments: Any, **options: Any) -> Any:
             pause = _FIRST_PAUSE
             response = self._requested(*arguments, **options)
-            while response.status_code in _BUSY and time.monotonic() + pause < until:
-                time.sleep(pause)
+            while response.status_code in _BUSY and perf_counter() + pause < until:
+                sleep(pause)
                 pause *= 2
                 response = self._requested(*arguments, **options)
             self.problem = _problem_in(response)
@@ -193,7 +193,7 @@ def _session(until: float) -> Any:
             return response
 
         def _requested(self, *arguments: Any, **options: Any) -> Any:
-            options["timeout"] = max(0.01, until - time.monotonic())
+            options["timeout"] = max(0.01, until - perf_counter())
             try:
                 return super().request(*arguments, **options)
             except requests.exceptions.Timeout:

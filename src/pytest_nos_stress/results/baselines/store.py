@@ -13,11 +13,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Sequence
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 from pytest_nos_stress._internal.atomic_write import write_atomic
+from pytest_nos_stress._internal.instrument import gmtime, strftime, wall_ns
 from pytest_nos_stress._internal.reading import read_json
 from pytest_nos_stress._internal.text import escape_controls, safe_repr, shorten
 from pytest_nos_stress._internal.validation import ALLOWED_FILE_NAME, file_name
@@ -111,7 +111,8 @@ def save(directory: Path, name: str, label: str, fingerprint: Fingerprint, run: 
         raise SettingError(
             f"save_baseline={name!r}: {_file(path)} {error}; delete the file to save a new baseline"
         ) from None
-    saved = {"saved": datetime.now(UTC).isoformat("T", "seconds"), "seed": seed, **encoding.to_json(run)}
+    moment = strftime("%Y-%m-%dT%H:%M:%S+00:00", gmtime(wall_ns() // 1_000_000_000))
+    saved = {"saved": moment, "seed": seed, **encoding.to_json(run)}
     same = [entry for entry in entries if not entry.fingerprint.differences(fingerprint)]
     others = [entry for entry in entries if _environment(entry.fingerprint) != _environment(fingerprint)]
     runs = (*(filter(_is_readable, same[0].runs) if same else ()), saved)[-MOST_RUNS:]
