@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pytest_nos_stress import MultiAgentSimulator, SettingError
+from pytest_nos_stress.config import Setting
 from pytest_nos_stress.config.merge import check_merged, check_source, merge
-from pytest_nos_stress.config.options import BY_NAME, SETTINGS, Setting, check_all, find
+from pytest_nos_stress.config.options import BY_NAME, SETTINGS, check_all, find
 from pytest_nos_stress.scenario.fields import DEFAULT_AGENTS
 
 FROM_TEXT = [setting for setting in SETTINGS if setting.flag]

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
@@ -417,6 +418,30 @@ def test_the_printed_command_repeats_the_failure(pytester: pytest.Pytester) -> N
     pytester.makepyfile(failing_test())
     again = run_again(pytester, pytester.runpytest_inprocess("--stress"))
     assert "--stress-seed=" in repeat_command(again)
+
+
+@pytest.mark.parametrize("workers", [[], ["-n1"]], ids=["one process", "xdist"])
+def test_a_threshold_names_any_agent_and_is_printed_as_it_is_written(
+    pytester: pytest.Pytester, workers: list[str]
+) -> None:
+    name = "Desk \"7\",\n{new} | 'x' \\ $HOME"
+    threshold = r"""operations{agent="Desk \"7\",\n{new} | 'x' \\ $HOME"} > 99"""
+    pytester.makepyfile(
+        f"""
+        def test_it(stress_simulator):
+            stress_simulator.run(lambda: None, agents=[{name!r}], operations_per_agent=10, {CALM})
+        """
+    )
+    first = pytester.runpytest("--stress", f"--stress-threshold={threshold}", "--junitxml=junit.xml", *workers)
+    assert f"  why: threshold {threshold} failed: 10" in first.outlines
+    verdict = only_statistics(pytester.path)["thresholds"][0]
+    assert (verdict["threshold"], verdict["measured"]) == (threshold, 10)
+    properties = {
+        element.get("name"): element.get("value")
+        for element in ElementTree.parse(pytester.path / "junit.xml").iter("property")
+    }
+    assert properties["stress_threshold_1"] == f"{threshold} failed: 10"
+    run_again(pytester, first)
 
 
 def test_the_printed_command_repeats_the_failing_test_of_several(pytester: pytest.Pytester) -> None:

@@ -6,6 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from pytest_nos_stress._internal.text import escape_controls
 from pytest_nos_stress.results.threshold_parser import parse_threshold
 from pytest_nos_stress.results.thresholds import Threshold, ThresholdError
 
@@ -90,14 +91,67 @@ def test_a_count_that_can_still_reach_its_limit_cannot_abort_a_run() -> None:
         ("errors\x1b[31m < 3", r"\x1b[31m < 3"),
         ('errors{task="\x1b[2J"} < 3 4', "4"),
         ("errors\n{task=buy}\n< 3%", "%"),
-        ("errors{task=a\r\x00b} < 3%", "%"),
-        ("errors{task=\u202ebuy} < 3%", "%"),
-        ("errors{task=\ud800} < 3%", "%"),
+        ('errors{task="a\r\x00b"} < 3%', "%"),
+        ('errors{task="\u202ebuy"} < 3%', "%"),
+        ('errors{task="\ud800"} < 3%', "%"),
+        ('errors{task="a\nb\n\n"} < 3%', "%"),
+        ("errors{task=a\r\x00b} < 3", r"a\r\x00b} < 3"),
+        (r'errors{task="a\"b\\"} < 3%', "%"),
+        (r'errors{task="C:\desk"} < 3', r'\desk"} < 3'),
+        ('errors{task="a\\\nb"} < 3', r'\\nb"} < 3'),
+        ('errors{task="buy} < 3', '"buy} < 3'),
+        (r'errors{task="buy\"} < 3', r'"buy\"} < 3'),
     ],
 )
 def test_control_characters_are_escaped_and_move_the_caret(text: str, rest: str) -> None:
     _, from_caret_on = mistake(text)
     assert from_caret_on == rest
+
+
+NAMES = st.text(
+    st.sampled_from('ab "\\\n\r\t\x1b\u2028\ud800{},=<>%é漢') | st.characters(), min_size=1, max_size=20
+)
+
+
+def quoted(name: str) -> str:
+    """Return a name in quotes, as the guide says."""
+    escaped = name.replace("\\", "\\\\").replace('"', '\\"').replace("\n", "\\n")
+    return f'"{escaped}"'
+
+
+@settings(deadline=None, max_examples=300)
+@given(agent=NAMES, task=NAMES)
+def test_a_name_in_quotes_may_hold_any_character(agent: str, task: str) -> None:
+    text = f"latency{{agent={quoted(agent)}, task={quoted(task)}}}.p99 < 5ms"
+    parsed = parse_threshold(text)
+    assert (parsed.agent, parsed.task, parsed.limit) == (agent, task, 0.005)
+    assert escape_controls(parsed.text) == parsed.text, "the text is printable"
+    assert parse_threshold(parsed.text) == parsed
+
+
+@settings(deadline=None)
+@given(st.text('ab "\\\n\r\x1b\ud800{},=', min_size=1, max_size=20))
+def test_a_caret_stands_right_behind_a_name_in_quotes(name: str) -> None:
+    _, from_caret_on = mistake(f"errors{{task={quoted(name)}}} < 3%")
+    assert from_caret_on == "%"
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [
+        (r'"a\"b"', 'a"b'),
+        (r'"a\\b"', "a\\b"),
+        (r'"a\nb"', "a\nb"),
+        ('"a\nb"', "a\nb"),
+        (r'"\r\t\x1b\u202e\ud800"', "\r\t\x1b\u202e\ud800"),
+        (r'"\\n"', r"\n"),
+        (r"a\nb", r"a\nb"),
+        ("'a'", "'a'"),
+        ('" a "', " a "),
+    ],
+)
+def test_escapes_of_a_name(written: str, name: str) -> None:
+    assert parse_threshold(f"errors{{agent={written}}} == 0").agent == name
 
 
 def read(text: str) -> Threshold | str:
@@ -110,7 +164,7 @@ def read(text: str) -> Threshold | str:
 
 HOSTILE = st.text(
     st.one_of(
-        st.sampled_from('abeflmnoprstuvwx{}=.<>!0159%"/+- \t\r\x1b\x00\u202e\ud800'),
+        st.sampled_from('abeflmnoprstuvwx{}=.<>!0159%"\\\n/+- \t\r\x1b\x00\u202e\ud800'),
         st.characters(),
     ),
     max_size=30,

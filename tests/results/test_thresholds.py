@@ -183,7 +183,7 @@ def test_the_example_of_the_design_parses() -> None:
     names=st.fixed_dictionaries(
         {},
         optional={
-            tag: st.text(st.characters(codec="utf-8", exclude_characters='"\n'), min_size=1)
+            tag: st.text(st.characters(codec="utf-8", exclude_characters='"\n\\'), min_size=1)
             for tag in ("agent", "task")
         },
     ),

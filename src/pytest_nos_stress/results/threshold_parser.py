@@ -29,7 +29,11 @@ from .thresholds import (
 from .units import COUNT, SECONDS
 
 _NAME: Final = re.compile(r"[A-Za-z_]+")
-_VALUE: Final = re.compile(r'"(?P<quoted>[^"]*)"|(?P<plain>[^,{}"]+)')
+_QUOTED: Final = re.compile(r'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_PLAIN: Final = re.compile(r'[^,{}"]+')
+_ESCAPE: Final = re.compile(r'\\(?:["\\nrt]|x[0-9a-fA-F]{2}|u[0-9a-fA-F]{4})?')
+_PAIR: Final = re.compile(r"\\.", re.DOTALL)
+_ESCAPED_CHARACTERS: Final = {'"': '"', "\\": "\\", "n": "\n", "r": "\r", "t": "\t"}
 _AGGREGATION: Final = re.compile(r"p\d+(\.\d+)?|[A-Za-z_]+\d*")
 _OPERATOR: Final = re.compile("|".join(map(re.escape, OPERATORS)))
 _NUMBER: Final = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d+)?")
@@ -59,7 +63,7 @@ class _Parser:
     """Parses one expression."""
 
     def __init__(self, text: str, label: str) -> None:
-        self._text = " ".join(text.split("\n"))
+        self._text = _on_one_line(text)
         self._label = label
         self._at = 0
 
@@ -118,14 +122,31 @@ class _Parser:
 
     def _tag_value(self, tag: str) -> str:
         at = self._skip_space()
-        match = self._expect(_VALUE, _VALUE_OF_TAG[tag])
-        quoted: str | None = match["quoted"]
-        value = match["plain"].strip() if quoted is None else quoted
+        value = self._name() if self._text.startswith('"', at) else self._plain_value(tag)
         if not value:
             self._fail("the value of the tag is empty", at)
         if tag in _CHOICES_OF_TAG and value not in _CHOICES_OF_TAG[tag]:
             self._fail(f"{tag}={value}: must be {_VALUE_OF_TAG[tag]}", at)
         return value
+
+    def _plain_value(self, tag: str) -> str:
+        at = self._skip_space()
+        value: str = self._expect(_PLAIN, _VALUE_OF_TAG[tag])[0].strip()
+        if escape_controls(value) != value:
+            self._fail(f"a name with control characters needs quotes: {tag}=...", at)
+        return value
+
+    def _name(self) -> str:
+        """Return the characters of a name in quotes."""
+        at = self._at
+        match = _QUOTED.match(self._text, at)
+        if match is None:
+            self._fail('expected a closing quote (write \\" for a quote in the name)', at)
+        for escape in _ESCAPE.finditer(self._text, at + 1, match.end() - 1):
+            if escape[0] == "\\":
+                self._fail('a backslash must begin \\" \\\\ \\n \\r \\t \\xNN or \\uNNNN', escape.start())
+        self._at = match.end()
+        return _ESCAPE.sub(_unescaped, match[0][1:-1])
 
     def _aggregation(self, metric: Metric) -> str | None:
         at = self._skip_space()
@@ -290,6 +311,30 @@ class _Parser:
             f"{self._label}: {escape_controls(shorten(reason, 2 * _MOST_SHOWN))}\n"
             f"  {before}{escape_controls(after)}{more}\n  {' ' * _columns(before)}^"
         )
+
+
+def _unescaped(escape: re.Match[str]) -> str:
+    sequence = escape[0][1:]
+    return _ESCAPED_CHARACTERS.get(sequence) or chr(int(sequence[1:], 16))
+
+
+def _on_one_line(text: str) -> str:
+    """Return an expression without line ends: spaces outside of names in quotes, and escapes within."""
+    parts, end = [], 0
+    for quoted in _QUOTED.finditer(text):
+        parts += [text[end : quoted.start()].replace("\n", " "), _printable(quoted[0])]
+        end = quoted.end()
+    return "".join([*parts, text[end:].replace("\n", " ")])
+
+
+def _printable(quoted: str) -> str:
+    """Escape the control characters of a name in quotes, unless a backslash before one is a mistake."""
+    escaped = (pair[0][1] for pair in _PAIR.finditer(quoted))
+    return (
+        quoted
+        if any(escape_controls(character) != character for character in escaped)
+        else escape_controls(quoted)
+    )
 
 
 def _columns(text: str) -> int:

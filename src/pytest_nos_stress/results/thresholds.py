@@ -1,4 +1,4 @@
-"""Thresholds: expressions that a run must satisfy, and their grammar.
+r"""Thresholds: expressions that a run must satisfy, and their grammar.
 
     threshold   = metric [ tags ] [ "." aggregation ] operator limit [ "over" duration ]
                   [ "abort" [ "after" duration ] ]
@@ -17,6 +17,9 @@
                                                        phase=ramp, warmup or steady (the default)
     operator    = < <= > >= == !=
     unit        = % ns us ms s m h /s B kB KiB MB MiB GB GiB
+
+A value in double quotes can hold any character. A quote is written as ``\"``, a backslash as ``\\``, and a line
+end as ``\n``.
 
 With ``over``, the threshold must hold in every window of that length. With ``abort``, the run ends when the
 threshold fails, but not before the time given by ``after``. ``baseline`` is the value that earlier runs measured.
