@@ -154,7 +154,15 @@ def test_a_broker_answers_with_its_own_codes(profile: str, fault: str, status: i
 
 @pytest.mark.parametrize("profile", ["binance", "alpaca", "ib"])
 def test_a_brokers_profile_causes_no_errors_and_all_its_faults_occur(tmp_path: Path, profile: str) -> None:
-    result, _ = perform(tmp_path, profile, faults=profile, failure_prob=0.1, operations_per_agent=2_000)
+    result, _ = perform(
+        tmp_path,
+        profile,
+        faults=profile,
+        failure_prob=0.1,
+        operations_per_agent=2_000,
+        min_delay=2,  # within every broker's limit, so that calls come to their faults
+        max_delay=2,
+    )
     mix = Scenario(faults=profile).fault_mix
     drawn = {fault.reported_as for fault in mix.call_faults if fault.probability}
     assert set(result.stats["faults"]) >= drawn

@@ -47,7 +47,7 @@ def test_a_fault_has_an_outcome_and_calls_the_target_or_not(fault: str, outcome:
     mix = Scenario(operations=[("Ann", "buy", fault)]).fault_mix
     variants = [variant for variant in mix.variants if variant.fault == fault]
     assert {variant.outcome for variant in variants} == {outcome}
-    assert {variant.calls_target for variant in variants} == calls
+    assert {variant.enters_target(takes_operation=True) for variant in variants} == calls
 
 
 def test_the_variants_of_one_scenario_have_the_set_probabilities() -> None:
@@ -59,7 +59,7 @@ def test_the_variants_of_one_scenario_have_the_set_probabilities() -> None:
 def test_half_of_unknown_states_are_executed_or_the_set_share() -> None:
     for share, parameters in ((0.5, {}), (0.9, {"executed": 0.9}), (0.0, {"executed": 0})):
         mix = Scenario(faults={"unknown_state": parameters}, failure_prob=1).fault_mix
-        executed = [fault.probability for fault in mix.call_faults if fault.calls_target]
+        executed = [fault.probability for fault in mix.call_faults if fault.enters_target(takes_operation=True)]
         assert sum(executed) == pytest.approx(share)
 
 

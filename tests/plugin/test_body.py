@@ -431,6 +431,56 @@ def test_errors_before_a_skip_fail_the_test(pytester: pytest.Pytester) -> None:
     result.stdout.fnmatch_lines(["*RuntimeError: real bug*"])
 
 
+@pytest.mark.parametrize("end", ["skip", "xfail"])
+@pytest.mark.parametrize("engine", ["threads", "virtual"])
+@pytest.mark.parametrize(
+    ("settings", "failure"),
+    [
+        ("checks=[lambda: len(calls) < 5], every=1", "*check <lambda>* failed: after an operation *"),
+        ("thresholds=['failures < 2'], expected_errors=LookupError", "*threshold failures < 2 failed: *"),
+        (
+            "thresholds=['failure_rate < 1%'], expected_errors=LookupError",
+            "*threshold failure_rate < 1% failed: *",
+        ),
+        ("thresholds=['operations < 5']", "*threshold operations < 5 failed: *"),
+    ],
+)
+def test_what_has_failed_before_a_skip_fails_the_test(
+    pytester: pytest.Pytester, settings: str, failure: str, engine: str, end: str
+) -> None:
+    pytester.makepyfile(
+        f"""
+        import itertools, pytest
+
+        def test_orders(stress_simulator):
+            numbers, calls = itertools.count(), []
+
+            def buy():
+                number = next(numbers)
+                if number >= 30:
+                    pytest.{end}("later")
+                calls.append(number)
+                if number % 3 == 0 and "LookupError" in {settings!r}:
+                    raise LookupError
+
+            stress_simulator.run({{"buy": buy}}, agents=2, operations_per_agent=100, missing_data_prob=0,
+                                 failure_prob=0, min_delay=0, max_delay=0, engine={engine!r}, {settings})
+        """
+    )
+    result = pytester.runpytest_inprocess("--stress")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines([failure])
+
+
+@pytest.mark.parametrize("caller", CALLERS)
+def test_a_skip_is_no_failure_of_a_threshold(pytester: pytest.Pytester, caller: str) -> None:
+    """The operations that the skip ended do not count, and neither do those that it prevented."""
+    pytester.makepyfile(ending_test(caller, "pytest.skip('market closed')"))
+    thresholds = ["failure_rate < 1%", "failures == 0", "operations == 12", "successes >= 1", "fairness > 0.9"]
+    options = [f"--stress-threshold={threshold}" for threshold in thresholds]
+    pytester.runpytest_inprocess("--stress", *options).assert_outcomes(skipped=1)
+
+
 def test_a_body_that_was_never_called_fails(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(
         """
@@ -443,7 +493,7 @@ def test_a_body_that_was_never_called_fails(pytester: pytest.Pytester) -> None:
     )
     result = pytester.runpytest_inprocess("--stress")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["*the test's body was never called*"])
+    result.stdout.fnmatch_lines(["the target was never called: 12 of 12 operations *"])
 
 
 def test_xfail_with_assertion_error_matches_a_body_that_fails(pytester: pytest.Pytester) -> None:

@@ -198,7 +198,7 @@ def test_every_test_id_gives_its_own_directory_inside_the_output_directory(
 
         @pytest.mark.parametrize("name", {ODD_IDS!r})
         def test_it(stress_simulator, name):
-            stress_simulator.run(lambda: None, agents=1, operations_per_agent=1, min_delay=0, max_delay=0)
+            stress_simulator.run(agents=1, operations_per_agent=1, min_delay=0, max_delay=0)
         """
     )
     if not escaping:

@@ -157,7 +157,10 @@ def test_an_exception_of_the_target_fails_the_test_without_a_threshold_on_errors
 
 
 def test_planned_failures_are_not_errors(pytester: pytest.Pytester) -> None:
-    write_test(pytester, "agents=2, operations_per_agent=5, min_delay=0, max_delay=0, failure_prob=1")
+    write_test(
+        pytester,
+        "agents=2, operations_per_agent=5, min_delay=0, max_delay=0, failure_prob=1, failure_mode='lost_reply'",
+    )
     pytester.runpytest_inprocess("--stress").assert_outcomes(passed=1)
     stats = only_statistics(pytester.path)
     assert stats["failed_operations"] > 0

@@ -144,3 +144,27 @@ def test_a_search_without_the_fixture_needs_no_stress_option(pytester: pytest.Py
 
 def test_a_fixture_makes_a_search_a_stress_test(search: pytest.Pytester) -> None:
     search.runpytest().assert_outcomes(skipped=1)
+
+
+@pytest.mark.parametrize(
+    ("failure_prob", "outcome"), [("1.0", "failed"), ("st.sampled_from([0.0, 1.0])", "passed")]
+)
+def test_a_search_must_call_the_target_in_some_example(
+    pytester: pytest.Pytester, failure_prob: str, outcome: str
+) -> None:
+    pytester.makepyfile(
+        f"""
+        from hypothesis import given, settings, strategies as st
+
+        @settings(max_examples=20, deadline=None, database=None, derandomize=True)
+        @given(failure_prob={failure_prob if "st." in failure_prob else f"st.just({failure_prob})"})
+        def test_it(stress_simulator, failure_prob):
+            stress_simulator.run(lambda: None, agents=1, operations_per_agent=2, min_delay=0, max_delay=0,
+                                 missing_data_prob=0, failure_prob=failure_prob, engine="virtual", report="none")
+        """
+    )
+    result = pytester.runpytest_inprocess("--stress")
+    result.assert_outcomes(**{outcome: 1})
+    expected = "the target was never called in * examples; lower failure_prob or missing_data_prob*"
+    if outcome == "failed":
+        result.stdout.fnmatch_lines([expected])

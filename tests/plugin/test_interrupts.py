@@ -92,3 +92,39 @@ def test_ctrl_c_in_a_later_run_keeps_the_summary_of_earlier_ones(
     summary = ended.output.partition(" stress tests =")[2]
     assert re.search(r"^.*::test_first\b.*$", summary, re.M), ended.output
     assert re.search(r"^(?=.*::test_second\b).*interrupted", summary, re.M), ended.output
+
+
+@pytest.mark.parametrize("error", ["TimeoutError('too long')", "pytest.fail.Exception('too long')"])
+def test_an_alarm_in_a_run_fails_the_test_and_keeps_its_row_and_files(
+    pytester: pytest.Pytester, error: str
+) -> None:
+    pytester.makepyfile(
+        f"""
+        import signal, pytest
+
+        def ring(number, frame):
+            raise {error}
+
+        def test_it(stress_simulator):
+            before = signal.signal(signal.SIGALRM, ring)
+            signal.setitimer(signal.ITIMER_REAL, 0.2)
+            try:
+                stress_simulator.run(
+                    {{"buy": lambda operation: operation.sleep(0.01)}}, operations_per_agent=100_000,
+                    missing_data_prob=0, failure_prob=0, min_delay=0, max_delay=0
+                )
+            finally:
+                signal.setitimer(signal.ITIMER_REAL, 0)
+                signal.signal(signal.SIGALRM, before)
+        """
+    )
+    result = pytester.runpytest_inprocess("--stress")
+    result.assert_outcomes(failed=1)
+    result.stdout.fnmatch_lines(
+        ["interrupted *test_it", "*why: interrupted by *too long", "*files: stress_test_output/*"]
+    )
+    result.stdout.no_fnmatch_line("*never ran the simulator*")
+    (statistics,) = pytester.path.rglob("simulation_statistics.json")
+    stats = json.loads(statistics.read_text())
+    assert (stats["status"], stats["verdict"]) == ("interrupted", "failed")
+    assert stats["successful_operations"] > 0

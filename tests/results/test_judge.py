@@ -115,7 +115,12 @@ def test_errors_that_no_tagged_threshold_covers_fail_the_run(tmp_path: Path) -> 
 
 def test_a_failed_threshold_raises_with_wanted_and_measured_after_the_files_are_written(tmp_path: Path) -> None:
     with pytest.raises(ThresholdsNotMet) as caught:
-        run(tmp_path, failure_prob=1, thresholds=["failure_rate < 10%", "operations == 200"])
+        run(
+            tmp_path,
+            failure_prob=1,
+            failure_mode="lost_reply",
+            thresholds=["failure_rate < 10%", "operations == 200"],
+        )
     message = str(caught.value)
     assert "1 of 3 thresholds did not pass (seed 3)" in message
     heading, *rows = message.splitlines()
@@ -188,7 +193,7 @@ def test_a_threshold_on_another_metric_keeps_the_implicit_one_on_errors(own: str
 
 
 def test_injected_failures_do_not_fail_a_threshold_on_errors(tmp_path: Path) -> None:
-    result = run(tmp_path, failure_prob=1, thresholds=["failure_rate == 100%"])
+    result = run(tmp_path, failure_prob=1, failure_mode="lost_reply", thresholds=["failure_rate == 100%"])
     assert (result.failures, result.errors) == (200, 0)
 
 
@@ -201,7 +206,8 @@ def test_a_percentile_needs_enough_samples(percentile: str, needed: int, tmp_pat
 
 
 def test_latency_without_a_call_is_no_data(tmp_path: Path) -> None:
-    verdict = verdict_on("latency.max < 1h", tmp_path, failure_prob=1)
+    result = run(tmp_path, failure_prob=1, thresholds=["latency.max < 1h", "calls == 0"], gate=False)
+    verdict = dict(result.stats["thresholds"][0])
     assert verdict["verdict"] == "no data"
     assert verdict["measured"] is None
     assert verdict["samples"] == 0
@@ -225,7 +231,7 @@ def test_a_session_wide_threshold_on_an_agent_that_the_run_does_not_have_is_not_
 def test_a_session_wide_threshold_on_an_agent_of_the_run_is_evaluated(tmp_path: Path) -> None:
     threshold = parse_threshold("failures{agent=Ann} == 0", session_wide=True)
     with pytest.raises(ThresholdsNotMet):
-        run(tmp_path, failure_prob=1, thresholds=[threshold])
+        run(tmp_path, failure_prob=1, failure_mode="lost_reply", thresholds=[threshold])
 
 
 def test_errors_fail_the_run_although_a_threshold_on_errors_is_not_applicable(tmp_path: Path) -> None:
@@ -235,7 +241,7 @@ def test_errors_fail_the_run_although_a_threshold_on_errors_is_not_applicable(tm
 
 
 def test_the_statistics_have_measured_value_and_limit(tmp_path: Path) -> None:
-    verdict = verdict_on("failure_rate < 10%", tmp_path, failure_prob=1)
+    verdict = verdict_on("failure_rate < 10%", tmp_path, failure_prob=1, failure_mode="lost_reply")
     assert verdict == {
         "threshold": "failure_rate < 10%",
         "verdict": "failed",
@@ -248,7 +254,7 @@ def test_the_statistics_have_measured_value_and_limit(tmp_path: Path) -> None:
 
 
 def test_every_comparison_with_a_latency_without_samples_is_false(tmp_path: Path) -> None:
-    latency = run(tmp_path, failure_prob=1).latency
+    latency = run(tmp_path, failure_prob=1, thresholds=["calls == 0"]).latency
     for figure in (latency.min, latency.mean, latency.med, latency.max, latency.stddev, latency.p99):
         assert math.isnan(figure)
         assert not figure < 1e9
@@ -562,7 +568,7 @@ def test_fairness_compares_the_successes_of_agents(tmp_path: Path) -> None:
     assert judged(result, "fairness > 1%").measured == pytest.approx(
         sum(successes) ** 2 / (2 * sum(count * count for count in successes))
     )
-    nothing = run(tmp_path, failure_prob=1, gate=False)
+    nothing = run(tmp_path, failure_prob=1, failure_mode="lost_reply", gate=False)
     verdict = judged(nothing, "fairness > 0.1")
     assert (verdict.verdict, verdict.note) == ("no data", "no successes")
 

@@ -77,7 +77,7 @@ def test_a_metric_has_a_value_in_every_output(metric: Metric, tmp_path: Path) ->
 
 def read_called_share(question: Question) -> Reading:
     total = question.counts.total
-    return Reading(question.part.calls / total if total else None, total)
+    return Reading(question.part.count_calls() / total if total else None, total)
 
 
 CALLED_SHARE = Metric(

@@ -337,6 +337,8 @@ def measurements(rows: list[Row], ended: int | None = None) -> Measurements:
                 latency=latency * UNIT,
                 response_time=(latency + 1) * UNIT,
                 errors={},
+                called=np.ones(end.size, np.bool_),
+                is_cut_short=np.zeros(end.size, np.bool_),
             )
         )
     return Measurements(records, STARTED, None if ended is None else STARTED + ended * UNIT)
@@ -356,7 +358,7 @@ def check_figures(measured: Measurements, rows: list[Row]) -> None:
             assert sorted(response_time.tolist()) == sorted((row[4] + 1) * UNIT for row in own)
     successes = [sum(row[0] == agent and row[2] == 0 for row in rows) for agent in range(3)]
     assert measured.successes_by_agent().tolist() == successes
-    assert measured.calls == len(rows)
+    assert measured.count_calls() == len(rows)
 
 
 @settings(deadline=None, max_examples=60)
@@ -460,6 +462,8 @@ def test_the_figures_of_many_tasks_are_those_of_their_own_operations() -> None:
                 latency=latency,
                 response_time=latency + 1,
                 errors={},
+                called=numbers.random(size) < 0.5,
+                is_cut_short=np.zeros(size, np.bool_),
             )
         )
     whole = Measurements(records, STARTED)

@@ -43,7 +43,7 @@ async def rests(operation: AsyncOperation) -> None:
     await operation.sleep(0.01)
 
 
-def never() -> None:
+def never(_: BaseException) -> None:
     pytest.fail("nobody interrupts here")
 
 
@@ -68,7 +68,7 @@ def test_a_cancelled_await_ends_the_function_first_and_leaves_no_thread() -> Non
         order.append("function ended")
 
     async def main() -> None:
-        task = asyncio.create_task(run_in_thread(waits, ended.set))
+        task = asyncio.create_task(run_in_thread(waits, lambda _: ended.set()))
         await asyncio.sleep(0.05)
         task.cancel()
         with pytest.raises(asyncio.CancelledError):

@@ -97,6 +97,8 @@ def test_the_columns_of_the_records_are_not_taken_for_the_targets_memory() -> No
         latency=np.ones(count, np.uint32),
         response_time=np.ones(count, np.uint32),
         errors={},
+        called=np.ones(count, np.bool_),
+        is_cut_short=np.zeros(count, np.bool_),
     )
     records = some_records()
     monitor = ProcessMonitor(TickingClock(), records)

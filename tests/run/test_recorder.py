@@ -135,6 +135,8 @@ def test_durations_of_any_length_are_kept_exactly_whatever_batches_they_come_in(
                     latency=np.array(batch, np.int64),
                     response_time=np.array(batch, np.int64),
                     errors={},
+                    called=np.ones(size, np.bool_),
+                    is_cut_short=np.zeros(size, np.bool_),
                 )
             )
     everything = [value for batch in batches for value in batch]

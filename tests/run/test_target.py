@@ -278,9 +278,10 @@ def test_a_lost_request_is_not_made_and_a_lost_reply_is(
 ) -> None:
     calls: list[object] = []
     target: Callable[..., None] = calls.append if takes_operation else lambda: calls.append(None)
-    result = run(tmp_path, target, failure_prob=1, failure_mode=mode)
+    expected = 200 if called else 0
+    result = run(tmp_path, target, failure_prob=1, failure_mode=mode, thresholds=[f"calls == {expected}"])
     assert (result.failures, result.errors) == (200, 0)
-    assert len(calls) == (200 if called else 0)
+    assert len(calls) == expected
     assert int(result.records["called"].sum()) == len(calls)
 
 

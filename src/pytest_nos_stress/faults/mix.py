@@ -65,10 +65,13 @@ class PlannedFault(NamedTuple):
         """Outcome of an operation that ends as planned."""
         return self.row.outcome
 
-    @property
-    def calls_target(self) -> bool:
-        """True if the target is called (with missing data, if the task takes the operation)."""
-        return self.row.executes_target
+    def enters_target(self, *, takes_operation: bool) -> bool:
+        """Return True if an operation that goes as planned enters the target's function.
+
+        ``takes_operation``: True if the task takes the operation. A task that does not cannot see missing data, so
+        it is not called.
+        """
+        return self.row.executes_target and (takes_operation or not self.is_missing_data)
 
     @property
     def reported_as(self) -> str | None:

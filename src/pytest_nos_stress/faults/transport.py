@@ -52,6 +52,16 @@ class CallObserver(Protocol):
     def on_success(self) -> None:
         """Note that the last attempt has succeeded."""
 
+    def on_met(self, planned: PlannedFault, *, is_first: bool) -> None:
+        """Note that an attempt has come to its planned fault: neither network nor limits stopped it before."""
+
+
+class EnteringAgent(Protocol):
+    """An agent, which notes the operations in which the target's function is entered."""
+
+    entered: int
+    """Index of the last operation in which a call through the transport entered the target's function."""
+
 
 class FastPath:
     """Calls of one function over a network and an exchange's limits, without faults.
@@ -75,13 +85,18 @@ class FastPath:
         self._limits = limits
         self._elapsed = elapsed
 
-    def make(self, argument: tuple[Any, ...], delays: OneWayDelays | None) -> Any:
-        """Call the function and return its answer. Raises its exceptions, or the refusal of a limit."""
+    def make(
+        self, argument: tuple[Any, ...], delays: OneWayDelays | None, agent: EnteringAgent, index: int
+    ) -> Any:
+        """Call the function and return its answer. Raises its exceptions, or the refusal of a limit.
+
+        The agent notes the operation's index when the function is entered.
+        """
         if delays is None:
-            return self._arrive(argument)
+            return self._arrive(argument, agent, index)
         self._pass(delays[0])
         try:
-            answer = self._arrive(argument)
+            answer = self._arrive(argument, agent, index)
         except RequestTimeout:
             raise
         except Exception:
@@ -90,9 +105,10 @@ class FastPath:
         self._pass(delays[1])
         return answer
 
-    def _arrive(self, argument: tuple[Any, ...]) -> Any:
+    def _arrive(self, argument: tuple[Any, ...], agent: EnteringAgent, index: int) -> Any:
         if self._limits is not None and (refusal := self._limits.check(self._elapsed())) is not None:
             raise refusal
+        agent.entered = index
         return self._function(*argument)
 
     def _pass(self, delay: float) -> None:
@@ -157,7 +173,8 @@ class FaultyTransport:
                 if first_error is not None:
                     raise first_error
                 random = functools.partial(call.random_of_attempt, number)
-                answer = yield from self._attempt(call, planned, random, late)
+                on_met = functools.partial(observer.on_met, planned, is_first=not number)
+                answer = yield from self._attempt(call, planned, random, late, on_met)
             except Exception as error:
                 first_error = None
                 if not is_injected(error):
@@ -182,11 +199,17 @@ class FaultyTransport:
             yield None
 
     def _attempt(
-        self, call: PlannedCall, planned: PlannedFault, draws: Callable[[], Random], late: list[float]
+        self,
+        call: PlannedCall,
+        planned: PlannedFault,
+        draws: Callable[[], Random],
+        late: list[float],
+        on_met: Callable[[], None],
     ) -> Steps:
         if self._network is not None and self._link is not None:
-            return (yield from self._over_network(self._network, self._link, call, planned, draws, late))
+            return (yield from self._over_network(self._network, self._link, call, planned, draws, late, on_met))
         self._check_limits(planned)
+        on_met()
         return (yield from self._apply(planned.effect(draws), late))
 
     def _over_network(
@@ -197,16 +220,19 @@ class FaultyTransport:
         planned: PlannedFault,
         draws: Callable[[], Random],
         late: list[float],
+        on_met: Callable[[], None],
     ) -> Steps:
         request, reply = call.one_way_delays or (0.0, 0.0)
         if not planned.switched_off and link.is_partitioned(self._elapsed(), call.caller):
             yield network.timeout
             raise RequestTimeout("the network is partitioned: the request was lost", "partition")
         if not planned.row.reaches_exchange:
+            on_met()
             return (yield from self._apply(planned.effect(draws, timeout=network.timeout), late))
         yield request + link.queueing(self._elapsed(), network.message_size)
         try:
             self._check_limits(planned)
+            on_met()
             answer = yield from self._apply(planned.effect(draws, timeout=network.timeout), late)
         except RequestTimeout:
             raise

@@ -16,12 +16,6 @@ def is_under_given(item: pytest.Item) -> bool:
     return bool(getattr(getattr(item, "obj", None), "is_hypothesis_test", False))
 
 
-def current_example() -> object:
-    """Return the example that Hypothesis is running; None outside of ``@given``."""
-    control = sys.modules.get("hypothesis.control")
-    return getattr(getattr(control, "_current_build_context", None), "value", None)
-
-
 def examples_use_argument_of(item: pytest.Item) -> AbstractContextManager[None]:
     """Print ``@example(NAME=scenario)`` for failures in the block, with the name of the test's argument.
 

@@ -56,6 +56,7 @@ class RunningTest:
         """Fail the test if it never ran the simulator, or did not repeat the run of ``--stress-scenario``."""
         if not self.simulator.results:
             pytest.fail("stress test never ran the simulator: call stress_simulator.run(...)", pytrace=False)
+        self.simulator.require_calls()
         self.session.require_repetition()
 
     def record_outcome(self, item: pytest.Item, call: pytest.CallInfo[None], report: pytest.TestReport) -> None:

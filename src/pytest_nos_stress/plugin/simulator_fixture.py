@@ -9,6 +9,7 @@ from typing import Any, Final
 
 import pytest
 
+from pytest_nos_stress._internal.examples import current_example
 from pytest_nos_stress._internal.text import error_name
 from pytest_nos_stress.config import options
 from pytest_nos_stress.engines.virtual import engine  # noqa: F401 - imported here, not during a test's first run
@@ -28,7 +29,6 @@ from pytest_nos_stress.run.simulator import MultiAgentSimulator
 
 from .body import body_arguments
 from .failure import FailureSignature, signature_of
-from .hypothesis_support import current_example
 from .repeat_command import repeat_command
 from .session import StressSession
 
@@ -72,6 +72,10 @@ class StressSimulator:
         self._example: object = None
         self._examples = 0
         """The number of Hypothesis examples so far."""
+        self._uncalled_examples = 0
+        """The number of runs in Hypothesis examples that should have called their target and did not."""
+        self._has_called = False
+        """True if a run in a Hypothesis example called its target."""
         self._reported = 0
         """The number of results that are on a report."""
         self._has_failed = False
@@ -158,17 +162,21 @@ class StressSimulator:
             return body(**arguments)
 
         try:
-            result = self._run(task, {}, {"tasks": (item.originalname,)})
+            self._run(task, {}, {"tasks": (item.originalname,)})
         except (RunFailed, SettingError) as error:
             failure = str(error)
         else:
-            if result.stats["calls"]:
-                return
-            failure = (
-                "the test's body was never called: every operation was a planned fault; "
-                "lower missing_data_prob or failure_prob"
-            )
+            return
         raise BodyFailed(failure, False)
+
+    def require_calls(self) -> None:
+        """Fail a test under ``@given`` if no example called the target."""
+        if self._uncalled_examples and not self._has_called:
+            pytest.fail(
+                f"the target was never called in {self._uncalled_examples} examples; lower failure_prob or "
+                "missing_data_prob, or draw more operations",
+                pytrace=False,
+            )
 
     def add_to_report(self, report: pytest.TestReport) -> None:
         """Add the runs to a report: as built-in types for the summary, and as extras for pytest-html."""
@@ -299,9 +307,14 @@ class StressSimulator:
     def _end_run(self, simulator: MultiAgentSimulator | None, live: Live | None, number: int) -> None:
         if live is not None:
             live.clear()
-        if simulator is not None and simulator.result is not None:
-            with self._lock:
-                self._report(simulator.result, number)
+        if simulator is None or simulator.result is None:
+            return
+        with self._lock:
+            if self._examples and simulator.requires_calls:
+                has_called = simulator.result.stats["calls"] > 0
+                self._has_called |= has_called
+                self._uncalled_examples += not has_called
+            self._report(simulator.result, number)
 
     def _forget_earlier_examples(self) -> None:
         """Discard what earlier examples have left, if Hypothesis has begun a new example.

@@ -119,6 +119,11 @@ def checks_message(failed: Sequence[CheckVerdict], stats: Statistics) -> str:
     return "\n".join([escape_controls(f"{first} (seed {stats['seed']})"), *map(escape_controls, others)])
 
 
+def interrupted_message(interrupt: BaseException) -> str:
+    """Return by which exception a run was interrupted; ``interrupted`` alone is Ctrl-C."""
+    return "interrupted" if isinstance(interrupt, KeyboardInterrupt) else f"interrupted by {describe(interrupt)}"
+
+
 def describe(error: BaseException) -> str:
     """Return the type and message of an exception on one line."""
     return escape_controls(f"{error_name(error)}: {error_message(error)}")

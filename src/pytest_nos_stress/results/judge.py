@@ -52,6 +52,17 @@ class Verdict(NamedTuple):
         """True if the verdict does not fail the run."""
         return self.verdict in (PASSED, NOT_APPLICABLE)
 
+    @property
+    def is_final(self) -> bool:
+        """True if further operations could not have passed the threshold: it failed, and not for lack of them."""
+        threshold, measured = self.threshold, self.measured
+        if self.verdict != FAILED or measured is None or threshold.metric == "fairness":
+            return False
+        if threshold.definition.unit is not COUNT:
+            return True
+        is_exceeded = threshold.limit is not None and measured > threshold.limit
+        return threshold.operator in ("<", "<=") or (threshold.operator == "==" and is_exceeded)
+
     def as_dict(self) -> ThresholdStatistics:
         """Return the verdict as JSON types."""
         return {

@@ -77,6 +77,12 @@ class Measurements:
         rows = SomeRows.where(self.records, chosen)
         return Measurements(rows, start_ns, max(start_ns, end_ns), modelled_time=self.is_modelled)
 
+    def not_cut_short(self) -> Measurements:
+        """Return the operations that did not end because the run ended."""
+        chosen = ~self.records.column("is_cut_short")
+        rows = SomeRows.where(self.records, chosen)
+        return Measurements(rows, self.started_ns, self.ended_ns, modelled_time=self.is_modelled)
+
     def windows(self, length: float, *, in_progress: bool = False) -> Iterator[Measurements]:
         """Yield the operations that ended in each window of ``length`` seconds; each operation is in one at least.
 
@@ -181,10 +187,11 @@ class Measurements:
             return bool(called.any())
         return bool(self.records.column(metric)[called].any())
 
-    @property
-    def calls(self) -> int:
-        """Number of operations that called the target."""
-        return int(self.records.called().sum())
+    def count_calls(self, agent: str | None = None, task: str | None = None, faults: str | None = None) -> int:
+        """Count the operations that entered the target's function."""
+        if agent is None and task is None and faults is None:
+            return sum(int(np.count_nonzero(called)) for (called,) in self.records.chunks("called"))
+        return self._chosen("latency", agent, task, faults).size
 
     def _chosen(self, metric: str, agent: str | None, task: str | None, faults: str | None) -> Column:
         chosen = self._column(metric)

@@ -141,6 +141,12 @@ def _read_count(cell: int | None, question: Question) -> Reading:
     return Reading(counts.of(cell), counts.total)
 
 
+def _read_calls(question: Question) -> Reading:
+    selection = question.selection
+    calls = question.part.count_calls(selection.agent, selection.task, selection.faults)
+    return Reading(calls, question.counts.total)
+
+
 def _read_rate(cell: int, question: Question) -> Reading:
     counts = question.counts
     if not counts.total:
@@ -236,6 +242,7 @@ def _duration(name: str, help_text: str) -> Metric:
 
 _ROWS: Final = (
     _count("operations", None, "Operations that the agents performed.", statistic_key="total_operations"),
+    Metric("calls", COUNT, "Operations that entered the target's function.", _read_calls),
     _count(
         "successes",
         SUCCESS,

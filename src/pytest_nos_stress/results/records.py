@@ -27,8 +27,9 @@ DURATIONS: Final = ("latency", "response_time")
 class Batch:
     """Operations as columns, in the order of their ends.
 
-    ``code`` is the plan's number, made of task and kind. Times are nanoseconds on the engine's clock. ``errors``
-    maps a row to the text of its exception.
+    ``code`` is the plan's number, made of task and kind. ``called`` is True if the operation entered the target's
+    function, ``is_cut_short`` if it ended because the run ended. Times are nanoseconds on the engine's clock.
+    ``errors`` maps a row to the text of its exception.
     """
 
     agent: Column
@@ -39,6 +40,20 @@ class Batch:
     latency: Column
     response_time: Column
     errors: dict[int, str]
+    called: Column
+    is_cut_short: Column
+
+    @property
+    def flags(self) -> Column:
+        """The columns in ``_FLAGS``, packed into one."""
+        flags = np.zeros(self.end.size, np.uint8)
+        for name, bit in _FLAGS.items():
+            flags |= getattr(self, name) * np.uint8(bit)
+        return flags
+
+
+_FLAGS: Final = {"is_error": 1, "called": 2, "is_cut_short": 4}
+"""Columns of a single bit, by name. They are kept in one column to save memory."""
 
 
 class _GrowingColumn:
@@ -93,7 +108,7 @@ class Rows(Protocol):
         """Return the task number of each operation."""
 
     def called(self) -> Column:
-        """Return True for each operation that called the target; only these have a latency."""
+        """Return True for each operation that entered the target's function; only these have a latency."""
 
 
 class SomeRows:
@@ -119,8 +134,7 @@ class SomeRows:
 
     def column(self, name: str) -> Column:
         if name not in self._columns:
-            column = self._rows.called() if name == "called" else self._rows.column(name)
-            self._columns[name] = column[self._chosen]
+            self._columns[name] = self._rows.column(name)[self._chosen]
         return self._columns[name]
 
     def chunks(self, *names: str) -> list[tuple[Column, ...]]:
@@ -146,13 +160,12 @@ class Records:
             "agent": _GrowingColumn(np.uint16 if len(agents) <= 65_536 else np.uint32),
             "code": _GrowingColumn(np.uint16),
             "outcome": _GrowingColumn(np.uint8),
-            "is_error": _GrowingColumn(np.bool_),
+            "flags": _GrowingColumn(np.uint8),
             "end": _GrowingColumn(np.int64),
             "latency": _GrowingColumn(np.uint32),
             "response_time": _GrowingColumn(np.uint32),
         }
         self._row_bytes = sum(column.itemsize for column in self._columns.values())
-        self._called = called_codes(tasks, kinds)
         self.wall_offset_ns = wall_offset_ns
         """Nanoseconds to add to the engine's clock to get the wall clock (since the epoch)."""
         self.total = 0
@@ -172,20 +185,26 @@ class Records:
 
     def column(self, name: str) -> Column:
         """Return a whole column as one array."""
+        if name in _FLAGS:
+            return _flag(name, self._columns["flags"].array())
         return self._columns[name].array()
 
     def chunks(self, *names: str) -> list[tuple[Column, ...]]:
         """Return columns chunk by chunk; the chunks of all columns have the same rows."""
-        return list(zip(*(self._columns[name].chunks() for name in names), strict=True))
+        return list(zip(*map(self._chunks, names), strict=True))
+
+    def _chunks(self, name: str) -> list[Column]:
+        if name in _FLAGS:
+            return [_flag(name, chunk) for chunk in self._columns["flags"].chunks()]
+        return self._columns[name].chunks()
 
     def task(self) -> Column:
         """Return the task number of each operation."""
         return self.column("code") // np.uint16(self.kinds.count)
 
     def called(self) -> Column:
-        """Return True for each operation that called the target; only these have a latency."""
-        called: Column = self._called[self.column("code")]
-        return called
+        """Return True for each operation that entered the target's function; only these have a latency."""
+        return self.column("called")
 
     def to_array(self) -> Column:
         """Return a structured array with a row for each operation, in the order of their ends.
@@ -227,15 +246,16 @@ def record_dtype(agent: npt.DTypeLike) -> np.dtype[Any]:
     )
 
 
-def called_codes(tasks: Sequence[Task], kinds: FaultMix) -> Column:
-    """Return True for each code of a plan with which the target is called."""
+def entering_codes(tasks: Sequence[Task], kinds: FaultMix) -> Column:
+    """Return True for each code of a plan with which operations enter the target's function."""
     return np.array(
-        [
-            kind.calls_target and (task.takes_operation or not kind.is_missing_data)
-            for task in tasks
-            for kind in kinds.variants
-        ]
+        [kind.enters_target(takes_operation=task.takes_operation) for task in tasks for kind in kinds.variants]
     )
+
+
+def _flag(name: str, flags: Column) -> Column:
+    flag: Column = (flags & np.uint8(_FLAGS[name])).astype(np.bool_)
+    return flag
 
 
 def _running_number(values: Column) -> Column:

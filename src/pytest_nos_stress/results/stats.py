@@ -37,7 +37,6 @@ def compute(measured: Measurements, wall_offset_ns: int) -> RecordStatistics:
         "schema_version": SCHEMA_VERSION,
         "duration": measured.elapsed,
         "tasks": {task: _task_statistics(measured, task) for task in records.tasks},
-        "calls": measured.calls,
     }
     for metric in METRICS.values():
         if metric.is_of_operations:

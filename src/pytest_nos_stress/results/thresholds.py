@@ -7,7 +7,7 @@ r"""Thresholds: expressions that a run must satisfy, and their grammar.
     share       = number "%" "of" | number "x"
     value       = number [ unit ]
     duration    = number unit
-    metric      = operations | successes | failures | errors | missing_data            counts
+    metric      = operations | calls | successes | failures | errors | missing_data    counts
                 | success_rate | failure_rate | error_rate | missing_data_rate         0 to 1, or %
                 | throughput                                                           operations per second
                 | fairness                                             0 to 1: Jain's index of agents' successes
@@ -105,6 +105,13 @@ class Threshold(NamedTuple):
     def wants_less(self) -> bool:
         """True if large values fail the threshold."""
         return self.operator in ("<", "<=") or (self.operator == "==" and self.definition.unit is COUNT)
+
+    @property
+    def forbids_calls(self) -> bool:
+        """True if only a run that never calls the target satisfies the threshold, such as ``calls == 0``."""
+        is_of_run = self.agent is self.task is self.faults is self.phase is None
+        is_on_calls = self.metric == "calls" and is_of_run and self.limit is not None
+        return is_on_calls and self.holds(0) and not self.holds(1)
 
     @property
     def percentile(self) -> float | None:

@@ -15,9 +15,9 @@ import itertools
 from collections import Counter, deque
 from collections.abc import AsyncIterator, Callable, Generator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol, TypeAlias
+from typing import TYPE_CHECKING, Any, Final, Protocol, TypeAlias
 
-from pytest_nos_stress._internal.outcome import FAILED, MISSING, SUCCESS, Outcome
+from pytest_nos_stress._internal.outcome import FAILED, MISSING, SUCCESS
 from pytest_nos_stress._internal.text import error_message, error_name
 from pytest_nos_stress._internal.tracebacks import error_traceback
 from pytest_nos_stress.errors import Abandoned, MissingDataError
@@ -27,6 +27,7 @@ from pytest_nos_stress.faults.suspension import without_faults, without_faults_a
 from pytest_nos_stress.scenario.schedule import AgentSchedule, PlanBlock
 
 from .context import Recovery, RunContext
+from .notes import Cause, ErrorSample, UnplannedEntry, UnplannedOutcome
 from .returned_values import as_awaitable
 
 if TYPE_CHECKING:
@@ -35,29 +36,6 @@ if TYPE_CHECKING:
 
 Operations: TypeAlias = Generator[Any, Any, None]
 _PIECE: Final = 512
-
-
-class UnplannedOutcome(NamedTuple):
-    """An operation that did not end as planned.
-
-    ``type`` and ``message`` describe the exception that ended it; both are empty if it succeeded after all.
-    """
-
-    operation: int
-    outcome: Outcome
-    type: str = ""
-    message: str = ""
-    is_error: bool = False
-
-
-class ErrorSample(NamedTuple):
-    """Example of one type of error."""
-
-    type: str
-    message: str
-    agent: str
-    task: str
-    traceback: str
 
 
 class Backpressure(Protocol):
@@ -83,10 +61,15 @@ class Agent:
         self.ends: list[int] = []
         self.blocks: deque[PlanBlock] = deque()
         self.unplanned_outcomes: deque[UnplannedOutcome] = deque()
+        self.unplanned_entries: deque[UnplannedEntry] = deque()
+        self.entered = -1
         self.fault_switches: deque[tuple[int, bool]] = deque()
         """Operations from which planned faults are active (True) or not; active before the first entry."""
         self.fault_counts: Counter[str] = Counter()
-        """Faults that no operation's plan has, by name: faults of rate limits, and of later attempts."""
+        """Faults that no operation's plan has, by name: faults of rate limits, and of later attempts.
+
+        Negative for planned faults that operations did not come to.
+        """
         self.retries = 0
         self.samples: dict[str, ErrorSample] = {}
         self.in_session_since: int | None = None
@@ -172,6 +155,18 @@ class Agent:
         """Note that the last attempt at an operation succeeded, although the first was planned to fail."""
         if planned.outcome == FAILED:
             self.unplanned_outcomes.append(UnplannedOutcome(index, SUCCESS))
+
+    def on_unplanned_entry(self, index: int, *, entered: bool) -> None:
+        """Note that an operation entered the target's function although none was planned, or did not enter it."""
+        self.unplanned_entries.append(UnplannedEntry(index, entered))
+
+    def on_unmet(self, planned: PlannedFault) -> None:
+        """Note that an operation ended before it came to its planned fault."""
+        self.fault_counts[str(planned.reported_as)] -= 1
+
+    def on_unplanned_fault(self, planned: PlannedFault) -> None:
+        """Note that a retry met a fault that does not raise an exception."""
+        self.fault_counts[str(planned.reported_as)] += 1
 
     @contextmanager
     def session(self) -> Iterator[None]:
@@ -324,12 +319,15 @@ class Agent:
         if is_injected(error):
             if planned.outcome != FAILED:
                 self.unplanned_outcomes.append(
-                    UnplannedOutcome(index, FAILED, error_name(error), error_message(error))
+                    UnplannedOutcome(index, FAILED, Cause.INJECTED, error_name(error), error_message(error))
                 )
             return
-        name = error_name(error)
-        ends = self._run.ends_with(error)
-        is_error = not ends and not issubclass(type(error), (Abandoned, *self._run.expected_errors))
-        if is_error and name not in self.samples:
+        name, cause = error_name(error), self._cause(error)
+        if cause is Cause.ERROR and name not in self.samples:
             self.samples[name] = ErrorSample(name, error_message(error), self.name, task, error_traceback(error))
-        self.unplanned_outcomes.append(UnplannedOutcome(index, FAILED, name, error_message(error), is_error))
+        self.unplanned_outcomes.append(UnplannedOutcome(index, FAILED, cause, name, error_message(error)))
+
+    def _cause(self, error: BaseException) -> Cause:
+        if self._run.ends_with(error) or issubclass(type(error), Abandoned):
+            return Cause.CUT_SHORT
+        return Cause.EXPECTED if issubclass(type(error), self._run.expected_errors) else Cause.ERROR

@@ -10,19 +10,26 @@ import functools
 from collections.abc import Callable
 from typing import Any, Protocol
 
+from pytest_nos_stress._internal.outcome import SUCCESS
 from pytest_nos_stress._internal.seeding import derived_rng
-from pytest_nos_stress.faults.call_steps import run_steps, run_steps_async
+from pytest_nos_stress.faults.call_steps import Steps, run_steps, run_steps_async
 from pytest_nos_stress.faults.context import CURRENT_OPERATION, CurrentOperation
 from pytest_nos_stress.faults.errors import InjectedFault, is_injected
 from pytest_nos_stress.faults.mix import PlannedFault
-from pytest_nos_stress.faults.transport import FastPath, FaultyTransport, OneWayDelays, PlannedCall
+from pytest_nos_stress.faults.transport import (
+    EnteringAgent,
+    FastPath,
+    FaultyTransport,
+    OneWayDelays,
+    PlannedCall,
+)
 from pytest_nos_stress.scenario.operation import AsyncOperation, Operation, SyncOperation, Task
 from pytest_nos_stress.scenario.operation_market import operation_type
 
 TaskCall = Callable[..., Any]
 
 
-class CallingAgent(Protocol):
+class CallingAgent(EnteringAgent, Protocol):
     """An agent, as its calls see it."""
 
     name: str
@@ -41,6 +48,15 @@ class CallingAgent(Protocol):
 
     def on_success(self, index: int, planned: PlannedFault) -> None:
         """Called when the last attempt at an operation succeeded."""
+
+    def on_unplanned_entry(self, index: int, *, entered: bool) -> None:
+        """Called if an operation entered the target's function although none was planned, or did not enter it."""
+
+    def on_unmet(self, planned: PlannedFault) -> None:
+        """Called if an operation ended before it came to its planned fault."""
+
+    def on_unplanned_fault(self, planned: PlannedFault) -> None:
+        """Called if a retry meets a fault that does not raise an exception."""
 
 
 class TaskCaller:
@@ -76,9 +92,9 @@ class TaskCaller:
         base: Any = self._base_type(task)
         operation = operation_type(planned._replace(probability=0.0), base)
         if self.transport.does_nothing and self.faults_at_calls and not planned.row.needs_transport:
-            function = task.function if planned.calls_target else None
+            function = task.function if planned.enters_target(takes_operation=task.takes_operation) else None
             return function, operation if task.takes_operation else None
-        return _TransportedCall(self, task, planned), operation
+        return _TransportedCall(self, task, planned).call, operation
 
     def _base_type(self, task: Task) -> type[Operation]:
         if not self.awaits:
@@ -101,43 +117,63 @@ class TaskCaller:
             functools.partial(agent.fault_of_attempt, index),
             functools.partial(derived_rng, "call", self._seed, agent.name, index),
         )
-        function = functools.partial(task.function, operation) if task.takes_operation else task.function
-        steps = self.transport.steps(call, _OperationObserver(agent, index, planned), first_error)
-        return (run_steps_async if self.awaits else run_steps)(steps, function, self.sleep)
+        observer = _OperationObserver(agent, index, planned)
+        steps = observer.observed(self.transport.steps(call, observer, first_error))
+
+        def enter() -> Any:
+            agent.entered = index
+            return task.function(operation) if task.takes_operation else task.function()
+
+        return (run_steps_async if self.awaits else run_steps)(steps, enter, self.sleep)
 
 
 class _TransportedCall:
-    """A task's function, called through the transport, or as the operation in which clients are called."""
+    """A task's function, called through the transport, or as the operation in which clients are called.
+
+    ``call`` takes the operation. On an event loop it returns the awaitable. It tells the agent if the operation
+    entered the target's function although none was planned, or did not enter it.
+    """
 
     def __init__(self, caller: TaskCaller, task: Task, planned: PlannedFault) -> None:
         self._caller = caller
         self._task = task
         self._planned = planned
+        self._enters_target = planned.enters_target(takes_operation=task.takes_operation)
         self._fast_path: FastPath | None = None
         is_ordinary = planned.fault is None and not planned.switched_off
         if not caller.awaits and (is_ordinary or planned.is_missing_data):
             self._fast_path = caller.transport.fast_path(task.function, caller.sleep)
         if caller.faults_at_calls:
-            self._call = self._send
+            self.call: TaskCall = self._send_async if caller.awaits else self._send
         else:
-            self._call = self._send_async_in_operation if caller.awaits else self._send_in_operation
-
-    def __call__(self, operation: Operation) -> Any:
-        return self._call(operation)
+            self.call = self._send_async_in_operation if caller.awaits else self._send_in_operation
 
     def _send(self, operation: Operation) -> Any:
         fast_path = self._fast_path
-        if fast_path is None:
-            return self._caller.send(self._task, self._planned, operation)
         agent: Any = operation._agent
+        index = operation.index
         try:
-            return fast_path.make(
-                (operation,) if self._task.takes_operation else (), agent.one_way_delays(operation.index)
-            )
-        except Exception as error:
-            if not is_injected(error):
-                raise
-            return self._caller.send(self._task, self._planned, operation, error)
+            if fast_path is None:
+                return self._caller.send(self._task, self._planned, operation)
+            try:
+                argument = (operation,) if self._task.takes_operation else ()
+                return fast_path.make(argument, agent.one_way_delays(index), agent, index)
+            except Exception as error:
+                if not is_injected(error):
+                    raise
+                return self._caller.send(self._task, self._planned, operation, error)
+        finally:
+            if (agent.entered == index) is not self._enters_target:
+                agent.on_unplanned_entry(index, entered=not self._enters_target)
+
+    async def _send_async(self, operation: Operation) -> Any:
+        agent: Any = operation._agent
+        index = operation.index
+        try:
+            return await self._caller.send(self._task, self._planned, operation)
+        finally:
+            if (agent.entered == index) is not self._enters_target:
+                agent.on_unplanned_entry(index, entered=not self._enters_target)
 
     def _send_in_operation(self, operation: Operation) -> Any:
         token = CURRENT_OPERATION.set(_current(operation))
@@ -149,7 +185,7 @@ class _TransportedCall:
     async def _send_async_in_operation(self, operation: Operation) -> Any:
         token = CURRENT_OPERATION.set(_current(operation))
         try:
-            return await self._send(operation)
+            return await self._send_async(operation)
         finally:
             CURRENT_OPERATION.reset(token)
 
@@ -157,17 +193,32 @@ class _TransportedCall:
 class _OperationObserver:
     """Reports what happens to the call of one operation to its agent."""
 
-    __slots__ = ("_agent", "_index", "_planned", "on_fault", "on_retry")
+    __slots__ = ("_agent", "_index", "_is_met", "_planned", "on_fault", "on_retry")
 
     def __init__(self, agent: CallingAgent, index: int, planned: PlannedFault) -> None:
         self._agent = agent
         self._index = index
         self._planned = planned
+        # If the first attempt entered the target, it was handed the planned data.
+        self._is_met = agent.entered == index
         self.on_fault = agent.on_fault
         self.on_retry = agent.on_retry
 
     def on_success(self) -> None:
         self._agent.on_success(self._index, self._planned)
+
+    def on_met(self, planned: PlannedFault, *, is_first: bool) -> None:
+        self._is_met = self._is_met or is_first
+        if not is_first and planned.fault is not None and planned.outcome == SUCCESS:
+            self._agent.on_unplanned_fault(planned)
+
+    def observed(self, steps: Steps) -> Steps:
+        """Return the steps. At their end, the agent hears of a planned fault that was not met."""
+        try:
+            return (yield from steps)
+        finally:
+            if self._planned.fault is not None and not self._is_met:
+                self._agent.on_unmet(self._planned)
 
 
 def _current(operation: Operation) -> CurrentOperation:

@@ -7,16 +7,19 @@ operations end at one instant of virtual time, they keep the engine's order of c
 from __future__ import annotations
 
 import itertools
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 
 from pytest_nos_stress.engines.base import Clock
 from pytest_nos_stress.faults.mix import FaultMix
-from pytest_nos_stress.results.records import Batch, Column
+from pytest_nos_stress.results.records import Batch, Column, entering_codes
+from pytest_nos_stress.scenario.operation import Task
 
-from .agent import Agent, ErrorSample, UnplannedOutcome
+from .agent import Agent
+from .notes import Cause, ErrorSample, UnplannedEntry, UnplannedOutcome
 
 
 class _AgentCursor:
@@ -62,28 +65,43 @@ class _AgentCursor:
             spans.append((begin, count))
         return spans
 
-    def forget(self, count: int, last_end: int) -> list[UnplannedOutcome]:
-        """Take the next ``count`` operations out of the agent's buffers, and return their unplanned outcomes."""
+    def forget(self, count: int, last_end: int) -> tuple[list[UnplannedOutcome], list[UnplannedEntry]]:
+        """Take the next ``count`` operations out of the agent's buffers.
+
+        Return their unplanned outcomes, and their unplanned entries into the target.
+        """
         agent = self.agent
         del agent.starts[:count]
         del agent.ends[:count]
         agent.taken += count
         self.last_end = last_end
-        waiting, due = agent.unplanned_outcomes, []
-        while waiting and waiting[0].operation < agent.taken:
-            due.append(waiting.popleft())
-        return due
+        return _before(agent.taken, agent.unplanned_outcomes), _before(agent.taken, agent.unplanned_entries)
+
+
+U = TypeVar("U", UnplannedOutcome, UnplannedEntry)
+
+
+def _before(operation: int, waiting: deque[U]) -> list[U]:
+    """Take the notes of all operations before this one."""
+    due = []
+    while waiting and waiting[0].operation < operation:
+        due.append(waiting.popleft())
+    return due
 
 
 class Collector:
     """Takes what agents have noted, a batch at a time."""
 
-    def __init__(self, clock: Clock, completion_order: list[int] | None, fault_mix: FaultMix) -> None:
+    def __init__(
+        self, clock: Clock, completion_order: list[int] | None, fault_mix: FaultMix, tasks: Sequence[Task]
+    ) -> None:
         self.error_counts: Counter[str] = Counter()
         self.expected_counts: Counter[str] = Counter()
+        self._counts = {Cause.ERROR: self.error_counts, Cause.EXPECTED: self.expected_counts}
         self._clock = clock
         self._completion_order = completion_order
         self._fault_mix = fault_mix
+        self._enters_target = entering_codes(tasks, fault_mix)
         self._outcome_of_variant = np.array([variant.outcome for variant in fault_mix.variants], np.uint8)
         self._cursors: list[_AgentCursor] = []
 
@@ -120,6 +138,7 @@ class Collector:
         due[1:] = end[:-1]
         plans: list[tuple[Column, Column | None]] = []
         unplanned_outcomes: dict[int, UnplannedOutcome] = {}
+        unplanned_entries: dict[int, bool] = {}
         without_faults: list[tuple[int, int]] = []
         row = 0
         for cursor, count in waiting:
@@ -130,8 +149,9 @@ class Collector:
             operation, recovered_at = cursor.agent.recovered_from or (-1, 0)
             if row <= first + operation < row + count:
                 due[first + operation] = recovered_at
-            for unplanned in cursor.forget(count, int(end[row + count - 1])):
-                unplanned_outcomes[first + unplanned.operation] = unplanned
+            outcomes, entries = cursor.forget(count, int(end[row + count - 1]))
+            unplanned_outcomes |= {first + unplanned.operation: unplanned for unplanned in outcomes}
+            unplanned_entries |= {first + unplanned.operation: unplanned.entered for unplanned in entries}
             row += count
         agent = np.repeat([cursor.agent.number for cursor, _ in waiting], [count for _, count in waiting])
         sorted_by = end if completion_order is None else np.argsort(completion_order, kind="stable")
@@ -143,12 +163,15 @@ class Collector:
         pauses = _joined_pauses(plans)
         if pauses is not None:
             due += (pauses * 1e9).astype(np.int64)
-        return self._batch(agent, code, start, end, due, unplanned_outcomes, order)
+        called = self._enters_target[code]
+        called[list(unplanned_entries)] = list(unplanned_entries.values())
+        return self._batch(agent, code, called, start, end, due, unplanned_outcomes, order)
 
     def _batch(
         self,
         agent: Column,
         code: Column,
+        called: Column,
         start: Column,
         end: Column,
         due: Column,
@@ -156,19 +179,21 @@ class Collector:
         order: Column,
     ) -> Batch:
         outcome = self._outcome_of_variant[code % np.uint16(self._fault_mix.count)]
-        is_error = np.zeros(end.size, np.bool_)
+        is_error, is_cut_short = np.zeros(end.size, np.bool_), np.zeros(end.size, np.bool_)
         for row, unplanned in unplanned_outcomes.items():
             outcome[row] = unplanned.outcome
-            is_error[row] = unplanned.is_error
-            if unplanned.type:
-                counter = self.error_counts if unplanned.is_error else self.expected_counts
-                counter[unplanned.type] += 1
+            is_error[row] = unplanned.cause is Cause.ERROR
+            is_cut_short[row] = unplanned.cause is Cause.CUT_SHORT
+            if unplanned.cause in self._counts:
+                self._counts[unplanned.cause][unplanned.type] += 1
         latency = end - start
         return Batch(
             agent=agent[order],
             code=code[order],
             outcome=outcome[order],
             is_error=is_error[order],
+            called=called[order],
+            is_cut_short=is_cut_short[order],
             end=end[order],
             latency=latency[order],
             response_time=np.maximum(end - due, latency)[order],

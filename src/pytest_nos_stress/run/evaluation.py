@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import platform
+from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 
@@ -40,14 +41,23 @@ def evaluate_run(
     baselines: BaselineGate,
     *,
     gate: bool,
+    requires_calls: bool,
 ) -> tuple[StressResult, BaseException | None]:
-    """Evaluate a run and write its outputs. Return the result, and the exception to raise, if any."""
+    """Evaluate a run and write its outputs. Return the result, and the exception to raise, if any.
+
+    ``requires_calls``: True if the run must not pass unless an operation entered the target.
+    """
     measured = execution.measured()
     run_metrics = RunMetrics(measured, execution.scenario, execution.process_monitor.samples)
     comparison = baselines.comparison(run_metrics, execution.scenario)
-    verdicts = _with_abort(judge.evaluate_thresholds(thresholds, run_metrics, comparison), execution)
+    judged = run_metrics
+    if execution.context.ended_by is not None:
+        judged = RunMetrics(measured.not_cut_short(), execution.scenario, execution.process_monitor.samples)
+    verdicts = _with_abort(judge.evaluate_thresholds(thresholds, judged, comparison), execution)
     checks = execution.checks.verdicts(judged=execution.has_performed_everything)
     problems = _problems(execution, measured)
+    if requires_calls and execution.status == COMPLETED and not problems:
+        problems += _missing_calls(measured)
     notes: list[str] = []
     try:
         passed = _passes(execution, verdicts, checks, problems)
@@ -90,7 +100,7 @@ def _reason(
     if problems:
         return problems[0].splitlines()[0]
     if execution.interrupt is not None:
-        return "interrupted"
+        return failure_message.interrupted_message(execution.interrupt)
     if execution.context.ended_by is not None:
         return failure_message.describe(execution.context.ended_by)
     failed = next((check for check in checks if check.verdict == FAILED), None)
@@ -168,11 +178,11 @@ def _memory(run_metrics: RunMetrics, engine: str) -> MemoryFigures | None:
 
 
 def _faults(execution: RunExecution, measured: Measurements) -> dict[str, int]:
-    """Count faults by name: those planned for operations, and those met without a plan of their own."""
-    counts = measured.planned_faults
+    """Count the faults that were met, by name: those planned for operations, and those without a plan."""
+    counts = Counter(measured.planned_faults)
     for name, count in execution.fault_counts().items():
-        counts[name] = counts.get(name, 0) + count
-    return dict(sorted(counts.items()))
+        counts[name] += count
+    return {name: count for name, count in sorted(counts.items()) if count}
 
 
 def _recovery_operations(execution: RunExecution) -> int | None:
@@ -238,17 +248,27 @@ def _missing_operations(execution: RunExecution) -> list[str]:
     return [f"{total} of {planned} operations were performed: an agent ended before its plan did"]
 
 
-def _failed_error_thresholds(execution: RunExecution, result: StressResult) -> ThresholdsNotMet | None:
-    """Return the failure of errors that came before a task ended the run: they count as in any other run."""
-    metrics = ("errors", "error_rate")
-    failed = [
-        verdict for verdict in result.verdicts if verdict.threshold.metric in metrics and verdict.verdict == FAILED
+def _missing_calls(measured: Measurements) -> list[str]:
+    """Refuse a run that never entered the target: it has tested nothing."""
+    if measured.count_calls():
+        return []
+    counts = measured.counts()
+    return [
+        f"the target was never called: {counts.total} of {counts.total} operations ended before they entered it "
+        f"({counts.failures} failed, {counts.missing_data} with missing data); lower failure_prob or "
+        "missing_data_prob, or add the threshold calls == 0"
     ]
-    if not failed:
-        return None
-    error = ThresholdsNotMet(failure_message.thresholds_message(failed, result.stats), result)
-    error.__cause__ = execution.context.ended_by
-    return error
+
+
+def _failed_by_then(result: StressResult) -> RunFailed | None:
+    """Return the failure of checks and thresholds before a task ended the run."""
+    failed_checks = [check for check in result.checks if check.verdict == FAILED]
+    if failed_checks:
+        return CheckFailed(failure_message.checks_message(failed_checks, result.stats), result)
+    failed = [verdict for verdict in result.verdicts if verdict.is_final]
+    if failed:
+        return ThresholdsNotMet(failure_message.thresholds_message(failed, result.stats), result)
+    return None
 
 
 def _ending(
@@ -256,8 +276,13 @@ def _ending(
 ) -> BaseException | None:
     if execution.interrupt is not None:
         return execution.interrupt
-    if execution.context.ended_by is not None and not problems:
-        return _failed_error_thresholds(execution, result) or execution.context.ended_by
+    ended_by = execution.context.ended_by
+    if ended_by is not None and not problems:
+        failure = _failed_by_then(result) if gate else None
+        if failure is None:
+            return ended_by
+        failure.__cause__ = ended_by
+        return failure
     if problems:
         kind = Deadlock if execution.status == DEADLOCKED else RunFailed
         failed = kind("\n".join(problems), result)

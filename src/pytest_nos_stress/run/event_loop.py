@@ -43,11 +43,12 @@ class Simulator(Protocol):
     async def run_async(self, *args: Any, **options: Any) -> StressResult: ...
 
 
-async def run_in_thread(function: Callable[[], T], interrupt: Callable[[], None]) -> T:
+async def run_in_thread(function: Callable[[], T], interrupt: Callable[[BaseException], None]) -> T:
     """Call a function in a thread of its own and await it.
 
-    If the awaiting coroutine is cancelled, or on Ctrl-C, ``interrupt`` is called, and must end the function soon.
-    Then the cancellation, or the exception of the function, is raised here. The thread has ended by then.
+    ``interrupt`` is called if the awaiting coroutine is cancelled, on Ctrl-C, and if a signal handler raises an
+    exception. It gets the exception, and must end the function soon. Then the exception is raised here. The thread
+    has ended by then.
     """
     loop = asyncio.get_running_loop()
     ended: asyncio.Future[tuple[T | None, BaseException | None]] = loop.create_future()
@@ -60,17 +61,17 @@ async def run_in_thread(function: Callable[[], T], interrupt: Callable[[], None]
         except BaseException as error:
             outcome = None, error
         loop.call_soon_threadsafe(ended.set_result, outcome)
-        pressed.break_off_unless(ended)
+        signals.break_off_unless(ended)
 
     thread = Thread(run, name="stress run", daemon=False)
-    with _SigintGuard(interrupt) as pressed:
+    with _SignalGuard(interrupt) as signals:
         thread.start()
         cancelled = await _until(ended, interrupt)
     thread.join()
     if cancelled is not None:
         raise cancelled
     value, error = ended.result()
-    if isinstance(error, KeyboardInterrupt) and pressed.was_pressed:
+    if isinstance(error, KeyboardInterrupt) and signals.raised is error:
         await _as_the_loops_owner_would(error)
     if error is not None:
         raise error
@@ -84,7 +85,9 @@ async def _as_the_loops_owner_would(error: KeyboardInterrupt) -> None:
     raise error
 
 
-async def _until(ended: asyncio.Future[Any], interrupt: Callable[[], None]) -> asyncio.CancelledError | None:
+async def _until(
+    ended: asyncio.Future[Any], interrupt: Callable[[BaseException], None]
+) -> asyncio.CancelledError | None:
     """Wait for the end, regardless of cancellations. Return the first cancellation, if any."""
     cancelled = None
     while not ended.done():
@@ -93,46 +96,57 @@ async def _until(ended: asyncio.Future[Any], interrupt: Callable[[], None]) -> a
         except asyncio.CancelledError as error:
             if cancelled is None:
                 cancelled = error
-                interrupt()
+                interrupt(error)
     return cancelled
 
 
-class _SigintGuard:
-    """Make Ctrl-C interrupt the run, and not the current task of the event loop, while the block runs.
+class _SignalGuard:
+    """Make an exception of a signal handler interrupt the run, and not the current task of the event loop.
 
-    If a task blocks the loop, it is interrupted once the run has ended. Outside of the main thread, which alone
-    receives signals, the guard does nothing.
+    Such exceptions are Ctrl-C, an alarm and a timeout. If a task blocks the loop, it is interrupted once the run
+    has ended. Outside of the main thread, which alone receives signals, the guard does nothing.
     """
 
-    def __init__(self, interrupt: Callable[[], None]) -> None:
+    def __init__(self, interrupt: Callable[[BaseException], None]) -> None:
         self._interrupt = interrupt
-        self._is_main = current_thread() is threading.main_thread()
-        self.was_pressed = False
-        self._before: Any = None
+        self._handlers: dict[int, Callable[[int, FrameType | None], Any]] = {}
+        self._number = 0
+        self.raised: BaseException | None = None
+        """The exception that a signal handler raised during the run."""
 
-    def __enter__(self) -> _SigintGuard:
-        if self._is_main and signal.getsignal(signal.SIGINT) not in (signal.SIG_IGN, None):
-            self._before = signal.signal(signal.SIGINT, self._pressed)
+    def __enter__(self) -> _SignalGuard:
+        if current_thread() is threading.main_thread():
+            for number in signal.valid_signals():
+                handler = signal.getsignal(number)
+                if callable(handler):
+                    self._handlers[number] = handler
+                    signal.signal(number, self._handle)
         return self
 
     def __exit__(self, *error: object) -> None:
-        if self._before is not None:
-            signal.signal(signal.SIGINT, self._before)
+        for number, handler in self._handlers.items():
+            if signal.getsignal(number) == self._handle:
+                signal.signal(number, handler)
 
     def break_off_unless(self, ended: asyncio.Future[Any]) -> None:
         """Interrupt the thread of the loop unless it notices the end. Called from the thread of the run."""
         deadline = perf_counter() + _TIME_TO_NOTICE
-        while self.was_pressed and not ended.done() and perf_counter() < deadline:
+        while self.raised is not None and not ended.done() and perf_counter() < deadline:
             sleep(_POLL_INTERVAL)
-        if self.was_pressed and not ended.done():
+        if self.raised is not None and not ended.done():
             # A signal, and not ``_thread.interrupt_main``, which a thread in a system call does not notice.
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            signal.pthread_kill(threading.main_thread().ident or 0, self._number)
 
-    def _pressed(self, _number: int, _frame: FrameType | None) -> None:
-        if self.was_pressed:
-            raise KeyboardInterrupt
-        self.was_pressed = True
-        self._interrupt()
+    def _handle(self, number: int, frame: FrameType | None) -> None:
+        if self.raised is not None and number == self._number:
+            raise self.raised
+        try:
+            if number == signal.SIGINT:  # asyncio's handler only cancels a task, which a blocked loop never sees
+                raise KeyboardInterrupt
+            self._handlers[number](number, frame)
+        except BaseException as error:
+            self.raised, self._number = error, number
+            self._interrupt(error)
 
 
 def run_on_current_loop(simulator: Simulator, **options: Any) -> StressResult:

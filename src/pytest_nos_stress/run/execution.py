@@ -14,6 +14,7 @@ from pytest_nos_stress import engines
 from pytest_nos_stress._internal.instrument import perf_counter_ns
 from pytest_nos_stress._internal.outcome import FAILED, MISSING
 from pytest_nos_stress.engines.base import CrashedAgent, EngineAgent, EngineOptions
+from pytest_nos_stress.errors import SettingError
 from pytest_nos_stress.faults.suspension import suspended
 from pytest_nos_stress.reporting.files.log import OperationLog
 from pytest_nos_stress.results.hang_report import HangReport
@@ -71,7 +72,7 @@ class RunExecution:
         self.clock = self.engine.clock
         self.records = Records(scenario.agent_names, tasks, scenario.fault_mix, self.clock.wall_offset_ns)
         self.process_monitor = ProcessMonitor(self.clock, self.records)
-        self.recorder = self._new_recorder()
+        self.recorder = self._new_recorder(tasks)
         self.boundary = FaultBoundary(scenario, clients, proxies)
         self.context = RunContext(
             scenario,
@@ -89,7 +90,8 @@ class RunExecution:
             Agent(self.context, name, number, self.recorder) for number, name in enumerate(scenario.agent_names)
         ]
         self.status = COMPLETED
-        self.interrupt: KeyboardInterrupt | None = None
+        self.interrupt: BaseException | None = None
+        """The exception that interrupted the run: Ctrl-C, or an exception that a signal handler raised."""
         self.crashed: list[CrashedAgent] = []
         self.has_performed_everything = False
         """True if the agents came to the end of their plans, so that every check can be evaluated."""
@@ -97,23 +99,35 @@ class RunExecution:
         """Nanoseconds for which all agents were paused for checks."""
         self._abort_monitor = AbortMonitor(thresholds, scenario, self._metrics_so_far)
         self._hang_watch = HangWatch(self.engine, self.agents, scenario.operation_timeout)
-        self._is_to_be_interrupted = False
+        self._interrupt_to_raise: BaseException | None = None
 
-    def _new_recorder(self) -> Recorder:
+    def _new_recorder(self, tasks: Sequence[Task]) -> Recorder:
         one_at_a_time = self.engine.runs_one_at_a_time
         order = self.engine.completion_order if one_at_a_time else None
-        collector = Collector(self.clock, order, self.scenario.fault_mix)
+        collector = Collector(self.clock, order, self.scenario.fault_mix, tasks)
         return Recorder(collector, self.log, self.records, backpressure=not one_at_a_time)
 
     def run(self, progress: Callable[[Progress], None] | None) -> None:
-        """Let the agents perform until they have ended or are stopped. Ctrl-C is kept in ``interrupt``.
+        """Let the agents perform until they have ended or are stopped.
 
-        ``progress`` is called about ten times a second, in this thread.
+        Ctrl-C and all other exceptions that interrupt this thread (an alarm, a timeout) are kept in ``interrupt``.
+        ``progress`` is called about ten times a second, in this thread. Raises ``SettingError`` if the run cannot
+        begin.
         """
+        try:
+            self._run(progress)
+            self._conclude()
+        except SettingError:
+            raise
+        except BaseException as interrupt:
+            self.interrupted_by(interrupt)
+            self._conclude()
+
+    def _run(self, progress: Callable[[Progress], None] | None) -> None:
 
         def watch() -> None:
-            if self._is_to_be_interrupted:
-                raise KeyboardInterrupt
+            if self._interrupt_to_raise is not None:
+                raise self._interrupt_to_raise
             if self._hang_watch.update() or self.recorder.failure is not None:
                 self.engine.stop()
             if progress is not None:
@@ -129,12 +143,9 @@ class RunExecution:
                 self.boundary.connected(self.context),
             ):
                 self.engine.run(self.agents, watch, on_operation_end, every or 1)
-        except KeyboardInterrupt as interrupt:
-            self.interrupted_by(interrupt)
         finally:
             if not self.recorder.is_running:
                 self.log.close()
-        self._conclude()
 
     def _conclude(self) -> None:
         """Set the status, and run the last checks if the agents performed everything."""
@@ -151,12 +162,12 @@ class RunExecution:
             self.has_performed_everything = True
             self._run_last_checks()
 
-    def interrupt_soon(self) -> None:
-        """From any thread: end the run as Ctrl-C would."""
-        self._is_to_be_interrupted = True
+    def interrupt_soon(self, interrupt: BaseException) -> None:
+        """From any thread: end the run as if this exception had interrupted it."""
+        self._interrupt_to_raise = interrupt
 
-    def interrupted_by(self, interrupt: KeyboardInterrupt) -> None:
-        """Note Ctrl-C: it is raised once the files are written."""
+    def interrupted_by(self, interrupt: BaseException) -> None:
+        """Note the exception that interrupted the run. It is raised once the files are written."""
         self.interrupt = interrupt
         self.status = INTERRUPTED
 
@@ -180,7 +191,8 @@ class RunExecution:
     def fault_counts(self) -> dict[str, int]:
         """Count the faults that were planned for no operation, by name.
 
-        These are faults of rate limits, of later attempts, of the target's clients and of proxies.
+        These are faults of rate limits, of later attempts, of the target's clients and of proxies. Planned faults
+        to which operations did not come are subtracted.
         """
         counts = self.boundary.fault_counts()
         for agent in self.agents:
@@ -264,10 +276,7 @@ class RunExecution:
             self.engine.stop()
 
     def _run_last_checks(self) -> None:
-        try:
-            if self.checks.recovery is not None:
-                self.checks.recovery.is_over(self.clock.now_ns())
-            if not self.checks.evaluate_all("after the run", has_ended=True):
-                self.status = STOPPED
-        except KeyboardInterrupt as interrupt:
-            self.interrupted_by(interrupt)
+        if self.checks.recovery is not None:
+            self.checks.recovery.is_over(self.clock.now_ns())
+        if not self.checks.evaluate_all("after the run", has_ended=True):
+            self.status = STOPPED

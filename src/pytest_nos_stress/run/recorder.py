@@ -90,14 +90,14 @@ class Recorder:
             return evaluate()
 
     def _finish(self) -> None:
-        """Wait for the last flush. Ctrl-C waits too: without that flush the files would be incomplete."""
-        interrupt = None
+        """Wait for the last flush. Ctrl-C and alarms wait too: without the flush the files would be incomplete."""
+        interrupt: BaseException | None = None
         deadline = perf_counter() + _LAST_FLUSH_TIMEOUT
         # Not `Thread.join`: interrupted, it takes a running thread for an ended one up to Python 3.12.
         while self.is_running and perf_counter() < deadline:
             try:
                 self._ended.wait(deadline - perf_counter())
-            except KeyboardInterrupt as error:
+            except BaseException as error:
                 interrupt = error
         if self.is_running:
             self.failure = TimeoutError(f"the disk has not answered for {_LAST_FLUSH_TIMEOUT} s")

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, cast
 
 from pytest_nos_stress import engines
+from pytest_nos_stress._internal.examples import current_example
 from pytest_nos_stress.config import merge, options
 from pytest_nos_stress.reporting.files import paths
 from pytest_nos_stress.reporting.files.log import OperationLog
@@ -147,7 +148,7 @@ class MultiAgentSimulator:
         self.result: StressResult | None = None
         """The result of the last run that ended, even if that run raised; None before the first."""
         self._execution: RunExecution | None = None
-        self._is_to_be_interrupted = False
+        self._interrupt: BaseException | None = None
         self._scenario: Scenario = values["scenario"] or _scenario(target, settings)
         self._draws_seed = values["scenario"] is None and settings.get("seed") is None
         self._has_run = False
@@ -174,8 +175,9 @@ class MultiAgentSimulator:
 
         Raises ``ThresholdsNotMet`` if a threshold fails, and ``CheckFailed`` if a check fails (unless
         ``gate=False``). Raises ``Deadlock`` if no agent could continue. Raises ``RunFailed`` if the run hung,
-        performed no operation or could not write its files, and ``KeyboardInterrupt`` on Ctrl-C. All of these are
-        raised after the files are written. Raises ``SettingError`` before the run if its directory cannot be
+        performed no operation, never called the target or could not write its files. Raises
+        ``KeyboardInterrupt`` on Ctrl-C, and the exception of a signal handler (an alarm, a timeout). All of these
+        are raised after the files are written. Raises ``SettingError`` before the run if its directory cannot be
         written, or if another run uses it.
         """
         scenario = self._next_scenario()
@@ -214,13 +216,13 @@ class MultiAgentSimulator:
     ) -> tuple[StressResult, BaseException | None]:
         """Let the agents perform, and write the files. Return the result, and the exception to raise, if any."""
         self._execution = execution
-        if self._is_to_be_interrupted:
-            execution.interrupt_soon()
+        if self._interrupt is not None:
+            execution.interrupt_soon(self._interrupt)
         execution.run(progress)
-        self._is_to_be_interrupted, self._execution = False, None
+        self._interrupt = self._execution = None
         try:
             result, ending = self._conclude(execution, request)
-        except KeyboardInterrupt as interrupt:
+        except BaseException as interrupt:
             execution.interrupted_by(interrupt)
             result, ending = self._conclude(execution, request)
         self.result = result
@@ -247,16 +249,25 @@ class MultiAgentSimulator:
         if self._execution is not None:
             self._execution.context.announce(event)
 
-    def interrupt(self) -> None:
-        """End the run in progress, or the next run, as Ctrl-C would. Can be called from any thread."""
-        self._is_to_be_interrupted = True
+    def interrupt(self, interrupt: BaseException) -> None:
+        """End the run in progress, or the next run, as if this exception had interrupted it. From any thread."""
+        self._interrupt = interrupt
         if self._execution is not None:
-            self._execution.interrupt_soon()
+            self._execution.interrupt_soon(interrupt)
+
+    @property
+    def requires_calls(self) -> bool:
+        """True if a run must not pass without a call: the target is the user's own, and is meant to be called."""
+        return self._target is not None and not any(threshold.forbids_calls for threshold in self._thresholds)
 
     def _conclude(
         self, execution: RunExecution, request: OutputRequest
     ) -> tuple[StressResult, BaseException | None]:
-        return evaluate_run(execution, self._thresholds, request, self._baselines, gate=self._gate)
+        # Under @given, an example may be one planned fault. The whole search must call the target.
+        requires_calls = self.requires_calls and current_example() is None
+        return evaluate_run(
+            execution, self._thresholds, request, self._baselines, gate=self._gate, requires_calls=requires_calls
+        )
 
     def _next_scenario(self) -> Scenario:
         """Return the scenario of the next run. Draw a new seed for each run unless a seed is given."""

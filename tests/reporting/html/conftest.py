@@ -119,6 +119,8 @@ def fake_run(
             latency=nanoseconds,
             response_time=nanoseconds,
             errors={},
+            called=np.ones(len(nanoseconds), np.bool_),
+            is_cut_short=np.zeros(len(nanoseconds), np.bool_),
         )
     )
     ended = None if duration is None else round(duration * 1e9)
