@@ -9,9 +9,11 @@ from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
+import psutil
 import pytest
 
 from pytest_nos_stress import MultiAgentSimulator, Operation, Scenario, StressResult
+from pytest_nos_stress._internal.cpu import processors
 from pytest_nos_stress.results.records import Batch, Records
 from pytest_nos_stress.results.resources import ResourceSamples
 from pytest_nos_stress.run.process_monitor import ProcessMonitor
@@ -236,3 +238,90 @@ def test_a_test_that_empties_the_list_of_those_who_are_told_of_collections_does_
     finally:
         gc.callbacks[:] = callbacks
     assert (result.passed, result.status) == (True, "completed")
+
+
+# A measurement that the system refuses.
+
+REFUSALS = [
+    psutil.NoSuchProcess(1),
+    psutil.AccessDenied(1),
+    psutil.ZombieProcess(1),
+    psutil.TimeoutExpired(1),
+    PermissionError(13, "Permission denied", "/proc/stat"),
+    FileNotFoundError(2, "No such file or directory", "/proc/1/statm"),
+    NotImplementedError("platform not supported"),
+    ValueError("could not convert"),
+]
+
+
+def refuse(error: Exception) -> Any:
+    def measure(*_: object) -> Any:
+        raise error
+
+    return measure
+
+
+@pytest.mark.parametrize("error", REFUSALS, ids=lambda error: type(error).__name__)
+def test_memory_that_cannot_be_measured_is_a_note(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    monkeypatch.setattr(psutil, "Process", refuse(error))
+    result = run(tmp_path, lambda: None, gate=True)
+    assert result.passed
+    assert result.stats["memory"] is None
+    (note,) = result.notes
+    assert note.startswith("memory was not measured (")
+    assert type(error).__name__ in note
+    assert note in result.summary["notes"]
+    assert result.stats["harness"]["cpu"] is not None
+
+
+def test_only_a_threshold_on_memory_has_no_data_without_memory(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(psutil, "Process", refuse(psutil.NoSuchProcess(1)))
+    thresholds = ["memory.growth < 1GiB", "memory.peak < 900GiB over 10s", "operations == 80"]
+    result = run(tmp_path, lambda: None, thresholds=thresholds)
+    verdicts = {verdict.threshold.text: verdict.verdict for verdict in result.verdicts}
+    assert [verdicts[text] for text in thresholds] == ["no data", "no data", "passed"]
+
+
+def test_memory_that_was_measured_only_at_first_has_no_data(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[int] = []
+
+    def memory_info() -> Any:
+        if measured:
+            raise psutil.AccessDenied(1)
+        measured.append(1)
+        return SimpleNamespace(rss=1_000_000_000)
+
+    monkeypatch.setattr(psutil, "Process", lambda: SimpleNamespace(memory_info=memory_info))
+    result = run(tmp_path, lambda: None, thresholds=["memory.growth < 1GiB"], report="html")
+    assert result.stats["memory"] is None
+    assert next(iter(result.verdicts)).verdict == "no data"
+    assert "memory was not measured" in (result.output_dir / "stress_test_report.html").read_text()
+
+
+def test_processor_time_that_cannot_be_measured_is_a_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(psutil, "cpu_times", refuse(PermissionError(13, "Permission denied")))
+    monkeypatch.setattr("pytest_nos_stress.run.process_monitor.process_time", refuse(OSError("no clock")))
+    result = run(tmp_path, lambda operation: operation.sleep(0.02), gate=True, report="html")
+    assert result.passed
+    assert (result.stats["harness"]["cpu"], result.stats["harness"]["machine_busy"]) == (None, None)
+    assert result.vitals.cpu.size == 0
+    assert [note.partition(" was")[0] for note in result.notes] == [
+        "use of the machine's processors",
+        "processor time",
+    ]
+
+
+def test_virtual_time_measures_no_process_and_has_no_note(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(psutil, "Process", refuse(psutil.NoSuchProcess(1)))
+    assert run(tmp_path, lambda: None, engine="virtual", gate=True).notes == ()
+
+
+def test_the_number_of_processors_needs_no_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.sched_getaffinity", refuse(PermissionError(1, "Operation not permitted")))
+    assert processors() >= 1

@@ -8,9 +8,15 @@ import sys
 
 def processors() -> int:
     """Return the number of processors that this process may use."""
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+    return len(allowed_processors()) or os.cpu_count() or 1
+
+
+def allowed_processors() -> list[int]:
+    """Return the numbers of the processors that this process may use. Empty if the system does not tell."""
+    try:
+        return sorted(os.sched_getaffinity(0))
+    except (AttributeError, OSError):
+        return []
 
 
 def has_gil() -> bool:

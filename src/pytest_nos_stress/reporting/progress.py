@@ -47,10 +47,17 @@ class ProgressLine:
         if now - self._last < _INTERVAL:
             return
         self._last = now
-        room = self._room()
+        room = self._free_columns()
         if room >= _NARROWEST:
             self._shown = True
             _write(self._terminal, f"{_SAVE} {live_text(progress)[:room]}{_CLEAR}{_RESTORE}")
+
+    def _free_columns(self) -> int:
+        """Return the columns left on the line; 0 if the terminal does not tell, so that nothing is shown."""
+        try:
+            return int(self._room())
+        except Exception:
+            return 0
 
     def clear(self) -> None:
         if self._shown:

@@ -14,7 +14,7 @@ class ResourceSamples(NamedTuple):
 
     ``seconds`` is the time since the run's start, ``memory`` the memory in bytes without that of the records,
     ``lag`` the seconds by which the recorder woke up late, ``cpu`` the number of processors used since the sample
-    before.
+    before. ``memory`` and ``cpu`` are empty if the system refused to measure them.
     """
 
     seconds: Column = np.empty(0)

@@ -103,14 +103,17 @@ class GarbageCollectionFigures(TypedDict):
 
 
 class HarnessStatistics(TypedDict):
-    """Load on the process that drove the agents, and its bottleneck. In virtual time only ``lag`` is measured."""
+    """Load on the process that drove the agents, and its bottleneck. In virtual time only ``lag`` is measured.
+
+    ``cpu`` and ``machine_busy`` are None if the system refused to measure them.
+    """
 
     bottleneck: str | None
     words: str
     lag: LagFigures
-    cpu: NotRequired[float]
+    cpu: NotRequired[float | None]
     processors: NotRequired[int]
-    machine_busy: NotRequired[float]
+    machine_busy: NotRequired[float | None]
     gil: NotRequired[bool]
     gc: NotRequired[GarbageCollectionFigures]
     waited_for_recorder: NotRequired[float]

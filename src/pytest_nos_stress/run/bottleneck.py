@@ -128,15 +128,16 @@ def _exhausted_resource(
     figures: HarnessStatistics, monitor: ProcessMonitor, engine: type[Engine]
 ) -> tuple[str | None, str]:
     """Return the resource that operations waited for, and the evidence; None if no resource was exhausted."""
-    processors, used = figures["processors"], monitor.cores_used
+    processors, used = figures["processors"], monitor.cores_used or 0.0
     if used >= _BUSY * processors:
         return PROCESSOR, f"this process used {used:.1f} of {processors} processors"
     if engine.awaits_tasks:
         return EVENT_LOOP, "the event loop was busy or blocked"
     if figures["gil"] and used >= _BUSY:
         return INTERPRETER, f"the interpreter was busy ({used:.2f} of the 1 processor that one GIL can use)"
-    if monitor.machine_busy >= _MACHINE_BUSY:
-        return PROCESSOR, f"the machine was {monitor.machine_busy:.0%} busy, with this process and others"
+    machine_busy = monitor.machine_busy or 0.0
+    if machine_busy >= _MACHINE_BUSY:
+        return PROCESSOR, f"the machine was {machine_busy:.0%} busy, with this process and others"
     return None, ""
 
 

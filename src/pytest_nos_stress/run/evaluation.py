@@ -58,7 +58,7 @@ def evaluate_run(
     problems = _problems(execution, measured)
     if requires_calls and execution.status == COMPLETED and not problems:
         problems += _missing_calls(measured)
-    notes: list[str] = []
+    notes = _notes(execution)
     try:
         passed = _passes(execution, verdicts, checks, problems)
         notes += baselines.save(run_metrics, execution.scenario, passed=passed)
@@ -84,6 +84,11 @@ def evaluate_run(
     ending = _ending(execution, result, problems, gate=gate)
     result.raised = ending is not None
     return result, ending
+
+
+def _notes(execution: RunExecution) -> list[str]:
+    """Return a note for each measurement that is missing. Virtual time has none of these measurements."""
+    return [] if execution.engine.uses_virtual_time else execution.process_monitor.notes
 
 
 def _passes(
@@ -168,11 +173,13 @@ def _statistics(
 def _memory(run_metrics: RunMetrics, engine: str) -> MemoryFigures | None:
     """Return bytes at the run's start and end, their growth, and the peak.
 
-    None in virtual time, in which the same run always writes the same statistics.
+    None if memory was not measured, and in virtual time, in which the same run always writes the same statistics.
     """
     if engine_class(engine).uses_virtual_time:
         return None
     memory = run_metrics.resources.memory
+    if not memory.size:
+        return None
     start, end = int(memory[0]), int(memory[-1])
     return {"start": start, "end": end, "growth": end - start, "peak": int(memory.max())}
 

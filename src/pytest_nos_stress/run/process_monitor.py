@@ -3,6 +3,9 @@
 The recorder takes a sample about ten times a second, because it wakes up anyway. Garbage collections are counted
 as they happen. Agents do nothing for it.
 
+Guarantee: a measurement that the system refuses does not end a run. It is not attempted again, its figures are
+missing, and a note names it.
+
 Memory is the resident set of the process (from psutil) without the columns that records are kept in: those belong
 to this package, and would look like a leak of the target.
 """
@@ -20,11 +23,13 @@ import numpy as np
 import psutil
 
 from pytest_nos_stress._internal.instrument import Lock, perf_counter, process_time
+from pytest_nos_stress._internal.text import error_message, error_name, escape_controls, shorten
 from pytest_nos_stress.engines.base import Clock
 from pytest_nos_stress.results.records import Records
 from pytest_nos_stress.results.resources import ResourceSamples
 
 _MOST_SAMPLES: Final = 4096
+_LONGEST_REASON: Final = 200
 
 
 class Collections(NamedTuple):
@@ -35,13 +40,37 @@ class Collections(NamedTuple):
     longest: float = 0.0
 
 
+MEMORY: Final = "memory"
+PROCESSOR_TIME: Final = "processor time"
+MACHINE: Final = "use of the machine's processors"
+
+
+class _Readings:
+    """Reads figures that a system may refuse. ``refused``: the reasons, by the name of the figure."""
+
+    def __init__(self) -> None:
+        self.refused: dict[str, str] = {}
+
+    def read(self, name: str, measure: Callable[[], float]) -> float:
+        """Return a figure; 0 if it was refused, now or before."""
+        if name in self.refused:
+            return 0.0
+        try:
+            return float(measure())
+        except Exception as error:  # psutil's, the system's, or of a mock in their place
+            reason = escape_controls(f"{error_name(error)}: {error_message(error)}")
+            self.refused[name] = shorten(reason, _LONGEST_REASON)
+            return 0.0
+
+
 class ProcessMonitor:
     """Samples the process during a run."""
 
     def __init__(self, clock: Clock, records: Records) -> None:
         self._clock = clock
         self._records = records
-        self._process = psutil.Process()
+        self._process: psutil.Process | None = None
+        self._readings = _Readings()
         self._columns = {name: array("d") for name in ("nanoseconds", "memory", "lag", "cpu")}
         self._cpu_before = self._real_before = self._collecting_since = 0.0
         self._began = _Usage(0.0, 0.0, 0.0, 0.0)
@@ -58,7 +87,7 @@ class ProcessMonitor:
 
         The value is the function that takes a sample. Its argument is the lateness of the wake-up in seconds.
         """
-        self._began = _Usage.now()
+        self._began = _Usage.now(self._readings)
         self._cpu_before, self._real_before = self._began.process, self._began.real
         self._sample(0.0)
         gc.callbacks.append(self._note_collection)
@@ -67,7 +96,7 @@ class ProcessMonitor:
         finally:
             with contextlib.suppress(ValueError):  # a test may have emptied the list
                 gc.callbacks.remove(self._note_collection)
-            self._ended = _Usage.now()
+            self._ended = _Usage.now(self._readings)
             self._stride = 1
             self._sample(0.0)
 
@@ -77,16 +106,34 @@ class ProcessMonitor:
         with self._lock:
             nanoseconds, memory, lag, cpu = map(np.array, self._columns.values())
         seconds = np.maximum(0.0, (nanoseconds - self._clock.started_ns) / 1e9)
-        return ResourceSamples(seconds, memory.astype(np.int64), lag, cpu)
+        refused = self._readings.refused
+        return ResourceSamples(
+            seconds,
+            np.empty(0, np.int64) if MEMORY in refused else memory.astype(np.int64),
+            lag,
+            np.empty(0) if PROCESSOR_TIME in refused else cpu,
+        )
 
     @property
-    def cores_used(self) -> float:
-        """Processors that the process used over the run."""
+    def notes(self) -> list[str]:
+        """A line for each measurement that the system refused."""
+        return [f"{name} was not measured ({reason})" for name, reason in self._readings.refused.items()]
+
+    @property
+    def cores_used(self) -> float | None:
+        """Processors that the process used over the run; None if they were not measured."""
+        if PROCESSOR_TIME in self._readings.refused:
+            return None
         return self._share(self._ended.process - self._began.process)
 
     @property
-    def machine_busy(self) -> float:
-        """Share of the machine's processors that was busy during the run, with any process; from 0 to 1."""
+    def machine_busy(self) -> float | None:
+        """Share of the machine's processors that was busy during the run, with any process; from 0 to 1.
+
+        None if it was not measured.
+        """
+        if MACHINE in self._readings.refused:
+            return None
         total = self._ended.machine_total - self._began.machine_total
         return (self._ended.machine_busy - self._began.machine_busy) / total if total > 0 else 0.0
 
@@ -98,11 +145,11 @@ class ProcessMonitor:
         return seconds / self.real_seconds if self.real_seconds > 0 else 0.0
 
     def _sample(self, late: float) -> None:
-        cpu, real = process_time(), perf_counter()
+        cpu, real = self._readings.read(PROCESSOR_TIME, process_time), perf_counter()
         passed = real - self._real_before
         sample = {
             "nanoseconds": self._clock.now_ns(),
-            "memory": self._process.memory_info().rss - self._records.kept_bytes,
+            "memory": self._readings.read(MEMORY, self._memory),
             "lag": late,
             "cpu": (cpu - self._cpu_before) / passed if passed > 0 else 0.0,
         }
@@ -117,6 +164,11 @@ class ProcessMonitor:
             if len(self._columns["lag"]) >= _MOST_SAMPLES:
                 self._halve()
                 self._stride *= 2
+
+    def _memory(self) -> float:
+        if self._process is None:
+            self._process = psutil.Process()
+        return float(self._process.memory_info().rss - self._records.kept_bytes)
 
     def _add_to_last(self, sample: dict[str, float]) -> None:
         """Merge a sample that is not kept into the last one: the worst counts. The first one never changes."""
@@ -154,8 +206,14 @@ class _Usage(NamedTuple):
     machine_total: float
 
     @classmethod
-    def now(cls) -> _Usage:
-        machine = psutil.cpu_times()
-        total = sum(machine[:8])  # guests' time, which follows, is already part of the first two
-        busy = total - machine.idle - getattr(machine, "iowait", 0.0)
-        return cls(perf_counter(), process_time(), busy, total)
+    def now(cls, readings: _Readings) -> _Usage:
+        total = 0.0
+
+        def busy() -> float:
+            nonlocal total
+            machine = psutil.cpu_times()
+            total = float(sum(machine[:8]))  # guests' time, which follows, is already part of the first two
+            return total - float(machine.idle) - float(getattr(machine, "iowait", 0.0))
+
+        machine_busy = readings.read(MACHINE, busy)
+        return cls(perf_counter(), readings.read(PROCESSOR_TIME, process_time), machine_busy, total)

@@ -359,3 +359,24 @@ def test_the_index_is_accessible(browser: Browser, burst: tuple[Any, Summary], t
         assert_accessible(visit.page)
         assert visit.complaints == []
         visit.context.close()
+
+
+def test_a_figure_of_the_process_that_was_not_measured_has_no_chart(
+    look: Look, make_run: Callable[..., Any], make_summary: Callable[..., Summary]
+) -> None:
+    vitals = {"seconds": [0.0, 0.5, 1.0], "memory": [], "lag": [0.0, 0.001, 0.0], "cpu": []}
+    run = make_run(
+        np.zeros(4, int),
+        np.zeros(4, int),
+        np.zeros(4, int),
+        np.arange(1, 5) / 4,
+        np.full(4, 1e-3),
+        agents=["A"],
+        tasks=["buy"],
+        vitals=SimpleNamespace(**{name: np.asarray(column) for name, column in vitals.items()}),
+    )
+    report = look(run, make_summary(run)).drawn()
+    shown = report.inner_text("body")
+    assert "Memory of the process" not in shown
+    assert "Wake-ups in the test process were up to" in shown
+    assert "The process used up to" not in shown

@@ -11,12 +11,15 @@ import os
 import sys
 from collections.abc import Iterator
 
+from pytest_nos_stress._internal.cpu import allowed_processors
+
 if sys.platform == "linux":
-    _ALLOWED = sorted(os.sched_getaffinity(0))
+    _ALLOWED = allowed_processors()
 
     def pin_to_one_cpu() -> None:
         """Keep the calling thread, and threads that it starts, on the one processor that this process uses."""
-        _choose({_ALLOWED[os.getpid() % len(_ALLOWED)]})
+        if _ALLOWED:
+            _choose({_ALLOWED[os.getpid() % len(_ALLOWED)]})
 
     @contextlib.contextmanager
     def all_cpus() -> Iterator[None]:

@@ -237,7 +237,10 @@ def _joined(spans: tuple[tuple[float, float], ...]) -> list[tuple[float, float]]
 
 
 def _vitals(result: StressResult, duration: float) -> dict[str, list[float]]:
-    """Return samples of the process, thinned out: highest memory and lag, and mean processor use."""
+    """Return samples of the process, thinned out: highest memory and lag, and mean processor use.
+
+    The list of a figure that was not measured is empty.
+    """
     vitals = result.vitals
     seconds = np.asarray(vitals.seconds, np.float64)
     if not seconds.size:
@@ -245,9 +248,10 @@ def _vitals(result: StressResult, duration: float) -> dict[str, list[float]]:
     stretch = -(-seconds.size // _MOST_SAMPLES_OF_VITALS)
     starts = np.arange(0, seconds.size, stretch)
     sizes = np.diff(np.append(starts, seconds.size))
+    memory, cpu = np.asarray(vitals.memory, np.int64), np.asarray(vitals.cpu, np.float64)
     return {
         "seconds": np.minimum(np.round(seconds[starts], 6), duration).tolist(),
-        "memory": np.maximum.reduceat(np.asarray(vitals.memory, np.int64), starts).tolist(),
+        "memory": np.maximum.reduceat(memory, starts).tolist() if memory.size else [],
         "lag": np.round(np.maximum.reduceat(np.asarray(vitals.lag, np.float64), starts), 7).tolist(),
-        "cpu": np.round(np.add.reduceat(np.asarray(vitals.cpu, np.float64), starts) / sizes, 3).tolist(),
+        "cpu": np.round(np.add.reduceat(cpu, starts) / sizes, 3).tolist() if cpu.size else [],
     }

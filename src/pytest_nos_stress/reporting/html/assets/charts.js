@@ -481,12 +481,12 @@ function harnessOption(data, selection, theme, settings) {
       formatter: ([{ dataIndex }]) =>
         tip(format.seconds(seconds[dataIndex], 4), [
           ["wake-up lag", format.seconds(lag[dataIndex]), "p99"],
-          ["processors used", format.digits(cpu[dataIndex], 3), "p50"],
+          ...(cpu.length ? [["processors used", format.digits(cpu[dataIndex], 3), "p50"]] : []),
         ]),
     },
     series: [
       vitalsLine("wake-up lag", theme.p99, seconds.map((at, number) => [at, lag[number]])),
-      vitalsLine("processors used", theme.p50, seconds.map((at, number) => [at, cpu[number]]), {
+      vitalsLine("processors used", theme.p50, cpu.map((used, number) => [seconds[number], used]), {
         yAxisIndex: 1, lineStyle: { color: theme.p50, width: 1.4, type: [6, 3] },
       }),
       annotations(data, theme, {}),

@@ -72,12 +72,15 @@
     },
     {
       id: "memory", title: "Memory of the process", unit: "", half: true, overTime: true, group: "time", option: memoryOption,
-      sentence: memorySentence, table: vitalsTable, height: () => 220, if: () => data.vitals.seconds.length > 1,
+      sentence: memorySentence, table: vitalsTable, height: () => 220, if: () => data.vitals.memory.length > 1,
     },
     {
       id: "harness", title: "Was the test machine the bottleneck?", unit: "wake-up lag and processors used", half: true, overTime: true,
       group: "time", option: harnessOption, sentence: harnessSentence, table: vitalsTable, height: () => 220,
-      legend: () => [{ name: "wake-up lag", kind: "p99" }, { name: "processors used", kind: "p50" }],
+      legend: () => [
+        { name: "wake-up lag", kind: "p99" },
+        ...(data.vitals.cpu.length ? [{ name: "processors used", kind: "p50" }] : []),
+      ],
       if: () => data.vitals.seconds.length > 1,
     },
   ];

@@ -127,7 +127,7 @@ function harnessSentence(data) {
   const { lag, cpu } = data.vitals;
   return (
     `Wake-ups in the test process were up to ${format.seconds(Math.max(...lag), 3)} late. ` +
-    `The process used up to ${format.digits(Math.max(...cpu), 3)} processors.`
+    (cpu.length ? `The process used up to ${format.digits(Math.max(...cpu), 3)} processors.` : "")
   );
 }
 
@@ -184,10 +184,12 @@ const heatmapTable = (data) => ({
     data.tasks.map((task, column) => figuresRow([agent, task], figuresOf(placeOf(data, row, column))))),
 });
 
+const ifMeasured = (value, formatted) => (value === undefined ? "not measured" : formatted(value));
+
 const vitalsTable = (data) => ({
   heads: ["Time", "Memory", "Wake-up lag", "Processors used"],
   rows: data.vitals.seconds.map((at, row) => [
-    format.seconds(at), format.bytes(data.vitals.memory[row]), format.seconds(data.vitals.lag[row]),
-    format.digits(data.vitals.cpu[row], 3),
+    format.seconds(at), ifMeasured(data.vitals.memory[row], format.bytes), format.seconds(data.vitals.lag[row]),
+    ifMeasured(data.vitals.cpu[row], (used) => format.digits(used, 3)),
   ]),
 });
