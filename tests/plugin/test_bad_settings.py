@@ -438,7 +438,7 @@ def test_tasks_in_the_marker_are_allowed_with_the_fixture(project: pytest.Pytest
         f"""
         import pytest
 
-        @pytest.mark.stress(tasks=["quote"])
+        @pytest.mark.stress(tasks=["quote"], failure_prob=0, missing_data_prob=0)
         def test_it(stress_simulator):
             assert stress_simulator.run(lambda: None, {QUICK}).scenario.tasks == ("quote",)
         """

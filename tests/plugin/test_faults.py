@@ -371,7 +371,7 @@ def test_a_bad_value_in_run_is_a_value_error_of_one_line(pytester: pytest.Pytest
             f"        stress_simulator.run(lambda: None, {name}={value})\n"
             '    print("refused:", str(caught.value))\n'
             "    assert len(str(caught.value).splitlines()) == 1\n"
-            '    stress_simulator.run(lambda: None, operations_per_agent=1, engine="virtual")\n'
+            '    stress_simulator.run(operations_per_agent=1, engine="virtual")\n'
         )
     result = pytester.runpytest_inprocess("--stress", "-s")
     result.assert_outcomes(passed=len(BAD_VALUES))

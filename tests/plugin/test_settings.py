@@ -87,7 +87,7 @@ def test_the_source_of_highest_precedence_decides_a_setting(pytester: pytest.Pyt
 
 
 def test_each_setting_can_come_from_a_different_source(pytester: pytest.Pytester) -> None:
-    write_test(pytester, "agents=5, operations_per_agent=5, failure_prob=0.5", "operations_per_agent=2")
+    write_test(pytester, "agents=5, operations_per_agent=5, failure_prob=0.5", "operations_per_agent=2", "None")
     pytester.makeini(
         "[pytest]\nstress_agents = 9\nfailure_prob = 0.9\nstress_min_delay = 0\nstress_max_delay = 0\n"
         "stress_operations = 9\n"
@@ -151,7 +151,7 @@ NO_DELAY = "min_delay=0, max_delay=0"
 def test_a_duration_overrides_a_number_of_operations_from_a_lower_source_and_vice_versa(
     pytester: pytest.Pytester, run: str, command_line: str, marker: str, ini: str, by_duration: bool
 ) -> None:
-    write_test(pytester, marker, f"agents=2, {NO_DELAY}, {run}")
+    write_test(pytester, marker, f"agents=2, {NO_DELAY}, {run}", target="None")
     pytester.makeini(f"[pytest]\n{ini}\n")
     pytester.runpytest_inprocess("--stress", *command_line.split()).assert_outcomes(passed=1)
     decided = scenario(pytester)
@@ -174,7 +174,7 @@ def test_markers_of_module_class_and_function_combine_and_the_closest_decides(py
         class TestExchange:
             @pytest.mark.stress(agents=2)
             def test_it(self, stress_simulator):
-                stress_simulator.run(lambda: None)
+                stress_simulator.run()
         """
     )
     pytester.runpytest_inprocess("--stress").assert_outcomes(passed=1)
@@ -192,7 +192,7 @@ def test_thresholds_of_all_sources_apply(pytester: pytest.Pytester) -> None:
             @pytest.mark.stress(thresholds=["operations == 4"])
             def test_it(self, stress_simulator):
                 result = stress_simulator.run(
-                    lambda: None, operations_per_agent=1, {NO_DELAY}, thresholds=["operations == 7"], gate=False
+                    operations_per_agent=1, {NO_DELAY}, thresholds=["operations == 7"], gate=False
                 )
         """
     )
@@ -218,8 +218,8 @@ def test_the_session_draws_a_single_seed_for_all_runs_and_prints_it(pytester: py
             pass
 
         def test_b(stress_simulator):
-            first = stress_simulator.run(lambda: None, operations_per_agent=1, {NO_DELAY})
-            second = stress_simulator.run(lambda: None, operations_per_agent=1, {NO_DELAY}, seed=None)
+            first = stress_simulator.run(operations_per_agent=1, {NO_DELAY})
+            second = stress_simulator.run(operations_per_agent=1, {NO_DELAY}, seed=None)
             print("seeds", first.seed, second.seed)
         """
     )
@@ -239,7 +239,7 @@ def test_the_session_draws_a_single_seed_for_all_runs_and_prints_it(pytester: py
 
 @pytest.mark.parametrize("seed", [0, -7, 2**70])
 def test_a_seed_is_used_as_given(pytester: pytest.Pytester, seed: int) -> None:
-    write_test(pytester, run=f"operations_per_agent=1, {NO_DELAY}")
+    write_test(pytester, run=f"operations_per_agent=1, {NO_DELAY}", target="None")
     result = pytester.runpytest_inprocess("--stress", f"--stress-seed={seed}")
     result.assert_outcomes(passed=1)
     result.stdout.fnmatch_lines([f"stress: *--stress-seed={seed}*"])
@@ -383,14 +383,14 @@ def test_every_kind_of_ini_file_is_read(pytester: pytest.Pytester, file: str, co
 def test_agents_in_toml_are_a_count_or_names(
     pytester: pytest.Pytester, table: str, line: str, agents: list[str]
 ) -> None:
-    write_test(pytester, run=f"operations_per_agent=1, {NO_DELAY}")
+    write_test(pytester, run=f"operations_per_agent=1, {NO_DELAY}", target="None")
     pytester.makepyprojecttoml(f"[{table}]\n{line}\n")
     pytester.runpytest_inprocess("--stress").assert_outcomes(passed=1)
     assert scenario(pytester)["agents"] == agents
 
 
 def test_an_inline_table_of_tasks_that_pytest_converts_to_text_is_not_misread(pytester: pytest.Pytester) -> None:
-    write_test(pytester, run=f"operations_per_agent=1, {NO_DELAY}")
+    write_test(pytester, run=f"operations_per_agent=1, {NO_DELAY}", target="None")
     pytester.makepyprojecttoml("[tool.pytest.ini_options]\nstress_tasks = {buy = 3, sell = 1}\n")
     result = pytester.runpytest_inprocess("--stress")
     if result.ret == pytest.ExitCode.OK:
@@ -402,7 +402,7 @@ def test_an_inline_table_of_tasks_that_pytest_converts_to_text_is_not_misread(py
 
 @pytest.mark.parametrize("file", ["pytest.ini", "pytest.toml"])
 def test_o_overrides_an_ini_key(pytester: pytest.Pytester, file: str) -> None:
-    write_test(pytester, run=f"operations_per_agent=1, {NO_DELAY}")
+    write_test(pytester, run=f"operations_per_agent=1, {NO_DELAY}", target="None")
     (pytester.path / file).write_text("[pytest]\nstress_agents = 9\nfailure_prob = 0.9\n")
     overrides = ["-o", "stress_agents=3", "-o", "failure_prob=0.5", "-o", "stress_thresholds=operations == 3"]
     pytester.runpytest_inprocess("--stress", *overrides).assert_outcomes(passed=1)
@@ -412,7 +412,7 @@ def test_o_overrides_an_ini_key(pytester: pytest.Pytester, file: str) -> None:
 
 
 def test_o_works_without_an_ini_file(pytester: pytest.Pytester) -> None:
-    write_test(pytester, run=f"operations_per_agent=1, {NO_DELAY}")
+    write_test(pytester, run=f"operations_per_agent=1, {NO_DELAY}", target="None")
     pytester.runpytest_inprocess("--stress", "-o", "stress_agents=3").assert_outcomes(passed=1)
     assert len(scenario(pytester)["agents"]) == 3
 
@@ -425,7 +425,7 @@ def test_a_mapping_as_target_gives_the_tasks_if_no_source_does(pytester: pytest.
 
 @pytest.mark.parametrize("plugin", ["no:xdist", "no:hypothesispytest", "no:terminalprogress"])
 def test_the_plugin_works_without_other_plugins(pytester: pytest.Pytester, plugin: str) -> None:
-    write_test(pytester, run=f"operations_per_agent=1, {NO_DELAY}")
+    write_test(pytester, run=f"operations_per_agent=1, {NO_DELAY}", target="None")
     pytester.runpytest_inprocess("--stress", "-p", plugin).assert_outcomes(passed=1)
 
 
@@ -460,9 +460,9 @@ def test_a_value_is_read_once_for_each_source(pytester: pytest.Pytester) -> None
     @pytest.mark.parametrize("number", range(2))
     def test_it(stress_simulator, number):
         of_run.conversions = 0
-        result = stress_simulator.run(lambda: None, agents=of_run)
+        result = stress_simulator.run(agents=of_run)
         assert of_run.conversions == 1
-        stress_simulator.run(lambda: None)
+        stress_simulator.run()
         assert result.scenario.failure_prob == 0.25
         assert of_marker.conversions == 1
     """
@@ -477,7 +477,7 @@ def test_an_iterator_in_a_marker_is_read_once(pytester: pytest.Pytester) -> None
 
         @pytest.mark.stress(agents=iter(["Ann", "Bob"]), operations_per_agent=1, min_delay=0, max_delay=0)
         def test_it(stress_simulator):
-            assert stress_simulator.run(lambda: None).scenario.agent_names == ("Ann", "Bob")
+            assert stress_simulator.run().scenario.agent_names == ("Ann", "Bob")
         """
     )
     pytester.runpytest_inprocess("--stress").assert_outcomes(passed=1)
@@ -499,7 +499,7 @@ def test_a_run_under_pytest_creates_its_scenario_once(pytester: pytest.Pytester)
                 created.append(scenario)
 
             monkeypatch.setattr(Scenario, "_complete", complete_and_note)
-            result = stress_simulator.run(lambda: None, agents=2)
+            result = stress_simulator.run(agents=2)
             assert [scenario is result.scenario for scenario in created] == [True]
         """
     )

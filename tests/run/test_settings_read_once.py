@@ -107,7 +107,7 @@ def made(monkeypatch: pytest.MonkeyPatch) -> list[Scenario]:
 
 def run_of(tmp_path: Path, **settings: Any) -> MultiAgentSimulator:
     return MultiAgentSimulator(
-        2, target=nothing, operations_per_agent=1, min_delay=0, max_delay=0, output_dir=tmp_path, **settings
+        2, operations_per_agent=1, min_delay=0, max_delay=0, output_dir=tmp_path, **settings
     )
 
 

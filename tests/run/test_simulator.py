@@ -184,7 +184,7 @@ def test_a_run_by_duration_performs_the_beginning_of_the_plan_of_a_run_by_number
 
 @pytest.mark.parametrize("delay", [0, 0.01, 0.15])
 def test_a_run_by_duration_ends_when_it_is_due(delay: float, tmp_path: Path) -> None:
-    result = run(tmp_path, agents=3, duration="200ms", min_delay=delay, max_delay=delay)
+    result = run(tmp_path, agents=3, duration="200ms", **NO_FAULTS | {"min_delay": delay, "max_delay": delay})
     assert result.status == "completed"
     assert delay <= result.stats["duration"] < HANG
     assert result.operations >= 3
@@ -486,7 +486,7 @@ except KeyboardInterrupt:
 
 
 def test_a_completed_run_is_not_marked_interrupted(tmp_path: Path) -> None:
-    assert run(tmp_path, operations_per_agent=1).stats["interrupted"] is False
+    assert run(tmp_path, operations_per_agent=1, **NO_FAULTS).stats["interrupted"] is False
 
 
 def test_a_session_that_swallows_exceptions_cannot_hide_operations_that_are_missing(
