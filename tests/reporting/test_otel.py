@@ -61,7 +61,16 @@ FIGURES: dict[str, Any] = {
     "fairness": None,
     "harness": "",
     "repeat": "",
-    "error_types": [{"type": "ValueError", "count": 3, "message": "no such order", "agent": "Ann", "task": "buy"}],
+    "error_types": [
+        {
+            "type": "ValueError",
+            "count": 3,
+            "message": "no such order",
+            "source": "operation",
+            "agent": "Ann",
+            "task": "buy",
+        }
+    ],
 }
 SUMMARY = cast("Summary", FIGURES)
 """The parts of a summary that are exported."""
@@ -283,6 +292,14 @@ def test_metrics_count_and_measure_every_operation(collector: Collector) -> None
     assert (errors.start_time_unix_nano, errors.time_unix_nano) == (START, START + 10_000_000_000)
     assert collector.metrics["stress.throughput"].gauge.data_points[0].as_double == 6.0
     assert "stress.missing_data_rate" not in collector.metrics
+
+
+def test_background_errors_are_counted_without_a_task(collector: Collector) -> None:
+    export(made_result(20), {**SUMMARY, "errors": 5})
+
+    points = collector.metrics["stress.errors"].sum.data_points
+    assert sum(point.as_int for point in points) == 5
+    assert {item.key: item.value.string_value for item in points[-1].attributes}["stress.source"] == "background"
 
 
 def test_latency_is_a_histogram_for_each_task_and_outcome(collector: Collector) -> None:

@@ -15,8 +15,10 @@ Guarantees:
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import inspect
 import threading
+import weakref
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Final
 
@@ -25,6 +27,7 @@ from pytest_nos_stress._internal.loops import Timer, call_later, wake
 from pytest_nos_stress._internal.tracebacks import stack_of, stack_of_awaiting
 from pytest_nos_stress.errors import Abandoned
 
+from . import leftovers
 from .base import (
     A,
     AsyncAgent,
@@ -35,6 +38,7 @@ from .base import (
     OnOperationEnd,
     StuckAgent,
 )
+from .current_agent import CURRENT_AGENT
 from .own_loop import OwnLoop
 
 _WATCH_INTERVAL: Final = 0.1
@@ -101,6 +105,7 @@ class AsyncioEngine:
         self._is_cancelling = False
         self._ended = Event()
         self._tasks: dict[asyncio.Task[None], AsyncAgent] = {}
+        self._tasks_before: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
         self._missing_at_barrier = 0
         self._running = 0
         self._gate: asyncio.Event
@@ -124,6 +129,7 @@ class AsyncioEngine:
             raise
         finally:
             self._join()
+            self._await_leftovers()
             if own_loop is not None:
                 own_loop.close(None if self._ended.is_set() else _GRACE_AFTER_CANCEL)
 
@@ -146,6 +152,7 @@ class AsyncioEngine:
         self._gate = asyncio.Event()
         self._safepoint = _Safepoint(on_operation_end, every)
         loop = asyncio.get_running_loop()
+        self._tasks_before = weakref.WeakSet(asyncio.all_tasks())
         for agent in agents:
             task = loop.create_task(self._run_agent(agent))
             self._tasks[task] = agent
@@ -154,6 +161,7 @@ class AsyncioEngine:
 
     async def _run_agent(self, agent: AsyncAgent) -> None:
         """Run one agent from the beginning to the end of its session."""
+        CURRENT_AGENT.set(agent)
         try:
             async with agent.async_session():
                 await self._wait_at_barrier()
@@ -267,6 +275,21 @@ class AsyncioEngine:
         loop.call_soon_threadsafe(self._name_still_running, named)
         if not named.wait(_WATCH_INTERVAL):
             self.still_running.append(StuckAgent(self._blocking_agent(), stack_of(self._loop_thread)))
+
+    def _await_leftovers(self) -> None:
+        """Give the tasks that the target started time to end, so that their exceptions are known."""
+        loop = self._loop
+        if loop is None or self._stopping or not self._ended.is_set():
+            return
+        ended = Event()
+
+        def begin() -> None:
+            waiting = loop.create_task(leftovers.wait(self._tasks_before))
+            waiting.add_done_callback(lambda _: ended.set())
+
+        with contextlib.suppress(RuntimeError):  # the loop is closed
+            loop.call_soon_threadsafe(begin)
+            ended.wait(2 * leftovers.PATIENCE)  # longer than it takes, in case a task holds the loop
 
     def _blocking_agent(self) -> str:
         return next((agent.name for agent in self._tasks.values() if agent.busy_since() is not None), "no agent")

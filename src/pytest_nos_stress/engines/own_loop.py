@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import traceback
 from typing import Final
 
 from pytest_nos_stress._internal.instrument import Thread
 from pytest_nos_stress._internal.loops import new_loop
 
 _TIME_TO_CANCEL: Final = 0.3
+_CALLBACKS_OF_TASKS: Final = ("TaskStepMethWrapper", "TaskWakeupMethWrapper")
+"""Types of the callbacks that let a task continue. They do not show the task."""
 
 
 class OwnLoop:
@@ -51,9 +54,23 @@ class OwnLoop:
     def _run_until_stopped(self) -> None:
         """Run the loop until ``close()``.
 
-        ``SystemExit`` and ``KeyboardInterrupt`` of a task also leave the loop. They are ignored here, because the
-        task has them.
+        ``SystemExit`` and ``KeyboardInterrupt`` of a task or a callback also leave the loop.
         """
         while not self._is_stopped:
-            with contextlib.suppress(SystemExit, KeyboardInterrupt):
+            try:
                 self.loop.run_forever()
+            except (SystemExit, KeyboardInterrupt) as error:
+                report_if_lost(self.loop, error)
+
+
+def report_if_lost(loop: asyncio.AbstractEventLoop, error: BaseException) -> None:
+    """Pass an exception that has left a loop to the loop's exception handler, unless a task has it."""
+    handle, callback = None, None
+    for frame, _ in traceback.walk_tb(error.__traceback__):
+        if frame.f_code is asyncio.Handle._run.__code__:
+            handle = frame.f_locals["self"]
+            callback = handle._callback
+    owner = getattr(callback, "__self__", None)
+    if handle is None or isinstance(owner, asyncio.Task) or type(callback).__name__ in _CALLBACKS_OF_TASKS:
+        return
+    loop.call_exception_handler({"message": "exception in callback", "exception": error, "handle": handle})

@@ -27,6 +27,7 @@ from pytest_nos_stress._internal.tracebacks import stack_of
 from pytest_nos_stress.errors import SettingError
 
 from .base import A, CrashedAgent, DeadlockReport, EngineAgent, EngineOptions, OnOperationEnd, StuckAgent
+from .current_agent import CURRENT_AGENT
 from .safepoint import Safepoint
 
 _WATCH_INTERVAL: Final = 0.1
@@ -142,6 +143,7 @@ class ThreadsEngine:
 
     def _run_agent(self, agent: EngineAgent) -> None:
         """Run one agent from the beginning to the end of its session, in its own thread."""
+        CURRENT_AGENT.set(agent)
         try:
             with agent.session():
                 self._wait_at_barrier()

@@ -14,6 +14,7 @@ from pytest_nos_stress._internal.text import (
 )
 from pytest_nos_stress.engines.base import DeadlockReport
 from pytest_nos_stress.results.check_verdict import CheckVerdict
+from pytest_nos_stress.results.error_source import place_of
 from pytest_nos_stress.results.hang_report import HangReport
 from pytest_nos_stress.results.judge import Verdict
 from pytest_nos_stress.results.statistics_types import ErrorTypeStatistics, PhaseStatistics, Statistics
@@ -135,8 +136,8 @@ def _errors(error_types: Sequence[ErrorTypeStatistics]) -> list[str]:
         lines.append("")
         lines.append(
             escape_controls(
-                f"{error_type['count']} x {error_type['type']}, for example agent {error_type['agent']}, "
-                f"task {error_type['task']}:"
+                f"{error_type['count']} x {error_type['type']}, for example "
+                f"{place_of(error_type['source'], error_type['agent'], error_type['task'])}:"
             )
         )
         lines += [f"  {line}" for line in escape_keep_newlines(error_type["traceback"]).rstrip().splitlines()]

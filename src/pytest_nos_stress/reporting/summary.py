@@ -121,6 +121,7 @@ def _error_type(error_type: ErrorTypeStatistics) -> ErrorTypeSummary:
         "type": error_type["type"],
         "count": error_type["count"],
         "message": error_type["message"],
+        "source": error_type["source"],
         "agent": error_type["agent"],
         "task": error_type["task"],
     }

@@ -16,6 +16,7 @@ import numpy as np
 from pytest_nos_stress._internal.outcome import CELLS, ERROR, FAILED, MISSING, SUCCESS
 from pytest_nos_stress.faults.mix import FaultMix
 
+from .background import BackgroundError, within
 from .records import DURATIONS, Column, Rows, SomeRows
 from .selection import Selection
 from .statistics_types import OutcomeStatistics
@@ -25,7 +26,10 @@ FAULTS: Final = ("on", "off")
 
 
 class Counts(NamedTuple):
-    """Counts of operations by outcome, in the order of ``Outcome``. Errors are also among the failures."""
+    """Counts of operations by outcome, in the order of ``Outcome``, and of errors.
+
+    An error of an operation is also among the failures. A background error is not: it has no operation.
+    """
 
     total: int
     successes: int
@@ -117,6 +121,10 @@ class Measurements:
     def _outcomes(self) -> list[int]:
         return _count_outcomes(self.records)
 
+    @property
+    def _background_errors(self) -> list[BackgroundError]:
+        return within(self.records.background_errors, self.started_ns, self.ended_ns)
+
     @cached_property
     def _cube(self) -> Column:
         return _count_cube(self.records)
@@ -131,12 +139,12 @@ class Measurements:
             outcomes = self._outcomes
         else:
             outcomes = self._cube[self._cells(agent, task, faults)].sum(axis=(0, 1, 2)).tolist()
-        return Counts(
-            sum(outcomes[:ERROR]), outcomes[SUCCESS], outcomes[FAILED], outcomes[MISSING], outcomes[ERROR]
-        )
+        selection = Selection(agent, task, faults)
+        errors = outcomes[ERROR] + sum(error.is_in(selection) for error in self._background_errors)
+        return Counts(sum(outcomes[:ERROR]), outcomes[SUCCESS], outcomes[FAILED], outcomes[MISSING], errors)
 
     def errors_outside(self, selections: Sequence[Selection]) -> int:
-        """Count the errors of operations that no selection contains."""
+        """Count the errors that no selection contains."""
         rows = SomeRows.where(self.records, self.records.column("is_error"))
         unseen = np.ones(rows.total, np.bool_)
         for selection in selections:
@@ -148,7 +156,12 @@ class Measurements:
             if selection.faults is not None:
                 seen &= _faults_are_off(rows.column("code"), rows.kinds) == FAULTS.index(selection.faults)
             unseen &= ~seen
-        return int(unseen.sum())
+        in_background = [
+            error
+            for error in self._background_errors
+            if not any(error.is_in(selection) for selection in selections)
+        ]
+        return int(unseen.sum()) + len(in_background)
 
     def _cells(self, agent: str | None, task: str | None, faults: str | None) -> tuple[slice, slice, slice]:
         return (

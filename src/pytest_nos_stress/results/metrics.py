@@ -151,7 +151,8 @@ def _read_rate(cell: int, question: Question) -> Reading:
     counts = question.counts
     if not counts.total:
         return Reading(None, 0, "no operations")
-    return Reading(counts.of(cell) / counts.total, counts.total)
+    # Background errors are in no operation, so that errors can outnumber the operations.
+    return Reading(min(1.0, counts.of(cell) / counts.total), counts.total)
 
 
 def _read_throughput(question: Question) -> Reading:

@@ -16,6 +16,8 @@ from pytest_nos_stress._internal.outcome import Outcome
 from pytest_nos_stress.faults.mix import FaultMix
 from pytest_nos_stress.scenario.operation import Task
 
+from .background import BackgroundError
+
 _CHUNK_ROWS: Final = 65_536
 
 Column = npt.NDArray[Any]
@@ -99,6 +101,7 @@ class Rows(Protocol):
     tasks: tuple[str, ...]
     kinds: FaultMix
     total: int
+    background_errors: list[BackgroundError]
 
     def column(self, name: str) -> Column: ...
 
@@ -116,6 +119,7 @@ class SomeRows:
 
     def __init__(self, rows: Rows, chosen: Column | slice, total: int) -> None:
         self.agents, self.tasks, self.kinds = rows.agents, rows.tasks, rows.kinds
+        self.background_errors = rows.background_errors
         self.total = total
         self._rows = rows
         self._chosen = chosen
@@ -168,6 +172,8 @@ class Records:
         self._row_bytes = sum(column.itemsize for column in self._columns.values())
         self.wall_offset_ns = wall_offset_ns
         """Nanoseconds to add to the engine's clock to get the wall clock (since the epoch)."""
+        self.background_errors: list[BackgroundError] = []
+        """Errors outside of operations. ``Measurements`` counts those of its span of time."""
         self.total = 0
         self.outcome_totals = [0] * len(Outcome)
 

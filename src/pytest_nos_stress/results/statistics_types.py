@@ -121,13 +121,18 @@ class HarnessStatistics(TypedDict):
 
 
 class ErrorTypeStatistics(TypedDict):
-    """Number of errors of one type, and details of one of these errors."""
+    """Number of errors of one type, and details of one of these errors.
+
+    ``source`` is ``operation``, or describes the thread, task or callback of a background error. Agent and task of
+    a background error are None if they are not known.
+    """
 
     count: int
     type: str
     message: str
-    agent: str
-    task: str
+    source: str
+    agent: str | None
+    task: str | None
     traceback: str
 
 
@@ -175,6 +180,7 @@ class Statistics(RecordStatistics):
     faults: dict[str, int]
     faults_at: str
     retries: int
+    background_errors: int
     error_types: list[ErrorTypeStatistics]
     expected_error_types: dict[str, int]
     status: str

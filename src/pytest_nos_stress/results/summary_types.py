@@ -38,13 +38,14 @@ class CheckSummary(TypedDict):
 
 
 class ErrorTypeSummary(TypedDict):
-    """Number of errors of one exception type, and message, agent and task of one of them."""
+    """Number of errors of one exception type, and message, source, agent and task of one of them."""
 
     type: str
     count: int
     message: str
-    agent: str
-    task: str
+    source: str
+    agent: str | None
+    task: str | None
 
 
 class TimeSeries(TypedDict):

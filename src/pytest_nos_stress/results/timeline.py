@@ -28,12 +28,15 @@ def time_series(measured: Measurements, buckets: int = BUCKETS) -> TimeSeries:
     records = measured.records
     length = max(1, measured.ended_ns - measured.started_ns)
     bucket = np.clip((records.column("end") - measured.started_ns) * buckets // length, 0, buckets - 1)
+    at = np.array([error.at for error in records.background_errors], np.int64)
+    background = np.clip((at - measured.started_ns) * buckets // length, 0, buckets - 1)
+    errors = np.append(bucket[records.column("is_error")], background)
     seconds = np.arange(buckets) * (length / buckets / 1e9)
     return {
         "seconds": seconds.tolist(),
         "operations": np.bincount(bucket, minlength=buckets).tolist(),
         "failures": np.bincount(bucket[records.column("outcome") == FAILED.value], minlength=buckets).tolist(),
-        "errors": np.bincount(bucket[records.column("is_error")], minlength=buckets).tolist(),
+        "errors": np.bincount(errors, minlength=buckets).tolist(),
         "p99": _p99(measured, bucket, buckets),
     }
 

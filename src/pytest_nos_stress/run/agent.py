@@ -34,6 +34,8 @@ if TYPE_CHECKING:
     from pytest_nos_stress.faults.windows import OpenWindows
     from pytest_nos_stress.market import Market
 
+    from .background import BackgroundErrors
+
 Operations: TypeAlias = Generator[Any, Any, None]
 _PIECE: Final = 512
 
@@ -117,9 +119,21 @@ class Agent:
 
     def current_task(self) -> str:
         """Return the task of the operation that is performed, or of the next operation."""
-        index = self.taken + len(self.ends)
+        return self.task_at(self.taken + len(self.ends))
+
+    def current_index(self) -> int | None:
+        """Return the index of the operation that is performed; None if none is."""
+        return self.taken + len(self.ends) if len(self.starts) > len(self.ends) else None
+
+    def task_at(self, index: int) -> str:
+        """Return the task of an operation."""
         code = self._schedule.block(index, 1).operation_codes[0]
         return self._run.tasks[int(code) // self._run.fault_mix.count].name
+
+    @property
+    def background_errors(self) -> BackgroundErrors:
+        """Errors of the run outside of operations."""
+        return self._run.background_errors
 
     def announce(self, event: str) -> None:
         self._run.announce(event)

@@ -17,6 +17,7 @@ from pytest_nos_stress.faults.windows import OpenWindows
 from pytest_nos_stress.scenario.operation import Operation, Task
 from pytest_nos_stress.scenario.scenario import Scenario
 
+from .background import BackgroundErrors
 from .calls import TaskCall, TaskCaller
 from .returned_values import ReturnedValues
 
@@ -90,7 +91,8 @@ class RunContext:
         self._at_work = len(scenario.agent_names)
         self._market: Market | None = None
         self._lock = Lock()
-        self.returned = ReturnedValues()
+        self.background_errors = BackgroundErrors(clock.now_ns, expected_errors)
+        self.returned = ReturnedValues(self.background_errors.watch)
         self.calls: list[TaskCall | None] = []
         """Functions that call the target, by operation code; None if the target is not called."""
         self.operation_types: list[type[Operation] | None] = []

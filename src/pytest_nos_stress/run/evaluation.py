@@ -17,6 +17,7 @@ from pytest_nos_stress.reporting.writer import OutputRequest
 from pytest_nos_stress.results import judge, stats
 from pytest_nos_stress.results.baselines.gate import BaselineGate
 from pytest_nos_stress.results.check_verdict import CheckVerdict
+from pytest_nos_stress.results.error_source import OPERATION
 from pytest_nos_stress.results.judge import Verdict
 from pytest_nos_stress.results.measurements import Measurements
 from pytest_nos_stress.results.result import CheckFailed, Deadlock, RunFailed, StressResult, ThresholdsNotMet
@@ -87,8 +88,12 @@ def evaluate_run(
 
 
 def _notes(execution: RunExecution) -> list[str]:
-    """Return a note for each measurement that is missing. Virtual time has none of these measurements."""
-    return [] if execution.engine.uses_virtual_time else execution.process_monitor.notes
+    """Return a note for each measurement that is missing, and for threads that have not ended.
+
+    Virtual time has none of these measurements.
+    """
+    missing = [] if execution.engine.uses_virtual_time else execution.process_monitor.notes
+    return [*missing, *execution.context.background_errors.notes]
 
 
 def _passes(
@@ -154,8 +159,11 @@ def _statistics(
         "faults": _faults(execution, measured),
         "faults_at": execution.boundary.faults_at,
         "retries": execution.retries,
+        "background_errors": execution.context.background_errors.total,
         "error_types": _error_types(execution),
-        "expected_error_types": dict(collector.expected_counts.most_common()),
+        "expected_error_types": dict(
+            (collector.expected_counts + execution.context.background_errors.expected_counts).most_common()
+        ),
         "status": execution.status,
         "aborted": None if execution.aborted is None else execution.aborted.as_dict(),
         "interrupted": execution.interrupt is not None,
@@ -203,17 +211,20 @@ def _recovery_operations(execution: RunExecution) -> int | None:
 def _error_types(execution: RunExecution) -> list[ErrorTypeStatistics]:
     collector = execution.recorder.collector
     samples = collector.samples()
-    return [
+    of_operations: list[ErrorTypeStatistics] = [
         {
             "count": count,
             "type": samples[name].type,
             "message": samples[name].message,
+            "source": OPERATION,
             "agent": samples[name].agent,
             "task": samples[name].task,
             "traceback": samples[name].traceback,
         }
-        for name, count in collector.error_counts.most_common()
+        for name, count in collector.error_counts.items()
     ]
+    error_types = of_operations + execution.context.background_errors.error_types()
+    return sorted(error_types, key=lambda error_type: -error_type["count"])
 
 
 def _problems(execution: RunExecution, measured: Measurements) -> list[str]:

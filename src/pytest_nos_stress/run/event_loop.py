@@ -19,6 +19,7 @@ from typing import Any, Final, Protocol, TypeVar, cast
 
 from pytest_nos_stress._internal import loops
 from pytest_nos_stress._internal.instrument import Thread, current_thread, perf_counter, sleep
+from pytest_nos_stress.engines.own_loop import report_if_lost
 from pytest_nos_stress.errors import SettingError
 from pytest_nos_stress.results.result import StressResult
 
@@ -166,9 +167,10 @@ def run_on_current_loop(simulator: Simulator, **options: Any) -> StressResult:
     while True:
         try:
             return loop.run_until_complete(task)
-        except (KeyboardInterrupt, SystemExit):  # a target's task can raise them too
+        except (KeyboardInterrupt, SystemExit) as error:  # a target's task can raise them too
             if task.done():
                 raise
+            report_if_lost(loop, error)
 
 
 def _current_loop() -> asyncio.AbstractEventLoop | None:

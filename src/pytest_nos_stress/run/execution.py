@@ -17,6 +17,7 @@ from pytest_nos_stress.engines.base import CrashedAgent, EngineAgent, EngineOpti
 from pytest_nos_stress.errors import SettingError
 from pytest_nos_stress.faults.suspension import suspended
 from pytest_nos_stress.reporting.files.log import OperationLog
+from pytest_nos_stress.results.background import moved_into
 from pytest_nos_stress.results.hang_report import HangReport
 from pytest_nos_stress.results.measurements import Measurements
 from pytest_nos_stress.results.records import Records
@@ -28,6 +29,7 @@ from pytest_nos_stress.scenario.scenario import Scenario
 
 from .abort import Aborted, AbortMonitor
 from .agent import Agent
+from .background_hooks import finding_background_errors
 from .checks import Checks
 from .collector import Collector
 from .context import RunContext
@@ -135,11 +137,13 @@ class RunExecution:
 
         every = self._operations_between_calls()
         on_operation_end = None if every is None else self._on_operation_end
+        background_errors = self.context.background_errors
         self.log.attach(self.records, self.clock.wall_offset_ns)
         try:
             with (
                 self.process_monitor.observed() as sample_process,
-                self.recorder.recording(self.agents, self._on_flush(sample_process)),
+                self.recorder.recording(self.agents, self._on_flush(sample_process), background_errors),
+                finding_background_errors(background_errors),
                 self.boundary.connected(self.context),
             ):
                 self.engine.run(self.agents, watch, on_operation_end, every or 1)
@@ -149,6 +153,10 @@ class RunExecution:
 
     def _conclude(self) -> None:
         """Set the status, and run the last checks if the agents performed everything."""
+        measured = self.measured()
+        self.records.background_errors = moved_into(
+            self.records.background_errors, measured.started_ns, measured.ended_ns
+        )
         self.crashed = [crash for crash in self.engine.crashed if not self.context.ends_with(crash.error)]
         if self.context.ended_by is not None:
             self.status = STOPPED

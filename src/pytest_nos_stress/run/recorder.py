@@ -21,6 +21,7 @@ from pytest_nos_stress.engines.base import INTERNAL_THREADS
 from pytest_nos_stress.results.records import Batch, Records
 
 from .agent import Agent
+from .background import BackgroundErrors
 from .collector import Collector
 
 _INTERVAL: Final = 0.1
@@ -40,6 +41,8 @@ class Log(Protocol):
 
     def write(self, batch: Batch) -> None: ...
 
+    def write_entries(self, entries: Sequence[tuple[int, str]]) -> None: ...
+
 
 class Recorder:
     """Collects what agents note, in a thread of its own.
@@ -57,6 +60,7 @@ class Recorder:
         self._released = Condition()
         self._draining = Lock()
         self._on_flush: Callable[[float], None] = _ignore
+        self._background_errors: BackgroundErrors | None = None
         self._is_in_callback = False
         self.waited_ns = 0
         """Nanoseconds that agents have waited for the recorder, summed over the agents."""
@@ -67,9 +71,18 @@ class Recorder:
         """The exception that ended the recorder; its run must not pass."""
 
     @contextmanager
-    def recording(self, agents: Sequence[Agent], on_flush: Callable[[float], None] = _ignore) -> Iterator[None]:
-        """Record what the agents note. ``on_flush`` is called after each flush, with its lateness in seconds."""
+    def recording(
+        self,
+        agents: Sequence[Agent],
+        on_flush: Callable[[float], None] = _ignore,
+        background_errors: BackgroundErrors | None = None,
+    ) -> Iterator[None]:
+        """Record what the agents note, and the background errors.
+
+        ``on_flush`` is called after each flush, with its lateness in seconds.
+        """
         self._on_flush = on_flush
+        self._background_errors = background_errors
         self.collector.attach(agents)
         self._release()
         try:
@@ -160,6 +173,10 @@ class Recorder:
         if batch is not None:
             self._records.append(batch)
             self._log.write(batch)
+        errors = [] if self._background_errors is None else self._background_errors.drain()
+        if errors:
+            self._records.background_errors += [noted.error for noted in errors]
+            self._log.write_entries([(noted.error.at, noted.as_text()) for noted in errors])
 
     def _release(self, flush_deadline: int | None = None) -> None:
         """Let the agents that wait continue, up to the next deadline."""

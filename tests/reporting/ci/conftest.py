@@ -76,7 +76,14 @@ def _summary(**changes: Any) -> Summary:
 
 
 def _failed(**changes: Any) -> Summary:
-    error = {"type": "ValueError", "count": 3, "message": "no such order", "agent": "Agent_1", "task": "buy"}
+    error = {
+        "type": "ValueError",
+        "count": 3,
+        "message": "no such order",
+        "source": "operation",
+        "agent": "Agent_1",
+        "task": "buy",
+    }
     failure = {
         "verdict": "failed",
         "passed": False,
@@ -106,7 +113,7 @@ def _everywhere(text: str) -> Summary:
         repeat=text,
         thresholds=[judged],
         checks=[{"name": text, "verdict": "failed", "finding": text}],
-        error_types=[{"type": text, "count": 1, "message": text, "agent": text, "task": text}],
+        error_types=[{"type": text, "count": 1, "message": text, "source": text, "agent": text, "task": text}],
     )
 
 

@@ -191,6 +191,7 @@ def burst_run(**more: Any) -> FakeRun:
                     "type": "ConnectionError",
                     "count": 30,
                     "message": "the venue refused",
+                    "source": "operation",
                     "agent": "MM_2",
                     "task": "buy",
                     "traceback": "Traceback (most recent call last):\n  ...\nConnectionError: the venue refused\n",
@@ -207,7 +208,7 @@ HOSTILE = '</script><img src=x onerror="window.harmed=1">\'&amp;\x1b[31m\n\u2028
 
 def hostile_run() -> FakeRun:
     """Return a run in which every name and text from outside is hostile."""
-    error = dict.fromkeys(("type", "message", "agent", "task", "traceback"), HOSTILE)
+    error = dict.fromkeys(("type", "message", "source", "agent", "task", "traceback"), HOSTILE)
     return burst_run(
         agents=[f"{HOSTILE}{number}" for number in range(5)],
         tasks=[f"{HOSTILE}buy", f"{HOSTILE}sell"],

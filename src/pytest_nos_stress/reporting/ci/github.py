@@ -193,13 +193,14 @@ def _errors(run: Summary) -> str:
                 str(error_type["count"]),
                 _code(error_type["type"]),
                 _code(error_type["message"]),
-                _code(error_type["agent"]),
-                _code(error_type["task"]),
+                _code(error_type["source"]),
+                _code(error_type["agent"] or ""),
+                _code(error_type["task"] or ""),
             ]
         )
         for error_type in run["error_types"]
     ]
-    columns = ("count", "type", "message", "agent", "task")
+    columns = ("count", "type", "message", "source", "agent", "task")
     return _table(columns, rows[:_MOST_ROWS], len(rows)) if rows else ""
 
 

@@ -7,6 +7,7 @@ rest of a line once for each agent, task and outcome of the run. The lines of a 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
@@ -68,6 +69,15 @@ class OperationLog:
         except OSError as error:
             self.failure = error
 
+    def write_entries(self, entries: Sequence[tuple[int, str]]) -> None:
+        """Append errors that belong to no operation: their times on the engine's clock, and their texts."""
+        if self.failure is not None:
+            return
+        try:
+            write_all(self._file, b"".join(self._entry(at, text) for at, text in entries))
+        except OSError as error:
+            self.failure = error
+
     def close(self) -> None:
         """Close the file. Also sets ``failure`` if the file was removed or replaced during the run."""
         try:
@@ -91,6 +101,10 @@ class OperationLog:
             stamp = self._stamp(int(milliseconds[first]))
             parts += [stamp, stamp.join(endings[first:after])]
         return b"".join(parts)
+
+    def _entry(self, at: int, text: str) -> bytes:
+        stamp = self._stamp((at + self._wall_offset_ns) // 1_000_000)
+        return stamp + f"ERROR - {shorten(escape_controls(text), _LONGEST_ERROR)}\n".encode()
 
     def _stamp(self, milliseconds: int) -> bytes:
         second, fraction = divmod(milliseconds, 1000)

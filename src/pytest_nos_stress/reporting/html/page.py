@@ -19,6 +19,7 @@ from pytest_nos_stress._internal.outcome import ERROR, FAILED, MISSING, SUCCESS
 from pytest_nos_stress.reporting import summary as summaries
 from pytest_nos_stress.reporting.failure_message import BOTTLENECK, excluded_phase
 from pytest_nos_stress.results import verdicts
+from pytest_nos_stress.results.error_source import place_of
 from pytest_nos_stress.results.format import format_seconds
 from pytest_nos_stress.results.result import StressResult
 from pytest_nos_stress.results.statistics_types import ErrorTypeStatistics
@@ -203,13 +204,14 @@ def _errors(result: StressResult) -> str:
 
 def _error(error_type: ErrorTypeStatistics, most: int, *, has_traceback: bool) -> str:
     width, name = 100 * error_type["count"] / most, text(error_type["type"])
+    place = place_of(error_type["source"], error_type["agent"], error_type["task"])
     return (
         f'<article class="error"><h3><span class="tag failed">{digits(str(error_type["count"]))} &times;</span>'
         f'<span class="mono">{name}</span></h3>'
         f'<span class="bar"><svg viewBox="0 0 100 6" preserveAspectRatio="none" aria-hidden="true">'
         f'<rect width="{width:.2f}" height="6"/></svg></span>'
         f"<p>{text(error_type['message'])}</p>"
-        f'<p class="note">Example: agent {text(error_type["agent"])}, task {text(error_type["task"])}</p>'
+        f'<p class="note">Example: {text(place)}</p>'
         f"{_traceback(error_type) if has_traceback else ''}</article>"
     )
 

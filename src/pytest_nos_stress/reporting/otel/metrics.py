@@ -44,7 +44,7 @@ class _Points:
         outcomes = self._by_task_and_outcome(np.ones(self._records.size, np.bool_))
         yield self._counter("stress.operations", "{operation}", outcomes)
         errors = self._by_task_and_outcome(np.asarray(self._records["is_error"]))
-        yield self._counter("stress.errors", "{error}", errors)
+        yield self._counter("stress.errors", "{error}", errors + self._background_errors(errors))
         if self._run.has_durations:
             yield self._histogram("stress.operation.latency", "latency")
             yield self._histogram("stress.operation.response_time", "response_time")
@@ -58,6 +58,13 @@ class _Points:
     def _by_task_and_outcome(self, chosen: Column) -> list[tuple[dict[str, Any], int]]:
         counts = np.bincount(_group(self._records[chosen]), minlength=len(self._records.tasks) * len(Outcome))
         return [(self._tags(group), count) for group, count in enumerate(counts.tolist()) if count]
+
+    def _background_errors(
+        self, of_operations: list[tuple[dict[str, Any], int]]
+    ) -> list[tuple[dict[str, Any], int]]:
+        """Return the errors that no operation had, which have neither task nor outcome."""
+        count = self._run.summary["errors"] - sum(count for _, count in of_operations)
+        return [({"stress.source": "background"}, count)] if count > 0 else []
 
     def _tags(self, group: int) -> dict[str, Any]:
         task, outcome = divmod(group, len(Outcome))

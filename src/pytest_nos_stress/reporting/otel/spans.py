@@ -202,6 +202,7 @@ class _Trace:
         attributes = {
             "exception.type": error_type["type"],
             "exception.message": error_type["message"],
+            "stress.source": error_type["source"],
             "stress.agent": error_type["agent"],
             "stress.task": error_type["task"],
             "stress.count": error_type["count"],

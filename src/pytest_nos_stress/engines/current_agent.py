@@ -1,0 +1,20 @@
+"""The agent on whose behalf code runs: in the agent's thread or turn, or in what its coroutines started."""
+
+from __future__ import annotations
+
+import _thread
+from contextvars import ContextVar
+from typing import Final
+
+from .base import EngineAgent
+from .virtual import locks
+from .virtual.actor import VirtualThread
+
+CURRENT_AGENT: Final[ContextVar[EngineAgent | None]] = ContextVar("current agent", default=None)
+"""Agent of this thread or coroutine. Tasks and callbacks of an event loop inherit it."""
+
+
+def current_agent() -> EngineAgent | None:
+    """Return the agent on whose behalf the caller runs; None if there is no agent or it is not known."""
+    turn = locks.ACTORS.get(_thread.get_ident())
+    return turn.agent if isinstance(turn, VirtualThread) else CURRENT_AGENT.get()
