@@ -149,7 +149,7 @@ def test_a_refused_run_leaves_the_files_of_an_earlier_run(pytester: pytest.Pytes
     pytester.runpytest_inprocess("--stress").assert_outcomes(passed=1)
     write_test(pytester.path / "test_it.py", "agents=0")
     pytester.runpytest_inprocess("--stress").assert_outcomes(failed=1)
-    (directory,) = (pytester.path / "stress_test_output").iterdir()  # no index: the session has no run
+    (directory,) = directories(pytester.path / "stress_test_output")
     assert names(directory) == OURS
 
 

@@ -670,14 +670,13 @@ def test_collecting_only_leaves_the_files_of_an_earlier_session(
     assert not (pytester.path / "summary.md").exists()
 
 
-@pytest.mark.parametrize("later", [["--stress-report=none"], ["--stress-tasks=fly"]], ids=["no report", "no run"])
+@pytest.mark.parametrize("later", [["--stress-report=none"], ["-k", "no_such_test"]], ids=["no report", "no test"])
 def test_the_index_of_an_earlier_session_is_removed(pytester: pytest.Pytester, later: list[str]) -> None:
     pytester.makepyfile(PASSING)
     pytester.runpytest_inprocess("--stress").assert_outcomes(passed=1)
     assert (pytester.path / "stress_test_output" / "stress_test_index.html").exists()
-    pytester.runpytest_inprocess("--stress", "--stress-threshold=operations > 1000", *later).assert_outcomes(
-        failed=1
-    )
+    result = pytester.runpytest_inprocess("--stress", "--stress-threshold=operations > 1000", *later)
+    assert result.ret != pytest.ExitCode.OK
     assert not (pytester.path / "stress_test_output" / "stress_test_index.html").exists()
 
 

@@ -133,7 +133,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: Iterable[pytest.
 def pytest_collection_finish(session: pytest.Session) -> None:
     if session.config.getoption("stress"):
         stress_tests = [item for item in session.items if item.get_closest_marker("stress")]
-        _session(session.config).identities.assign(stress_tests)
+        _session(session.config).select(stress_tests)
         _session(session.config).repetition.check_selection(len(stress_tests))
 
 
@@ -218,6 +218,8 @@ def pytest_runtest_makereport(
     report = yield
     if _running_test_key in item.config.stash:
         _running_test(item.config).record_outcome(item, call, report)
+        if item.config.getoption("stress"):
+            _session(item.config).describe_on(report, item)
     return report
 
 

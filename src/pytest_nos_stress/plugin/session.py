@@ -14,13 +14,17 @@ from typing import TYPE_CHECKING, Any, Protocol
 import pytest
 
 from pytest_nos_stress._internal.text import escape_controls, safe_repr
+from pytest_nos_stress.config import options
 from pytest_nos_stress.errors import SettingError
+from pytest_nos_stress.results.session_tests import SessionTests
 from pytest_nos_stress.scenario.scenario import SCENARIO_OPTIONS
 
 from .identity import TestIdentities
 from .live_terminal import LiveTerminal
+from .repeat_command import repeat_command
 from .repetition import Repetition
 from .session_settings import SessionSettings
+from .session_tests import ReportedTest, TestOutcomes, reported
 
 if TYPE_CHECKING:
     from pytest_nos_stress.faults.proxy import Proxy
@@ -48,6 +52,12 @@ class StressSession:
         self.interrupted: list[Summary] = []
         """Summaries of runs that Ctrl-C ended. Their tests have no report."""
         self._runs: dict[str, list[Summary]] = {}
+        self.outcomes = TestOutcomes()
+        """Outcomes of the session's stress tests, complete in the process that sees every report."""
+        self.stopped = ""
+        """The reason for which the session ended early, if it did."""
+        self._unsent: list[ReportedTest] = []
+        """The selected stress tests, until a report has carried them to the controller of xdist."""
         self.problems: list[str] = []
         """A line for each session file that could not be written, with the reason."""
         from_controller = getattr(config, "workerinput", {}).get("nos_stress", {})
@@ -98,6 +108,33 @@ class StressSession:
         """Return the live display of the run that begins; None if nothing is shown."""
         return self._terminal.progress_of("" if self.item is None else self.identities.of(self.item).row)
 
+    def select(self, items: Sequence[pytest.Item]) -> None:
+        """Note the stress tests that are selected to run."""
+        tests = [
+            reported(item, identity.row)
+            for item, identity in zip(items, self.identities.assign(items), strict=True)
+        ]
+        self.outcomes.select(tests)
+        if hasattr(self.config, "workerinput"):
+            self._unsent = tests
+
+    def describe_on(self, report: pytest.TestReport, item: pytest.Item) -> None:
+        """Put the test's identity on its report if it is a stress test. xdist's controller reads it there."""
+        if self._unsent:
+            report.stress_selected, self._unsent = self._unsent, []  # type: ignore[attr-defined]
+        if item.get_closest_marker("stress"):
+            repeat = repeat_command(item, self.directory, self.seed) if report.failed else ""
+            report.stress_test = reported(item, self.identities.of(item).row, repeat)  # type: ignore[attr-defined]
+
+    def add_report(self, report: pytest.TestReport) -> None:
+        """Add the outcome of a test and the summaries of its runs, in the process that sees every report."""
+        self.outcomes.select(getattr(report, "stress_selected", []))
+        self.outcomes.add_report(report)
+        about: ReportedTest | None = getattr(report, "stress_test", None)
+        if about is not None and report.when == "setup":  # of a test that is run again, only the last runs count
+            self._runs.pop(escape_controls(about["test"]), None)
+        self.add_runs(getattr(report, "stress_runs", ()))
+
     def add_runs(self, runs: Sequence[Summary]) -> None:
         """Add the summaries of all runs of a test that has ended; they replace earlier ones of the same test."""
         for test in {run["test"] for run in runs}:
@@ -110,6 +147,13 @@ class StressSession:
         reported = [run for test_runs in self._runs.values() for run in test_runs]
         return reported + [run for run in self.interrupted if run["test"] not in self._runs]
 
+    @property
+    def tests(self) -> SessionTests:
+        """The session's stress tests, and the reason for which it ended early."""
+        if self.config.getoption("collectonly"):
+            return SessionTests()
+        return SessionTests(self.outcomes.summaries({run["test"] for run in self.runs}), self.stopped)
+
     def unmatched_thresholds(self) -> list[str]:
         """Return the thresholds of command line and ini file that did not apply to any run of the session."""
         unmatched = [set(run["not_applicable"]) for run in self.runs]
@@ -119,7 +163,7 @@ class StressSession:
         """Return the commands by which GitHub shows failures at the lines of the tests."""
         from . import session_outputs
 
-        return session_outputs.workflow_commands(self.runs, self.config.rootpath)
+        return session_outputs.workflow_commands(self.runs, self.tests, self.config.rootpath)
 
     def write_outputs(self) -> list[str]:
         """Write the session's files. Return a line for each file that could not be written."""
@@ -128,8 +172,19 @@ class StressSession:
         from . import session_outputs
 
         return session_outputs.write(
-            self.runs, self.settings.session_values, self.directory, self.settings.output_dir
+            self.runs,
+            self.tests,
+            self.settings.session_values,
+            self.directory,
+            self.settings.output_dir,
+            has_reports="html" in self.settings.test_values.get("report", options.find("report").default),
         )
+
+    def remove_index(self) -> None:
+        """Remove the index of an earlier session: if this session is killed, no page must speak for it."""
+        from . import session_outputs
+
+        session_outputs.remove_index(self.settings.output_dir)
 
     def worker_input(self, worker: str) -> dict[str, Any]:
         """Return what an xdist worker must know. With ``--dist=each``, each worker has directories of its own."""

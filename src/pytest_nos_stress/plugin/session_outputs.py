@@ -14,6 +14,8 @@ from typing import Any, Final
 
 from pytest_nos_stress._internal.atomic_write import write_all, write_atomic
 from pytest_nos_stress.reporting.ci import benchmark, github, openmetrics
+from pytest_nos_stress.reporting.session_tests import without_run
+from pytest_nos_stress.results.session_tests import SessionTests
 from pytest_nos_stress.results.summary_types import Summary
 
 INDEX_NAME: Final = "stress_test_index.html"
@@ -21,35 +23,48 @@ _MOST_LINKS: Final = 40
 _OPEN_FILE: Final = r"(/dev|/proc/self)/fd/\d+"
 
 
-def write(runs: Sequence[Summary], settings: Mapping[str, Any], directory: Path, output_dir: Path) -> list[str]:
+def write(
+    runs: Sequence[Summary],
+    session: SessionTests,
+    settings: Mapping[str, Any],
+    directory: Path,
+    output_dir: Path,
+    *,
+    has_reports: bool,
+) -> list[str]:
     """Write the files of a session. Return a line for each file that could not be written.
 
     ``settings``: the session's settings. ``directory``: the directory to which the paths in ``settings`` and in
-    ``runs`` are relative.
+    ``runs`` are relative. ``has_reports``: False if the session's settings turn off reports, so also the index.
     """
     problems = []
-    if any("report" in run["files"] for run in runs):
+    path = output_dir / INDEX_NAME
+    if any("report" in run["files"] for run in runs) or (has_reports and without_run(runs, session)):
         from pytest_nos_stress.reporting.html import index
 
         relative = os.path.relpath(output_dir, directory)
-        path = output_dir / INDEX_NAME
-        problems += _try("output_dir", path, lambda: index.render(runs, relative))
+        problems += _try("output_dir", path, lambda: index.render(runs, relative, session))
     else:
-        with contextlib.suppress(OSError):
-            (output_dir / INDEX_NAME).unlink(missing_ok=True)
+        remove_index(output_dir)
     if settings.get("openmetrics"):
         path = directory / settings["openmetrics"]
-        problems += _try_named("--stress-openmetrics", path, lambda: _encoded(openmetrics.render(runs)))
+        problems += _try_named("--stress-openmetrics", path, lambda: _encoded(openmetrics.render(runs, session)))
     if settings.get("benchmark"):
         path = directory / settings["benchmark"]
-        problems += _try_named("--stress-benchmark", path, lambda: _encoded(benchmark.render(runs)))
+        problems += _try_named("--stress-benchmark", path, lambda: _encoded(benchmark.render(runs, session)))
     step_summary = os.environ.get("GITHUB_STEP_SUMMARY")
-    if step_summary and runs:
-        problems += filter(None, [github.append(step_summary, github.step_summary(runs))])
+    if step_summary and (runs or session.tests):
+        problems += filter(None, [github.append(step_summary, github.step_summary(runs, session))])
     return problems
 
 
-def workflow_commands(runs: Sequence[Summary], directory: Path) -> list[str]:
+def remove_index(output_dir: Path) -> None:
+    """Remove the index of an earlier session, if there is one."""
+    with contextlib.suppress(OSError):
+        (output_dir / INDEX_NAME).unlink(missing_ok=True)
+
+
+def workflow_commands(runs: Sequence[Summary], session: SessionTests, directory: Path) -> list[str]:
     """Return the workflow commands by which GitHub shows failures; empty outside of GitHub Actions.
 
     ``directory``: the directory to which the paths of test files are relative. GitHub needs paths relative to the
@@ -57,7 +72,8 @@ def workflow_commands(runs: Sequence[Summary], directory: Path) -> list[str]:
     """
     if os.environ.get("GITHUB_ACTIONS") != "true" and not os.environ.get("GITHUB_STEP_SUMMARY"):
         return []
-    return github.annotations(runs, os.path.relpath(directory, os.environ.get("GITHUB_WORKSPACE") or directory))
+    relative = os.path.relpath(directory, os.environ.get("GITHUB_WORKSPACE") or directory)
+    return github.annotations(runs, relative, session)
 
 
 def _encoded(text: str) -> bytes:

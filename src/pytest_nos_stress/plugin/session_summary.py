@@ -1,4 +1,4 @@
-"""Collect the runs of a session from pytest's reports, write the session's files, and print the summary."""
+"""Collect tests and runs of a session from pytest's reports, write the session's files, and print the summary."""
 
 from __future__ import annotations
 
@@ -10,15 +10,28 @@ from .session import StressSession
 
 
 class SessionReports:
-    """Collects the runs on every report. Under xdist, the controller gets the reports of all workers."""
+    """Collects outcomes and runs from the reports. Under xdist, the controller gets the reports of all workers."""
 
     def __init__(self, session: StressSession) -> None:
         self._session = session
 
+    def pytest_collectreport(self, report: pytest.CollectReport) -> None:
+        self._session.outcomes.add_collect_report(report)
+
+    @pytest.hookimpl(tryfirst=True)
+    def pytest_runtestloop(self, session: pytest.Session) -> None:
+        if not session.config.getoption("collectonly"):
+            self._session.remove_index()
+
     def pytest_runtest_logreport(self, report: pytest.TestReport) -> None:
-        runs = getattr(report, "stress_runs", ())
-        if runs:
-            self._session.add_runs(runs)
+        self._session.add_report(report)
+
+    def pytest_keyboard_interrupt(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        """Note an early end: Ctrl-C, ``pytest.exit``, or errors of collection."""
+        self._session.stopped = str(excinfo.value) or "interrupted"
+
+    def pytest_internalerror(self, excinfo: pytest.ExceptionInfo[BaseException]) -> None:
+        self._session.stopped = f"internal error: {excinfo.exconly().strip().splitlines()[-1]}"
 
     def pytest_sessionfinish(self, session: pytest.Session) -> None:
         """Write the session's files, before the summary is printed. Fail the session if that is not possible."""
@@ -45,13 +58,14 @@ def write_summary(
 
 
 def _write_runs(terminalreporter: pytest.TerminalReporter, session: StressSession) -> None:
-    if not session.runs:
-        return
     from pytest_nos_stress._internal.text import escape_controls
     from pytest_nos_stress.reporting.terminal import summary
 
+    lines = summary(session.runs, session.tests, encoding=_encoding(terminalreporter))
+    if not lines:
+        return
     terminalreporter.write_sep("=", "stress tests")
-    for line in summary(session.runs, encoding=_encoding(terminalreporter)):
+    for line in lines:
         terminalreporter.write_line(line)
     for threshold in session.unmatched_thresholds():
         terminalreporter.write_line(

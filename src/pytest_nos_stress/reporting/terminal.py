@@ -1,7 +1,7 @@
 """The summary at the end of a session's terminal output.
 
-A table with a row for each run, failed runs first. Below each row: the reason for a failure, latency and failures
-over time, notes, and the paths of the files.
+A table with a row for each test that failed outside of a run, and for each run, failed runs first. Below each row:
+the reason for a failure, latency and failures over time, notes, and the paths of the files.
 """
 
 from __future__ import annotations
@@ -12,9 +12,12 @@ from typing import Final
 
 from pytest_nos_stress._internal.text import escape_controls, table
 from pytest_nos_stress.results.format import format_seconds
-from pytest_nos_stress.results.summary_types import Summary
+from pytest_nos_stress.results.session_tests import NO_TESTS, NOT_FINISHED, NOT_RUN, SKIPPED, SessionTests
+from pytest_nos_stress.results.summary_types import SessionTest, Summary
+from pytest_nos_stress.results.verdicts import FAILED
 
 from .failure_message import BOTTLENECK
+from .session_tests import without_run
 from .summary import formatted, is_failure, verdict_text
 
 _BARS: Final = "▁▂▃▄▅▆▇█"
@@ -23,15 +26,31 @@ _BLANK: Final = " "
 _COARSER: Final = 3
 
 
-def summary(runs: Sequence[Summary], *, encoding: str = "utf-8") -> list[str]:
+def summary(runs: Sequence[Summary], session: SessionTests = NO_TESTS, *, encoding: str = "utf-8") -> list[str]:
     """Return the lines of the summary. Sparklines are ASCII if the terminal's encoding has no block elements."""
     bars = _BARS if _can_show(encoding) else _PLAIN_BARS
     ordered = sorted(runs, key=lambda run: (not is_failure(run), bool(run["passed"])))
-    heading, *lines = table([_HEADINGS, *map(_row, ordered)], indent="")
-    printed = [heading]
-    for line, run in zip(lines, ordered, strict=True):
-        printed += [line, *(f"  {escape_controls(part)}" for part in _details(run, bars))]
-    return printed
+    tests = [test for test in without_run(runs, session) if test["outcome"] in (FAILED, NOT_FINISHED)]
+    rows = [*map(_test_row, tests), *map(_row, ordered)]
+    details_of_rows = [*([f"why: {test['reason']}"] for test in tests), *(_details(run, bars) for run in ordered)]
+    printed = []
+    if rows:
+        heading, *lines = table([_HEADINGS, *rows], indent="")
+        printed = [heading]
+        for line, parts in zip(lines, details_of_rows, strict=True):
+            printed += [line, *(f"  {escape_controls(part)}" for part in parts)]
+    return [*printed, *_unfinished(runs, session)]
+
+
+def _unfinished(runs: Sequence[Summary], session: SessionTests) -> list[str]:
+    """Return lines that count the tests that were not run or skipped, and that name why the session stopped."""
+    outcomes = Counter(test["outcome"] for test in without_run(runs, session))
+    lines = [
+        f"{count} stress {'test was' if count == 1 else 'tests were'} {word}"
+        for count, word in ((outcomes[NOT_RUN], "not run"), (outcomes[SKIPPED], "skipped"))
+        if count
+    ]
+    return lines + ([f"the session was stopped: {escape_controls(session.stopped)}"] if session.stopped else [])
 
 
 def details(run: Summary) -> list[str]:
@@ -67,6 +86,10 @@ def _row(run: Summary) -> tuple[str, ...]:
         str(run["seed"]),
         escape_controls(f"{run['test']}{run['note']}"),
     )
+
+
+def _test_row(test: SessionTest) -> tuple[str, ...]:
+    return (test["outcome"], *["-"] * (len(_HEADINGS) - 2), escape_controls(test["test"]))
 
 
 def _details(run: Summary, bars: str) -> list[str]:

@@ -112,3 +112,18 @@ class Summary(MetricSummary):
     files: dict[str, str]
     repeat: str
     history: TimeSeries
+
+
+class SessionTest(TypedDict):
+    """Outcome of a stress test, of which a session may have no run.
+
+    ``outcome``: passed, failed, skipped, ``not finished`` or ``not run``. ``reason``: empty if the test passed.
+    ``test`` is the same as in the summaries of the test's runs. ``line`` is 0 if it is unknown.
+    """
+
+    test: str
+    file: str
+    line: int
+    outcome: str
+    reason: str
+    repeat: str

@@ -19,9 +19,10 @@ import platform
 from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
-from pytest_nos_stress._internal.text import shorten
+from pytest_nos_stress._internal.text import escape_controls, shorten
 from pytest_nos_stress.reporting.summary import by_name
 from pytest_nos_stress.results.aggregation import percent_of, samples_needed
+from pytest_nos_stress.results.session_tests import NO_TESTS, SessionTests
 from pytest_nos_stress.results.status import COMPLETED
 from pytest_nos_stress.results.summary_types import Summary
 
@@ -34,12 +35,12 @@ _LONGEST_NAME: Final = 1024
 _EXTRA: Final = ("operations", "throughput", "failure_rate", "error_rate", "missing_data_rate", "verdict")
 
 
-def render(runs: Sequence[Summary]) -> str:
+def render(runs: Sequence[Summary], session: SessionTests = NO_TESTS) -> str:
     """Render the benchmark file, with p50, p95 and p99 of each run's latency.
 
     It omits runs that were cut short (their figures cannot be compared), percentiles of fewer than 1/(1-p)
     operations, and latencies of zero, which occur in virtual time. github-action-benchmark rejects a file without
-    benchmarks.
+    benchmarks. ``tests`` has the outcome of every stress test, for people; the two tools ignore it.
     """
     measured = [(run, figure, seconds) for run in runs for figure, seconds in _figures(run)]
     names = distinct(f"{_shortened(run_name(run))} latency {figure}" for run, figure, _ in measured)
@@ -50,6 +51,11 @@ def render(runs: Sequence[Summary]) -> str:
             _benchmark(name, seconds, run) for name, (run, _, seconds) in zip(names, measured, strict=True)
         ],
         "version": FORMAT_VERSION,
+        "tests": [
+            {"fullname": escape_controls(test["test"]), "outcome": test["outcome"], "reason": test["reason"]}
+            for test in session.tests
+        ],
+        "stopped": session.stopped,
     }
     return json.dumps(document, indent=1, allow_nan=False) + "\n"
 

@@ -19,8 +19,11 @@ from typing import Any, Final
 
 from pytest_nos_stress._internal.atomic_write import write_all
 from pytest_nos_stress._internal.text import escape_controls, shorten
+from pytest_nos_stress.reporting import session_tests
+from pytest_nos_stress.reporting.session_tests import is_bad, without_run
 from pytest_nos_stress.reporting.summary import formatted, is_failure, verdict_text
-from pytest_nos_stress.results.summary_types import Summary
+from pytest_nos_stress.results.session_tests import NO_TESTS, NOT_FINISHED, NOT_RUN, SessionTests
+from pytest_nos_stress.results.summary_types import SessionTest, Summary
 from pytest_nos_stress.results.verdicts import FAILED, NO_DATA, sentence
 
 from .names import run_name
@@ -36,23 +39,32 @@ _MOST_ROWS: Final = 50
 _ROOM_FOR_NOTE: Final = 300
 
 
-def step_summary(runs: Sequence[Summary]) -> str:
+def step_summary(runs: Sequence[Summary], session: SessionTests = NO_TESTS) -> str:
     """Render the runs of a session as GitHub-flavoured Markdown, at most 1 MiB in UTF-8.
 
-    The session's verdict comes first, then a table of the runs, then a section for each run: failed runs first,
-    passed runs folded. Sections that do not fit are left out whole, and a note counts them.
+    The session's verdict comes first, then a table of the tests that have no run and of the runs, then a section
+    for each: failed runs first, passed runs folded. Sections that do not fit are left out whole, and a note counts
+    them.
     """
     failed = [run for run in runs if is_failure(run)]
     passed = [run for run in runs if not is_failure(run)]
-    heading = f"## {_headline(len(failed), len(runs))}\n"
-    overview, rows_left = _overview([*failed, *passed], SUMMARY_LIMIT // 2)
+    tests = without_run(runs, session)
+    heading = f"## {_headline(runs, session)}\n"
+    if session.stopped:
+        heading += f"\n<p>The session was stopped: {_code(session.stopped)}</p>\n"
+    overview, rows_left = _overview([*failed, *passed], tests, SUMMARY_LIMIT // 2)
     room = SUMMARY_LIMIT - len(f"{heading}\n{overview}".encode()) - 2 * _ROOM_FOR_NOTE
-    sections = _fitting(map(_failed_section, failed), room)
+    bad_tests = [test for test in tests if test["outcome"] in (FAILED, NOT_FINISHED)]
+    sections = _fitting([*map(_test_section, bad_tests), *map(_failed_section, failed)], room)
     room -= sum(map(_size, sections))
     folded = _fitting(map(_passed_section, passed), room)
     note = _note(
         _left_out(rows_left, "row of the table", "rows of the table"),
-        _left_out(len(failed) - len(sections), "run that did not pass", "runs that did not pass"),
+        _left_out(
+            len(bad_tests) + len(failed) - len(sections),
+            "run that did not pass",
+            "runs that did not pass",
+        ),
         _left_out(len(passed) - len(folded), "run that passed", "runs that passed"),
     )
     return "\n".join(filter(None, [heading, overview, note, *sections, *_folded(folded)]))
@@ -102,19 +114,29 @@ def _append_whole(file: int, data: bytes, size: int) -> None:
         raise
 
 
-def annotations(runs: Sequence[Summary], directory: str = "") -> list[str]:
-    """Return workflow commands: an error for each failed run, a warning for each bottleneck of the test machine.
+def annotations(runs: Sequence[Summary], directory: str = "", session: SessionTests = NO_TESTS) -> list[str]:
+    """Return workflow commands: an error for each failed run or test, a warning for a bottleneck of the machine.
 
     Args:
         runs: The runs' summaries.
         directory: The directory of the summaries' file paths, relative to the root of the repository. GitHub
             resolves paths from that root.
+        session: The session's tests.
     """
+    tests = without_run(runs, session)
     errors = [
+        _command("error", test, directory, f"Stress test {test['outcome']}: {test['test']}", _test_lines(test))
+        for test in tests
+        if test["outcome"] in (FAILED, NOT_FINISHED)
+    ]
+    errors += [
         _command("error", run, directory, f"Stress test {verdict_text(run)}: {run_name(run)}", _failure_lines(run))
         for run in runs
         if is_failure(run)
     ]
+    not_run = sum(test["outcome"] == NOT_RUN for test in tests)
+    if not_run:
+        errors.append(f"::error title=Stress tests::{_counted(not_run, 'test was', 'tests were')} not run")
     warnings = [
         _command("warning", run, directory, f"Test machine was the bottleneck: {run_name(run)}", [run["harness"]])
         for run in runs
@@ -126,27 +148,49 @@ def annotations(runs: Sequence[Summary], directory: str = "") -> list[str]:
     ]
 
 
-def _headline(failed: int, total: int) -> str:
-    if not total:
+def _headline(runs: Sequence[Summary], session: SessionTests) -> str:
+    text = session_tests.headline(
+        runs,
+        session,
+        did_not_pass="did not pass",
+        all_passed=f"{_counted(len(runs), 'run', 'runs')} passed",
+    )
+    if not runs and text == "No runs":
         return "Stress tests: no runs"
-    if failed:
-        return f"❌ Stress tests: {failed} of {total} runs did not pass"
-    return f"✅ Stress tests: {_counted(total, 'run', 'runs')} passed"
+    return f"{'✅' if session_tests.has_passed(runs, session) else '❌'} Stress tests: {text[0].lower()}{text[1:]}"
 
 
-def _overview(runs: Sequence[Summary], room: int) -> tuple[str, int]:
-    """Return the table of runs, and the number of runs for which it has no room."""
-    if not runs:
+def _overview(runs: Sequence[Summary], tests: Sequence[SessionTest], room: int) -> tuple[str, int]:
+    """Return the table of tests without a run and of runs, and the number of rows for which it has no room."""
+    if not runs and not tests:
         return "", 0
     columns = ("verdict", "test", "operations", "failures", "errors", "p50", "p99")
-    rows = _fitting((_overview_row(run) for run in runs), room)
-    return _table(columns, rows), len(runs) - len(rows)
+    rows = _fitting((*map(_test_row, tests), *map(_overview_row, runs)), room)
+    return _table(columns, rows), len(tests) + len(runs) - len(rows)
+
+
+def _test_row(test: SessionTest) -> str:
+    sign = "❌" if is_bad(test) else "⚪"
+    return _row([f"{sign} {escape(test['outcome'])}", _code(test["test"]), *["-"] * 5])
 
 
 def _overview_row(run: Summary) -> str:
     figures = formatted(run)
     names = ("operations", "failures", "errors", "latency p50", "latency p99")
     return _row([_verdict(run), _code(run_name(run)), *(escape(figures[name]) for name in names)])
+
+
+def _test_section(test: SessionTest) -> str:
+    parts = [f"<h3>❌ {escape(test['outcome'])}: {_code(test['test'])}</h3>\n"]
+    if test["reason"]:
+        parts.append(f"<p>{_code(test['reason'])}</p>\n")
+    if test["repeat"]:
+        parts.append(f"Repeat it:\n\n{_code_block(test['repeat'])}")
+    return "\n".join(parts)
+
+
+def _test_lines(test: SessionTest) -> list[str]:
+    return [test["reason"], *([f"Repeat it: {test['repeat']}"] if test["repeat"] else [])]
 
 
 def _failed_section(run: Summary) -> str:
@@ -278,7 +322,7 @@ def _failure_lines(run: Summary) -> list[str]:
     return [reason, *others, f"Repeat it: {run['repeat']}"]
 
 
-def _command(kind: str, run: Summary, directory: str, title: str, lines: Sequence[str]) -> str:
+def _command(kind: str, run: Summary | SessionTest, directory: str, title: str, lines: Sequence[str]) -> str:
     properties = {"title": shorten(escape_controls(title), _LONGEST_TITLE)}
     if run.get("file"):
         properties["file"] = escape_controls(os.path.normpath(os.path.join(directory, run["file"])))

@@ -1,8 +1,8 @@
-r"""Figures of runs as OpenMetrics text, for GitLab's metrics reports and readers of Prometheus' formats.
+r"""Figures of runs, and outcomes of tests, as OpenMetrics text: for GitLab and readers of Prometheus' formats.
 
 Every family is a gauge in base units, without timestamps. Its labels are the test and the number of the run
-within the test. A figure that a run does not have is left out. Samples are in the order of the runs, so a diff
-can compare two sessions line by line.
+within the test; for the outcome of a test, that of its last run, or 0 without one. A figure that a run does not
+have is left out. Samples are in the order of the runs, so a diff can compare two sessions line by line.
 
 GitLab cuts a line at the first ``#``, then splits it like a shell: the first word is the name, the second the
 value. A line that it cannot split fails the whole report. So labels have ``\x23`` in place of ``#``, in the
@@ -14,11 +14,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from pytest_nos_stress._internal.text import escape_controls
+from pytest_nos_stress.reporting.session_tests import is_bad
 from pytest_nos_stress.reporting.summary import by_name
 from pytest_nos_stress.results.metrics import METRICS, Metric
+from pytest_nos_stress.results.session_tests import NO_TESTS, SKIPPED, SessionTests
 from pytest_nos_stress.results.summary_types import Summary
 from pytest_nos_stress.results.units import COUNT, RATIO
 
@@ -33,6 +35,12 @@ class _Family(NamedTuple):
     figures: tuple[str, ...]
     unit: str = ""
     group: str = ""
+
+
+_TEST_PASSED: Final = _Family(
+    "stress_test_passed", "1 if the test passed, 0 if it failed, did not finish or was not run.", ()
+)
+_TEST_SKIPPED: Final = _Family("stress_test_skipped", "1 if the test was skipped or expected to fail.", ())
 
 
 def _families() -> list[_Family]:
@@ -74,21 +82,37 @@ def _name(metric: Metric, figure: str = "") -> str:
     return "_".join(filter(None, parts))
 
 
-def render(runs: Sequence[Summary]) -> str:
-    """Render runs as OpenMetrics text, including ``# EOF``. UTF-8 can encode the text of any test names."""
-    tests = list(dict.fromkeys(str(run["test"]) for run in runs))
+def render(runs: Sequence[Summary], session: SessionTests = NO_TESTS) -> str:
+    """Render runs and tests as OpenMetrics text, including ``# EOF``. UTF-8 can encode any names of tests."""
+    tests = list(dict.fromkeys(str(row["test"]) for row in (*runs, *session.tests)))
     names = dict(zip(tests, distinct(map(_plain, tests)), strict=True))
-    labels = [f'test="{_escaped(names[str(run["test"])])}",run="{run["run"]}"' for run in runs]
-    lines = [line for family in _families() for line in _family_lines(family, runs, labels)]
+    labels = [_labels(names[str(run["test"])], run["run"]) for run in runs]
+    last_run = {str(run["test"]): run["run"] for run in runs}
+    outcomes: dict[_Family, list[str]] = {_TEST_PASSED: [], _TEST_SKIPPED: []}
+    for test in session.tests:
+        label = _labels(names[test["test"]], last_run.get(test["test"], 0))
+        is_skipped = test["outcome"] == SKIPPED
+        value = int(is_skipped or not is_bad(test))
+        family = _TEST_SKIPPED if is_skipped else _TEST_PASSED
+        outcomes[family].append(f"{family.name}{{{label}}} {value}")
+    lines = [line for family, samples in outcomes.items() for line in _lines(family, samples)]
+    lines += [line for family in _families() for line in _lines(family, _samples(family, runs, labels))]
     return "\n".join([*lines, "# EOF", ""])
 
 
-def _family_lines(family: _Family, runs: Sequence[Summary], labels: Sequence[str]) -> list[str]:
-    samples = [
+def _labels(test: str, run: int) -> str:
+    return f'test="{_escaped(test)}",run="{run}"'
+
+
+def _samples(family: _Family, runs: Sequence[Summary], labels: Sequence[str]) -> list[str]:
+    return [
         f"{family.name}{{{label}{statistic}}} {_number(value)}"
         for run, label in zip(runs, labels, strict=True)
         for statistic, value in _values(family, run)
     ]
+
+
+def _lines(family: _Family, samples: Sequence[str]) -> list[str]:
     if not samples:
         return []
     unit = [f"# UNIT {family.name} {family.unit}"] if family.unit else []

@@ -1,5 +1,7 @@
 """The index of a session: a row for each run, the failed ones first, each with a link to its report.
 
+A test whose outcome no run shows has a row too, before the runs.
+
 Plain HTML without scripts. The texts of figures come from ``summary.formatted``. A small chart shows each run over
 time: operations, failures and errors.
 """
@@ -11,8 +13,10 @@ from collections.abc import Sequence
 from typing import Final
 from urllib.parse import quote
 
+from pytest_nos_stress.reporting import session_tests
 from pytest_nos_stress.reporting import summary as summaries
-from pytest_nos_stress.results.summary_types import Summary
+from pytest_nos_stress.results.session_tests import NO_TESTS, SessionTests
+from pytest_nos_stress.results.summary_types import SessionTest, Summary
 from pytest_nos_stress.results.verdicts import FAILED, PASSED
 
 from .markup import POLICY_WITHOUT_SCRIPTS, asset, digits, template, text
@@ -21,26 +25,43 @@ _HEADS: Final = ("Verdict", "Test", "Over time", "Operations", "Failed", "Errors
 _WIDTH, _HEIGHT = 120, 26
 
 
-def render(runs: Sequence[Summary], directory: str = "") -> bytes:
+def render(runs: Sequence[Summary], directory: str = "", session: SessionTests = NO_TESTS) -> bytes:
     """Render the index as one HTML file, UTF-8, for a directory relative to the one in which pytest started."""
     ordered = sorted(runs, key=lambda run: not summaries.is_failure(run))
-    failed = sum(map(summaries.is_failure, ordered))
-    headline = f"{failed} of {len(ordered)} runs failed" if failed else f"All {len(ordered)} runs passed"
-    if not ordered:
-        headline = "No runs"
+    tests = session_tests.without_run(runs, session)
+    has_passed = session_tests.has_passed(runs, session)
     heads = "".join(
         f'<th scope="col"{" class=number" * (number > 2)}>{name}</th>' for number, name in enumerate(_HEADS)
     )
+    rows = [
+        *(_test_row(test) for test in tests if session_tests.is_bad(test)),
+        *(_row(run, directory) for run in ordered),
+        *(_test_row(test) for test in tests if not session_tests.is_bad(test)),
+    ]
     page = template("index.html").substitute(
         policy=POLICY_WITHOUT_SCRIPTS,
         style=asset("report.css"),
-        headline=headline,
-        verdict_class="failed" if failed or not ordered else "passed",
-        verdict_sign="✕" if failed or not ordered else "✓",
+        headline=session_tests.headline(runs, session),
+        stopped=f'<p class="reason">{text(f"The session was stopped: {session.stopped}")}</p>'
+        * bool(session.stopped),
+        verdict_class="passed" if has_passed else "failed",
+        verdict_sign="✓" if has_passed else "✕",
         heads=heads,
-        rows="\n".join(_row(run, directory) for run in ordered),
+        rows="\n".join(rows),
     )
     return page.encode()
+
+
+def _test_row(test: SessionTest) -> str:
+    """Return the row of a test that has no run to show. It has no figures."""
+    kind, sign = (FAILED, "✕") if session_tests.is_bad(test) else ("plain", "-")
+    reason = f'<br><span class="note">{text(test["reason"])}</span>' if test["reason"] else ""
+    return (
+        f'<tr><td><span class="tag {kind}"><span aria-hidden="true">{sign}</span> '
+        f"{text(test['outcome'])}</span></td>"
+        f'<th scope="row" class="wide">{text(test["test"])}{reason}</th>'
+        f'<td colspan="{len(_HEADS) - 2}"></td></tr>'
+    )
 
 
 def _row(summary: Summary, directory: str) -> str:
