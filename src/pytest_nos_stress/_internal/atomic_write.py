@@ -10,23 +10,25 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Final
 
+from pytest_nos_stress._internal.system import system
+
 # Measured: one write of more than a megabyte takes ten times as long as several smaller writes.
 _PIECE: Final = 1 << 20
-_NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL
+_NEW_FILE: Final = system.O_WRONLY | system.O_CREAT | system.O_EXCL
 """Flags that create a file, and refuse a link or a file that exists."""
 _LONGEST_NAME: Final = 200
 
 
 def create(path: Path, flags: int = 0) -> int:
     """Create a file and return its descriptor. Raises ``FileExistsError`` if the path exists, even as a link."""
-    return os.open(path, _NEW_FILE | flags, 0o666)
+    return system.open(path, _NEW_FILE | flags, 0o666)
 
 
 def write_all(file: int, data: bytes) -> None:
     """Write all data to a file descriptor. Raises ``OSError``."""
     left = memoryview(data)
     while left:
-        left = left[os.write(file, left[:_PIECE]) :]
+        left = left[system.write(file, left[:_PIECE]) :]
 
 
 def write_atomic(path: Path, parts: Iterable[bytes]) -> None:
@@ -42,11 +44,11 @@ def write_atomic(path: Path, parts: Iterable[bytes]) -> None:
             for part in parts:
                 write_all(file, part)
         finally:
-            os.close(file)
-        os.replace(unfinished, path)
+            system.close(file)
+        system.replace(unfinished, path)
     except BaseException:
         with contextlib.suppress(OSError):
-            unfinished.unlink()
+            system.unlink(unfinished)
         raise
 
 
@@ -56,7 +58,7 @@ def unfinished_files(directory: Path, names: Iterable[str]) -> list[Path]:
     pattern = re.compile(r"[0-9a-f]{8}\.unfinished")
     return [
         directory / found
-        for found in os.listdir(directory)
+        for found in system.listdir(directory)
         for prefix in prefixes
         if found.startswith(prefix) and pattern.fullmatch(found.removeprefix(prefix))
     ]

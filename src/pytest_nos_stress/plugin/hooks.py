@@ -135,6 +135,10 @@ def pytest_collection_finish(session: pytest.Session) -> None:
         stress_tests = [item for item in session.items if item.get_closest_marker("stress")]
         _session(session.config).select(stress_tests)
         _session(session.config).repetition.check_selection(len(stress_tests))
+        if stress_tests and not session.config.getoption("collectonly"):
+            from .preload import import_modules
+
+            import_modules()
 
 
 @pytest.fixture(scope="session")

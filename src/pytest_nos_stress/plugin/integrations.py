@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pytest_nos_stress._internal.system import is_file
 from pytest_nos_stress.reporting.outputs import of_file
 from pytest_nos_stress.results.result import StressResult
 
@@ -33,4 +34,4 @@ def attach_to_allure(result: StressResult) -> None:
 
 
 def _existing(result: StressResult) -> list[Path]:
-    return [path.absolute() for path in result.files if path.exists()]
+    return [path for path in result.files if is_file(path)]

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from pytest_nos_stress._internal.system import system
+
 if TYPE_CHECKING:
     from pytest_nos_stress.reporting.progress import Live
 
@@ -40,7 +42,7 @@ class LiveTerminal:
 
     def close(self) -> None:
         if self._file is not None:
-            os.close(self._file)
+            system.close(self._file)
 
     def _open(self) -> int | None:
         config = self._config
@@ -50,7 +52,7 @@ class LiveTerminal:
         quiet = config.get_verbosity() < 0 or config.getoption("capture", "no") == "no"
         distributed = is_worker or config.getoption("numprocesses", None)
         dumb = os.environ.get("CI") or os.environ.get("TERM") == "dumb"
-        if quiet or distributed or dumb or not os.isatty(1):
+        if quiet or distributed or dumb or not system.isatty(1):
             return None
         return _duplicate(1)
 
@@ -58,7 +60,7 @@ class LiveTerminal:
 def _duplicate(file: int) -> int | None:
     """Return another descriptor of a file; None if the file is closed."""
     try:
-        return os.dup(file)
+        return system.dup(file)
     except OSError:
         return None
 

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from pytest_nos_stress._internal.atomic_write import write_all, write_atomic
+from pytest_nos_stress._internal.system import system
 from pytest_nos_stress.reporting.ci import benchmark, github, openmetrics
 from pytest_nos_stress.reporting.session_tests import without_run
 from pytest_nos_stress.results.session_tests import SessionTests
@@ -116,5 +117,5 @@ def _link_target(path: Path) -> Path:
     for _ in range(_MOST_LINKS):
         if not path.is_symlink() or re.fullmatch(_OPEN_FILE, str(path)):
             break
-        path = path.parent / os.readlink(path)
+        path = path.parent / system.readlink(path)
     return path

@@ -6,7 +6,7 @@ and a wrong setting in a marker raises it when the marker is checked.
 
 from __future__ import annotations
 
-import tempfile
+import tempfile  # noqa: TID251 - used before the first test
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any

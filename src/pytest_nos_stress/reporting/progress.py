@@ -6,11 +6,11 @@ Both bypass pytest's capture: they are written directly to the file descriptor o
 from __future__ import annotations
 
 import contextlib
-import os
 from collections.abc import Callable
 from typing import Final, Protocol
 
 from pytest_nos_stress._internal.instrument import perf_counter
+from pytest_nos_stress._internal.system import system
 from pytest_nos_stress._internal.text import escape_controls
 from pytest_nos_stress.results.status import Progress
 
@@ -102,4 +102,4 @@ def live_text(progress: Progress) -> str:
 
 def _write(file: int, text: str) -> None:
     with contextlib.suppress(OSError):
-        os.write(file, text.encode())
+        system.write(file, text.encode())

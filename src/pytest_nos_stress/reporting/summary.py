@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from pytest_nos_stress._internal.outcome import ERROR
+from pytest_nos_stress._internal.system import absolute
 from pytest_nos_stress._internal.text import escape_controls
 from pytest_nos_stress.results.format import format_seconds
 from pytest_nos_stress.results.judge import Verdict
@@ -62,7 +63,7 @@ def summarise(result: StressResult, info: RunInfo) -> Summary:
 
 def _summary(result: StressResult, info: RunInfo) -> Summary:
     stats = result.stats
-    directory = info.directory or Path.cwd()
+    directory = info.directory or absolute(".")
     return {
         "test": info.test,
         "note": info.note,

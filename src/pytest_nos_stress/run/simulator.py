@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, Final, ParamSpec, cast
 
 from pytest_nos_stress import engines
 from pytest_nos_stress._internal.examples import current_example
+from pytest_nos_stress._internal.system import absolute
 from pytest_nos_stress.config import merge, options
 from pytest_nos_stress.reporting.files import paths
 from pytest_nos_stress.reporting.files.log import OperationLog
@@ -136,7 +137,7 @@ class MultiAgentSimulator:
 
             check_available()
         self._baselines = BaselineGate(
-            Path(values["baseline_dir"]).absolute(),
+            absolute(values["baseline_dir"]),
             save=values["save_baseline"],
             compare=values["compare"],
             label=values["label"],
@@ -190,7 +191,7 @@ class MultiAgentSimulator:
         every = self._every or (1 if engine.runs_one_at_a_time else None)
         agents = len(scenario.agent_names)
         checks = Checks(self._checks, target, agents=agents, every=every, after_the_run=audits)
-        directory = self._output_dir.absolute()
+        directory = absolute(self._output_dir)
         request = OutputRequest(directory, self.about, self._reports, self._records, self._exports)
         with paths.prepared(directory, self.about.test):
             execution = RunExecution(

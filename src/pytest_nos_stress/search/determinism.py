@@ -8,6 +8,7 @@ from hashlib import blake2b
 from typing import Final, NamedTuple
 
 from pytest_nos_stress._internal.outcome import OUTCOME_NAMES
+from pytest_nos_stress._internal.system import read
 from pytest_nos_stress._internal.text import escape_controls
 from pytest_nos_stress.reporting.outputs import LOG
 from pytest_nos_stress.results.records import Column
@@ -34,7 +35,7 @@ class RunFingerprint(NamedTuple):
     @classmethod
     def of(cls, result: StressResult) -> RunFingerprint:
         """Return the fingerprint of a run. Reads the log that the run has written."""
-        log = (result.output_dir / LOG.filename).read_text(encoding="utf-8", errors="replace")
+        log = read(result.output_dir / LOG.filename).decode("utf-8", "replace")
         scenario = result.scenario
         return cls(
             result.records, tuple(log.splitlines()), scenario.agent_names, scenario.task_names, result.status

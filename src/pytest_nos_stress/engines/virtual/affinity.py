@@ -12,6 +12,7 @@ import sys
 from collections.abc import Iterator
 
 from pytest_nos_stress._internal.cpu import allowed_processors
+from pytest_nos_stress._internal.system import system
 
 if sys.platform == "linux":
     _ALLOWED = allowed_processors()
@@ -19,7 +20,7 @@ if sys.platform == "linux":
     def pin_to_one_cpu() -> None:
         """Keep the calling thread, and threads that it starts, on the one processor that this process uses."""
         if _ALLOWED:
-            _choose({_ALLOWED[os.getpid() % len(_ALLOWED)]})
+            _choose({_ALLOWED[system.getpid() % len(_ALLOWED)]})
 
     @contextlib.contextmanager
     def all_cpus() -> Iterator[None]:

@@ -18,6 +18,7 @@ from html import escape
 from typing import Any, Final
 
 from pytest_nos_stress._internal.atomic_write import write_all
+from pytest_nos_stress._internal.system import flock, system
 from pytest_nos_stress._internal.text import escape_controls, shorten
 from pytest_nos_stress.reporting import session_tests
 from pytest_nos_stress.reporting.session_tests import is_bad, without_run
@@ -77,10 +78,10 @@ def append(path: str | os.PathLike[str], text: str) -> str:
     either. A summary is appended whole or not at all. The path is the user's, so a link is followed.
     """
     try:
-        file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+        file = system.open(path, system.O_WRONLY | system.O_CREAT | system.O_APPEND, 0o666)
         try:
             with _alone(file):
-                size = os.fstat(file).st_size
+                size = system.fstat(file).st_size
                 added = (b"\n\n" if size else b"") + text.encode()
                 if size + len(added) > SUMMARY_LIMIT:
                     return (
@@ -89,7 +90,7 @@ def append(path: str | os.PathLike[str], text: str) -> str:
                     )
                 _append_whole(file, added, size)
         finally:
-            os.close(file)
+            system.close(file)
     except (OSError, ValueError) as error:
         reason = error.strerror if isinstance(error, OSError) and error.strerror else error
         return f"GITHUB_STEP_SUMMARY={_quoted(path)}: cannot be written ({escape_controls(str(reason))})"
@@ -100,7 +101,7 @@ def append(path: str | os.PathLike[str], text: str) -> str:
 def _alone(file: int) -> Iterator[None]:
     """Let no other session append to the file while the block runs, if its file system has locks."""
     with contextlib.suppress(OSError):
-        fcntl.flock(file, fcntl.LOCK_EX)  # dropped when the file is closed
+        flock(file, fcntl.LOCK_EX)  # dropped when the file is closed
     yield
 
 
@@ -110,7 +111,7 @@ def _append_whole(file: int, data: bytes, size: int) -> None:
         write_all(file, data)
     except OSError:
         with contextlib.suppress(OSError):
-            os.ftruncate(file, size)
+            system.ftruncate(file, size)
         raise
 
 

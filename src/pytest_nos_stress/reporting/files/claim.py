@@ -19,6 +19,7 @@ from typing import Final
 
 from pytest_nos_stress._internal.atomic_write import write_all
 from pytest_nos_stress._internal.instrument import localtime, sleep, strftime, wall_ns
+from pytest_nos_stress._internal.system import flock, is_same_file, remove, system
 from pytest_nos_stress._internal.text import escape_controls, shorten
 
 NAME: Final = ".stress_test_run.lock"
@@ -62,47 +63,47 @@ def _locked(path: Path) -> int | None:
         if file is None:
             continue
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             holder = _holder(file)
-            os.close(file)
+            system.close(file)
             raise Claimed(holder) from None
         except OSError as error:
-            os.close(file)
+            system.close(file)
             if error.errno not in _NOT_SUPPORTED:
                 raise
             with contextlib.suppress(OSError):
-                path.unlink()
+                system.unlink(path)
             return None
         if _is_at(file, path):
             return file
-        os.close(file)  # its last holder removed it after it was opened here
+        system.close(file)  # its last holder removed it after it was opened here
     raise Claimed("another run")
 
 
 def _opened(path: Path) -> int | None:
     """Return a descriptor of the file; None after the removal of a link, which is not followed."""
     try:
-        file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK, 0o666)
+        file = system.open(path, system.O_RDWR | system.O_CREAT | system.O_NOFOLLOW | system.O_NONBLOCK, 0o666)
     except PermissionError:
         # Another user's file: its lock can be asked for, too.
-        file = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        file = system.open(path, system.O_RDONLY | system.O_NOFOLLOW | system.O_NONBLOCK)
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
-        path.unlink(missing_ok=True)
+        remove(path)
         return None
-    status = os.fstat(file)
+    status = system.fstat(file)
     if stat.S_ISREG(status.st_mode) and status.st_nlink < 2:
         return file
-    os.close(file)
-    path.unlink(missing_ok=True)
+    system.close(file)
+    remove(path)
     return None
 
 
 def _is_at(file: int, path: Path) -> bool:
     try:
-        return os.path.samestat(os.fstat(file), os.lstat(path))
+        return is_same_file(system.fstat(file), system.lstat(path))
     except FileNotFoundError:
         return False
 
@@ -110,16 +111,16 @@ def _is_at(file: int, path: Path) -> bool:
 def _describe(file: int, test: str) -> None:
     """Write the holder's name into the file. A full disk does not matter: the lock is the claim."""
     since = strftime("%Y-%m-%d %H:%M:%S", localtime(wall_ns() // 1_000_000_000))
-    holder = f"{test}, process {os.getpid()} on {gethostname()}, since {since}"
+    holder = f"{test}, process {system.getpid()} on {gethostname()}, since {since}"
     with contextlib.suppress(OSError):
-        os.ftruncate(file, 0)
+        system.ftruncate(file, 0)
         write_all(file, shorten(escape_controls(holder), _LONGEST_HOLDER).encode("utf-8", "backslashreplace"))
 
 
 def _holder(file: int) -> str:
     """Return the holder's name. A holder that has just locked the file gets a moment to write it."""
     for _ in range(_MOST_ATTEMPTS):
-        text = os.pread(file, 4 * _LONGEST_HOLDER, 0).decode("utf-8", "replace")
+        text = system.pread(file, 4 * _LONGEST_HOLDER, 0).decode("utf-8", "replace")
         if text:
             return escape_controls(text)
         sleep(_BETWEEN_ATTEMPTS)
@@ -130,14 +131,14 @@ def _release(file: int, path: Path) -> None:
     """Remove the file, then close it. Another run's file, in a directory made anew meanwhile, is left alone."""
     with contextlib.suppress(OSError):
         if _is_at(file, path):
-            path.unlink()
-    os.close(file)
+            system.unlink(path)
+    system.close(file)
 
 
 def _forget_claims_of_parent() -> None:
     """Close what a forked process has inherited: a claim must end with the process that made it."""
     for file in _held:
-        os.close(file)
+        system.close(file)
     _held.clear()
 
 

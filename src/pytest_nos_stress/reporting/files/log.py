@@ -6,7 +6,6 @@ rest of a line once for each agent, task and outcome of the run. The lines of a 
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
@@ -15,6 +14,7 @@ import numpy as np
 
 from pytest_nos_stress._internal.atomic_write import create, write_all
 from pytest_nos_stress._internal.instrument import localtime, strftime
+from pytest_nos_stress._internal.system import is_same_file, system
 from pytest_nos_stress._internal.text import escape_controls, shorten
 from pytest_nos_stress.errors import SettingError
 from pytest_nos_stress.results.records import Batch, Column, Records
@@ -40,7 +40,7 @@ class OperationLog:
         self._second = -1
         self._second_text = ""
         try:
-            self._file = create(path, os.O_APPEND)
+            self._file = create(path, system.O_APPEND)
         except OSError as error:
             raise SettingError(
                 f"output_dir={str(path.parent)!r}: the log cannot be written ({error.strerror}); "
@@ -81,11 +81,11 @@ class OperationLog:
     def close(self) -> None:
         """Close the file. Also sets ``failure`` if the file was removed or replaced during the run."""
         try:
-            if not os.path.samestat(os.fstat(self._file), os.lstat(self.path)):
+            if not is_same_file(system.fstat(self._file), system.lstat(self.path)):
                 raise FileNotFoundError(2, "replaced during the run")
         except OSError as error:
             self.failure = self.failure or error
-        os.close(self._file)
+        system.close(self._file)
 
     def _render(self, batch: Batch) -> bytes:
         milliseconds = (batch.end + self._wall_offset_ns) // 1_000_000

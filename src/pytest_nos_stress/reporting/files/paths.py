@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from pytest_nos_stress._internal.atomic_write import unfinished_files
+from pytest_nos_stress._internal.system import make_directory, remove
 from pytest_nos_stress.errors import SettingError
 from pytest_nos_stress.reporting import outputs
 
@@ -22,7 +23,7 @@ def prepared(directory: Path, test: str) -> Iterator[None]:
     """
     with contextlib.ExitStack() as stack:
         try:
-            directory.mkdir(parents=True, exist_ok=True)
+            make_directory(directory)
             stack.enter_context(claim.claimed(directory, test))
             _remove_earlier_files(directory)
         except claim.Claimed as holder:
@@ -41,4 +42,4 @@ def prepared(directory: Path, test: str) -> Iterator[None]:
 def _remove_earlier_files(directory: Path) -> None:
     names = [output.filename for output in outputs.OUTPUTS]
     for path in (*(directory / name for name in names), *unfinished_files(directory, names)):
-        path.unlink(missing_ok=True)
+        remove(path)

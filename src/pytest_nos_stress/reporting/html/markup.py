@@ -16,6 +16,7 @@ from pathlib import Path
 from string import Template
 from typing import Final
 
+from pytest_nos_stress._internal.system import read
 from pytest_nos_stress._internal.text import escape_controls, escape_keep_newlines
 
 ASSETS: Final = Path(__file__).with_name("assets")
@@ -36,19 +37,19 @@ def block(value: str) -> str:
 @cache
 def asset(name: str) -> str:
     """Return the text of an asset."""
-    return (ASSETS / name).read_text("utf-8")
+    return read(ASSETS / name).decode()
 
 
 @cache
 def packed_echarts() -> bytes:
     """Return the charting library as published, compressed, as Base64."""
-    return base64.b64encode((ASSETS / ECHARTS).read_bytes())
+    return base64.b64encode(read(ASSETS / ECHARTS))
 
 
 @cache
 def echarts() -> str:
     """Return the source of the charting library as published."""
-    return gzip.decompress((ASSETS / ECHARTS).read_bytes()).decode()
+    return gzip.decompress(read(ASSETS / ECHARTS)).decode()
 
 
 @cache

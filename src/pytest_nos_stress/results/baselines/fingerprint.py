@@ -21,6 +21,7 @@ from collections.abc import Mapping
 from typing import Any, Final, NamedTuple
 
 from pytest_nos_stress._internal.cpu import has_gil, processors
+from pytest_nos_stress._internal.system import read
 from pytest_nos_stress._internal.text import escape_controls, shorten
 from pytest_nos_stress._internal.version import __version__
 from pytest_nos_stress.engines import ENGINES, engine_class
@@ -164,10 +165,10 @@ def _processor() -> str:
     if sys.platform != "linux":
         return platform.processor()
     try:
-        with open("/proc/cpuinfo", encoding="utf-8", errors="replace") as file:
-            model = re.search(r"^(?:model name|Model|cpu model)\s*:\s*(.+)$", file.read(), re.M)
+        content = read("/proc/cpuinfo").decode("utf-8", "replace")
     except OSError:
         return ""
+    model = re.search(r"^(?:model name|Model|cpu model)\s*:\s*(.+)$", content, re.M)
     return " ".join(model[1].split()) if model else ""
 
 

@@ -19,6 +19,7 @@ from typing import Any, Final, NamedTuple
 from pytest_nos_stress._internal.atomic_write import write_atomic
 from pytest_nos_stress._internal.instrument import gmtime, strftime, wall_ns
 from pytest_nos_stress._internal.reading import read_json
+from pytest_nos_stress._internal.system import make_directory, read, real_path
 from pytest_nos_stress._internal.text import escape_controls, safe_repr, shorten
 from pytest_nos_stress._internal.validation import ALLOWED_FILE_NAME, file_name
 from pytest_nos_stress.errors import SettingError
@@ -88,7 +89,7 @@ def path_of(directory: Path, name: str, label: str) -> Path:
 
 def _is_in(path: Path, directory: Path) -> bool:
     try:
-        return path.resolve().is_relative_to(directory.resolve())
+        return real_path(path).is_relative_to(real_path(directory))
     except (OSError, RuntimeError, ValueError):
         return False
 
@@ -169,8 +170,7 @@ def _environment(fingerprint: Fingerprint) -> str:
 
 def _read(path: Path) -> list[_Entry]:
     """Read the entries of a file. Raise ``FileNotFoundError`` if there is no file yet."""
-    with open(path, "rb") as file:
-        data = file.read(_MOST_BYTES + 1)
+    data = read(path, _MOST_BYTES + 1)
     if len(data) > _MOST_BYTES:
         raise _Damaged(f"more than {_MOST_BYTES >> 20} MiB")
     try:
@@ -208,7 +208,7 @@ def _is_readable(run: dict[str, Any]) -> bool:
 
 def _write(path: Path, entries: Sequence[_Entry], name: str) -> None:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_directory(path.parent)
         write_atomic(path, [_text(entries).encode()])
     except OSError as error:
         reason = error.strerror or type(error).__name__
