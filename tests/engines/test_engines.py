@@ -58,6 +58,7 @@ class SequentialEngine:
         self.still_running: list[StuckAgent] = []
         self.deadlock: DeadlockReport | None = None
         self.completion_order: list[int] = []
+        self.operations_overlapped: bool | None = False
         self._is_stopping = False
 
     def run(

@@ -168,3 +168,41 @@ def test_a_search_must_call_the_target_in_some_example(
     expected = "the target was never called in * examples; lower failure_prob or missing_data_prob*"
     if outcome == "failed":
         result.stdout.fnmatch_lines([expected])
+
+
+RACE = """
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from pytest_nos_stress import Scenario
+
+def performs(stress_simulator, agents, sleeps):
+    operations = [(f"Agent_{number}", "buy") for number in range(1, agents + 1)]
+    target = {"buy": lambda operation: operation.sleep(0) if sleeps else None}
+    stress_simulator.run(target=target, scenario=Scenario(operations=operations, engine="virtual"))
+
+@settings(database=None, deadline=None, max_examples=20)
+@given(st.sampled_from(EXAMPLES))
+def test_search(stress_simulator, example):
+    performs(stress_simulator, *example)
+"""
+
+
+@pytest.mark.parametrize(
+    ("examples", "is_noted"),
+    [
+        ("[(2, False), (3, False)]", True),
+        ("[(2, False), (1, False)]", True),
+        ("[(1, False)]", False),
+        ("[(2, False), (2, True)]", False),
+        ("[(2, True), (2, False)]", False),
+    ],
+)
+def test_a_search_in_which_no_two_operations_overlapped_could_not_show_a_race(
+    pytester: pytest.Pytester, examples: str, is_noted: bool
+) -> None:
+    """The summary's row is of the last example, but the note is about all of them."""
+    pytester.makepyfile(RACE.replace("EXAMPLES", examples))
+    result = pytester.runpytest("--stress")
+    result.assert_outcomes(passed=1)
+    notes = [line for line in result.outlines if "no two operations overlapped" in line]
+    assert len(notes) == is_noted

@@ -160,7 +160,16 @@ def test_a_race_of_real_threads_is_reported_as_not_shrunk(pytester: pytest.Pytes
     """)
     result = pytester.runpytest("--stress", "--stress-shrink")
     result.assert_outcomes(failed=1)
-    result.stdout.fnmatch_lines(["not shrunk: the failure does not occur in virtual time*"])
+    result.stdout.fnmatch_lines(
+        [
+            "not shrunk: the failure does not occur in virtual time*",
+            "Possible causes: a race between real threads, *",
+            "Try next:",
+            "- for a race: more agents and operations with real threads, *",
+            "- for a race at a place that you suspect: operation.sleep(0) there, and --stress-engine=virtual; *",
+            "- for state that is kept: --stress-engine=virtual --stress-verify-determinism",
+        ]
+    )
 
 
 @pytest.mark.parametrize(

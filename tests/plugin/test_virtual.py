@@ -247,3 +247,42 @@ def test_tracebacks_begin_in_the_users_code(pytester: pytest.Pytester, run: str)
     result = pytester.runpytest("--stress")
     result.assert_outcomes(failed=1)
     result.stdout.no_fnmatch_line("*src/pytest_nos_stress/*.py:*")
+
+
+LOST_UPDATE = """
+class Counter:
+    count = 0
+
+    def add(self, operation):
+        before = self.count
+        {between}
+        self.count = before + 1
+
+def test_no_update_is_lost(stress_simulator):
+    counter = Counter()
+    result = stress_simulator.run(
+        counter, tasks=["add"], agents=4, own_threads={own_threads}, min_delay=0, max_delay=0, failure_prob=0,
+        missing_data_prob=0, operations_per_agent=5,
+    )
+    assert counter.count == result.operations
+"""
+NOTE = (
+    "no two operations overlapped, so the run could not show a race: in virtual time, another agent has its turn "
+    "only while one sleeps or waits"
+)
+
+
+@pytest.mark.parametrize("own_threads", [True, False])
+def test_a_lost_update_that_virtual_time_cannot_show_is_noted(
+    pytester: pytest.Pytester, own_threads: bool
+) -> None:
+    pytester.makepyfile(LOST_UPDATE.format(between="pass", own_threads=own_threads))
+    blind = pytester.runpytest("--stress", "--stress-engine=virtual")
+    blind.assert_outcomes(passed=1)
+    assert f"  {NOTE}" in blind.outlines
+    (report,) = pytester.path.rglob("stress_test_report.html")
+    assert NOTE in report.read_text(encoding="utf-8")
+    pytester.makepyfile(LOST_UPDATE.format(between="operation.sleep(0)", own_threads=own_threads))
+    shown = pytester.runpytest("--stress", "--stress-engine=virtual")
+    shown.assert_outcomes(failed=1)
+    assert "no two operations overlapped" not in shown.stdout.str()

@@ -180,10 +180,10 @@ def test_a_threshold_on_errors_replaces_the_implicit_one(own: str, tmp_path: Pat
 def test_errors_that_a_threshold_accepts_are_noted(tmp_path: Path) -> None:
     result = run(tmp_path, raise_key_error, thresholds=["errors{agent=Ann} <= 150", "error_rate > 5%"])
     assert result.passed
-    assert result.summary["notes"] == ["200 errors accepted by errors{agent=Ann} <= 150, error_rate > 5%"]
-    assert run(tmp_path, thresholds=["errors <= 150"]).summary["notes"] == []
+    assert "200 errors accepted by errors{agent=Ann} <= 150, error_rate > 5%" in result.summary["notes"]
+    passed = run(tmp_path, thresholds=["errors <= 150"])
     failed = run(tmp_path, raise_key_error, thresholds=["errors <= 150"], gate=False)
-    assert failed.summary["notes"] == []
+    assert not [note for note in passed.summary["notes"] + failed.summary["notes"] if "accepted" in note]
 
 
 @pytest.mark.parametrize("own", ["failures <= 200", "failure_rate > 99%", "operations > 0"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import math
 import statistics as standard
@@ -395,6 +396,24 @@ def test_parts_of_a_run_that_follow_each_other_have_each_operation_once() -> Non
     measured = measurements(rows)
     parts = [measured.begun_between(first / 10, (first + 7) / 10) for first in range(0, 42, 7)]
     assert sum(part.counts().total for part in parts) == len(rows)
+
+
+@settings(deadline=None, max_examples=200)
+@given(rows=OPERATIONS)
+def test_operations_overlap_if_one_begins_before_an_earlier_one_has_ended(rows: list[Row]) -> None:
+    spans = [(row[3] - row[4], row[3]) for row in rows]
+    expected = any(
+        max(begun, other_begun) < min(ended, other_ended)  # both take time, and some of it is the same
+        or begun < other_begun == other_ended < ended  # the other one takes no time, inside of this one
+        for (begun, ended), (other_begun, other_ended) in itertools.permutations(spans, 2)
+    )
+    assert measurements(rows).operations_overlap() == expected
+
+
+def test_an_overlap_among_many_operations_is_found() -> None:
+    apart = [(at % 2, 0, 0, 10 * at, 1) for at in range(1, 6_000)]
+    assert not measurements(apart).operations_overlap()
+    assert measurements([*apart, (0, 0, 0, 50_001, 2)]).operations_overlap()
 
 
 def test_many_windows_have_every_operation_once() -> None:

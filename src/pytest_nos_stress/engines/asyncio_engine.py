@@ -98,6 +98,7 @@ class AsyncioEngine:
         self.cancelled: list[StuckAgent] = []
         self.deadlock: DeadlockReport | None = None
         self.completion_order: list[int] = []
+        self.operations_overlapped: bool | None = None
         self._loop = options.loop if options else None
         self._loop_thread: int | None = None
         self._stopping = False

@@ -141,6 +141,9 @@ class Engine(Protocol):
     The reader removes what it reads. Empty if agents perform at the same time: the clock then orders operations.
     """
 
+    operations_overlapped: bool | None
+    """True if an operation was performed while another one was in progress; None if the records' times tell."""
+
     def __init__(self, options: EngineOptions | None = None) -> None: ...
 
     @property

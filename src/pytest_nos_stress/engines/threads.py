@@ -100,6 +100,7 @@ class ThreadsEngine:
         self.cancelled: list[StuckAgent] = []
         self.deadlock: DeadlockReport | None = None
         self.completion_order: list[int] = []
+        self.operations_overlapped: bool | None = None
 
     def run(
         self,

@@ -233,12 +233,27 @@ def _summary(result: StressResult, shrunk: Shrunk, took: str) -> str:
     )
 
 
+_FOR_A_RACE: Final = (
+    "for a race: more agents and operations with real threads, for example --stress-agents=16 "
+    "--stress-operations=1000, and sys.setswitchinterval(1e-5) in conftest.py",
+    "for a race at a place that you suspect: operation.sleep(0) there, and --stress-engine=virtual; at a sleep, "
+    "another agent has its turn, and the failure can be shrunk",
+)
+_FOR_KEPT_STATE: Final = "for state that is kept: --stress-engine=virtual --stress-verify-determinism"
+
+
 def _does_not_repeat(attempts: int, engine: str) -> str:
     tried = "with the planned delays and without delays" if attempts > 1 else "as planned"
-    race = "" if engine_class(engine).repeats_schedules else "a race between real threads, "
-    return (
-        "not shrunk: the failure does not occur in virtual time, where one agent runs at a time "
-        f"(tried {tried}).\nPossible causes: {race}code that depends on real time, a fixture that keeps state."
+    may_be_a_race = not engine_class(engine).repeats_schedules
+    race = "a race between real threads, " if may_be_a_race else ""
+    return "\n".join(
+        [
+            "not shrunk: the failure does not occur in virtual time, where one agent runs at a time "
+            f"(tried {tried}).",
+            f"Possible causes: {race}code that depends on real time, a fixture that keeps state.",
+            "Try next:",
+            *(f"- {remedy}" for remedy in (*(_FOR_A_RACE if may_be_a_race else ()), _FOR_KEPT_STATE)),
+        ]
     )
 
 

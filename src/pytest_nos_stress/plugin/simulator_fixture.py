@@ -28,6 +28,7 @@ from pytest_nos_stress.run.event_loop import run_on_current_loop
 from pytest_nos_stress.run.simulator import MultiAgentSimulator
 
 from .body import body_arguments
+from .example_overlap import OverlapOfExamples
 from .failure import FailureSignature, signature_of
 from .repeat_command import repeat_command
 from .session import StressSession
@@ -76,6 +77,7 @@ class StressSimulator:
         """The number of runs in Hypothesis examples that should have called their target and did not."""
         self._has_called = False
         """True if a run in a Hypothesis example called its target."""
+        self._overlap = OverlapOfExamples()
         self._reported = 0
         """The number of results that are on a report."""
         self._has_failed = False
@@ -184,6 +186,8 @@ class StressSimulator:
         all_passed = all(result.passed for result in self.results)
         if self._has_failed and all_passed and self.results:
             self._summaries[-1] = with_note(self._summaries[-1], OWN_ASSERTION_FAILED)
+        if self._examples and self._summaries:
+            self._summaries[-1] = self._overlap.applied_to(self._summaries[-1])
         self._reported = len(self.results)
         report.stress_runs = [  # type: ignore[attr-defined]
             with_outcome(summary, outcome, raised=result.raised)
@@ -353,6 +357,7 @@ class StressSimulator:
         summary = result.summary
         for name in () if self._session.rerun is not None else self._ignored_settings:
             summary = with_note(summary, f"{name} is ignored under @given: each example is a different scenario")
+        self._overlap.add(result)
         self.results.append(result)
         self._summaries.append(summary)
         if self._session.rerun is not None:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 from pytest_nos_stress._internal.outcome import ERROR
 from pytest_nos_stress._internal.system import absolute
 from pytest_nos_stress._internal.text import escape_controls
+from pytest_nos_stress.engines import engine_class
 from pytest_nos_stress.results.format import format_seconds
 from pytest_nos_stress.results.judge import Verdict
 from pytest_nos_stress.results.metrics import METRICS, Metric
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 
 _MOST_ERROR_TYPES: Final = 50
 _NO_PROPERTY: Final = "mean"
+_FEWEST_FOR_A_RACE: Final = 2
+"""Fewest agents that can race."""
 OWN_ASSERTION_FAILED: Final = "the test's own assertion failed (all thresholds and checks passed)"
 
 
@@ -94,6 +97,7 @@ def _summary(result: StressResult, info: RunInfo) -> Summary:
         "notes": [
             *_excluded_errors(stats["phases"]),
             *_accepted_errors(result),
+            *filter(None, [no_overlap_note(result)]),
             *result.notes,
         ],
         "finding": result.finding,
@@ -131,6 +135,11 @@ def _error_type(error_type: ErrorTypeStatistics) -> ErrorTypeSummary:
 def with_note(summary: Summary, note: str) -> Summary:
     """Return the summary with one more note, unless it has that note."""
     return summary if note in summary["notes"] else {**summary, "notes": [*summary["notes"], note]}
+
+
+def without_note(summary: Summary, note: str) -> Summary:
+    """Return the summary without a note."""
+    return {**summary, "notes": [other for other in summary["notes"] if other != note]}
 
 
 def with_outcome(summary: Summary, outcome: str, *, raised: bool) -> Summary:
@@ -220,6 +229,21 @@ def _accepted_errors(result: StressResult) -> list[str]:
         verdict.threshold.text for verdict in result.verdicts if verdict.threshold.definition.cell == ERROR
     ]
     return [f"{errors:,} {'error' if errors == 1 else 'errors'} accepted by {', '.join(on_errors)}"]
+
+
+def no_overlap_note(result: StressResult) -> str:
+    """State that a run of several agents could not show a race, because no two operations overlapped.
+
+    Return an empty text if operations overlapped, or if only one agent performed operations.
+    """
+    stats = result.stats
+    performed = [counts for counts in stats["agent_stats"].values() if counts["total_operations"]]
+    if stats["operations_overlapped"] or len(performed) < _FEWEST_FOR_A_RACE:
+        return ""
+    why = ""
+    if engine_class(result.scenario.engine).uses_virtual_time:
+        why = ": in virtual time, another agent has its turn only while one sleeps or waits"
+    return f"no two operations overlapped, so the run could not show a race{why}"
 
 
 def _escaped(value: Any) -> Any:

@@ -21,6 +21,7 @@ from .records import DURATIONS, Column, Rows, SomeRows
 from .selection import Selection
 from .statistics_types import OutcomeStatistics
 
+_FIRST: Final = 4_096
 FAULTS: Final = ("on", "off")
 """Values of the tag ``faults``: planned faults were in effect (``on``) or not (``off``)."""
 
@@ -206,6 +207,13 @@ class Measurements:
             return sum(int(np.count_nonzero(called)) for (called,) in self.records.chunks("called"))
         return self._chosen("latency", agent, task, faults).size
 
+    def operations_overlap(self) -> bool:
+        """Return True if an operation began before another one had ended that began earlier."""
+        end = self.records.column("end")
+        start = end - self.records.column("latency").astype(np.int64)
+        # Nearly always, the first operations overlap.
+        return _overlap(start[:_FIRST], end[:_FIRST]) or (end.size > _FIRST and _overlap(start, end))
+
     def _chosen(self, metric: str, agent: str | None, task: str | None, faults: str | None) -> Column:
         chosen = self._column(metric)
         if agent is None and task is None and faults is None:
@@ -255,6 +263,11 @@ class Measurements:
             kinds = self.records.kinds
             return _faults_are_off(self.records.column("code"), kinds)
         return self.records.column(name)
+
+
+def _overlap(start: Column, end: Column) -> bool:
+    order = np.lexsort((end, start))
+    return bool((start[order][1:] < np.maximum.accumulate(end[order])[:-1]).any())
 
 
 def _only(number: int) -> slice:

@@ -176,6 +176,7 @@ class Statistics(RecordStatistics):
 
     phases: list[PhaseStatistics]
     memory: MemoryFigures | None
+    operations_overlapped: bool
     harness: HarnessStatistics
     faults: dict[str, int]
     faults_at: str

@@ -148,6 +148,7 @@ def _statistics(
         **stats.compute(measured, execution.clock.wall_offset_ns),
         "phases": [stats.of_phase(phase, run_metrics.of(phase)) for phase in run_metrics.phases],
         "memory": _memory(run_metrics, execution.scenario.engine),
+        "operations_overlapped": _operations_overlapped(execution, measured),
         "harness": bottleneck.detect_bottleneck(
             execution.process_monitor,
             measured,
@@ -190,6 +191,11 @@ def _memory(run_metrics: RunMetrics, engine: str) -> MemoryFigures | None:
         return None
     start, end = int(memory[0]), int(memory[-1])
     return {"start": start, "end": end, "growth": end - start, "peak": int(memory.max())}
+
+
+def _operations_overlapped(execution: RunExecution, measured: Measurements) -> bool:
+    overlapped = execution.engine.operations_overlapped
+    return measured.operations_overlap() if overlapped is None else overlapped
 
 
 def _faults(execution: RunExecution, measured: Measurements) -> dict[str, int]:

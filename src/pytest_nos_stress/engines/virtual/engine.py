@@ -60,6 +60,7 @@ class VirtualEngine:
         self.cancelled: list[StuckAgent] = []
         self.still_running: list[StuckAgent] = []
         self.completion_order: list[int] = []
+        self.operations_overlapped: bool | None = False
         self._own_threads = options.own_threads
         self._actors: list[VirtualThread] = []
         self._workers: list[Worker] = []
@@ -84,7 +85,7 @@ class VirtualEngine:
     ) -> None:
         self._on_operation_end, self._every, self._until_next_call = on_operation_end, every, every
         self._actors = [
-            VirtualThread(self._scheduler, self._give_turn_away, agent, number)
+            VirtualThread(self._scheduler, self._wait_in_operation, agent, number)
             for number, agent in enumerate(agents)
         ]
         wait_budget = functools.partial(foreign_threads.wait_budget, self._workers, _thread.get_ident())
@@ -221,13 +222,20 @@ class VirtualEngine:
             locks.ACTORS.pop(ident, None)
         self._hand_to(next_actor)
 
-    def _give_turn_away(self, actor: VirtualThread) -> None:
+    def _wait_in_operation(self, actor: VirtualThread) -> None:
+        """Let other agents have their turns while this agent sleeps or waits in the middle of an operation."""
+        self._give_turn_away(actor, in_operation=True)
+
+    def _give_turn_away(self, actor: VirtualThread, *, in_operation: bool = False) -> None:
         """Let other agents have their turns until this agent gets the turn again."""
         if self._scheduler.given_up:
             raise Abandoned("the run has ended")
         next_actor = self._scheduler.next()
         if next_actor is actor or next_actor is None:
             return
+        if in_operation and actor.performing and next_actor.performing:
+            # The records cannot tell: operations that wait for each other may take no virtual time.
+            self.operations_overlapped = True
         worker = actor.worker
         self._hand_to(next_actor)
         if worker is not None:
