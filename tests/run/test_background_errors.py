@@ -5,12 +5,14 @@ from __future__ import annotations
 import _thread
 import asyncio
 import concurrent.futures
+import functools
 import gc
 import sys
 import threading
+import time
 import warnings
 import weakref
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -98,18 +100,12 @@ def starts_a_thread() -> None:
 
 
 def starts_a_raw_thread() -> None:
-    ended = _thread.allocate_lock()
-    ended.acquire()
-
-    def feed() -> None:
-        threading.get_ident()
-        try:
-            fails()
-        finally:
-            ended.release()
-
+    feed = functools.partial(fails)
+    is_alive = weakref.ref(feed)
     _thread.start_new_thread(feed, ())
-    ended.acquire()
+    del feed
+    while is_alive() is not None:  # nobody can join such a thread
+        time.sleep(0.001)
 
 
 def starts_a_timer() -> None:
@@ -306,6 +302,101 @@ def test_a_returned_future_that_fails_later_is_an_error(engine: str, tmp_path: P
     ]
 
 
+@pytest.fixture
+def executor() -> Iterator[concurrent.futures.Executor]:
+    with concurrent.futures.ThreadPoolExecutor(2) as executor:
+        yield executor
+
+
+def fails_late() -> None:
+    time.sleep(0.02)
+    fails()
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+@pytest.mark.parametrize("work", [fails, fails_late], ids=lambda work: work.__name__)
+def test_the_exception_of_dropped_work_of_an_executor_is_an_error(
+    work: Callable[[], object], engine: str, executor: concurrent.futures.Executor, tmp_path: Path
+) -> None:
+    def buy() -> None:
+        executor.submit(work)
+
+    result = run(buy, engine, tmp_path)
+
+    (row,) = result.error_types
+    assert (row["type"], row["agent"], row["task"], row["count"]) == ("LookupError", "Agent_1", "buy", 3)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_a_failed_future_that_the_target_keeps_is_an_error_once(
+    engine: str, executor: concurrent.futures.Executor, tmp_path: Path
+) -> None:
+    kept = []
+
+    def buy() -> None:
+        kept.append(executor.submit(fails))
+
+    result = run(buy, engine, tmp_path)
+
+    assert [row["count"] for row in result.error_types] == [3]
+    assert all(isinstance(future.exception(), LookupError) for future in kept)
+
+
+@pytest.mark.parametrize("engine", ENGINES)
+def test_an_exception_of_an_executor_that_the_target_handles_is_no_error(
+    engine: str, executor: concurrent.futures.Executor, tmp_path: Path
+) -> None:
+    def buy() -> None:
+        with pytest.raises(LookupError):
+            executor.submit(fails).result()
+        assert isinstance(executor.submit(fails).exception(), LookupError)
+
+    assert run(buy, engine, tmp_path).passed
+
+
+def test_work_that_the_loop_awaits_in_an_executor_fails_its_operation_only(tmp_path: Path) -> None:
+    result = run(lambda: asyncio.to_thread(fails), "asyncio", tmp_path)
+
+    assert (result.failures, result.errors, result.stats["background_errors"]) == (3, 3, 0)
+
+
+def test_the_traceback_of_work_in_an_executor_has_no_frame_of_ours(
+    executor: concurrent.futures.Executor, tmp_path: Path
+) -> None:
+    result = run(lambda: executor.submit(fails).result(), "threads", tmp_path)
+
+    assert "pytest_nos_stress" not in result.error_types[0]["traceback"]
+
+
+@pytest.fixture
+def loop_in_a_thread() -> Iterator[asyncio.AbstractEventLoop]:
+    loop = asyncio.new_event_loop()
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    yield loop
+    loop.call_soon_threadsafe(loop.stop)
+    thread.join()
+    loop.close()
+
+
+@pytest.mark.parametrize("engine", ["threads", "virtual"])
+def test_work_on_a_loop_in_another_thread_is_an_error_with_its_agent(
+    engine: str, loop_in_a_thread: asyncio.AbstractEventLoop, tmp_path: Path
+) -> None:
+    def buy() -> None:
+        asyncio.run_coroutine_threadsafe(fails_soon(), loop_in_a_thread)
+        loop_in_a_thread.call_soon_threadsafe(lambda: loop_in_a_thread.create_task(fails_soon()))
+        loop_in_a_thread.call_soon_threadsafe(fails)
+
+    result = run(buy, engine, tmp_path)
+
+    assert {(row["source"].split(" ")[0], row["agent"], row["count"]) for row in result.error_types} == {
+        ("future", "Agent_1", 3),
+        ("asyncio", "Agent_1", 3),
+        ("callback", "Agent_1", 3),
+    }
+
+
 def test_a_returned_future_that_does_not_end_is_an_error(tmp_path: Path) -> None:
     result = run(concurrent.futures.Future, "threads", tmp_path, operations_per_agent=1)
 
@@ -367,15 +458,16 @@ def test_garbage_from_before_the_run_is_not_its_error(tmp_path: Path, monkeypatc
     assert others == [LookupError]
 
 
-@pytest.fixture
-def seen(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Exceptions that reach the hook that was there before the run."""
+def seen_by_the_hook_before(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
+    """Set a hook for exceptions of threads, and return the list of those that reach it."""
     seen: list[Any] = []
     monkeypatch.setattr(threading, "excepthook", lambda args: seen.append(args.exc_value))
     return seen
 
 
-def test_hooks_are_as_before_after_the_run(seen: list[Any], tmp_path: Path) -> None:
+def test_hooks_are_as_before_after_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = seen_by_the_hook_before(monkeypatch)
+
     def hooks() -> list[object]:
         return [
             threading.excepthook,
@@ -384,6 +476,7 @@ def test_hooks_are_as_before_after_the_run(seen: list[Any], tmp_path: Path) -> N
             asyncio.BaseEventLoop.create_task,
             asyncio.BaseEventLoop.default_exception_handler,
             vars(warnings)["_warn_unawaited_coroutine"],
+            dict(vars(concurrent.futures.Future)),
             list(gc.callbacks),
             gc.get_freeze_count(),
         ]
@@ -395,7 +488,8 @@ def test_hooks_are_as_before_after_the_run(seen: list[Any], tmp_path: Path) -> N
     assert seen == []
 
 
-def test_an_exception_after_the_run_is_not_the_next_runs(seen: list[Any], tmp_path: Path) -> None:
+def test_an_exception_after_the_run_is_not_the_next_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = seen_by_the_hook_before(monkeypatch)
     due = threading.Event()
 
     def feed() -> None:

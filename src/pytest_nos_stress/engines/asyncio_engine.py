@@ -15,7 +15,6 @@ Guarantees:
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import inspect
 import threading
 import weakref
@@ -29,6 +28,7 @@ from pytest_nos_stress.errors import Abandoned
 
 from . import leftovers
 from .base import (
+    CURRENT_AGENT,
     A,
     AsyncAgent,
     CrashedAgent,
@@ -38,7 +38,6 @@ from .base import (
     OnOperationEnd,
     StuckAgent,
 )
-from .current_agent import CURRENT_AGENT
 from .own_loop import OwnLoop
 
 _WATCH_INTERVAL: Final = 0.1
@@ -282,15 +281,9 @@ class AsyncioEngine:
         loop = self._loop
         if loop is None or self._stopping or not self._ended.is_set():
             return
-        ended = Event()
-
-        def begin() -> None:
-            waiting = loop.create_task(leftovers.wait(self._tasks_before))
-            waiting.add_done_callback(lambda _: ended.set())
-
-        with contextlib.suppress(RuntimeError):  # the loop is closed
-            loop.call_soon_threadsafe(begin)
-            ended.wait(2 * leftovers.PATIENCE)  # longer than it takes, in case a task holds the loop
+        leftovers.await_tasks(
+            loop, lambda: [task for task in asyncio.all_tasks() if task not in self._tasks_before]
+        )
 
     def _blocking_agent(self) -> str:
         return next((agent.name for agent in self._tasks.values() if agent.busy_since() is not None), "no agent")

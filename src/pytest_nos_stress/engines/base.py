@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractAsyncContextManager, AbstractContextManager
+from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any, ClassVar, Final, NamedTuple, Protocol, TypeVar
 
 if TYPE_CHECKING:
@@ -50,6 +51,13 @@ class EngineAgent(Protocol):
 
         None stands for a barrier instead of a pause: the agent waits there until all other agents have arrived.
         """
+
+
+CURRENT_AGENT: Final[ContextVar[EngineAgent | None]] = ContextVar("current agent", default=None)
+"""Agent of this thread or coroutine. Tasks and callbacks of an event loop inherit it.
+
+In virtual time, a thread that several agents share does not have it.
+"""
 
 
 class AsyncAgent(EngineAgent, Protocol):

@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import _thread
-from contextvars import ContextVar
-from typing import Final
 
-from .base import EngineAgent
+from .base import CURRENT_AGENT, EngineAgent
 from .virtual import locks
 from .virtual.actor import VirtualThread
-
-CURRENT_AGENT: Final[ContextVar[EngineAgent | None]] = ContextVar("current agent", default=None)
-"""Agent of this thread or coroutine. Tasks and callbacks of an event loop inherit it."""
 
 
 def current_agent() -> EngineAgent | None:

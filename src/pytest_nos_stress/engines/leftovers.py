@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Container
+import contextlib
+from collections.abc import Callable
 from typing import Any, Final
 
 from pytest_nos_stress._internal import loops
+from pytest_nos_stress._internal.instrument import Event
 
 PATIENCE: Final = 0.5
 """Seconds to wait for tasks at the end of a run."""
@@ -15,14 +17,25 @@ _endless: set[tuple[str, int]] = set()
 """Coroutine functions whose tasks did not end within ``PATIENCE`` in an earlier run: their files and lines."""
 
 
-async def wait(before: Container[asyncio.Task[Any]]) -> None:
-    """Wait for the loop's tasks, except for those that were there before.
+def await_tasks(loop: asyncio.AbstractEventLoop, select: Callable[[], list[asyncio.Task[Any]]]) -> None:
+    """Wait from another thread for tasks on a running loop. ``select`` is called on the loop.
 
     A kind of task that does not end, such as a heartbeat, is waited for once in a process.
     """
+    ended = Event()
+
+    def begin() -> None:
+        waiting = loop.create_task(_wait(select))
+        waiting.add_done_callback(lambda _: ended.set())
+
+    with contextlib.suppress(RuntimeError):  # the loop is closed
+        loop.call_soon_threadsafe(begin)
+        ended.wait(2 * PATIENCE)  # longer than it takes, in case a task holds the loop
+
+
+async def _wait(select: Callable[[], list[asyncio.Task[Any]]]) -> None:
     caller = asyncio.current_task()
-    tasks = [task for task in asyncio.all_tasks() if task is not caller and task not in before]
-    tasks = [task for task in tasks if _kind(task) not in _endless]
+    tasks = [task for task in select() if task is not caller and _kind(task) not in _endless]
     if tasks:
         await _wait_for(tasks)
         _endless.update(_kind(task) for task in tasks if not task.done())

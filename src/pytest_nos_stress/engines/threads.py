@@ -26,8 +26,16 @@ from pytest_nos_stress._internal.instrument import (
 from pytest_nos_stress._internal.tracebacks import stack_of
 from pytest_nos_stress.errors import SettingError
 
-from .base import A, CrashedAgent, DeadlockReport, EngineAgent, EngineOptions, OnOperationEnd, StuckAgent
-from .current_agent import CURRENT_AGENT
+from .base import (
+    CURRENT_AGENT,
+    A,
+    CrashedAgent,
+    DeadlockReport,
+    EngineAgent,
+    EngineOptions,
+    OnOperationEnd,
+    StuckAgent,
+)
 from .safepoint import Safepoint
 
 _WATCH_INTERVAL: Final = 0.1

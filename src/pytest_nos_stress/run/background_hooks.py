@@ -12,6 +12,7 @@ from __future__ import annotations
 import _thread
 import asyncio
 import contextlib
+import functools
 import gc
 import logging
 import sys
@@ -22,10 +23,14 @@ from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 from pytest_nos_stress._internal.instrument import Lock, Thread, all_threads, current_thread, perf_counter
-from pytest_nos_stress.engines.current_agent import CURRENT_AGENT, current_agent
+from pytest_nos_stress._internal.patches import Patch
+from pytest_nos_stress.engines import leftovers
+from pytest_nos_stress.engines.base import CURRENT_AGENT
+from pytest_nos_stress.engines.current_agent import current_agent
 
 from .agent import Agent
 from .background import BackgroundErrors, Origin, Source
+from .background_futures import FutureWatch
 
 _PATIENCE: Final = 0.5
 """Seconds to wait at the end of a run for threads that operations started."""
@@ -37,30 +42,6 @@ _endless: set[tuple[str, str]] = set()
 """Kinds of threads that did not end within ``_PATIENCE`` in an earlier run."""
 
 
-class _Patch:
-    """A function that stands in for an attribute. ``make`` makes it from the function that it calls."""
-
-    def __init__(self, owner: Any, name: str, make: Callable[[Any], Any]) -> None:
-        self._owner = owner
-        self._name = name
-        self._make = make
-        self._before: Any = None
-        self._ours: Any = None
-
-    def apply(self) -> None:
-        current = getattr(self._owner, self._name, None)
-        # Ours is still in place if somebody replaced it during the last run and restored it afterwards.
-        if current is None or current is self._ours:
-            return
-        self._before, self._ours = current, self._make(current)
-        setattr(self._owner, self._name, self._ours)
-
-    def undo(self) -> None:
-        if self._ours is not None and getattr(self._owner, self._name) is self._ours:
-            setattr(self._owner, self._name, self._before)
-            self._ours = None
-
-
 class _Hooks:
     """The process's hooks, and the runs in progress."""
 
@@ -70,13 +51,16 @@ class _Hooks:
         self._collecting: int | None = None
         self._has_frozen = False
         self._tasks: weakref.WeakKeyDictionary[Any, Origin] = weakref.WeakKeyDictionary()
+        self._loops: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
+        self._futures = FutureWatch(self.origin_here)
         self._patches = (
-            _Patch(threading, "excepthook", self._threading_excepthook),
-            _Patch(threading.Thread, "start", self._thread_start),  # noqa: TID251 - the target's threads
-            _Patch(sys, "unraisablehook", self._unraisablehook),
-            _Patch(warnings, "_warn_unawaited_coroutine", self._warn_unawaited_coroutine),
-            _Patch(asyncio.BaseEventLoop, "create_task", self._create_task),
-            _Patch(asyncio.BaseEventLoop, "default_exception_handler", self._default_exception_handler),
+            Patch(threading, "excepthook", self._threading_excepthook),
+            Patch(threading.Thread, "start", self._thread_start),  # noqa: TID251 - the target's threads
+            Patch(sys, "unraisablehook", self._unraisablehook),
+            Patch(warnings, "_warn_unawaited_coroutine", self._warn_unawaited_coroutine),
+            Patch(asyncio.BaseEventLoop, "create_task", self._create_task),
+            Patch(asyncio.BaseEventLoop, "call_soon_threadsafe", self._call_soon_threadsafe),
+            Patch(asyncio.BaseEventLoop, "default_exception_handler", self._default_exception_handler),
         )
 
     def begin(self, run: BackgroundErrors) -> None:
@@ -87,19 +71,24 @@ class _Hooks:
             self._freeze()
             for patch in self._patches:
                 patch.apply()
+            self._futures.begin()
             gc.callbacks.append(self._on_collection)
             logging.getLogger("concurrent.futures").addFilter(self._on_log)
 
     def end(self, run: BackgroundErrors) -> None:
         with self._lock:
+            if run not in self._runs:
+                return
             self._runs = tuple(other for other in self._runs if other is not run)
             if self._runs:
                 return
             logging.getLogger("concurrent.futures").removeFilter(self._on_log)
             with contextlib.suppress(ValueError):
                 gc.callbacks.remove(self._on_collection)
+            self._futures.end()
             for patch in self._patches:
                 patch.undo()
+            self._loops.clear()
             if self._has_frozen:
                 gc.unfreeze()
 
@@ -194,6 +183,14 @@ class _Hooks:
 
         return create_task
 
+    def _call_soon_threadsafe(self, before: Callable[..., Any]) -> Callable[..., Any]:
+        def call_soon_threadsafe(loop: Any, callback: Any, *args: Any, **options: Any) -> Any:
+            if self._runs and self.origin_here() is not None:
+                self._loops.add(loop)
+            return before(loop, callback, *args, **options)
+
+        return call_soon_threadsafe
+
     def _default_exception_handler(self, before: Callable[..., None]) -> Callable[..., None]:
         def default_exception_handler(loop: Any, context: dict[str, Any]) -> None:
             error = context.get("exception")
@@ -223,8 +220,26 @@ class _Hooks:
 
     # The end of a run.
 
-    def unseen_of_tasks(self, run: BackgroundErrors) -> None:
-        """Note the exceptions of tasks that have failed, that nobody has looked at, and that are still alive."""
+    def settle(self, run: BackgroundErrors) -> None:
+        """Wait a little for what the target has left behind, and note what nobody has looked at."""
+        run.judge_futures(_PATIENCE)
+        self._futures.settle(run)
+        run.still_running += _join_threads(run)
+        for loop in list(self._loops):
+            if loop.is_running():
+                leftovers.await_tasks(loop, functools.partial(self._pending_tasks, run, loop))
+        gc.collect()
+        self._note_unseen_tasks(run)
+        self._futures.note_unseen(run)
+
+    def _pending_tasks(self, run: BackgroundErrors, loop: asyncio.AbstractEventLoop) -> list[asyncio.Task[Any]]:
+        tasks = list(self._tasks.items())
+        return [
+            task for task, origin in tasks if origin.run is run and task.get_loop() is loop and not task.done()
+        ]
+
+    def _note_unseen_tasks(self, run: BackgroundErrors) -> None:
+        """Note the exceptions of tasks that are still alive and that nobody has looked at."""
         for task, origin in list(self._tasks.items()):
             if origin.run is run and task.done() and not task.cancelled() and task._log_traceback:
                 run.note(task.exception(), _source_in_loop(task, None, ""), origin)
@@ -236,13 +251,10 @@ _HOOKS: Final = _Hooks()
 @contextlib.contextmanager
 def finding_background_errors(run: BackgroundErrors) -> Iterator[None]:
     """Note what the target leaves behind while the block runs, and what ends shortly after it."""
-    _HOOKS.begin(run)
     try:
+        _HOOKS.begin(run)  # in the block, because a signal can raise an exception at any time
         yield
-        run.judge_futures(_PATIENCE)
-        run.still_running += _join_threads(run)
-        gc.collect()
-        _HOOKS.unseen_of_tasks(run)
+        _HOOKS.settle(run)
     finally:
         _HOOKS.end(run)
 

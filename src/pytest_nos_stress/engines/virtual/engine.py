@@ -23,6 +23,7 @@ from typing import Any, ClassVar, Final
 from pytest_nos_stress._internal.instrument import perf_counter, perf_counter_ns
 from pytest_nos_stress._internal.tracebacks import stack_of
 from pytest_nos_stress.engines.base import (
+    CURRENT_AGENT,
     A,
     CrashedAgent,
     DeadlockReport,
@@ -184,6 +185,7 @@ class VirtualEngine:
 
     def _perform_all(self, actor: VirtualThread, _worker: Worker) -> None:
         """Perform all operations of an agent, in the agent's own thread."""
+        CURRENT_AGENT.set(actor.agent)
         ident = _thread.get_ident()
         locks.ACTORS[ident] = actor
         scheduler = self._scheduler
