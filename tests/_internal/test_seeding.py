@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import random
+
 import pytest
 
-from pytest_nos_stress._internal.seeding import derived_rng, derived_uuid, phase_of, stream_key
+from pytest_nos_stress._internal.seeding import derived_rng, derived_uuid, drawn_seed, phase_of, stream_key
 
 
 @pytest.mark.parametrize(
@@ -60,3 +62,14 @@ def test_different_parts_give_different_streams() -> None:
         stream_key(8, "Ann"),
     }
     assert len(keys) == 4
+
+
+def test_a_drawn_seed_does_not_depend_on_what_a_test_has_made_of_random(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(random, "SystemRandom", None)
+    monkeypatch.setattr("os.urandom", lambda size: bytes(size))
+    seeds = set()
+    for _ in range(10):
+        random.seed(1)
+        seeds.add(drawn_seed())
+    assert len(seeds) > 1
+    assert all(0 <= seed < 1 << 32 for seed in seeds)

@@ -46,7 +46,7 @@ def test_embedded_exchange(fs, stress_simulator):
 
 def test_later_tests_see_the_same_classes(stress_simulator):
     from pytest_nos_stress import StressResult
-    result = stress_simulator.run(target={"buy": lambda: None}, compare="main", gate=False, **CALM)
+    result = stress_simulator.run(target={"buy": lambda: None}, gate=False, **CALM)
     assert isinstance(result, StressResult)
     assert (result.output_dir / "simulation_statistics.json").exists()
 """

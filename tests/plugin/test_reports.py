@@ -197,6 +197,24 @@ def test_allure_has_the_files_of_passed_and_failed_tests(pytester: pytest.Pytest
     assert list(stats["tasks"]) == ["test_body"]
 
 
+def test_files_that_allure_cannot_copy_are_a_note(pytester: pytest.Pytester) -> None:
+    pytester.makepyfile(
+        """
+        import shutil
+
+        def test_it(stress_simulator, monkeypatch):
+            def refuse(*arguments, **options):
+                raise FileNotFoundError(2, "no such file")
+
+            monkeypatch.setattr(shutil, "copyfile", refuse)
+            assert stress_simulator.run(lambda: None, agents=1, operations_per_agent=1).passed
+        """
+    )
+    result = pytester.runpytest_subprocess("--stress", "--alluredir=allure")
+    result.assert_outcomes(passed=1)
+    result.stdout.fnmatch_lines(["*Allure: files were not attached (FileNotFoundError: *no such file*"])
+
+
 def test_reports_do_not_need_the_plugins_that_show_them(pytester: pytest.Pytester) -> None:
     pytester.makepyfile(PROJECT)
     options = ["-p", "no:html", "-p", "no:metadata", "-p", "no:allure_pytest", "-p", "no:junitxml"]

@@ -14,6 +14,7 @@ import pytest
 
 from pytest_nos_stress import MultiAgentSimulator, Operation, Scenario, StressResult
 from pytest_nos_stress._internal.cpu import processors
+from pytest_nos_stress._internal.system import system
 from pytest_nos_stress.results.records import Batch, Records
 from pytest_nos_stress.results.resources import ResourceSamples
 from pytest_nos_stress.run.process_monitor import ProcessMonitor
@@ -323,5 +324,5 @@ def test_virtual_time_measures_no_process_and_has_no_note(tmp_path: Path, monkey
 
 
 def test_the_number_of_processors_needs_no_affinity(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.sched_getaffinity", refuse(PermissionError(1, "Operation not permitted")))
+    monkeypatch.setattr(system, "sched_getaffinity", refuse(PermissionError(1, "Operation not permitted")))
     assert processors() >= 1

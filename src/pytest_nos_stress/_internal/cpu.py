@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-import os
 import sys
+
+from .system import system
 
 
 def processors() -> int:
     """Return the number of processors that this process may use."""
-    return len(allowed_processors()) or os.cpu_count() or 1
+    return len(allowed_processors()) or system.cpu_count() or 1
 
 
 def allowed_processors() -> list[int]:
     """Return the numbers of the processors that this process may use. Empty if the system does not tell."""
     try:
-        return sorted(os.sched_getaffinity(0))
+        return sorted(system.sched_getaffinity(0))
     except (AttributeError, OSError):
         return []
 

@@ -30,6 +30,13 @@ import uuid
 from hashlib import blake2b
 from random import Random
 
+from .system import system
+
+
+def drawn_seed() -> int:
+    """Return a new seed of 32 bits, which does not depend on the state of ``random``."""
+    return int.from_bytes(system.urandom(4))
+
 
 def derived_rng(*parts: object) -> Random:
     """Return the generator of the stream whose key has these parts."""

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from pytest_nos_stress._internal.system import is_file
+from pytest_nos_stress._internal.text import error_message, error_name, escape_controls
 from pytest_nos_stress.reporting.outputs import of_file
 from pytest_nos_stress.results.result import StressResult
 
@@ -22,15 +23,23 @@ def html_extras(results: Sequence[StressResult]) -> list[dict[str, Any]]:
     ]
 
 
-def attach_to_allure(result: StressResult) -> None:
-    """Attach the run's files to the current test in Allure's report."""
+def attach_to_allure(result: StressResult) -> str:
+    """Attach the run's files to the current test in Allure's report.
+
+    Returns the problem on one line, or an empty text. Allure copies the files, and cannot while a test has faked
+    the file system.
+    """
     import allure
 
-    for path in _existing(result):
-        media_type = of_file(path.name).media_type
-        allure.attach.file(  # type: ignore[no-untyped-call]
-            str(path), name=path.name, attachment_type=media_type, extension=path.suffix[1:]
-        )
+    try:
+        for path in _existing(result):
+            media_type = of_file(path.name).media_type
+            allure.attach.file(  # type: ignore[no-untyped-call]
+                str(path), name=path.name, attachment_type=media_type, extension=path.suffix[1:]
+            )
+    except Exception as error:
+        return escape_controls(f"Allure: files were not attached ({error_name(error)}: {error_message(error)})")
+    return ""
 
 
 def _existing(result: StressResult) -> list[Path]:

@@ -6,13 +6,13 @@ collected. A wrong setting in a marker is a collection error of its test. Each m
 
 from __future__ import annotations
 
-import random
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
+from pytest_nos_stress._internal.seeding import drawn_seed
 from pytest_nos_stress._internal.text import escape_controls, safe_repr
 from pytest_nos_stress.config import options
 from pytest_nos_stress.errors import SettingError
@@ -84,7 +84,7 @@ class StressSession:
             seed = self.repetition.scenario.seed
         if seed is None:
             seed = controller_seed
-        return random.SystemRandom().getrandbits(32) if seed is None else seed
+        return drawn_seed() if seed is None else seed
 
     def begin(self, item: pytest.Item) -> None:
         """Begin a test. A test begins once for each time it is executed."""

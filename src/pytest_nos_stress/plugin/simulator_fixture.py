@@ -372,7 +372,9 @@ class StressSimulator:
         if self._item.config.pluginmanager.hasplugin("allure_listener"):
             from .integrations import attach_to_allure
 
-            attach_to_allure(result)
+            problem = attach_to_allure(result)
+            if problem:
+                self._summaries[-1] = with_note(summary, problem)
 
     def _how_to_repeat(self, result: StressResult) -> str:
         if self._examples:  # Hypothesis prints an @example to paste, and replays failures from its own database

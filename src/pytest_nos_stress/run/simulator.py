@@ -12,13 +12,13 @@ from __future__ import annotations
 import asyncio
 import functools
 import inspect
-import random
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, cast
 
 from pytest_nos_stress import engines
 from pytest_nos_stress._internal.examples import current_example
+from pytest_nos_stress._internal.seeding import drawn_seed
 from pytest_nos_stress._internal.system import absolute
 from pytest_nos_stress.config import merge, options
 from pytest_nos_stress.reporting.files import paths
@@ -273,7 +273,7 @@ class MultiAgentSimulator:
     def _next_scenario(self) -> Scenario:
         """Return the scenario of the next run. Draw a new seed for each run unless a seed is given."""
         if self._has_run and self._draws_seed:
-            self._scenario = self._scenario.with_seed(_drawn_seed())
+            self._scenario = self._scenario.with_seed(drawn_seed())
         self._has_run = True
         return self._scenario
 
@@ -297,12 +297,8 @@ def _scenario(target: object, settings: Mapping[str, Any]) -> Scenario:
     if "engine" not in values and target is not None and is_async(target, values["tasks"]):
         values["engine"] = engines.name_of_first(lambda engine: engine.awaits_tasks)
     if values.get("seed") is None:
-        values["seed"] = _drawn_seed()
+        values["seed"] = drawn_seed()
     return Scenario.of_checked(values)
-
-
-def _drawn_seed() -> int:
-    return random.SystemRandom().getrandbits(32)
 
 
 def _refuse_beside_scenario(values: Mapping[str, Any], target: object) -> None:

@@ -7,7 +7,6 @@ fifteen times as long. The functions do nothing if the system does not let a thr
 from __future__ import annotations
 
 import contextlib
-import os
 import sys
 from collections.abc import Iterator
 
@@ -33,7 +32,7 @@ if sys.platform == "linux":
 
     def _choose(processors: set[int]) -> None:
         with contextlib.suppress(OSError):
-            os.sched_setaffinity(0, processors)
+            system.sched_setaffinity(0, processors)
 
 else:
 
