@@ -286,6 +286,7 @@ def row(**changed: Any) -> Summary:
         "successes": 72,
         "failures": 8,
         "missing_data": 20,
+        "calls": 80,
         "errors": 0,
         "success_rate": 0.72,
         "failure_rate": 0.08,

@@ -66,13 +66,18 @@ def read(path: AnyPath, longest: int | None = None) -> bytes:
 def make_directory(path: AnyPath) -> None:
     """Make a directory and its parents, unless it exists. Raises ``OSError``."""
     try:
-        system.mkdir(path)
+        _make_one_directory(path)
     except FileNotFoundError:
         parent = fspath(_RealPath(path).parent)
         if parent == fspath(path):
             raise
         make_directory(parent)
-        make_directory(path)
+        _make_one_directory(path)
+
+
+def _make_one_directory(path: AnyPath) -> None:
+    try:
+        system.mkdir(path)
     except OSError:
         if not _has_type(path, _DIRECTORY):
             raise

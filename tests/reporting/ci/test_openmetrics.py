@@ -56,6 +56,7 @@ def test_every_figure_is_read_back_as_it_was_measured(summary: Make) -> None:
     expected = {
         "stress_passed": 1,
         "stress_operations": 400,
+        "stress_calls": 160,
         "stress_successes": 300,
         "stress_failures": 60,
         "stress_missing_data": 40,

@@ -55,6 +55,7 @@ def fake_summary(run: FakeRun, **more: Any) -> Summary:
         "agents": len(run.scenario.agent_names),
         **{name: stats[f"{key}_operations"] for name, key in counts.items()},
         "missing_data": stats["missing_data_events"],
+        "calls": stats["calls"],
         **{
             name: stats[name]
             for name in ("errors", "duration", "throughput", "fairness", "latency", "response_time")
