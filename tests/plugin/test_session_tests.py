@@ -212,6 +212,7 @@ def test_a_session_whose_tests_were_all_skipped_is_not_green(project: Project) -
     pages = project.session("@pytest.mark.skip\ndef test_skipped(stress_simulator): pass", "-k", "skipped")
     pages.assert_red()
     assert pages.headline == "✕ No runs, 1 test was skipped"
+    assert pages.step_summary.startswith("## Stress tests: no runs, 1 test was skipped\n")
 
 
 @pytest.mark.parametrize("options", [("-x",), ("--maxfail=1",)], ids=" ".join)
@@ -275,6 +276,17 @@ def test_a_collection_error_that_ends_the_session_is_not_green(project: Project)
     pages = project.session("")
     pages.assert_red()
     assert pages.index_rows == {"test_broken.py": "failed", "test_passes": "not run"}
+
+
+def test_files_that_share_a_node_id_and_cannot_be_collected_have_a_row_each(project: Project) -> None:
+    for name in ("ci/pytest.ini", "tests/test_a.py", "tests/test_b.py"):
+        path = project.pytester.path / name
+        path.parent.mkdir(exist_ok=True)
+        path.write_text("[pytest]\n" if name.endswith("ini") else f"raise ValueError('in {path.name}')\n")
+    pages = project.session("", "-c", "ci/pytest.ini", "tests/test_a.py", "tests/test_b.py")
+    pages.assert_red()
+    assert pages.index_rows == {"tests/test_a.py": "failed", "tests/test_b.py": "failed"}
+    assert "could not be collected: ValueError: in test_a.py" in pages.step_summary
 
 
 @pytest.mark.parametrize("phase", ["setup", "call", "teardown"])

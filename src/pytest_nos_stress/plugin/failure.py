@@ -1,12 +1,23 @@
-"""The signature of a test's failure, by which the same failure is recognized when the test is repeated."""
+"""Failures of tests: the failure of a body, and the signature by which a repeated test's failure is recognized."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
+import pytest
+
 from pytest_nos_stress._internal.text import error_name
-from pytest_nos_stress.results.result import CheckFailed, ThresholdsNotMet
+from pytest_nos_stress.results.result import CheckFailed, RunFailed, ThresholdsNotMet
 from pytest_nos_stress.results.verdicts import FAILED
+
+
+class BodyFailed(pytest.fail.Exception, AssertionError):  # type: ignore[name-defined, misc]
+    """Raised if a run of a test's body does not pass.
+
+    pytest shows it without a traceback. ``xfail(raises=AssertionError)`` matches it.
+    """
+
+    __module__ = "builtins"  # as pytest's own outcomes, so that a summary shows the message, not the module
 
 
 class FailureSignature(NamedTuple):
@@ -24,7 +35,19 @@ class FailureSignature(NamedTuple):
         return self.parts == other.parts and types_agree
 
 
-def signature_of(error: BaseException) -> tuple[str, ...]:
+def failure_behind(
+    excinfo: pytest.ExceptionInfo[BaseException], problem: BaseException | None
+) -> FailureSignature:
+    """Return the failure of a test. ``problem``: the exception with which its last failed run ended, if any."""
+    error = excinfo.value
+    if problem is not None and (error is problem or isinstance(error, BodyFailed)):
+        types = problem.result.error_types if isinstance(problem, RunFailed) else []
+        return FailureSignature(problem, _signature_of(problem), frozenset(row["type"] for row in types))
+    crash = excinfo.traceback[-1]
+    return FailureSignature(error, (error_name(error), f"{crash.path}:{crash.lineno}"))
+
+
+def _signature_of(error: BaseException) -> tuple[str, ...]:
     """Return the parts of a run's failure: its type, and the checks or thresholds that did not pass."""
     if isinstance(error, CheckFailed):
         failed_checks = (check.name for check in error.result.checks if check.verdict == FAILED)

@@ -82,10 +82,12 @@ def pytest_configure(config: pytest.Config) -> None:
     values = (config.getoption(setting.dest) for setting in (*SETTINGS, *SESSION_SETTINGS) if setting.flag)
     if config.getoption("stress") or any(value is not None for value in values):
         _session(config)
-    if config.getoption("stress") and not hasattr(config, "workerinput"):
-        from .session_summary import SessionReports
+    if config.getoption("stress"):
+        from .session_summary import CollectReports, SessionReports
 
-        config.pluginmanager.register(SessionReports(_session(config)), "nos-stress-reports")
+        config.pluginmanager.register(CollectReports(_session(config)), "nos-stress-collect-reports")
+        if not hasattr(config, "workerinput"):
+            config.pluginmanager.register(SessionReports(_session(config)), "nos-stress-reports")
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:

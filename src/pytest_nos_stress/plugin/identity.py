@@ -57,23 +57,23 @@ class TestIdentities:
         return identity
 
     def _made(self, item: pytest.Item) -> TestIdentity:
-        name = self._unique_name(f"{self._file(item)}{_after_file(item)}")
+        name = self._unique_name(f"{self.file(item)}{_after_file(item)}")
         row = f"{name} [{self._worker}]" if self._worker else name
         return TestIdentity(name, row, Path(self._worker, self._unique_directory(name)))
 
-    def _file(self, item: pytest.Item) -> str:
-        """Return the file of the test: as in its id if the id tells the file, otherwise from the start directory.
+    def file(self, node: pytest.Item | pytest.Collector) -> str:
+        """Return the file of a node: as in its id if the id tells the file, otherwise from the start directory.
 
         A file of an installed package (``--pyargs``) is named from the directory that contains the package.
         """
-        file, root = item.nodeid.partition("::")[0], item.config.rootpath
-        if file and root / file == item.path:
+        file, root, path = node.nodeid.partition("::")[0], node.config.rootpath, node.path
+        if file and root / file == path:
             return file
-        if item.path.is_relative_to(self._start):
-            return item.path.relative_to(self._start).as_posix()
-        if item.config.getoption("pyargs", False) and (item.path.parent / "__init__.py").is_file():
-            return item.path.relative_to(_parent_of_package(item.path)).as_posix()
-        return Path(os.path.relpath(item.path, root)).as_posix()
+        if path.is_relative_to(self._start):
+            return path.relative_to(self._start).as_posix()
+        if node.config.getoption("pyargs", False) and (path.parent / "__init__.py").is_file():
+            return path.relative_to(_parent_of_package(path)).as_posix()
+        return Path(os.path.relpath(path, root)).as_posix()
 
     def _unique_name(self, name: str) -> str:
         """Return the name, with a number if the session has it already, as a test does that is selected twice."""

@@ -3,10 +3,27 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Generator
 
 import pytest
 
 from .session import StressSession
+
+
+class CollectReports:
+    """Names the file on the report of a file that could not be collected, in every process that collects."""
+
+    def __init__(self, session: StressSession) -> None:
+        self._session = session
+
+    @pytest.hookimpl(wrapper=True)
+    def pytest_make_collect_report(
+        self, collector: pytest.Collector
+    ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+        report = yield
+        if report.failed:
+            report.stress_file = self._session.identities.file(collector)  # type: ignore[attr-defined]
+        return report
 
 
 class SessionReports:

@@ -97,10 +97,8 @@ class TestOutcomes:
     def add_collect_report(self, report: pytest.CollectReport) -> None:
         """Add a file that could not be collected: its stress tests, if it has any, are not known."""
         if report.failed:
-            file = report.nodeid.partition("::")[0]
-            self._test_without_item(report.nodeid or "collection", file).fail(
-                f"could not be collected: {_reason(report)}"
-            )
+            file: str = getattr(report, "stress_file", report.nodeid.partition("::")[0])
+            self._test_without_item(file or "collection", file).fail(f"could not be collected: {_reason(report)}")
 
     def summaries(self, tests_with_runs: set[str]) -> list[SessionTest]:
         """Return the outcome of each test. ``tests_with_runs``: names of the tests that have reported runs."""

@@ -10,16 +10,14 @@ from typing import Any, Final
 import pytest
 
 from pytest_nos_stress._internal.examples import current_example
-from pytest_nos_stress._internal.text import error_name
 from pytest_nos_stress.config import options
 from pytest_nos_stress.engines.virtual import engine  # noqa: F401 - imported here, not during a test's first run
 from pytest_nos_stress.errors import SettingError
 from pytest_nos_stress.faults.client_faults import a_run_goes_on
 from pytest_nos_stress.faults.clients import flaky
-from pytest_nos_stress.reporting import terminal
 from pytest_nos_stress.reporting.outputs import SCENARIO
 from pytest_nos_stress.reporting.progress import Live
-from pytest_nos_stress.reporting.summary import OWN_ASSERTION_FAILED, RunInfo, properties, with_note, with_outcome
+from pytest_nos_stress.reporting.summary import OWN_ASSERTION_FAILED, RunInfo, with_note
 from pytest_nos_stress.results.result import RunFailed, StressResult
 from pytest_nos_stress.results.status import INTERRUPTED
 from pytest_nos_stress.results.summary_types import Summary
@@ -29,20 +27,12 @@ from pytest_nos_stress.run.simulator import MultiAgentSimulator
 
 from .body import body_arguments
 from .example_overlap import OverlapOfExamples
-from .failure import FailureSignature, signature_of
+from .failure import BodyFailed, FailureSignature, failure_behind
 from .repeat_command import repeat_command
+from .run_reports import add_run, outcomes
 from .session import StressSession
 
 _ENDING_ERRORS: Final = (pytest.skip.Exception, pytest.xfail.Exception, pytest.exit.Exception)
-
-
-class BodyFailed(pytest.fail.Exception, AssertionError):  # type: ignore[name-defined, misc]
-    """Raised if a run of a test's body does not pass.
-
-    pytest shows it without a traceback. ``xfail(raises=AssertionError)`` matches it.
-    """
-
-    __module__ = "builtins"  # as pytest's own outcomes, so that a summary shows the message, not the module
 
 
 class StressSimulator:
@@ -189,38 +179,16 @@ class StressSimulator:
         if self._examples and self._summaries:
             self._summaries[-1] = self._overlap.applied_to(self._summaries[-1])
         self._reported = len(self.results)
-        report.stress_runs = [  # type: ignore[attr-defined]
-            with_outcome(summary, outcome, raised=result.raised)
-            for summary, result, outcome in zip(
-                self._summaries, self.results, self._outcomes(report.outcome), strict=True
-            )
-        ]
+        with_outcomes = outcomes(self._summaries, self.results, report.outcome, self._has_failed)
+        report.stress_runs = with_outcomes  # type: ignore[attr-defined]
         if self._item.config.pluginmanager.hasplugin("html"):
             from .integrations import html_extras
 
             report.extras = [*getattr(report, "extras", []), *html_extras(self.results)]  # type: ignore[attr-defined]
 
-    def _outcomes(self, test_outcome: str) -> list[str]:
-        """Return the test's outcome for each run.
-
-        A failed test is ``failed`` for the runs that did not pass, or for its last run if all runs passed.
-        """
-        if not self._has_failed:
-            return [test_outcome] * len(self.results)
-        if all(result.passed for result in self.results):
-            return ["passed"] * (len(self.results) - 1) + ["failed"] * bool(self.results)
-        return ["passed" if result.passed else "failed" for result in self.results]
-
     def failure_behind(self, excinfo: pytest.ExceptionInfo[BaseException]) -> FailureSignature:
         """Return the failure of the running test: that of its last run, or that of the test's own code."""
-        error = excinfo.value
-        if self._problem is not None and (error is self._problem or isinstance(error, BodyFailed)):
-            types = self._problem.result.error_types if isinstance(self._problem, RunFailed) else []
-            return FailureSignature(
-                self._problem, signature_of(self._problem), frozenset(error_type["type"] for error_type in types)
-            )
-        crash = excinfo.traceback[-1]
-        return FailureSignature(error, (error_name(error), f"{crash.path}:{crash.lineno}"))
+        return failure_behind(excinfo, self._problem)
 
     @property
     def _item(self) -> pytest.Item:
@@ -350,10 +318,7 @@ class StressSimulator:
         return directory if number == 1 else directory / f"run-{number}"
 
     def _report(self, result: StressResult, number: int) -> None:
-        """Add a run to the test's properties and report sections.
-
-        This happens while the test is in progress, because JUnit XML does not show what is added later.
-        """
+        """Add a run to the results of the test and to its reports."""
         summary = result.summary
         for name in () if self._session.rerun is not None else self._ignored_settings:
             summary = with_note(summary, f"{name} is ignored under @given: each example is a different scenario")
@@ -362,19 +327,11 @@ class StressSimulator:
         self._summaries.append(summary)
         if self._session.rerun is not None:
             return
-        prefix = "stress" if number == 1 else f"stress_run_{number}"
-        paths = {name: str(self._session.directory / path) for name, path in summary["files"].items()}
-        for name, value in (properties(summary) | paths).items():
-            self._item.user_properties.append((f"{prefix}_{name}", value))
         if result.status == INTERRUPTED:
             self._session.interrupted.append(summary)
-        self._item.add_report_section("call", "stress", "\n".join(terminal.details(summary)))
-        if self._item.config.pluginmanager.hasplugin("allure_listener"):
-            from .integrations import attach_to_allure
-
-            problem = attach_to_allure(result)
-            if problem:
-                self._summaries[-1] = with_note(summary, problem)
+        problem = add_run(self._item, result, summary, number, self._session.directory)
+        if problem:
+            self._summaries[-1] = with_note(summary, problem)
 
     def _how_to_repeat(self, result: StressResult) -> str:
         if self._examples:  # Hypothesis prints an @example to paste, and replays failures from its own database

@@ -46,6 +46,7 @@ def _summary(**changes: Any) -> Summary:
         "engine": "threads",
         "agents": 4,
         "operations": 400,
+        "calls": 340,
         "successes": 300,
         "failures": 60,
         "missing_data": 40,

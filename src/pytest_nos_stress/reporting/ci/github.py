@@ -61,11 +61,7 @@ def step_summary(runs: Sequence[Summary], session: SessionTests = NO_TESTS) -> s
     folded = _fitting(map(_passed_section, passed), room)
     note = _note(
         _left_out(rows_left, "row of the table", "rows of the table"),
-        _left_out(
-            len(bad_tests) + len(failed) - len(sections),
-            "run that did not pass",
-            "runs that did not pass",
-        ),
+        _left_out(len(bad_tests) + len(failed) - len(sections), "run that did not pass", "runs that did not pass"),
         _left_out(len(passed) - len(folded), "run that passed", "runs that passed"),
     )
     return "\n".join(filter(None, [heading, overview, note, *sections, *_folded(folded)]))
@@ -156,9 +152,10 @@ def _headline(runs: Sequence[Summary], session: SessionTests) -> str:
         did_not_pass="did not pass",
         all_passed=f"{_counted(len(runs), 'run', 'runs')} passed",
     )
-    if not runs and text == "No runs":
-        return "Stress tests: no runs"
-    return f"{'✅' if session_tests.has_passed(runs, session) else '❌'} Stress tests: {text[0].lower()}{text[1:]}"
+    sign = "✅ " if session_tests.has_passed(runs, session) else "❌ "
+    if not runs and not session.stopped and not any(map(is_bad, session.tests)):
+        sign = ""  # no tests, or all of them skipped
+    return f"{sign}Stress tests: {text[0].lower()}{text[1:]}"
 
 
 def _overview(runs: Sequence[Summary], tests: Sequence[SessionTest], room: int) -> tuple[str, int]:
