@@ -193,6 +193,18 @@ def test_tasks_and_callbacks_on_the_event_loop_are_looked_at(tmp_path: Path) -> 
     }
 
 
+def test_a_timer_of_the_event_loop_that_is_due_soon_is_waited_for(tmp_path: Path) -> None:
+    async def buy() -> None:
+        asyncio.get_running_loop().call_later(0.05, fails)
+        asyncio.get_running_loop().call_later(60, fails)
+
+    result = run(buy, "asyncio", tmp_path, operations_per_agent=1)
+
+    assert [(row["type"], row["agent"], row["count"]) for row in result.error_types] == [
+        ("LookupError", "Agent_1", 1)
+    ]
+
+
 def test_system_exit_in_a_callback_of_the_event_loop_is_an_error(tmp_path: Path) -> None:
     async def buy() -> None:
         asyncio.get_running_loop().call_soon(sys.exit, 3)

@@ -10,6 +10,8 @@ from typing import Any, Final
 from pytest_nos_stress._internal import loops
 from pytest_nos_stress._internal.instrument import Event
 
+from .base import CURRENT_AGENT
+
 PATIENCE: Final = 0.5
 """Seconds to wait for tasks at the end of a run."""
 
@@ -34,11 +36,23 @@ def await_tasks(loop: asyncio.AbstractEventLoop, select: Callable[[], list[async
 
 
 async def _wait(select: Callable[[], list[asyncio.Task[Any]]]) -> None:
+    await loops.sleep(_until_timers_of_agents(asyncio.get_running_loop()))
     caller = asyncio.current_task()
     tasks = [task for task in select() if task is not caller and _kind(task) not in _endless]
     if tasks:
         await _wait_for(tasks)
         _endless.update(_kind(task) for task in tasks if not task.done())
+
+
+def _until_timers_of_agents(loop: asyncio.AbstractEventLoop) -> float:
+    """Return the seconds until the timers of agents have ended that do so within ``PATIENCE``."""
+    timers = [
+        timer
+        for timer in getattr(loop, "_scheduled", ())
+        if not timer.cancelled() and timer._context.get(CURRENT_AGENT) is not None
+    ]
+    left = [timer.when() - loop.time() for timer in timers]
+    return max((seconds for seconds in left if seconds <= PATIENCE), default=0.0)
 
 
 async def _wait_for(tasks: list[asyncio.Task[Any]]) -> None:
