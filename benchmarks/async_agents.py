@@ -1,6 +1,6 @@
 """10,000 agents on one event loop: operations per second and memory per agent, compared with Locust's users.
 
-The runs write all files. The contestants take turns, each in a fresh process. An agent's memory is the growth of
+Then 100,000 agents, with three operations each. The runs write all files. The contestants take turns, each in a fresh process. An agent's memory is the growth of
 its process's peak, divided by the agents. The time is that of the whole run, including its start and all planning.
 """
 
@@ -13,6 +13,7 @@ from .measuring import Effort, Figure
 from .throughput import version_of_locust
 
 _AGENTS = 10_000
+_MANY_AGENTS = 100_000
 
 
 def measure(effort: Effort) -> Iterator[Figure]:
@@ -21,6 +22,8 @@ def measure(effort: Effort) -> Iterator[Figure]:
     turns = [_turn(operations, effort.locust_python if locust else None) for _ in range(effort.repetitions)]
     kilobytes = measuring.median_and_range([turn["ours"]["bytes_for_an_agent"] / 1e3 for turn in turns])
     yield Figure(f"memory for one of {_AGENTS} agents", f"{kilobytes} kB")
+    many = measuring.ask("asyncio_run", "ours", _MANY_AGENTS, 3)
+    yield Figure(f"memory for one of {_MANY_AGENTS} agents", f"{many['bytes_for_an_agent'] / 1e3:.1f} kB")
     for name in turns[0]:
         thousands = measuring.median_and_range([turn[name]["per_second"] / 1e3 for turn in turns])
         yield Figure(f"{_AGENTS} agents, {name}", f"{thousands} thousand op/s")

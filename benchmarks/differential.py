@@ -39,6 +39,7 @@ from pytest_nos_stress import (  # noqa: E402
     eventually,
 )
 
+_TESTED_NOTHING: Final = ("the target was never called", "fault_windows=")
 OUTCOMES: Final = ("success", "failed", "missing_data")
 _FAULTS: Final[tuple[Any, ...]] = (
     None,
@@ -121,7 +122,9 @@ class Target:
 def settings_of(number: int) -> dict[str, Any]:
     """Return the settings of a run by its number."""
     random = Random(f"settings {number}")
-    engine = random.choice(("threads", "asyncio", "virtual"))
+    faults = random.choice(_FAULTS)
+    # A broker's unknown states take seconds, which pass at once in virtual time only.
+    engine = "virtual" if faults == "binance" else random.choice(("threads", "asyncio", "virtual"))
     settings: dict[str, Any] = {
         "engine": engine,
         "agents": random.randint(1, 6),
@@ -137,7 +140,6 @@ def settings_of(number: int) -> dict[str, Any]:
         "own_threads": random.choice((True, False)),
         "every": random.choice((None, 1, 7)),
     }
-    faults = random.choice(_FAULTS)
     settings |= {"failure_mode": random.choice(("lost_reply", "mixed"))} if faults is None else {"faults": faults}
     if random.random() < 0.25:
         settings["duration"] = 0.03
@@ -174,10 +176,10 @@ def differences(number: int) -> list[str]:
         )
         try:
             result = simulator.run()
-        except RunFailed:
-            if simulator.result is None or target.calls:
+        except RunFailed as failure:
+            if simulator.result is None or not str(failure).startswith(_TESTED_NOTHING):
                 raise
-            result = simulator.result  # never called: the counts must agree all the same
+            result = simulator.result  # the counts must agree all the same
         found = [*_against_target(result, target), *_between_files(result, Path(directory))]
     return [f"run {number} ({settings}): {line}" for line in found]
 

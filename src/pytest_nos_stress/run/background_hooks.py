@@ -34,6 +34,9 @@ from .background_futures import FutureWatch
 
 _PATIENCE: Final = 0.5
 """Seconds to wait at the end of a run for threads that operations started."""
+_RUNS_BETWEEN_COLLECTIONS: Final = 10
+_COLLECT_AFTER: Final = 1.0
+"""Seconds from one full collection to the next, if there are runs: a collection takes 10 to 20 ms."""
 _ORIGIN: Final = "_nos_stress_origin"
 _EXECUTORS: Final = "concurrent.futures.thread"
 _DESTROYED: Final = "Task was destroyed"
@@ -50,6 +53,8 @@ class _Hooks:
         self._lock = Lock()
         self._collecting: int | None = None
         self._has_frozen = False
+        self._runs_since_collection = 0
+        self._collected_at = perf_counter()
         self._tasks: weakref.WeakKeyDictionary[Any, Origin] = weakref.WeakKeyDictionary()
         self._loops: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
         self._futures = FutureWatch(self.origin_here)
@@ -99,10 +104,16 @@ class _Hooks:
         to 20 ms. A process that has exempted objects itself gets a full collection, which then is fast as well.
         """
         self._has_frozen = not gc.get_freeze_count()
-        if self._has_frozen:
-            gc.freeze()
-        else:
+        if not self._has_frozen:
             gc.collect()
+            return
+        # Objects are old after a run, and only a full collection finds old garbage: that of earlier runs.
+        self._runs_since_collection += 1
+        now = perf_counter()
+        if self._runs_since_collection >= _RUNS_BETWEEN_COLLECTIONS or now - self._collected_at > _COLLECT_AFTER:
+            gc.collect()
+            self._runs_since_collection, self._collected_at = 0, now
+        gc.freeze()
 
     # Origins.
 
