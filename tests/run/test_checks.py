@@ -237,7 +237,8 @@ def test_only_a_bool_reports_a_state(
         run(tmp_path, buy, checks=[partial], **way)
     gc.collect()
     assert "check partial fill failed: it was called with " in str(caught.value)
-    assert f"{words}; must be True or False" in str(caught.value)
+    said = words.replace("remove yield", "call a function without yield")
+    assert f"{said}; must be True or False" in str(caught.value)
     assert caught.value.result.failures == 0
     assert run(tmp_path, lambda: partial(np.bool_(True)), checks=[partial], **way).passed
 
@@ -267,6 +268,9 @@ def test_a_per_agent_that_returns_no_context_manager_is_named(way: dict[str, Any
         run(tmp_path, per_agent=lambda agent: session(agent), **way)
     with pytest.raises(RunFailed, match=r"per_agent: it returned None \(NoneType\): add return; must return a"):
         run(tmp_path, per_agent=lambda _: None, **way)
+    remedy = r"\(generator\): decorate the function with contextlib\.contextmanager; must return a"
+    with pytest.raises(RunFailed, match=remedy):
+        run(tmp_path, per_agent=lambda _: settles(), **way)
     gc.collect()
 
 

@@ -315,7 +315,7 @@ def stored(**changed: Any) -> str:
     [
         ("", "not JSON"),
         ("{'seed': 1}", "not JSON"),
-        ("[" * 100_000, "nested more than 32 levels deep"),
+        ("[" * 100_000 + "]" * 100_000, "nested more than 32 levels deep"),
         ('{"version": 1', "not JSON"),
         (stored(market=nested(900)), "nested more than 32 levels deep"),
         (stored(market={"replay": nested(40)}), "nested more than 32 levels deep"),

@@ -59,21 +59,23 @@ def is_bool(answer: object) -> bool:
     return isinstance(answer, bool) or (numpy is not None and isinstance(answer, numpy.bool_))
 
 
-def describe(answer: object, rule: str) -> str:
+def describe(answer: object, rule: str, *, generator: str = "remove yield") -> str:
     """Describe a value that a function should not have returned, and close it if it is an unused coroutine.
 
     For example ``it returned <coroutine object audit> (coroutine): await it; must return True or False``.
+    ``generator`` is the remedy if the value is a generator.
     """
-    return f"it returned {_described(answer)}; {rule}"
+    return f"it returned {_described(answer, generator)}; {rule}"
 
 
 def describe_reported(condition: object) -> str:
     """Describe a condition that is not a bool, in the same words as ``describe``."""
-    return f"it was called with {_described(condition)}; must be True or False"
+    return f"it was called with {_described(condition, 'call a function without yield')}; must be True or False"
 
 
-def _described(answer: object) -> str:
-    remedy = _remedy(answer)
+def _described(answer: object, generator: str) -> str:
+    is_generator = inspect.isgenerator(answer) or inspect.isasyncgen(answer)
+    remedy = generator if is_generator else _remedy(answer)
     text = f"{_ADDRESS.sub('', safe_repr(answer))} ({type(answer).__name__})"
     _close(answer)
     return f"{text}: {remedy}" if remedy else text
@@ -82,8 +84,6 @@ def _described(answer: object) -> str:
 def _remedy(answer: object) -> str:
     if inspect.isawaitable(answer):
         return "await it"
-    if inspect.isgenerator(answer) or inspect.isasyncgen(answer):
-        return "remove yield"
     if callable(answer):
         return "call it"
     if hasattr(answer, "add_done_callback"):

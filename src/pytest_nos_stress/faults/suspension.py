@@ -6,11 +6,10 @@ import sys
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, asynccontextmanager, contextmanager
 from contextvars import ContextVar
-from typing import Any, Final
+from typing import Any
 
 from pytest_nos_stress._internal.answers import describe
 
-_RULE: Final = "must return a context manager"
 _suspended: ContextVar[list[bool] | None] = ContextVar("faults are suspended", default=None)
 """Mutable flag, a list with one item. Tasks and threads started in a block share it, and can outlive the block."""
 
@@ -37,7 +36,7 @@ def suspended() -> Iterator[None]:
 def without_faults(manager: AbstractContextManager[Any]) -> Iterator[Any]:
     """Enter and leave a context manager with faults suspended. In the block itself, faults are active."""
     if not hasattr(type(manager), "__enter__"):
-        raise TypeError(f"per_agent: {describe(manager, _RULE)}")
+        raise _not_a_context_manager(manager)
     stack = ExitStack()
     with suspended():
         value = stack.enter_context(manager)
@@ -62,7 +61,7 @@ async def without_faults_async(manager: Any) -> AsyncIterator[Any]:
         elif hasattr(type(manager), "__enter__"):
             value = stack.enter_context(manager)
         else:
-            raise TypeError(f"per_agent: {describe(manager, _RULE)}")
+            raise _not_a_context_manager(manager)
     try:
         yield value
     except BaseException:
@@ -72,3 +71,10 @@ async def without_faults_async(manager: Any) -> AsyncIterator[Any]:
     else:
         with suspended():
             await stack.aclose()
+
+
+def _not_a_context_manager(value: object) -> TypeError:
+    description = describe(
+        value, "must return a context manager", generator="decorate the function with contextlib.contextmanager"
+    )
+    return TypeError(f"per_agent: {description}")
