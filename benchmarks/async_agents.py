@@ -1,7 +1,8 @@
 """10,000 agents on one event loop: operations per second and memory per agent, compared with Locust's users.
 
-Then 100,000 agents, with three operations each. The runs write all files. The contestants take turns, each in a fresh process. An agent's memory is the growth of
-its process's peak, divided by the agents. The time is that of the whole run, including its start and all planning.
+Then 100,000 agents, with three operations each. The runs write all files. The contestants take turns, each in a
+fresh process. The memory of an agent is the growth of its process's peak, divided by the agents. The time is that
+of the whole run, including its start and all planning.
 """
 
 from __future__ import annotations
