@@ -7,6 +7,7 @@ import asyncio
 import concurrent.futures
 import functools
 import gc
+import os
 import sys
 import threading
 import time
@@ -498,6 +499,30 @@ def test_hooks_are_as_before_after_the_run(tmp_path: Path, monkeypatch: pytest.M
 
     assert hooks() == before
     assert seen == []
+
+
+def test_a_process_that_the_target_forks_reports_its_exceptions_itself(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reading, writing = os.pipe()
+    monkeypatch.setattr(threading, "excepthook", lambda args: os.write(writing, str(args.exc_value).encode()))
+
+    def buy() -> None:
+        with warnings.catch_warnings(action="ignore"):
+            process = os.fork()
+        if not process:
+            thread = threading.Thread(target=fails)
+            thread.start()
+            thread.join()
+            os._exit(0)
+        os.waitpid(process, 0)
+
+    result = run(buy, "threads", tmp_path, operations_per_agent=1)
+    os.close(writing)
+
+    assert result.passed
+    assert os.read(reading, 100) == b"no fill"
+    os.close(reading)
 
 
 def test_an_exception_after_the_run_is_not_the_next_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,10 +9,12 @@ from __future__ import annotations
 
 import concurrent.futures
 import weakref
-from collections.abc import Callable
-from typing import Any, Final
+from collections.abc import Callable, Iterable
+from typing import Any, Final, TypeVar
 
 from .background import BackgroundErrors, Origin, Source
+
+T = TypeVar("T")
 
 _EXCEPTION: Final = "_exception"
 _ORIGIN: Final = "_nos_stress_origin"
@@ -47,7 +49,7 @@ class FutureWatch:
 
         Work that takes longer is waited for half as long in the next run.
         """
-        futures = [future for future in list(self._made.values()) if _origin_of(future, run) is not None]
+        futures = [future for future in copy_of(self._made.values) if _origin_of(future, run) is not None]
         if concurrent.futures.wait(futures, self._patience).not_done:
             self._patience = max(_SHORTEST_PATIENCE, self._patience / 2)
 
@@ -99,6 +101,15 @@ class _WatchedException:
             self._watch.made(future)
         else:
             self._watch.failed(future, error)
+
+
+def copy_of(items: Callable[[], Iterable[T]]) -> list[T]:
+    """Return a list of the items of a weak collection, which other threads may change meanwhile."""
+    while True:
+        try:
+            return list(items())
+        except RuntimeError:  # it changed during the iteration
+            continue
 
 
 def _origin_of(future: Any, run: BackgroundErrors) -> Origin | None:

@@ -15,6 +15,7 @@ import contextlib
 import functools
 import gc
 import logging
+import os
 import sys
 import threading
 import warnings
@@ -30,7 +31,7 @@ from pytest_nos_stress.engines.current_agent import current_agent
 
 from .agent import Agent
 from .background import BackgroundErrors, Origin, Source
-from .background_futures import FutureWatch
+from .background_futures import FutureWatch, copy_of
 
 _PATIENCE: Final = 0.5
 """Seconds to wait at the end of a run for threads that operations started."""
@@ -58,15 +59,21 @@ class _Hooks:
         self._tasks: weakref.WeakKeyDictionary[Any, Origin] = weakref.WeakKeyDictionary()
         self._loops: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
         self._futures = FutureWatch(self.origin_here)
-        self._patches = (
+        self._patches_uvloop = False
+        self._patches = [
             Patch(threading, "excepthook", self._threading_excepthook),
             Patch(threading.Thread, "start", self._thread_start),  # noqa: TID251 - the target's threads
             Patch(sys, "unraisablehook", self._unraisablehook),
             Patch(warnings, "_warn_unawaited_coroutine", self._warn_unawaited_coroutine),
-            Patch(asyncio.BaseEventLoop, "create_task", self._create_task),
-            Patch(asyncio.BaseEventLoop, "call_soon_threadsafe", self._call_soon_threadsafe),
-            Patch(asyncio.BaseEventLoop, "default_exception_handler", self._default_exception_handler),
-        )
+            *self._patches_of(asyncio.BaseEventLoop),
+        ]
+
+    def _patches_of(self, loop_type: type) -> list[Patch]:
+        return [
+            Patch(loop_type, "create_task", self._create_task),
+            Patch(loop_type, "call_soon_threadsafe", self._call_soon_threadsafe),
+            Patch(loop_type, "default_exception_handler", self._default_exception_handler),
+        ]
 
     def begin(self, run: BackgroundErrors) -> None:
         with self._lock:
@@ -74,6 +81,9 @@ class _Hooks:
             if len(self._runs) > 1:
                 return
             self._freeze()
+            if "uvloop" in sys.modules and not self._patches_uvloop:
+                self._patches_uvloop = True
+                self._patches += self._patches_of(sys.modules["uvloop"].Loop)
             for patch in self._patches:
                 patch.apply()
             self._futures.begin()
@@ -114,6 +124,10 @@ class _Hooks:
             gc.collect()
             self._runs_since_collection, self._collected_at = 0, now
         gc.freeze()
+
+    def forget(self) -> None:
+        """Forget the runs, in a process that a target has forked: nobody reads what it notes."""
+        self._runs = ()
 
     # Origins.
 
@@ -236,7 +250,7 @@ class _Hooks:
         run.judge_futures(_PATIENCE)
         self._futures.settle(run)
         run.still_running += _join_threads(run)
-        for loop in list(self._loops):
+        for loop in copy_of(self._loops.copy):
             if loop.is_running():
                 leftovers.await_tasks(loop, functools.partial(self._pending_tasks, run, loop))
         gc.collect()
@@ -244,19 +258,18 @@ class _Hooks:
         self._futures.note_unseen(run)
 
     def _pending_tasks(self, run: BackgroundErrors, loop: asyncio.AbstractEventLoop) -> list[asyncio.Task[Any]]:
-        tasks = list(self._tasks.items())
-        return [
-            task for task, origin in tasks if origin.run is run and task.get_loop() is loop and not task.done()
-        ]
+        tasks = [task for task, origin in copy_of(self._tasks.items) if origin.run is run]
+        return [task for task in tasks if task.get_loop() is loop and not task.done()]
 
     def _note_unseen_tasks(self, run: BackgroundErrors) -> None:
         """Note the exceptions of tasks that are still alive and that nobody has looked at."""
-        for task, origin in list(self._tasks.items()):
+        for task, origin in copy_of(self._tasks.items):
             if origin.run is run and task.done() and not task.cancelled() and task._log_traceback:
                 run.note(task.exception(), _source_in_loop(task, None, ""), origin)
 
 
 _HOOKS: Final = _Hooks()
+os.register_at_fork(after_in_child=_HOOKS.forget)
 
 
 @contextlib.contextmanager
