@@ -46,7 +46,6 @@ def _summary(**changes: Any) -> Summary:
         "engine": "threads",
         "agents": 4,
         "operations": 400,
-        "calls": 340,
         "successes": 300,
         "failures": 60,
         "missing_data": 40,
