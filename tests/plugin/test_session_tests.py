@@ -208,6 +208,31 @@ def test_known(stress_simulator): assert False
     assert "3 stress tests were skipped" in pages.terminal
 
 
+@pytest.mark.parametrize("options", [(), ("-n", "2")], ids=["one process", "xdist"])
+def test_a_file_of_stress_tests_that_is_skipped_as_a_whole_is_named(
+    project: Project, options: tuple[str, ...]
+) -> None:
+    missing = "import pytest\npytest.importorskip('no_such_broker')\n"
+    (project.pytester.path / "test_broker.py").write_text(f"{missing}def test_it(stress_simulator): {RUN}\n")
+    (project.pytester.path / "test_ordinary.py").write_text(f"{missing}def test_it(): pass\n")
+    pages = project.session("", *options)
+    assert pages.headline == "✓ 1 run passed, 1 test was skipped"
+    assert pages.index_rows == {"test_passes": "passed", "test_broker.py": "skipped"}
+
+
+def test_a_failed_part_of_a_test_is_on_every_page(project: Project) -> None:
+    pytest.importorskip("_pytest.subtests", reason="pytest has subtests from 9.0 on")
+    tests = f"""
+def test_fails(subtests, stress_simulator):
+    with subtests.test("part"):
+        assert False
+    {RUN}
+"""
+    pages = project.session(tests)
+    pages.assert_red()
+    assert pages.metrics == {"test_passes": 1, "test_fails": 0}
+
+
 def test_a_session_whose_tests_were_all_skipped_is_not_green(project: Project) -> None:
     pages = project.session("@pytest.mark.skip\ndef test_skipped(stress_simulator): pass", "-k", "skipped")
     pages.assert_red()

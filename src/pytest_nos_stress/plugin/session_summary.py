@@ -11,7 +11,7 @@ from .session import StressSession
 
 
 class CollectReports:
-    """Names the file on the report of a file that could not be collected, in every process that collects."""
+    """Names the file on the report of a file that was not collected, in every process that collects."""
 
     def __init__(self, session: StressSession) -> None:
         self._session = session
@@ -21,7 +21,7 @@ class CollectReports:
         self, collector: pytest.Collector
     ) -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
         report = yield
-        if report.failed:
+        if report.failed or (report.skipped and _may_have_stress_tests(collector)):
             report.stress_file = self._session.identities.file(collector)  # type: ignore[attr-defined]
         return report
 
@@ -57,6 +57,14 @@ class SessionReports:
             print(*problems, sep="\n", end="\n" * bool(problems), file=sys.stderr)
         if problems and session.exitstatus == pytest.ExitCode.OK:
             session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def _may_have_stress_tests(collector: pytest.Collector) -> bool:
+    """Return True if a file that was skipped as a whole mentions stress tests. Its tests are not known."""
+    try:
+        return b"stress" in collector.path.read_bytes()
+    except OSError:
+        return False
 
 
 def write_summary(

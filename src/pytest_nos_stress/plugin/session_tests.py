@@ -95,10 +95,14 @@ class TestOutcomes:
             self._add_crash(report)
 
     def add_collect_report(self, report: pytest.CollectReport) -> None:
-        """Add a file that could not be collected: its stress tests, if it has any, are not known."""
+        """Add a file that could not be collected, or was skipped as a whole: its stress tests are not known."""
+        file: str = getattr(report, "stress_file", "")
         if report.failed:
-            file: str = getattr(report, "stress_file", report.nodeid.partition("::")[0])
+            file = file or report.nodeid.partition("::")[0]
             self._test_without_item(file or "collection", file).fail(f"could not be collected: {_reason(report)}")
+        elif file:
+            test = self._test_without_item(file, file)
+            test.outcome, test.reason = SKIPPED, _reason(report)
 
     def summaries(self, tests_with_runs: set[str]) -> list[SessionTest]:
         """Return the outcome of each test. ``tests_with_runs``: names of the tests that have reported runs."""
