@@ -60,7 +60,7 @@ new = {name for name in set(sys.modules) - before}
 print(sorted(name for name in new if name.split(".")[0] in ("numpy", "hypothesis", "pytest", "xdist")))
 print(sorted(name for name in new if name.startswith("pytest_nos_stress")))
 """
-    assert python(code, tmp_path) == "[]\n['pytest_nos_stress']\n"
+    assert python(code, tmp_path) == "[]\n['pytest_nos_stress', 'pytest_nos_stress._internal']\n"
 
 
 def test_the_settings_can_be_read_without_anything_heavy(tmp_path: Path) -> None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-# Clocks and locks are captured here, before a test can replace them.
-from ._internal import instrument as _instrument  # noqa: F401
+# Captures clocks and threads, before a test can replace them.
+from . import _internal as _internal
 
 if TYPE_CHECKING:
     from pytest_nos_stress.engines.virtual.locks import cooperating_locks

@@ -2,15 +2,15 @@
 
 Tests freeze time (freezegun, time-machine), replace functions (``monkeypatch``, ``unittest.mock``) and locks (this
 package's virtual engine does). A run must measure real time all the same, and its timeouts must come. So the
-package imports this module before anything else, and no other module of it uses ``time`` or makes a lock or thread
-of ``threading``. Ruff's list of banned names (``pyproject.toml``) keeps that.
+package captures ``time`` and ``threading`` when it is imported, and no other module of it uses ``time`` or makes a
+lock or thread of ``threading``. Ruff's list of banned names (``pyproject.toml``) keeps that.
 
 - The functions come from a private copy of the module ``time``. Libraries that freeze time search all modules for
   the functions of ``time`` itself. Telling them to ignore this package would not do: they would then ignore the
   targets, too, because agents call them.
 - Every clock but the wall clock is ``perf_counter``. Releases of time-machine fake ``time.monotonic`` in C, in
   every copy of the module.
-- The wall clock is read once, when the package is imported, and then follows a clock that nobody sets.
+- The wall clock is read once, before the first run, and then follows a clock that nobody sets.
 """
 
 from __future__ import annotations
@@ -18,21 +18,27 @@ from __future__ import annotations
 import _thread
 import functools
 import sys
-import threading
-import time  # noqa: TID251
 from collections.abc import Callable
-from importlib.util import module_from_spec
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from . import captured_threading
+from . import captured_time as _time
 
-def _private_copy(module: Any) -> Any:
-    """Return a new instance of a module of the interpreter. Its functions are not those of the module."""
-    copy = module_from_spec(module.__spec__)
-    module.__spec__.loader.exec_module(copy)
-    return copy
+if TYPE_CHECKING:
+    import threading
 
+    _Condition = threading.Condition  # noqa: TID251
+    _Event = threading.Event  # noqa: TID251
+    _Thread = threading.Thread  # noqa: TID251
+    current_thread = threading.current_thread  # noqa: TID251
+    all_threads = threading.enumerate  # noqa: TID251
+else:
+    _Condition = captured_threading["Condition"]
+    _Event = captured_threading["Event"]
+    _Thread = captured_threading["Thread"]
+    current_thread = captured_threading["current_thread"]
+    all_threads = captured_threading["enumerate"]
 
-_time: Final = _private_copy(time)
 _CLOCK_REALTIME_COARSE: Final = 5
 _MAX_DIFFERENCE_NS: Final = 1_000_000_000
 
@@ -73,17 +79,14 @@ def wall_ns() -> int:
 
 Lock: Final = _thread.allocate_lock
 """Makes a lock of the interpreter, also while ``threading`` makes cooperating locks."""
-current_thread: Final = threading.current_thread  # noqa: TID251
-all_threads: Final = threading.enumerate  # noqa: TID251
-_Condition: Final = threading.Condition  # noqa: TID251
 
 
-def Condition() -> threading.Condition:  # noqa: N802, TID251 - a type, to its users
+def Condition() -> _Condition:  # noqa: N802 - a type, to its users
     """Return a condition around a reentrant lock of the interpreter."""
     return _Condition(_thread.RLock())
 
 
-class Event(threading.Event):  # noqa: TID251
+class Event(_Event):
     """An event around a lock of the interpreter."""
 
     def __init__(self) -> None:
@@ -91,7 +94,7 @@ class Event(threading.Event):  # noqa: TID251
         self._flag = False
 
 
-class Thread(threading.Thread):  # noqa: TID251
+class Thread(_Thread):
     """A thread whose start does not depend on the locks that ``threading`` makes at present.
 
     It runs its target without frames of ``threading``: freezegun returns the real time to functions that are
