@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import signal
 import subprocess
@@ -216,6 +217,32 @@ def test_a_directory_in_the_place_of_the_claim_is_refused_and_kept(tmp_path: Pat
     with pytest.raises(SettingError, match=r"output_dir=.*must be a writable directory"):
         run_stress_test(output_dir=tmp_path, target=lambda: None, **CALM)
     assert (tmp_path / claim.NAME).is_dir()
+
+
+def test_a_file_system_without_locks_is_used_without_a_claim(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOLCK, "No locks available")
+
+    monkeypatch.setattr("pytest_nos_stress.reporting.files.claim.flock", refuse)
+    run_stress_test(output_dir=tmp_path, target=lambda: None, **CALM)
+    assert listing(tmp_path) == NAMES
+
+
+def test_a_signal_while_a_directory_is_claimed_leaves_it_free(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def alarm(*_: object) -> bool:
+        raise TimeoutError("alarm")
+
+    with monkeypatch.context() as patched:
+        patched.setattr("pytest_nos_stress.reporting.files.claim._is_at", alarm)
+        with pytest.raises(TimeoutError), claim.claimed(tmp_path, "first"):
+            pass
+    with claim.claimed(tmp_path, "second"):
+        assert "second" in (tmp_path / claim.NAME).read_text()
+    assert listing(tmp_path) == []
 
 
 def test_unfinished_files_of_a_killed_run_are_removed_and_other_hidden_files_kept(tmp_path: Path) -> None:

@@ -62,22 +62,21 @@ def _locked(path: Path) -> int | None:
         file = _opened(path)
         if file is None:
             continue
-        try:
-            flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            holder = _holder(file)
-            system.close(file)
-            raise Claimed(holder) from None
-        except OSError as error:
-            system.close(file)
-            if error.errno not in _NOT_SUPPORTED:
-                raise
-            with contextlib.suppress(OSError):
-                system.unlink(path)
-            return None
-        if _is_at(file, path):
-            return file
-        system.close(file)  # its last holder removed it after it was opened here
+        # An exception of a signal handler must not leave the file open: it would stay locked.
+        with contextlib.ExitStack() as unless_locked:
+            unless_locked.callback(system.close, file)
+            try:
+                flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                raise Claimed(_holder(file)) from None
+            except OSError as error:
+                if error.errno not in _NOT_SUPPORTED:
+                    raise
+                remove(path)
+                return None
+            if _is_at(file, path):  # otherwise its last holder removed it after it was opened here
+                unless_locked.pop_all()
+                return file
     raise Claimed("another run")
 
 
