@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
-from unittest.mock import MagicMock
+from unittest.mock import MagicMock, Mock, NonCallableMagicMock
 
 import numpy as np
 import pytest
@@ -110,6 +110,8 @@ def test_a_check_that_finds_nothing_holds(answer: object, engine: str, tmp_path:
         (answers(len), "it returned <built-in function len> (builtin_function_or_method): call it; must return"),
         (answers(iter([1])), "must return None, True, False or a list of problems"),
         (answers(MagicMock(name="audit")), "it returned <MagicMock name='audit' id='"),
+        (answers(NonCallableMagicMock(spec=list)), "(NonCallableMagicMock): give the mock a return_value; must"),
+        (answers(Mock(spec=bool)), "(Mock): give the mock a return_value; must"),
         (raises(LookupError("no account")), "LookupError: no account"),
         (raises(AssertionError("two\nlines")), "AssertionError: two lines"),
     ],
@@ -186,7 +188,8 @@ WRONG_ANSWERS: list[tuple[Callable[[], Any], str]] = [
     (a_future, "<Future state=pending> (Future): call its result()"),
     (lambda: is_settled, "<function is_settled> (function): call it"),
     (lambda: Service().is_whole, "(method): call it"),
-    (lambda: MagicMock(), "(MagicMock): call it"),
+    (lambda: MagicMock(), "(MagicMock): give the mock a return_value"),
+    (lambda: Mock(spec=bool), "(Mock): give the mock a return_value"),
     (lambda: None, "None (NoneType): add return"),
     (lambda: 1, "1 (int)"),
     (lambda: 0, "0 (int)"),

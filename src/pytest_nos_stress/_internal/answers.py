@@ -54,9 +54,9 @@ def read_problems(answer: object) -> str:
 
 
 def is_bool(answer: object) -> bool:
-    """Return True for a bool or a ``numpy.bool_``."""
+    """Return True for a bool or a ``numpy.bool_``. A mock of a bool is neither of them."""
     numpy = sys.modules.get("numpy")
-    return isinstance(answer, bool) or (numpy is not None and isinstance(answer, numpy.bool_))
+    return type(answer) is bool or (numpy is not None and type(answer) is numpy.bool_)
 
 
 def describe(answer: object, rule: str, *, generator: str = "remove yield") -> str:
@@ -84,6 +84,8 @@ def _described(answer: object, generator: str) -> str:
 def _remedy(answer: object) -> str:
     if inspect.isawaitable(answer):
         return "await it"
+    if _is_mock(answer):
+        return "give the mock a return_value"
     if callable(answer):
         return "call it"
     if hasattr(answer, "add_done_callback"):
@@ -92,8 +94,13 @@ def _remedy(answer: object) -> str:
 
 
 def _lists_problems(answer: object) -> TypeGuard[Collection[object]]:
-    """Return True for collections. A mock can be called, so it is not one, although it has a length of 0."""
-    return isinstance(answer, Collection) and not callable(answer) and not inspect.isawaitable(answer)
+    """Return True for collections. A mock is not one, although it has a length of 0."""
+    is_usable = not callable(answer) and not inspect.isawaitable(answer) and not _is_mock(answer)
+    return is_usable and isinstance(answer, Collection)
+
+
+def _is_mock(answer: object) -> bool:
+    return any(base.__module__ in ("unittest.mock", "mock.mock") for base in type(answer).__mro__)
 
 
 def _close(answer: Any) -> None:

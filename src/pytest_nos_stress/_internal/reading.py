@@ -43,8 +43,8 @@ def read_literal(text: str) -> Any:
         value = ast.literal_eval(text)
     except (RecursionError, MemoryError):
         raise _too_deep() from None
-    except (SyntaxError, TypeError) as error:
-        raise ValueError(f"not a literal ({error})") from None
+    except (SyntaxError, TypeError, ValueError) as error:
+        raise ValueError(f"not a literal ({type(error).__name__})") from None
     return _checked(value)
 
 
