@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from fnmatch import fnmatch
 from typing import Any
 
 import pytest
@@ -470,6 +471,8 @@ def test_what_has_failed_before_a_skip_fails_the_test(
     result = pytester.runpytest_inprocess("--stress")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines([failure])
+    (stats,) = statistics(pytester)
+    assert fnmatch(f" {stats['reason']} ", failure)
 
 
 @pytest.mark.parametrize("caller", CALLERS)

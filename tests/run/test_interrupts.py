@@ -104,3 +104,16 @@ def test_an_alarm_on_the_loop_of_the_test_is_no_error_of_an_operation(
     with pytest.raises(alarm, match="the test's time is over"):
         asyncio.run(main())
     check_files(tmp_path, alarm)
+
+
+def test_an_alarm_in_the_first_operation_is_the_reason_although_none_was_performed(
+    tmp_path: Path, alarm: type[BaseException]
+) -> None:
+    def blocks(operation: Operation) -> None:
+        operation.sleep(3600)
+
+    run = simulator(tmp_path, blocks, operation_timeout="2h", engine="threads", agents=1)
+    with pytest.raises(alarm):
+        run.run()
+    stats = json.loads((tmp_path / "simulation_statistics.json").read_text())
+    assert stats["reason"].endswith(f"{alarm.__qualname__}: the test's time is over")

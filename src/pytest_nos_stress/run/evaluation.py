@@ -107,18 +107,17 @@ def _reason(
     execution: RunExecution, verdicts: Sequence[Verdict], checks: Sequence[CheckVerdict], problems: Sequence[str]
 ) -> str:
     """Return the reason for which a run does not pass, on one line; empty if it passes."""
-    if problems:
-        return problems[0].splitlines()[0]
     if execution.interrupt is not None:
         return failure_message.interrupted_message(execution.interrupt)
-    if execution.context.ended_by is not None:
-        return failure_message.describe(execution.context.ended_by)
+    if problems:
+        return problems[0].splitlines()[0]
     failed = next((check for check in checks if check.verdict == FAILED), None)
     if failed is not None:
         return escape_controls(str(failed))
-    missed = [verdict for verdict in verdicts if not verdict.passes]
+    ended_by = execution.context.ended_by
+    missed = [verdict for verdict in verdicts if not verdict.passes and (ended_by is None or verdict.is_final)]
     if not missed:
-        return ""
+        return "" if ended_by is None else failure_message.describe(ended_by)
     aborted = "" if execution.aborted is None else f", aborted after {execution.aborted.at:.4g} s"
     others = f"; {len(missed)} of {len(verdicts)} thresholds did not pass" if len(missed) > 1 else ""
     return escape_controls(f"{failure_message.threshold_sentence(missed[0])}{aborted}{others}")
