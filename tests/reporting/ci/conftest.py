@@ -49,6 +49,7 @@ def _summary(**changes: Any) -> Summary:
         "successes": 300,
         "failures": 60,
         "missing_data": 40,
+        "calls": 160,
         "errors": 0,
         "success_rate": 0.75,
         "failure_rate": 0.15,
