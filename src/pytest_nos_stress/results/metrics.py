@@ -258,13 +258,13 @@ _ROWS: Final = (
         statistic_key="failed_operations",
         property_name="failed",
     ),
-    _count("errors", ERROR, "Unexpected exceptions."),
+    _count("errors", ERROR, "Unexpected exceptions, in operations and in the background."),
     _count(
         "missing_data", MISSING, "Operations that were given missing data.", statistic_key="missing_data_events"
     ),
     _rate("success_rate", SUCCESS, "Share of operations that succeeded."),
     _rate("failure_rate", FAILED, "Share of operations that failed."),
-    _rate("error_rate", ERROR, "Share of operations with an unexpected exception."),
+    _rate("error_rate", ERROR, "Unexpected exceptions for each operation, at most 1."),
     _rate("missing_data_rate", MISSING, "Share of operations that were given missing data."),
     Metric(
         "throughput",
