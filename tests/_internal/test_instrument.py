@@ -41,8 +41,15 @@ REPLACED = (
     "threading.Thread",
     "threading.current_thread",
     "threading.enumerate",
+    "asyncio.Event",
+    "asyncio.all_tasks",
+    "asyncio.get_running_loop",
+    "asyncio.new_event_loop",
+    "asyncio.sleep",
+    "asyncio.wait",
+    "asyncio.wait_for",
 )
-really_sleep = time.sleep
+really_sleep, really_sleep_on_loop = time.sleep, asyncio.sleep
 
 
 @contextlib.contextmanager
@@ -59,7 +66,7 @@ async def yields() -> None:
 
 
 async def waits() -> None:
-    await asyncio.sleep(SECONDS)
+    await really_sleep_on_loop(SECONDS)
 
 
 def sleeps_virtually(operation: Operation) -> None:

@@ -70,6 +70,7 @@ BEFORE_AND_AFTER_TESTS = {
     "plugin/repetition.py",
     "plugin/session_outputs.py",
     "plugin/session_settings.py",
+    "plugin/session_summary.py",
     "plugin/setting_sources.py",
 }
 FILES_OF_USERS = {"config/parsing.py", "market/recorded/csv_reader.py", "market/recorded/lobster.py"}

@@ -10,8 +10,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from asyncio import AbstractEventLoop
-from collections.abc import Callable
+from asyncio import AbstractEventLoop, get_running_loop, new_event_loop  # noqa: TID251
+from collections.abc import Callable, Generator
 from heapq import heapify, heappop, heappush
 from typing import Any, Protocol
 
@@ -28,7 +28,7 @@ class Timer(Protocol):
 
 def new_loop(make: Callable[[], AbstractEventLoop] | None = None) -> AbstractEventLoop:
     """Return a new event loop that keeps real time. ``make`` creates it; the default is the user's policy."""
-    loop = (make or asyncio.new_event_loop)()  # noqa: TID251
+    loop = (make or new_event_loop)()
     if isinstance(loop, asyncio.BaseEventLoop):  # others, such as uvloop's, read the clock in C
         vars(loop)["time"] = perf_counter
     return loop
@@ -41,12 +41,19 @@ def call_later(loop: AbstractEventLoop, seconds: float, callback: Callable[..., 
     return _timers.add(loop, seconds, callback, *args)
 
 
+class yield_once:  # noqa: N801 - a function, to its users
+    """Let the other tasks of the event loop run. Await it: ``await yield_once()``."""
+
+    def __await__(self) -> Generator[None]:
+        yield
+
+
 async def sleep(seconds: float) -> None:
     """Sleep for seconds of real time on the running loop."""
     if seconds <= 0:
-        await asyncio.sleep(0)
+        await yield_once()
         return
-    loop = asyncio.get_running_loop()
+    loop = get_running_loop()
     waking: asyncio.Future[None] = loop.create_future()
     timer = call_later(loop, seconds, wake, waking)
     try:

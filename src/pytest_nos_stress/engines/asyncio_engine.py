@@ -18,11 +18,13 @@ import asyncio
 import inspect
 import threading
 import weakref
+from asyncio import Event as LoopEvent
+from asyncio import all_tasks, get_running_loop
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Final
 
 from pytest_nos_stress._internal.instrument import Event, perf_counter_ns, wall_ns
-from pytest_nos_stress._internal.loops import Timer, call_later, wake
+from pytest_nos_stress._internal.loops import Timer, call_later, wake, yield_once
 from pytest_nos_stress._internal.tracebacks import stack_of, stack_of_awaiting
 from pytest_nos_stress.errors import Abandoned
 
@@ -61,9 +63,9 @@ class LoopClock:
 
     async def sleep(self, seconds: float) -> None:
         if self._stopped:
-            await asyncio.sleep(0)  # a task that sleeps in a loop must not block the event loop
+            await yield_once()  # a task that sleeps in a loop must not block the event loop
             return
-        loop = asyncio.get_running_loop()
+        loop = get_running_loop()
         waking: asyncio.Future[None] = loop.create_future()
         timer = call_later(loop, max(0.0, seconds), wake, waking)
         self._sleeping.add(waking)
@@ -108,7 +110,7 @@ class AsyncioEngine:
         self._tasks_before: weakref.WeakSet[asyncio.Task[Any]] = weakref.WeakSet()
         self._missing_at_barrier = 0
         self._running = 0
-        self._gate: asyncio.Event
+        self._gate: LoopEvent
         self._safepoint: _Safepoint
 
     def run(
@@ -149,10 +151,10 @@ class AsyncioEngine:
     ) -> None:
         self._loop_thread = threading.get_ident()
         self._missing_at_barrier = self._running = len(agents)
-        self._gate = asyncio.Event()
+        self._gate = LoopEvent()
         self._safepoint = _Safepoint(on_operation_end, every)
-        loop = asyncio.get_running_loop()
-        self._tasks_before = weakref.WeakSet(asyncio.all_tasks())
+        loop = get_running_loop()
+        self._tasks_before = weakref.WeakSet(all_tasks())
         for agent in agents:
             task = loop.create_task(self._run_agent(agent))
             self._tasks[task] = agent
@@ -191,7 +193,7 @@ class AsyncioEngine:
             if item:
                 await sleep(item)
             elif in_a_row % _MAX_IN_A_ROW == 0:
-                await asyncio.sleep(0)
+                await yield_once()
             if safepoint.is_due:
                 await safepoint.wait()
             if self._stopping:
@@ -225,7 +227,7 @@ class AsyncioEngine:
         await gate.wait()
 
     def _open_barrier(self) -> None:
-        gate, self._gate = self._gate, asyncio.Event()
+        gate, self._gate = self._gate, LoopEvent()
         self._missing_at_barrier = self._running
         if self._stopping:
             self._gate.set()
@@ -281,9 +283,7 @@ class AsyncioEngine:
         loop = self._loop
         if loop is None or self._stopping or not self._ended.is_set():
             return
-        leftovers.await_tasks(
-            loop, lambda: [task for task in asyncio.all_tasks() if task not in self._tasks_before]
-        )
+        leftovers.await_tasks(loop, lambda: [task for task in all_tasks() if task not in self._tasks_before])
 
     def _blocking_agent(self) -> str:
         return next((agent.name for agent in self._tasks.values() if agent.busy_since() is not None), "no agent")
@@ -296,7 +296,7 @@ class _Safepoint:
         self._on_operation_end = on_operation_end
         self._every = every
         self._count = 0
-        self._released = asyncio.Event()
+        self._released = LoopEvent()
         self._timeout: Timer | None = None
         self.performing = 0
         self.is_due = False
@@ -312,7 +312,7 @@ class _Safepoint:
         self._count += 1
         if self._count % self._every == 0 and not self.is_due:
             self.is_due = True
-            self._timeout = call_later(asyncio.get_running_loop(), _LONGEST_PAUSE, self.release)
+            self._timeout = call_later(get_running_loop(), _LONGEST_PAUSE, self.release)
         if self.is_due and not self.performing:
             try:
                 self._on_operation_end(agent)
@@ -328,7 +328,7 @@ class _Safepoint:
         if self._timeout is not None:
             self._timeout.cancel()
         self.is_due = False
-        released, self._released = self._released, asyncio.Event()
+        released, self._released = self._released, LoopEvent()
         released.set()
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from asyncio import current_task, ensure_future, get_running_loop, wait
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -36,8 +37,8 @@ def await_tasks(loop: asyncio.AbstractEventLoop, select: Callable[[], list[async
 
 
 async def _wait(select: Callable[[], list[asyncio.Task[Any]]]) -> None:
-    await loops.sleep(_until_timers_of_agents(asyncio.get_running_loop()))
-    caller = asyncio.current_task()
+    await loops.sleep(_until_timers_of_agents(get_running_loop()))
+    caller = current_task()
     tasks = [task for task in select() if task is not caller and _kind(task) not in _endless]
     if tasks:
         await _wait_for(tasks)
@@ -57,9 +58,9 @@ def _until_timers_of_agents(loop: asyncio.AbstractEventLoop) -> float:
 
 async def _wait_for(tasks: list[asyncio.Task[Any]]) -> None:
     """Wait until all tasks have ended, or ``PATIENCE`` seconds of real time have passed."""
-    over = asyncio.ensure_future(loops.sleep(PATIENCE))
+    over = ensure_future(loops.sleep(PATIENCE))
     while not over.done() and (pending := [task for task in tasks if not task.done()]):
-        await asyncio.wait([*pending, over], return_when=asyncio.FIRST_COMPLETED)
+        await wait([*pending, over], return_when=asyncio.FIRST_COMPLETED)
     over.cancel()
 
 

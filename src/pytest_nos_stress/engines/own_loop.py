@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import traceback
+from asyncio import all_tasks, set_event_loop, wait, wait_for
 from typing import Final
 
 from pytest_nos_stress._internal.instrument import Thread
@@ -35,20 +36,20 @@ class OwnLoop:
 
     def _run(self) -> None:
         loop = self.loop
-        asyncio.set_event_loop(loop)
+        set_event_loop(loop)
         try:
             self._run_until_stopped()
-            unfinished = asyncio.all_tasks(loop)
+            unfinished = all_tasks(loop)
             for task in unfinished:
                 task.cancel()
             if unfinished:
-                loop.run_until_complete(asyncio.wait(unfinished, timeout=_TIME_TO_CANCEL))
+                loop.run_until_complete(wait(unfinished, timeout=_TIME_TO_CANCEL))
             for task in unfinished:
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
             with contextlib.suppress(TimeoutError):
-                loop.run_until_complete(asyncio.wait_for(loop.shutdown_asyncgens(), _TIME_TO_CANCEL))
+                loop.run_until_complete(wait_for(loop.shutdown_asyncgens(), _TIME_TO_CANCEL))
         finally:
-            asyncio.set_event_loop(None)
+            set_event_loop(None)
             loop.close()
 
     def _run_until_stopped(self) -> None:

@@ -13,6 +13,7 @@ import signal
 import sys
 import threading
 import warnings
+from asyncio import get_running_loop, wait
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final, Protocol, TypeVar, cast
@@ -51,7 +52,7 @@ async def run_in_thread(function: Callable[[], T], interrupt: Callable[[BaseExce
     exception. It gets the exception, and must end the function soon. Then the exception is raised here. The thread
     has ended by then.
     """
-    loop = asyncio.get_running_loop()
+    loop = get_running_loop()
     ended: asyncio.Future[tuple[T | None, BaseException | None]] = loop.create_future()
     context = contextvars.copy_context()
 
@@ -81,7 +82,7 @@ async def run_in_thread(function: Callable[[], T], interrupt: Callable[[BaseExce
 
 async def _as_the_loops_owner_would(error: KeyboardInterrupt) -> None:
     """Pass Ctrl-C on to the owner of the loop. Not every owner can handle a ``KeyboardInterrupt`` from a task."""
-    asyncio.get_running_loop().call_soon(signal.raise_signal, signal.SIGINT)
+    get_running_loop().call_soon(signal.raise_signal, signal.SIGINT)
     await loops.sleep(_TIME_TO_NOTICE)
     raise error
 
@@ -93,7 +94,7 @@ async def _until(
     cancelled = None
     while not ended.done():
         try:
-            await asyncio.wait([ended])
+            await wait([ended])
         except asyncio.CancelledError as error:
             if cancelled is None:
                 cancelled = error
@@ -176,7 +177,7 @@ def run_on_current_loop(simulator: Simulator, **options: Any) -> StressResult:
 def _current_loop() -> asyncio.AbstractEventLoop | None:
     """Return the running loop of this thread, or the loop that is set as current and not closed; else None."""
     with contextlib.suppress(RuntimeError):
-        return asyncio.get_running_loop()
+        return get_running_loop()
     loop = _loop_that_is_set()
     return None if loop is None or loop.is_closed() else loop
 

@@ -9,9 +9,9 @@ raises, and what was measured is in the exception's ``result``.
 
 from __future__ import annotations
 
-import asyncio
 import functools
 import inspect
+from asyncio import get_running_loop
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final, ParamSpec, cast
@@ -241,9 +241,7 @@ class MultiAgentSimulator:
 
     async def run_async(self, **options: Any) -> StressResult:
         """Run once as ``run`` does, with the agents on the current event loop."""
-        return await run_in_thread(
-            functools.partial(self.run, loop=asyncio.get_running_loop(), **options), self.interrupt
-        )
+        return await run_in_thread(functools.partial(self.run, loop=get_running_loop(), **options), self.interrupt)
 
     def announce(self, event: str) -> None:
         """Report an event, at which fault windows that wait for it begin. Can be called from any thread."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Final, NamedTuple, Protocol, Self
 
+from pytest_nos_stress._internal.loops import yield_once
 from pytest_nos_stress._internal.seeding import stream_key
 from pytest_nos_stress._internal.text import safe_repr
 from pytest_nos_stress.errors import SettingError
@@ -128,7 +129,7 @@ class Connections:
             await asyncio.wait(attempts)
         latest = self._loop.time() + _LONGEST_CUT
         while not self.opened.isdisjoint(opened) and self._loop.time() < latest:
-            await asyncio.sleep(0)
+            await yield_once()
 
     async def change_network(self, network: Network | None, planned: Planned | None) -> None:
         """Change the network, also for open connections, whose draws then start anew."""
