@@ -100,21 +100,24 @@ def test_an_alarm_in_a_run_fails_the_test_and_keeps_its_row_and_files(
 ) -> None:
     pytester.makepyfile(
         f"""
-        import signal, pytest
+        import os, signal, pytest
 
         def ring(number, frame):
             raise {error}
 
+        def buy(operation):
+            if operation.index == 5:
+                os.kill(os.getpid(), signal.SIGALRM)
+            operation.sleep(0.01)
+
         def test_it(stress_simulator):
             before = signal.signal(signal.SIGALRM, ring)
-            signal.setitimer(signal.ITIMER_REAL, 0.2)
             try:
                 stress_simulator.run(
-                    {{"buy": lambda operation: operation.sleep(0.01)}}, operations_per_agent=100_000,
+                    {{"buy": buy}}, agents=1, operations_per_agent=100_000,
                     missing_data_prob=0, failure_prob=0, min_delay=0, max_delay=0
                 )
             finally:
-                signal.setitimer(signal.ITIMER_REAL, 0)
                 signal.signal(signal.SIGALRM, before)
         """
     )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import signal
 import time
 from collections.abc import Iterator
@@ -26,32 +27,40 @@ class TooLate(Exception):
 
 @pytest.fixture(params=[OutOfTime, TooLate])
 def alarm(request: pytest.FixtureRequest) -> Iterator[type[BaseException]]:
-    """Let an alarm raise an exception in the main thread, 0.3 s from now."""
+    """Let an alarm raise an exception in the main thread."""
 
     def ring(_number: int, _frame: FrameType | None) -> None:
         raise request.param("the test's time is over")
 
     before = signal.signal(signal.SIGALRM, ring)
-    signal.setitimer(signal.ITIMER_REAL, 0.3)
     yield request.param
-    signal.setitimer(signal.ITIMER_REAL, 0)
     assert signal.getsignal(signal.SIGALRM) is ring
     signal.signal(signal.SIGALRM, before)
 
 
+def ring_once(operation: Operation) -> None:
+    """Ring in the middle of the run."""
+    if operation.agent == "Agent_1" and operation.index == 5:
+        os.kill(os.getpid(), signal.SIGALRM)
+
+
 def waits(operation: Operation) -> None:
+    ring_once(operation)
     operation.sleep(0.01)
 
 
-def waits_in_real_time() -> None:
+def waits_in_real_time(operation: Operation) -> None:
+    ring_once(operation)
     time.sleep(0.01)
 
 
 async def waits_on_loop(operation: AsyncOperation) -> None:
+    ring_once(operation)
     await operation.sleep(0.01)
 
 
-async def computes_on_loop() -> None:
+async def computes_on_loop(operation: Operation) -> None:
+    ring_once(operation)
     end = time.monotonic() + 0.01
     while time.monotonic() < end:
         pass
@@ -110,6 +119,7 @@ def test_an_alarm_in_the_first_operation_is_the_reason_although_none_was_perform
     tmp_path: Path, alarm: type[BaseException]
 ) -> None:
     def blocks(operation: Operation) -> None:
+        os.kill(os.getpid(), signal.SIGALRM)
         operation.sleep(3600)
 
     run = simulator(tmp_path, blocks, operation_timeout="2h", engine="threads", agents=1)
