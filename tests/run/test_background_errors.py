@@ -194,6 +194,19 @@ def test_tasks_and_callbacks_on_the_event_loop_are_looked_at(tmp_path: Path) -> 
     }
 
 
+def test_a_failed_future_of_the_event_loop_that_the_target_keeps_is_an_error(tmp_path: Path) -> None:
+    kept = []
+
+    async def buy() -> None:
+        future = asyncio.get_running_loop().create_future()
+        future.set_exception(LookupError("no fill"))
+        kept.append(future)
+
+    result = run(buy, "asyncio", tmp_path)
+
+    assert [(row["type"], row["count"]) for row in result.error_types] == [("LookupError", 3)]
+
+
 def test_a_timer_of_the_event_loop_that_is_due_soon_is_waited_for(tmp_path: Path) -> None:
     async def buy() -> None:
         asyncio.get_running_loop().call_later(0.05, fails)

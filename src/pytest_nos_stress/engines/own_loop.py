@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import traceback
 from asyncio import all_tasks, set_event_loop, wait, wait_for
 from typing import Final
@@ -48,6 +49,7 @@ class OwnLoop:
                 task._log_destroy_pending = False  # type: ignore[attr-defined]
             with contextlib.suppress(TimeoutError):
                 loop.run_until_complete(wait_for(loop.shutdown_asyncgens(), _TIME_TO_CANCEL))
+            _report_unseen(loop)
         finally:
             set_event_loop(None)
             loop.close()
@@ -62,6 +64,18 @@ class OwnLoop:
                 self.loop.run_forever()
             except (SystemExit, KeyboardInterrupt) as error:
                 report_if_lost(self.loop, error)
+
+
+def _report_unseen(loop: asyncio.AbstractEventLoop) -> None:
+    """Pass the exceptions of futures that are still alive, and that nobody has looked at, to the loop's handler.
+
+    A loop reports such a future only when the future is deleted, and a target may keep it.
+    """
+    futures = [found for found in gc.get_objects() if type(found) is asyncio.Future]
+    for future in futures:
+        if future.get_loop() is loop and future.done() and future._log_traceback:
+            error = future.exception()
+            loop.call_exception_handler({"message": "unseen exception", "exception": error, "future": future})
 
 
 def report_if_lost(loop: asyncio.AbstractEventLoop, error: BaseException) -> None:
