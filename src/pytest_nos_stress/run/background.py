@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import concurrent.futures
+import contextlib
 import weakref
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final, NamedTuple, Protocol
 
+from pytest_nos_stress._internal.instrument import perf_counter, sleep
 from pytest_nos_stress._internal.text import error_message, error_name, escape_controls
 from pytest_nos_stress._internal.tracebacks import error_traceback
 from pytest_nos_stress.engines.current_agent import current_agent
@@ -105,27 +107,44 @@ class BackgroundErrors:
         self._now_ns = now_ns
         self._expected_errors = expected_errors
         self._noted: deque[NotedError] = deque()
+        self._in_progress: list[None] = []
         self._counts: Counter[tuple[str, str]] = Counter()
         self._pending: dict[int, tuple[Any, Origin | None]] = {}
         self._samples: dict[tuple[str, str], NotedError] = {}
 
     def note(self, error: BaseException, source: Source, origin: Origin | None) -> None:
         """Note an exception that nobody has handled, unless it is an injected fault or only ends a thread."""
-        if issubclass(type(error), _NO_ERRORS) or is_injected(error) or _only_ends_a_thread(error):
-            return
-        agent, task = (None, None) if origin is None else origin.names()
-        name = error_name(error)
-        is_known = (name, source.kind) in self._samples
-        self._noted.append(
-            NotedError(
-                BackgroundError(self._now_ns(), agent, task),
-                source,
-                name,
-                error_message(error),
-                "" if is_known else error_traceback(error),
-                not issubclass(type(error), self._expected_errors),
+        with self.noting():
+            if issubclass(type(error), _NO_ERRORS) or is_injected(error) or _only_ends_a_thread(error):
+                return
+            agent, task = (None, None) if origin is None else origin.names()
+            name = error_name(error)
+            is_known = (name, source.kind) in self._samples
+            self._noted.append(
+                NotedError(
+                    BackgroundError(self._now_ns(), agent, task),
+                    source,
+                    name,
+                    error_message(error),
+                    "" if is_known else error_traceback(error),
+                    not issubclass(type(error), self._expected_errors),
+                )
             )
-        )
+
+    @contextlib.contextmanager
+    def noting(self) -> Iterator[None]:
+        """Let the run's end wait while the block runs."""
+        self._in_progress.append(None)
+        try:
+            yield
+        finally:
+            self._in_progress.pop()
+
+    def wait_for_notes(self, patience: float) -> None:
+        """Wait until other threads have noted what they are about to note."""
+        deadline = perf_counter() + patience
+        while self._in_progress and perf_counter() < deadline:
+            sleep(0.001)
 
     def watch(self, future: Any) -> None:
         """Note the exception of a future that an operation has returned and that is not done yet."""
@@ -143,18 +162,18 @@ class BackgroundErrors:
             self._judge_future(future)
 
     def _judge_future(self, future: Any) -> None:
-        pending = self._pending.pop(id(future), None)
-        if pending is None:
-            return
-        source = Source("future", type(future).__qualname__)
-        if not future.done():
+        """Note the exception of a future that an operation has returned, unless another thread does."""
+        with self.noting():
+            pending = self._pending.pop(id(future), None)
+            if pending is None:
+                return
             error: BaseException | None = TimeoutError(
                 "the task returned a future that was pending when the run ended; must wait for it in the task"
             )
-        else:
-            error = unseen_exception(future)
-        if error is not None:
-            self.note(error, source, pending[1])
+            if future.done():
+                error = unseen_exception(future)
+            if error is not None:
+                self.note(error, Source("future", type(future).__qualname__), pending[1])
 
     def drain(self) -> list[NotedError]:
         """Return the errors since the last call, without expected ones. Only the recorder calls this."""

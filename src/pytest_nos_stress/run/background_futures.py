@@ -55,10 +55,9 @@ class FutureWatch:
 
     def note_unseen(self, run: BackgroundErrors) -> None:
         """Note the exceptions of futures that are still alive and that nobody has looked at."""
-        for ident, (_, error, origin) in list(self._failed.items()):
+        for ident, (_, _, origin) in list(self._failed.items()):
             if origin.run is run:
-                del self._failed[ident]
-                _note(error, origin)
+                self._note(ident, run)
 
     def made(self, future: Any) -> None:
         origin = self._origin_here()
@@ -76,9 +75,17 @@ class FutureWatch:
         self._failed.pop(id(future), None)
 
     def _dropped(self, ident: int) -> None:
-        failed = self._failed.pop(ident, None)
-        if failed is not None:
-            _note(failed[1], failed[2])
+        failed = self._failed.get(ident)
+        run = None if failed is None else failed[2].run
+        if run is not None:
+            self._note(ident, run)
+
+    def _note(self, ident: int, run: BackgroundErrors) -> None:
+        """Note the exception of a future, unless another thread does."""
+        with run.noting():
+            failed = self._failed.pop(ident, None)
+            if failed is not None:
+                run.note(failed[1], Source("future", "of an executor"), failed[2])
 
 
 class _WatchedException:
@@ -115,9 +122,3 @@ def copy_of(items: Callable[[], Iterable[T]]) -> list[T]:
 def _origin_of(future: Any, run: BackgroundErrors) -> Origin | None:
     origin: Origin | None = vars(future).get(_ORIGIN)
     return origin if origin is not None and origin.run is run else None
-
-
-def _note(error: BaseException, origin: Origin) -> None:
-    run = origin.run
-    if run is not None:
-        run.note(error, Source("future", "of an executor"), origin)

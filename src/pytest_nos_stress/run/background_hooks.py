@@ -80,6 +80,7 @@ class _Hooks:
             self._runs = (*self._runs, run)
             if len(self._runs) > 1:
                 return
+            self._collecting = None
             self._freeze()
             if "uvloop" in sys.modules and not self._patches_uvloop:
                 self._patches_uvloop = True
@@ -256,6 +257,7 @@ class _Hooks:
         gc.collect()
         self._note_unseen_tasks(run)
         self._futures.note_unseen(run)
+        run.wait_for_notes(_PATIENCE)
 
     def _pending_tasks(self, run: BackgroundErrors, loop: asyncio.AbstractEventLoop) -> list[asyncio.Task[Any]]:
         tasks = [task for task, origin in copy_of(self._tasks.items) if origin.run is run]
