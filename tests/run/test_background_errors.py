@@ -514,6 +514,23 @@ def test_hooks_are_as_before_after_the_run(tmp_path: Path, monkeypatch: pytest.M
     assert seen == []
 
 
+def test_ctrl_c_in_the_middle_of_a_finalizer_is_not_lost(tmp_path: Path) -> None:
+    class Interrupted:
+        def __del__(self) -> None:
+            raise KeyboardInterrupt
+
+    settings: dict[str, Any] = {"min_delay": 0, "max_delay": 0, "failure_prob": 0, "missing_data_prob": 0}
+    simulator = MultiAgentSimulator(
+        1, target=lambda operation: operation.sleep(30), output_dir=tmp_path, report="none", **settings
+    )
+    interrupted = [Interrupted()]
+
+    with pytest.raises(KeyboardInterrupt):
+        simulator.run(progress=lambda _: interrupted.clear())
+    assert simulator.result is not None
+    assert (simulator.result.status, simulator.result.errors) == ("interrupted", 0)
+
+
 def test_a_process_that_the_target_forks_reports_its_exceptions_itself(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

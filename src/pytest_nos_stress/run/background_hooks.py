@@ -23,7 +23,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from pytest_nos_stress._internal.instrument import Lock, Thread, all_threads, current_thread, perf_counter
+from pytest_nos_stress._internal.instrument import Lock, Thread, all_threads, current_thread, perf_counter, sleep
 from pytest_nos_stress._internal.patches import Patch
 from pytest_nos_stress.engines import leftovers
 from pytest_nos_stress.engines.base import CURRENT_AGENT
@@ -38,6 +38,7 @@ _PATIENCE: Final = 0.5
 _RUNS_BETWEEN_COLLECTIONS: Final = 10
 _COLLECT_AFTER: Final = 1.0
 """Seconds from one full collection to the next, if there are runs: a collection takes 10 to 20 ms."""
+_TIME_TO_LEAVE_A_FINALIZER: Final = 0.01
 _ORIGIN: Final = "_nos_stress_origin"
 _EXECUTORS: Final = "concurrent.futures.thread"
 _DESTROYED: Final = "Task was destroyed"
@@ -181,6 +182,9 @@ class _Hooks:
 
     def _unraisablehook(self, before: Callable[[Any], None]) -> Callable[[Any], None]:
         def unraisablehook(args: Any) -> None:
+            if args.exc_type is KeyboardInterrupt and current_thread() is threading.main_thread():
+                Thread(_interrupt_main, name="stress interrupt").start()
+                return
             error = args.exc_value if args.exc_value is not None else args.exc_type()
             name = getattr(args.object, "__qualname__", type(args.object).__qualname__)
             kind = "thread" if "thread" in (args.err_msg or "") else "finalizer"
@@ -272,6 +276,12 @@ class _Hooks:
 
 _HOOKS: Final = _Hooks()
 os.register_at_fork(after_in_child=_HOOKS.forget)
+
+
+def _interrupt_main() -> None:
+    """Repeat a Ctrl-C that came in a finalizer or a garbage collection, where it has no effect."""
+    sleep(_TIME_TO_LEAVE_A_FINALIZER)
+    _thread.interrupt_main()
 
 
 @contextlib.contextmanager
