@@ -8,9 +8,12 @@ anybody reads it. Wrapping ``result()`` would do the same, but add a frame to th
 from __future__ import annotations
 
 import concurrent.futures
+import contextlib
 import weakref
 from collections.abc import Callable, Iterable
 from typing import Any, Final, TypeVar
+
+from pytest_nos_stress._internal.patches import Patch
 
 from .background import BackgroundErrors, Origin, Source
 
@@ -34,6 +37,10 @@ class FutureWatch:
         self._patience = _LONGEST_PATIENCE
         self._made: weakref.WeakValueDictionary[int, Any] = weakref.WeakValueDictionary()
         self._failed: dict[int, tuple[weakref.ref[Any], BaseException, Origin]] = {}
+        self.patches = [
+            Patch(concurrent.futures.Future, name, self._noting_callbacks)
+            for name in ("set_result", "set_exception")
+        ]
 
     def begin(self) -> None:
         setattr(concurrent.futures.Future, _EXCEPTION, _WatchedException(self))
@@ -43,6 +50,17 @@ class FutureWatch:
             delattr(concurrent.futures.Future, _EXCEPTION)
         self._made.clear()
         self._failed.clear()
+
+    def _noting_callbacks(self, before: Callable[..., None]) -> Callable[..., None]:
+        """Let the run's end wait for the callbacks of a future, which run after waiting threads were woken."""
+
+        def set_outcome(future: Any, *outcome: Any, **by_name: Any) -> None:
+            origin: Origin | None = vars(future).get(_ORIGIN)
+            run = None if origin is None else origin.run
+            with contextlib.nullcontext() if run is None else run.noting():
+                before(future, *outcome, **by_name)
+
+        return set_outcome
 
     def settle(self, run: BackgroundErrors) -> None:
         """Wait for the futures of a run that are not done, and note the exceptions that nobody has seen.

@@ -23,7 +23,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from pytest_nos_stress._internal.instrument import Lock, Thread, all_threads, current_thread, perf_counter, sleep
+from pytest_nos_stress._internal.instrument import Lock, Thread, current_thread, perf_counter, sleep
 from pytest_nos_stress._internal.patches import Patch
 from pytest_nos_stress.engines import leftovers
 from pytest_nos_stress.engines.base import CURRENT_AGENT
@@ -32,19 +32,15 @@ from pytest_nos_stress.engines.current_agent import current_agent
 from .agent import Agent
 from .background import BackgroundErrors, Origin, Source
 from .background_futures import FutureWatch, copy_of
+from .background_threads import ORIGIN, await_older_threads, await_raw_threads, join_threads, system_threads
 
 _PATIENCE: Final = 0.5
-"""Seconds to wait at the end of a run for threads that operations started."""
+"""Seconds to wait at the end of a run for futures, and for exceptions that other threads are noting."""
 _RUNS_BETWEEN_COLLECTIONS: Final = 10
 _COLLECT_AFTER: Final = 1.0
 """Seconds from one full collection to the next, if there are runs: a collection takes 10 to 20 ms."""
 _TIME_TO_LEAVE_A_FINALIZER: Final = 0.01
-_ORIGIN: Final = "_nos_stress_origin"
-_EXECUTORS: Final = "concurrent.futures.thread"
 _DESTROYED: Final = "Task was destroyed"
-
-_endless: set[tuple[str, str]] = set()
-"""Kinds of threads that did not end within ``_PATIENCE`` in an earlier run."""
 
 
 class _Hooks:
@@ -58,6 +54,7 @@ class _Hooks:
         self._runs_since_collection = 0
         self._collected_at = perf_counter()
         self._tasks: weakref.WeakKeyDictionary[Any, Origin] = weakref.WeakKeyDictionary()
+        """Tasks of event loops, and futures of their executors."""
         self._loops: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
         self._futures = FutureWatch(self.origin_here)
         self._patches_uvloop = False
@@ -66,12 +63,14 @@ class _Hooks:
             Patch(threading.Thread, "start", self._thread_start),  # noqa: TID251 - the target's threads
             Patch(sys, "unraisablehook", self._unraisablehook),
             Patch(warnings, "_warn_unawaited_coroutine", self._warn_unawaited_coroutine),
+            *self._futures.patches,
             *self._patches_of(asyncio.BaseEventLoop),
         ]
 
     def _patches_of(self, loop_type: type) -> list[Patch]:
         return [
             Patch(loop_type, "create_task", self._create_task),
+            Patch(loop_type, "run_in_executor", self._run_in_executor),
             Patch(loop_type, "call_soon_threadsafe", self._call_soon_threadsafe),
             Patch(loop_type, "default_exception_handler", self._default_exception_handler),
         ]
@@ -140,7 +139,7 @@ class _Hooks:
         agent = current_agent()
         if isinstance(agent, Agent):
             return Origin(agent, agent.current_index())
-        origin: Origin | None = getattr(current_thread(), _ORIGIN, None)
+        origin: Origin | None = getattr(current_thread(), ORIGIN, None)
         return origin
 
     def _origin_of_task(self, task: Any) -> Origin | None:
@@ -166,7 +165,7 @@ class _Hooks:
         def excepthook(args: Any) -> None:
             error = args.exc_value if args.exc_value is not None else args.exc_type()
             name = "unknown" if args.thread is None else args.thread.name
-            if not self._belongs_to_a_run(error, Source("thread", name), getattr(args.thread, _ORIGIN, None)):
+            if not self._belongs_to_a_run(error, Source("thread", name), getattr(args.thread, ORIGIN, None)):
                 before(args)
 
         return excepthook
@@ -175,7 +174,7 @@ class _Hooks:
         def start(thread: Any) -> None:
             origin = self.origin_here() if self._runs and not isinstance(thread, Thread) else None
             if origin is not None:
-                setattr(thread, _ORIGIN, origin)
+                setattr(thread, ORIGIN, origin)
             before(thread)
 
         return start
@@ -212,6 +211,16 @@ class _Hooks:
             return task
 
         return create_task
+
+    def _run_in_executor(self, before: Callable[..., Any]) -> Callable[..., Any]:
+        def run_in_executor(loop: Any, *args: Any) -> Any:
+            future = before(loop, *args)
+            origin = self.origin_here() if self._runs else None
+            if origin is not None:
+                self._tasks[future] = origin
+            return future
+
+        return run_in_executor
 
     def _call_soon_threadsafe(self, before: Callable[..., Any]) -> Callable[..., Any]:
         def call_soon_threadsafe(loop: Any, callback: Any, *args: Any, **options: Any) -> Any:
@@ -250,11 +259,14 @@ class _Hooks:
 
     # The end of a run.
 
-    def settle(self, run: BackgroundErrors) -> None:
+    def settle(self, run: BackgroundErrors, threads_before: set[int]) -> None:
         """Wait a little for what the target has left behind, and note what nobody has looked at."""
+        await_older_threads()
         run.judge_futures(_PATIENCE)
         self._futures.settle(run)
-        run.still_running += _join_threads(run)
+        run.wait_for_notes(_PATIENCE)
+        run.still_running += join_threads(run)
+        await_raw_threads(threads_before)
         for loop in copy_of(self._loops.copy):
             if loop.is_running():
                 leftovers.await_tasks(loop, functools.partial(self._pending_tasks, run, loop))
@@ -265,7 +277,11 @@ class _Hooks:
 
     def _pending_tasks(self, run: BackgroundErrors, loop: asyncio.AbstractEventLoop) -> list[asyncio.Task[Any]]:
         tasks = [task for task, origin in copy_of(self._tasks.items) if origin.run is run]
-        return [task for task in tasks if task.get_loop() is loop and not task.done()]
+        return [
+            task
+            for task in tasks
+            if isinstance(task, asyncio.Task) and task.get_loop() is loop and not task.done()
+        ]
 
     def _note_unseen_tasks(self, run: BackgroundErrors) -> None:
         """Note the exceptions of tasks that are still alive and that nobody has looked at."""
@@ -288,32 +304,12 @@ def _interrupt_main() -> None:
 def finding_background_errors(run: BackgroundErrors) -> Iterator[None]:
     """Note what the target leaves behind while the block runs, and what ends shortly after it."""
     try:
+        threads_before = system_threads()
         _HOOKS.begin(run)  # in the block, because a signal can raise an exception at any time
         yield
-        _HOOKS.settle(run)
+        _HOOKS.settle(run, threads_before)
     finally:
         _HOOKS.end(run)
-
-
-def _join_threads(run: BackgroundErrors) -> list[str]:
-    """Wait for the threads that operations of a run started. Return the names of those that do not end.
-
-    A kind of thread that does not end is waited for once in a process. Threads of executors wait for work forever.
-    """
-    deadline = perf_counter() + _PATIENCE
-    still_running = []
-    for thread in all_threads():
-        origin: Origin | None = getattr(thread, _ORIGIN, None)
-        target = getattr(thread, "_target", None)
-        if origin is None or origin.run is not run or getattr(target, "__module__", "") == _EXECUTORS:
-            continue
-        kind = (type(thread).__qualname__, getattr(target, "__qualname__", ""))
-        if kind not in _endless:
-            thread.join(max(0.0, deadline - perf_counter()))
-        if thread.is_alive():
-            _endless.add(kind)
-            still_running.append(thread.name)
-    return still_running
 
 
 def _current_task(loop: Any) -> Any:
