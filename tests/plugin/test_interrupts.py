@@ -94,9 +94,12 @@ def test_ctrl_c_in_a_later_run_keeps_the_summary_of_earlier_ones(
     assert re.search(r"^(?=.*::test_second\b).*interrupted", summary, re.M), ended.output
 
 
-@pytest.mark.parametrize("error", ["TimeoutError('too long')", "pytest.fail.Exception('too long')"])
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [("TimeoutError('too long')", "TimeoutError: too long"), ("pytest.fail.Exception('too long')", "too long")],
+)
 def test_an_alarm_in_a_run_fails_the_test_and_keeps_its_row_and_files(
-    pytester: pytest.Pytester, error: str
+    pytester: pytest.Pytester, error: str, reason: str
 ) -> None:
     pytester.makepyfile(
         f"""
@@ -124,8 +127,11 @@ def test_an_alarm_in_a_run_fails_the_test_and_keeps_its_row_and_files(
     result = pytester.runpytest_inprocess("--stress")
     result.assert_outcomes(failed=1)
     result.stdout.fnmatch_lines(
-        ["interrupted *test_it", "*why: interrupted by *too long", "*files: stress_test_output/*"]
+        ["interrupted *test_it", f"  why: interrupted by {reason}", "*files: stress_test_output/*"]
     )
+    frames = re.findall(r"^(\S+\.py):\d+: ", result.stdout.str(), re.M)
+    assert len(frames) == 2, "the traceback has the line of the test and that of the handler only"
+    assert set(frames) == {next(pytester.path.glob("test_*.py")).name}
     result.stdout.no_fnmatch_line("*never ran the simulator*")
     (statistics,) = pytester.path.rglob("simulation_statistics.json")
     stats = json.loads(statistics.read_text())

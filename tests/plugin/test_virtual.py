@@ -267,8 +267,8 @@ def test_no_update_is_lost(stress_simulator):
     assert counter.count == result.operations
 """
 NOTE = (
-    "no two operations overlapped, so the run could not show a race: in virtual time, another agent has its turn "
-    "only while one sleeps or waits"
+    "no two operations overlapped, so the run could not show a race: in virtual time, agents switch only while an "
+    "operation sleeps or waits"
 )
 
 

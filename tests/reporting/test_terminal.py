@@ -328,3 +328,12 @@ def test_the_summary_escapes_what_a_terminal_would_obey() -> None:
     lines = summary([row(test="test_a.py::test_b[\x1b[31m\nforged]", directory="\x1b]0;title\x07")])
     assert len(lines) == 3
     assert [line for line in lines if not line.isprintable()] == []
+
+
+def test_the_summary_names_when_most_failures_began() -> None:
+    history = row()["history"]
+    at_once = row(failures=8, history={**history, "failures": [5, 3]})
+    later = row(failures=8, history={**history, "failures": [3, 5]})
+    lines = "\n".join(summary([at_once, later]))
+    assert "most at the start\n" in lines
+    assert "most at 1 s\n" in lines

@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import signal
+import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -127,3 +129,29 @@ def test_an_alarm_in_the_first_operation_is_the_reason_although_none_was_perform
         run.run()
     stats = json.loads((tmp_path / "simulation_statistics.json").read_text())
     assert stats["reason"].endswith(f"{alarm.__qualname__}: the test's time is over")
+
+
+def test_operations_that_an_interrupted_run_left_behind_are_named(
+    tmp_path: Path, alarm: type[BaseException]
+) -> None:
+    all_are_in = threading.Barrier(5)
+    released = threading.Event()
+
+    def blocks() -> None:
+        if all_are_in.wait() == 0:
+            os.kill(os.getpid(), signal.SIGALRM)
+        released.wait()
+
+    run = simulator(tmp_path, blocks, operation_timeout="2h", engine="threads", agents=5)
+    try:
+        with pytest.raises(alarm):
+            run.run()
+    finally:
+        released.set()
+    assert run.result is not None
+    *named, others = run.result.summary["notes"]
+    assert len(named) == 3
+    place = re.escape(f'File "{__file__}"')
+    for note in named:
+        assert re.fullmatch(rf"agent Agent_\d had not ended its operation: {place}, line \d+, in blocks", note)
+    assert others == "2 more agents had not ended an operation"

@@ -43,6 +43,11 @@ def table(rows: Sequence[Sequence[str]], indent: str = "  ") -> list[str]:
     ]
 
 
+def counted(count: int, noun: str) -> str:
+    """Return a number and a noun in the right form: ``1 agent``, ``12 agents``."""
+    return f"{count} {noun if count == 1 else f'{noun}s'}"
+
+
 def shorten(text: str, longest: int) -> str:
     """Return the text, cut off with ``...`` after ``longest`` characters."""
     return text if len(text) <= longest else f"{text[: longest - 3]}..."

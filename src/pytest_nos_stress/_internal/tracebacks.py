@@ -30,6 +30,17 @@ def strip_internal_frames(error: BaseException) -> TracebackType | None:
     return tail
 
 
+def strip_waiting_frames(error: BaseException) -> TracebackType | None:
+    """Return the traceback of an exception that interrupted a run, without the frames in which the run waited.
+
+    Return None if nothing is left, as after Ctrl-C.
+    """
+    tail = error.__traceback__
+    while tail is not None and _is_around_target_file(tail.tb_frame.f_code.co_filename):
+        tail = tail.tb_next
+    return tail
+
+
 def is_internal(filename: str) -> bool:
     """Return True if frames of this file do not belong to the target.
 
@@ -83,4 +94,8 @@ def _frames_of_target(frames: list[traceback.FrameSummary]) -> str:
 
 def _is_around_target(frame: traceback.FrameSummary) -> bool:
     """Return True for a frame outside the target: of this package, or of a wait in the standard library."""
-    return is_internal(frame.filename) or frame.filename in _WAITING
+    return _is_around_target_file(frame.filename)
+
+
+def _is_around_target_file(filename: str) -> bool:
+    return is_internal(filename) or filename in _WAITING

@@ -156,7 +156,7 @@ def _reason(report: pytest.TestReport | pytest.CollectReport) -> str:
         return _one_line(str(longrepr[-1]))
     crash = getattr(longrepr, "reprcrash", None)
     if crash is not None:
-        return _one_line(str(crash.message))
+        return _one_line(str(crash.message).removeprefix("Failed: "))
     lines = [line for line in str(longrepr or "").splitlines() if line.strip()]
     errors = [line.removeprefix("E").strip() for line in lines if line.startswith("E ")]
     return _one_line((errors or lines or [""])[0])

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Final
 
 from pytest_nos_stress._internal.text import (
+    counted,
     error_message,
     error_name,
     escape_controls,
@@ -66,7 +67,8 @@ def excluded_phase(phase: PhaseStatistics) -> str:
     """Return the counts of a phase that thresholds do not judge."""
     return (
         f"thresholds do not judge the {phase['name']} (until {phase['end']:.4g} s): "
-        f"{phase['total_operations']} operations, {phase['failed_operations']} failed, {phase['errors']} errors"
+        f"{counted(phase['total_operations'], 'operation')}, {phase['failed_operations']} failed, "
+        f"{counted(phase['errors'], 'error')}"
     )
 
 
@@ -122,7 +124,11 @@ def checks_message(failed: Sequence[CheckVerdict], stats: Statistics) -> str:
 
 def interrupted_message(interrupt: BaseException) -> str:
     """Return by which exception a run was interrupted; ``interrupted`` alone is Ctrl-C."""
-    return "interrupted" if isinstance(interrupt, KeyboardInterrupt) else f"interrupted by {describe(interrupt)}"
+    if isinstance(interrupt, KeyboardInterrupt):
+        return "interrupted"
+    is_outcome_of_pytest = hasattr(interrupt, "pytrace")  # its type, Failed, adds nothing to its message
+    cause = escape_controls(error_message(interrupt)) if is_outcome_of_pytest else describe(interrupt)
+    return f"interrupted by {cause}"
 
 
 def describe(error: BaseException) -> str:

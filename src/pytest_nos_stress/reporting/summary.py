@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, cast
 
 from pytest_nos_stress._internal.outcome import ERROR
 from pytest_nos_stress._internal.system import absolute
-from pytest_nos_stress._internal.text import escape_controls
+from pytest_nos_stress._internal.text import counted, escape_controls
 from pytest_nos_stress.engines import engine_class
 from pytest_nos_stress.results.format import format_seconds
 from pytest_nos_stress.results.judge import Verdict
@@ -97,6 +97,7 @@ def _summary(result: StressResult, info: RunInfo) -> Summary:
         "notes": [
             *_excluded_errors(stats["phases"]),
             *_accepted_errors(result),
+            *_background_errors(stats),
             *filter(None, [no_overlap_note(result)]),
             *result.notes,
         ],
@@ -228,7 +229,15 @@ def _accepted_errors(result: StressResult) -> list[str]:
     on_errors = [
         verdict.threshold.text for verdict in result.verdicts if verdict.threshold.definition.cell == ERROR
     ]
-    return [f"{errors:,} {'error' if errors == 1 else 'errors'} accepted by {', '.join(on_errors)}"]
+    return [f"{counted(errors, 'error')} accepted by {', '.join(on_errors)}"]
+
+
+def _background_errors(stats: Statistics) -> list[str]:
+    """Explain errors that no operation raised, because charts and outcomes of operations do not have them."""
+    count = stats["background_errors"]
+    if not count:
+        return []
+    return [f"{count} of {counted(stats['errors'], 'error')} came from the background: no operation raised them"]
 
 
 def no_overlap_note(result: StressResult) -> str:
@@ -242,7 +251,7 @@ def no_overlap_note(result: StressResult) -> str:
         return ""
     why = ""
     if engine_class(result.scenario.engine).uses_virtual_time:
-        why = ": in virtual time, another agent has its turn only while one sleeps or waits"
+        why = ": in virtual time, agents switch only while an operation sleeps or waits"
     return f"no two operations overlapped, so the run could not show a race{why}"
 
 

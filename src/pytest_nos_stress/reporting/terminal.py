@@ -119,8 +119,9 @@ def _over_time(run: Summary, bars: str) -> str:
     parts = [f"p99 {sparkline(_coarser(p99), bars)} up to {format_seconds(worst)}"] if worst else []
     name, counts = ("errors", history["errors"]) if run["errors"] else ("failures", history["failures"])
     if any(counts):
-        begins = format_seconds(history["seconds"][counts.index(max(counts))])
-        parts.append(f"{name} {sparkline(_coarser(counts), bars)} most at {begins}")
+        begins = history["seconds"][counts.index(max(counts))]
+        when = f"at {format_seconds(begins)}" if begins else "at the start"
+        parts.append(f"{name} {sparkline(_coarser(counts), bars)} most {when}")
     return ", ".join(parts)
 
 

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final, NamedTuple, Protocol
 
 from pytest_nos_stress._internal.outcome import ERROR
+from pytest_nos_stress._internal.text import counted
 from pytest_nos_stress.scenario.phases import STEADY
 
 from .measurements import Counts, Measurements
@@ -88,7 +89,7 @@ class Verdict(NamedTuple):
         metric = self.threshold.definition
         text = metric.text(self.measured)
         if metric.unit is not COUNT and metric.is_of_operations and self.samples:
-            text = f"{text} of {self.samples} operations"
+            text = f"{text} of {counted(self.samples, 'operation')}"
         return f"{text} ({self.note})" if self.note else text
 
 

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Sequence
 from functools import partial
 
-from pytest_nos_stress._internal.text import escape_controls
-from pytest_nos_stress._internal.tracebacks import strip_internal_frames
+from pytest_nos_stress._internal.text import counted, escape_controls
+from pytest_nos_stress._internal.tracebacks import strip_internal_frames, strip_waiting_frames
 from pytest_nos_stress.engines import engine_class
 from pytest_nos_stress.errors import SettingError
 from pytest_nos_stress.reporting import failure_message, writer
@@ -33,6 +33,7 @@ from pytest_nos_stress.results.verdicts import FAILED, PASSED
 
 from . import bottleneck
 from .execution import RunExecution
+from .unended import unended_operations
 
 
 def evaluate_run(
@@ -88,12 +89,12 @@ def evaluate_run(
 
 
 def _notes(execution: RunExecution) -> list[str]:
-    """Return a note for each measurement that is missing, and for threads that have not ended.
+    """Return a note for each measurement that is missing, and for operations and threads that have not ended.
 
     Virtual time has none of these measurements.
     """
     missing = [] if execution.engine.uses_virtual_time else execution.process_monitor.notes
-    return [*missing, *execution.context.background_errors.notes]
+    return [*missing, *unended_operations(execution), *execution.context.background_errors.notes]
 
 
 def _passes(
@@ -277,9 +278,9 @@ def _missing_calls(measured: Measurements) -> list[str]:
         return []
     counts = measured.counts()
     return [
-        f"the target was never called: {counts.total} of {counts.total} operations ended before they entered it "
-        f"({counts.failures} failed, {counts.missing_data} with missing data); lower failure_prob or "
-        "missing_data_prob, or add the threshold calls == 0"
+        f"the target was never called: faults came first in {counted(counts.total, 'operation')} "
+        f"({counts.failures} failed, {counts.missing_data} with missing data); perform more operations, lower "
+        "failure_prob or missing_data_prob, or add the threshold calls == 0"
     ]
 
 
@@ -298,7 +299,7 @@ def _ending(
     execution: RunExecution, result: StressResult, problems: Sequence[str], *, gate: bool
 ) -> BaseException | None:
     if execution.interrupt is not None:
-        return execution.interrupt
+        return execution.interrupt.with_traceback(strip_waiting_frames(execution.interrupt))
     ended_by = execution.context.ended_by
     if ended_by is not None and not problems:
         failure = _failed_by_then(result) if gate else None

@@ -156,6 +156,7 @@ def run_on_current_loop(simulator: Simulator, **options: Any) -> StressResult:
 
     Raises ``SettingError`` if the loop is running, because the run would block it.
     """
+    __tracebackhide__ = True  # pytest then ends a traceback in the test's own line
     loop = _current_loop() if simulator.awaits else None
     if loop is None:
         return simulator.run(**options)

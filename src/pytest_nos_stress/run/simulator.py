@@ -181,6 +181,7 @@ class MultiAgentSimulator:
         are raised after the files are written. Raises ``SettingError`` before the run if its directory cannot be
         written, or if another run uses it.
         """
+        __tracebackhide__ = True  # pytest then ends a traceback in the test's own line
         scenario = self._next_scenario()
         target, audits = self._target, []
         if target is None:

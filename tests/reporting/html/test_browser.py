@@ -380,3 +380,16 @@ def test_a_figure_of_the_process_that_was_not_measured_has_no_chart(
     assert "Memory of the process" not in shown
     assert "Wake-ups in the test process were up to" in shown
     assert "The process used up to" not in shown
+
+
+def test_a_run_without_operations_has_no_empty_charts(
+    look: Look, make_run: Callable[..., Any], make_summary: Callable[..., Summary]
+) -> None:
+    nothing = np.zeros(0, int)
+    run = make_run(nothing, nothing, nothing, nothing / 1, nothing / 1, agents=["A"], tasks=["buy"], duration=0.0)
+    visit = look(run, make_summary(run))
+    report = visit.drawn()
+    assert "No operation was performed, so there is nothing to draw." in report.inner_text("#charts")
+    assert "by 1 agent\n" in report.inner_text("body")
+    assert report.locator(".plot").count() == 0
+    assert visit.complaints == []

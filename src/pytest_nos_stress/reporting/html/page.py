@@ -16,6 +16,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from pytest_nos_stress._internal.outcome import ERROR, FAILED, MISSING, SUCCESS
+from pytest_nos_stress._internal.text import counted
 from pytest_nos_stress.reporting import summary as summaries
 from pytest_nos_stress.reporting.failure_message import BOTTLENECK, excluded_phase
 from pytest_nos_stress.results import verdicts
@@ -127,12 +128,8 @@ def _notes(summary: Summary) -> list[str]:
 def _all_passed(summary: Summary) -> str:
     thresholds, checks = len(summary["thresholds"]), len(summary["checks"])
     numbers = ((thresholds, "threshold"), (checks, "check"))
-    counts = " and ".join(_number(count, noun) for count, noun in numbers if count)
+    counts = " and ".join(counted(count, noun) for count, noun in numbers if count)
     return f"{counts} passed." if counts else ""
-
-
-def _number(count: int, noun: str) -> str:
-    return f"{count} {noun}" if count == 1 else f"{count} {noun}s"
 
 
 def _harness(summary: Summary) -> str:
@@ -146,7 +143,7 @@ def _harness(summary: Summary) -> str:
 def _figures(summary: Summary) -> str:
     texts = summaries.formatted(summary)
     figures = [
-        ("Operations", texts["operations"], f"by {digits(str(summary['agents']))} agents", False),
+        ("Operations", texts["operations"], f"by {counted(summary['agents'], 'agent')}", False),
         ("Successful", texts["successes"], texts["success_rate"], not summary["successes"]),
         ("Missing data", texts["missing_data"], texts["missing_data_rate"], False),
         ("Failed (incl. errors)", texts["failures"], texts["failure_rate"], False),

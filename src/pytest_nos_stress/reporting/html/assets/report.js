@@ -342,6 +342,11 @@
     document.head.append(make("script", {}, library));
     data = JSON.parse(text);
     selection = select(data, null, null);
+    if (!selection.figures.total) {
+      element("charts-need").textContent = "No operation was performed, so there is nothing to draw.";
+      document.documentElement.dataset.drawn = "yes";
+      return;
+    }
     element("charts-need").hidden = true;
     element("drawn").hidden = false;
     startFilters();
