@@ -259,7 +259,9 @@ def test_repr_and_json_make_an_equal_scenario(windows: Any) -> None:
     assert Scenario.from_json(scenario.to_json()) == scenario == eval(repr(scenario), {"Scenario": Scenario})
 
 
-@pytest.mark.parametrize("event", [None, 5, b"failover", lambda: "failover"], ids=["None", "number", "bytes", "function"])
+@pytest.mark.parametrize(
+    "event", [None, 5, b"failover", lambda: "failover"], ids=["None", "number", "bytes", "function"]
+)
 def test_an_event_that_is_not_a_text_is_refused(event: Any) -> None:
     windows = OpenWindows(windows_of({"after": "failover"}) or (), lambda: 1.0)
     with pytest.raises(TypeError, match=r"^announce: event=.*: must be the name of an event$"):

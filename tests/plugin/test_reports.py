@@ -207,7 +207,8 @@ def test_files_that_allure_cannot_copy_are_a_note(pytester: pytest.Pytester) -> 
                 raise FileNotFoundError(2, "no such file")
 
             monkeypatch.setattr(shutil, "copyfile", refuse)
-            assert stress_simulator.run(lambda: None, agents=1, operations_per_agent=1).passed
+            settings = dict(agents=1, operations_per_agent=1, missing_data_prob=0, failure_prob=0)
+            assert stress_simulator.run(lambda: None, **settings).passed
         """
     )
     result = pytester.runpytest_subprocess("--stress", "--alluredir=allure")

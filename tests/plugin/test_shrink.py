@@ -156,7 +156,8 @@ def test_a_race_of_real_threads_is_reported_as_not_shrunk(pytester: pytest.Pytes
                 assert len(inside) == 1
                 time.sleep(0.01)
                 inside.clear()
-            stress_simulator.run(target={"task": task}, max_delay=0, min_delay=0, operations_per_agent=3)
+            settings = dict(max_delay=0, min_delay=0, missing_data_prob=0, failure_prob=0)
+            stress_simulator.run(target={"task": task}, operations_per_agent=3, **settings)
     """)
     result = pytester.runpytest("--stress", "--stress-shrink")
     result.assert_outcomes(failed=1)

@@ -61,7 +61,7 @@ outputs.OUTPUTS += (
 """
 PROJECT = """
 def test_it(stress_simulator):
-    result = stress_simulator.run(lambda: None, agents=2, operations_per_agent=5, engine="virtual")
+    result = stress_simulator.run(lambda: None, agents=2, operations_per_agent=5, engine="virtual", seed=1)
     assert result.summary["files"]["report_words"].endswith("stress_test_report.words")
     assert (result.output_dir / "stress_test_report.words") in result.files
 """

@@ -6,11 +6,13 @@ import asyncio
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from pytest_nos_stress import MultiAgentSimulator, Operation, Scenario, StressResult, cooperating_locks
+from pytest_nos_stress.reporting.summary import no_overlap_note
 
 
 @pytest.fixture(autouse=True)
@@ -103,3 +105,13 @@ def test_coroutines_overlap_if_one_awaits_inside_another(overlaps: bool, tmp_pat
     result = run(tmp_path, buy, engine="asyncio")
     assert result.stats["operations_overlapped"] is overlaps
     assert is_noted(result) is not overlaps
+
+
+@pytest.mark.parametrize(
+    ("engine", "why"),
+    [("threads", "threads rarely switch"), ("asyncio", "on an event loop"), ("virtual", "in virtual time")],
+)
+def test_the_note_names_when_agents_switch(engine: str, why: str, tmp_path: Path) -> None:
+    stats = run(tmp_path, does_nothing, engine="virtual").stats
+    of_engine: Any = SimpleNamespace(stats=stats, scenario=SimpleNamespace(engine=engine))
+    assert f"could not show a race: {why}" in no_overlap_note(of_engine)

@@ -249,10 +249,14 @@ def no_overlap_note(result: StressResult) -> str:
     performed = [counts for counts in stats["agent_stats"].values() if counts["total_operations"]]
     if stats["operations_overlapped"] or len(performed) < _FEWEST_FOR_A_RACE:
         return ""
-    why = ""
-    if engine_class(result.scenario.engine).uses_virtual_time:
-        why = ": in virtual time, agents switch only while an operation sleeps or waits"
-    return f"no two operations overlapped, so the run could not show a race{why}"
+    engine = engine_class(result.scenario.engine)
+    if engine.uses_virtual_time:
+        why = "in virtual time, agents switch only while an operation sleeps or waits"
+    elif engine.awaits_tasks:
+        why = "on an event loop, agents switch only while an operation awaits"
+    else:
+        why = "threads rarely switch during an operation that is short and does not wait"
+    return f"no two operations overlapped, so the run could not show a race: {why}"
 
 
 def _escaped(value: Any) -> Any:
