@@ -226,6 +226,11 @@ class Checks:
                 )
         return not self._broken and not any(state.wrong_answer for state, _ in self._states)
 
+    def forget(self, interrupt: BaseException) -> None:
+        """Forget failures by an exception that interrupted a check from outside, such as that of an alarm."""
+        for runner in [runner for runner, verdict in self._broken.items() if verdict.error is interrupt]:
+            del self._broken[runner]
+
     def verdicts(self, *, judged: bool) -> list[CheckVerdict]:
         """Return the verdict on each check: invariants first, then states, then liveness.
 

@@ -19,10 +19,12 @@ from types import FrameType
 from typing import Any, Final, Protocol, TypeVar, cast
 
 from pytest_nos_stress._internal import loops
-from pytest_nos_stress._internal.instrument import Thread, current_thread, perf_counter, sleep
+from pytest_nos_stress._internal.instrument import Thread, perf_counter, sleep
 from pytest_nos_stress.engines.own_loop import report_if_lost
 from pytest_nos_stress.errors import SettingError
 from pytest_nos_stress.results.result import StressResult
+
+from .signal_guard import SignalGuard
 
 T = TypeVar("T")
 
@@ -66,13 +68,14 @@ async def run_in_thread(function: Callable[[], T], interrupt: Callable[[BaseExce
         signals.break_off_unless(ended)
 
     thread = Thread(run, name="stress run", daemon=False)
-    with _SignalGuard(interrupt) as signals:
+    with _LoopGuard(interrupt) as signals:
         thread.start()
         cancelled = await _until(ended, interrupt)
     thread.join()
     if cancelled is not None:
         raise cancelled
     value, error = ended.result()
+    error = error or signals.raised  # a signal can come when the function has just returned
     if isinstance(error, KeyboardInterrupt) and signals.raised is error:
         await _as_the_loops_owner_would(error)
     if error is not None:
@@ -102,33 +105,11 @@ async def _until(
     return cancelled
 
 
-class _SignalGuard:
+class _LoopGuard(SignalGuard):
     """Make an exception of a signal handler interrupt the run, and not the current task of the event loop.
 
-    Such exceptions are Ctrl-C, an alarm and a timeout. If a task blocks the loop, it is interrupted once the run
-    has ended. Outside of the main thread, which alone receives signals, the guard does nothing.
+    If a task blocks the loop, it is interrupted once the run has ended.
     """
-
-    def __init__(self, interrupt: Callable[[BaseException], None]) -> None:
-        self._interrupt = interrupt
-        self._handlers: dict[int, Callable[[int, FrameType | None], Any]] = {}
-        self._number = 0
-        self.raised: BaseException | None = None
-        """The exception that a signal handler raised during the run."""
-
-    def __enter__(self) -> _SignalGuard:
-        if current_thread() is threading.main_thread():
-            for number in signal.valid_signals():
-                handler = signal.getsignal(number)
-                if callable(handler):
-                    self._handlers[number] = handler
-                    signal.signal(number, self._handle)
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        for number, handler in self._handlers.items():
-            if signal.getsignal(number) == self._handle:
-                signal.signal(number, handler)
 
     def break_off_unless(self, ended: asyncio.Future[Any]) -> None:
         """Interrupt the thread of the loop unless it notices the end. Called from the thread of the run."""
@@ -137,18 +118,17 @@ class _SignalGuard:
             sleep(_POLL_INTERVAL)
         if self.raised is not None and not ended.done():
             # A signal, and not ``_thread.interrupt_main``, which a thread in a system call does not notice.
-            signal.pthread_kill(threading.main_thread().ident or 0, self._number)
+            signal.pthread_kill(threading.main_thread().ident or 0, self.number)
 
-    def _handle(self, number: int, frame: FrameType | None) -> None:
-        if self.raised is not None and number == self._number:
+    def _handle_another(self, number: int, frame: FrameType | None) -> None:
+        if self.raised is not None and number == self.number:
             raise self.raised
-        try:
-            if number == signal.SIGINT:  # asyncio's handler only cancels a task, which a blocked loop never sees
-                raise KeyboardInterrupt
-            self._handlers[number](number, frame)
-        except BaseException as error:
-            self.raised, self._number = error, number
-            self._interrupt(error)
+        super()._handle_another(number, frame)
+
+    def _call_handler(self, number: int, frame: FrameType | None) -> None:
+        if number == signal.SIGINT:  # asyncio's handler only cancels a task, which a blocked loop never sees
+            raise KeyboardInterrupt
+        super()._call_handler(number, frame)
 
 
 def run_on_current_loop(simulator: Simulator, **options: Any) -> StressResult:

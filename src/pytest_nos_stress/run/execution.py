@@ -37,6 +37,7 @@ from .fault_boundary import FaultBoundary
 from .hang_watch import HangWatch
 from .process_monitor import ProcessMonitor
 from .recorder import Recorder
+from .signal_guard import SignalGuard
 
 if TYPE_CHECKING:
     from asyncio import AbstractEventLoop
@@ -60,6 +61,7 @@ class RunExecution:
         per_agent: Callable[[str], Any] | None,
         expected_errors: tuple[type[BaseException], ...],
         ending_errors: tuple[type[BaseException], ...],
+        guard: SignalGuard,
         clients: Sequence[Any] = (),
         proxies: Sequence[Proxy] = (),
         loop: AbstractEventLoop | None = None,
@@ -102,6 +104,7 @@ class RunExecution:
         self._abort_monitor = AbortMonitor(thresholds, scenario, self._metrics_so_far)
         self._hang_watch = HangWatch(self.engine, self.agents, scenario.operation_timeout)
         self._interrupt_to_raise: BaseException | None = None
+        self._guard = guard
 
     def _new_recorder(self, tasks: Sequence[Task]) -> Recorder:
         one_at_a_time = self.engine.runs_one_at_a_time
@@ -118,7 +121,9 @@ class RunExecution:
         """
         try:
             self._run(progress)
+            self._raise_interrupt()
             self._conclude()
+            self._raise_interrupt()
         except SettingError:
             raise
         except BaseException as interrupt:
@@ -128,8 +133,7 @@ class RunExecution:
     def _run(self, progress: Callable[[Progress], None] | None) -> None:
 
         def watch() -> None:
-            if self._interrupt_to_raise is not None:
-                raise self._interrupt_to_raise
+            self._raise_interrupt()
             if self._hang_watch.update() or self.recorder.failure is not None:
                 self.engine.stop()
             if progress is not None:
@@ -146,6 +150,7 @@ class RunExecution:
                 finding_background_errors(background_errors),
                 self.boundary.connected(self.context),
             ):
+                self._raise_interrupt()
                 self.engine.run(self.agents, watch, on_operation_end, every or 1)
         finally:
             if not self.recorder.is_running:
@@ -168,7 +173,12 @@ class RunExecution:
             self.status = HUNG
         elif self.status == COMPLETED and not self.crashed:
             self.has_performed_everything = True
-            self._run_last_checks()
+            with self._guard.raising_at_once():
+                self._run_last_checks()
+
+    def _raise_interrupt(self) -> None:
+        if self._interrupt_to_raise is not None:
+            raise self._interrupt_to_raise
 
     def interrupt_soon(self, interrupt: BaseException) -> None:
         """From any thread: end the run as if this exception had interrupted it."""
@@ -178,6 +188,8 @@ class RunExecution:
         """Note the exception that interrupted the run. It is raised once the files are written."""
         self.interrupt = interrupt
         self.status = INTERRUPTED
+        self.has_performed_everything = False
+        self.checks.forget(interrupt)
 
     # Results.
 

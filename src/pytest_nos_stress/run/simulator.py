@@ -2,15 +2,13 @@
 
 A run is one straight line: scenario, plan, engine drives agents, target, records, statistics, thresholds,
 files, verdict. ``MultiAgentSimulator`` validates and holds what a run needs; ``run`` goes down the line.
-
-Guarantee: a run that hung, lost an agent, performed nothing, broke a threshold or could not write its files
-raises, and what was measured is in the exception's ``result``.
+Guarantee: a run that hung, lost an agent, performed nothing, broke a threshold or could not write its files raises
+an exception with what was measured.
 """
 
 from __future__ import annotations
 
 import functools
-import inspect
 from asyncio import get_running_loop
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
@@ -38,6 +36,8 @@ from .checks import Checks
 from .evaluation import evaluate_run
 from .event_loop import run_in_thread
 from .execution import RunExecution
+from .signal_guard import SignalGuard
+from .signature import BY_POSITION, NONE_IS_DEFAULT, with_defaults
 from .target import bind, default_tasks, is_async
 
 if TYPE_CHECKING:
@@ -48,18 +48,6 @@ if TYPE_CHECKING:
 P = ParamSpec("P")
 
 
-_BY_POSITION: Final = (
-    "agents",
-    "tasks",
-    "missing_data_prob",
-    "failure_prob",
-    "operations_per_agent",
-    "min_delay",
-    "max_delay",
-    "output_dir",
-)
-"""The settings that may be given by position: the seed document's parameters."""
-_NONE_IS_DEFAULT: Final = ("agents", "tasks")
 _UNSET: Final[Any] = object()
 
 
@@ -90,20 +78,11 @@ class MultiAgentSimulator:
         target: object = None,
         **settings: Any,
     ) -> None:
-        by_position = (
-            agents,
-            tasks,
-            missing_data_prob,
-            failure_prob,
-            operations_per_agent,
-            min_delay,
-            max_delay,
-            output_dir,
-        )
+        given = locals()
         values = {
-            name: value
-            for name, value in zip(_BY_POSITION, by_position, strict=True)
-            if value is not _UNSET and not (value is None and name in _NONE_IS_DEFAULT)
+            name: given[name]
+            for name in BY_POSITION
+            if given[name] is not _UNSET and not (given[name] is None and name in NONE_IS_DEFAULT)
         }
         values |= settings
         checked = options.check_all(values)
@@ -182,6 +161,24 @@ class MultiAgentSimulator:
         written, or if another run uses it.
         """
         __tracebackhide__ = True  # pytest then ends a traceback in the test's own line
+        guard = SignalGuard(self._interrupt_execution)
+        try:
+            with guard:
+                result, ending = self._run(guard, progress, ending_errors, loop)
+        finally:
+            if guard.raised is not None:
+                raise guard.raised
+        if ending is not None:
+            raise ending
+        return result
+
+    def _run(
+        self,
+        guard: SignalGuard,
+        progress: Callable[[Progress], None] | None,
+        ending_errors: tuple[type[BaseException], ...],
+        loop: AbstractEventLoop | None,
+    ) -> tuple[StressResult, BaseException | None]:
         scenario = self._next_scenario()
         target, audits = self._target, []
         if target is None:
@@ -203,29 +200,34 @@ class MultiAgentSimulator:
                 per_agent=self._per_agent,
                 expected_errors=self._expected_errors,
                 ending_errors=ending_errors,
+                guard=guard,
                 clients=self._clients,
                 proxies=self._proxies if engine.supports_proxies else (),
                 loop=loop,
                 thresholds=self._thresholds,
             )
-            result, ending = self._execute(execution, request, progress)
-        if ending is not None:
-            raise ending
-        return result
+            return self._execute(execution, request, guard, progress)
 
     def _execute(
-        self, execution: RunExecution, request: OutputRequest, progress: Callable[[Progress], None] | None
+        self,
+        execution: RunExecution,
+        request: OutputRequest,
+        guard: SignalGuard,
+        progress: Callable[[Progress], None] | None,
     ) -> tuple[StressResult, BaseException | None]:
         """Let the agents perform, and write the files. Return the result, and the exception to raise, if any."""
         self._execution = execution
-        if self._interrupt is not None:
-            execution.interrupt_soon(self._interrupt)
+        if (interrupt := self._interrupt or guard.raised) is not None:
+            execution.interrupt_soon(interrupt)
         execution.run(progress)
         self._interrupt = self._execution = None
         try:
             result, ending = self._conclude(execution, request)
-        except BaseException as interrupt:
-            execution.interrupted_by(interrupt)
+        except BaseException as error:
+            execution.interrupted_by(error)
+            result, ending = self._conclude(execution, request)
+        if guard.raised is not None and execution.interrupt is None:  # while the files were written
+            execution.interrupted_by(guard.raised)
             result, ending = self._conclude(execution, request)
         self.result = result
         return result, ending
@@ -242,7 +244,11 @@ class MultiAgentSimulator:
 
     async def run_async(self, **options: Any) -> StressResult:
         """Run once as ``run`` does, with the agents on the current event loop."""
-        return await run_in_thread(functools.partial(self.run, loop=get_running_loop(), **options), self.interrupt)
+        run = functools.partial(self.run, loop=get_running_loop(), **options)
+        try:
+            return await run_in_thread(run, self.interrupt)
+        finally:
+            self._interrupt = None  # it can have come too late for this run
 
     def announce(self, event: str) -> None:
         """Report an event, at which fault windows that wait for it begin. Can be called from any thread."""
@@ -252,6 +258,9 @@ class MultiAgentSimulator:
     def interrupt(self, interrupt: BaseException) -> None:
         """End the run in progress, or the next run, as if this exception had interrupted it. From any thread."""
         self._interrupt = interrupt
+        self._interrupt_execution(interrupt)
+
+    def _interrupt_execution(self, interrupt: BaseException) -> None:
         if self._execution is not None:
             self._execution.interrupt_soon(interrupt)
 
@@ -309,22 +318,7 @@ def _refuse_beside_scenario(values: Mapping[str, Any], target: object) -> None:
     )
 
 
-def _signature() -> inspect.Signature:
-    """Return the signature of ``MultiAgentSimulator``, with the defaults of the settings."""
-    declared = inspect.signature(MultiAgentSimulator.__init__).parameters
-    by_position = [
-        declared[name].replace(default=None if name in _NONE_IS_DEFAULT else options.find(name).default)
-        for name in _BY_POSITION
-    ]
-    by_keyword = [
-        inspect.Parameter(setting.name, inspect.Parameter.KEYWORD_ONLY, default=setting.default)
-        for setting in options.SETTINGS
-        if setting.name not in _BY_POSITION
-    ]
-    return inspect.Signature([declared["self"], *by_position, declared["target"], *by_keyword])
-
-
-MultiAgentSimulator.__init__.__dict__["__signature__"] = _signature()
+MultiAgentSimulator.__init__.__dict__["__signature__"] = with_defaults(MultiAgentSimulator.__init__)
 
 
 def _embedded_exchange() -> EmbeddedExchange:
