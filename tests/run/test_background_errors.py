@@ -435,13 +435,14 @@ def test_threads_that_still_run_are_named_and_no_error(tmp_path: Path) -> None:
     released = threading.Event()
 
     def buy() -> None:
-        threading.Thread(target=released.wait, args=(30,), name="heartbeat").start()
+        for name in ("heartbeat", "feed", "feed"):
+            threading.Thread(target=released.wait, args=(30,), name=name).start()
 
     result = run(once(buy), "threads", tmp_path)
     released.set()
 
     assert result.passed
-    assert result.notes == ("threads that operations started still run: 'heartbeat'",)
+    assert result.notes == ("threads that operations started still run: 2 x 'feed', 'heartbeat'",)
 
 
 def test_idle_threads_of_an_executor_are_not_waited_for(tmp_path: Path) -> None:

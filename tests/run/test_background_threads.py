@@ -71,9 +71,7 @@ def test_callbacks_of_an_executors_futures_are_waited_for(engine: str, tmp_path:
     with concurrent.futures.ThreadPoolExecutor(OPERATIONS) as executor:
         result = run(lambda: executor.submit(int).add_done_callback(fails_after_a_while), engine, tmp_path)
 
-    assert [(row["source"], row["count"]) for row in result.error_types] == [
-        ("callback 'of a future'", OPERATIONS)
-    ]
+    assert [(row["source"], row["count"]) for row in result.error_types] == [("callback of a future", OPERATIONS)]
 
 
 def test_work_that_a_loop_gives_to_an_executor_has_its_agent(tmp_path: Path) -> None:

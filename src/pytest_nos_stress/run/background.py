@@ -31,13 +31,13 @@ _MOST_THREADS: Final = 5
 
 
 class Source(NamedTuple):
-    """Place at which an exception was raised: a kind (``thread``, ``asyncio task``, ``callback``) and a name."""
+    """Place at which an exception was raised: a kind (``thread``, ``asyncio task``), and a name if it has one."""
 
     kind: str
-    name: str
+    name: str = ""
 
     def __str__(self) -> str:
-        return f"{self.kind} {self.name!r}"
+        return f"{self.kind} {self.name!r}" if self.name else self.kind
 
 
 class OriginAgent(Protocol):
@@ -192,11 +192,12 @@ class BackgroundErrors:
     @property
     def notes(self) -> list[str]:
         """Names of the threads that have not ended with the run, as a note; empty if all have ended."""
-        names = self.still_running
-        if not names:
+        named = Counter(self.still_running).most_common()
+        if not named:
             return []
-        listed = ", ".join(map(repr, names[:_MOST_THREADS])) + (", ..." if len(names) > _MOST_THREADS else "")
-        return [f"threads that operations started still run: {escape_controls(listed)}"]
+        listed = [f"{count} x {name!r}" if count > 1 else repr(name) for name, count in named[:_MOST_THREADS]]
+        more = ["..."] if len(named) > _MOST_THREADS else []
+        return [f"threads that operations started still run: {escape_controls(', '.join(listed + more))}"]
 
     @property
     def total(self) -> int:

@@ -103,7 +103,7 @@ class FutureWatch:
         with run.noting():
             failed = self._failed.pop(ident, None)
             if failed is not None:
-                run.note(failed[1], Source("future", "of an executor"), failed[2])
+                run.note(failed[1], Source("future of an executor"), failed[2])
 
 
 class _WatchedException:

@@ -252,7 +252,7 @@ class _Hooks:
         error = record.exc_info[1] if record.exc_info else None
         if error is None:
             return True
-        return not self._belongs_to_a_run(error, Source("callback", "of a future"), self.origin_here())
+        return not self._belongs_to_a_run(error, Source("callback of a future"), self.origin_here())
 
     def _on_collection(self, phase: str, _info: dict[str, int]) -> None:
         self._collecting = _thread.get_ident() if phase == "start" else None
