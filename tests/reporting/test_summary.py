@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -170,3 +171,22 @@ def test_figures_for_junit_that_were_not_measured_are_left_out(tmp_path: Path) -
     assert None not in described.values()
     assert [name for name in described if name.startswith(("latency", "response_time", "fairness"))] == []
     assert (described["failed"], described["failure_rate"], described["success_rate"]) == (100, 1, 0)
+
+
+def test_a_note_has_the_number_of_errors_from_the_background_beside_those_of_operations(tmp_path: Path) -> None:
+    def buy(operation: Any) -> None:
+        if operation.index == 0:
+            thread = threading.Thread(target=confirm)
+            thread.start()
+            thread.join()
+        elif operation.index == 1:
+            raise ValueError("rejected")
+
+    def confirm() -> None:
+        raise LookupError("no fill")
+
+    settings = {"agents": 1, "operations_per_agent": 3, "missing_data_prob": 0, "failure_prob": 0}
+    result = perform(tmp_path, target={"buy": buy}, engine="threads", min_delay=0, max_delay=0, **settings)
+    assert result.errors == 2
+    assert "1 of 2 errors came from the background: no operation raised them" in result.summary["notes"]
+    assert "One error, at" in result.finding

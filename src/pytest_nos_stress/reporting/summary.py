@@ -97,7 +97,7 @@ def _summary(result: StressResult, info: RunInfo) -> Summary:
         "notes": [
             *_excluded_errors(stats["phases"]),
             *_accepted_errors(result),
-            *_background_errors(stats),
+            *_background_errors(result),
             *filter(None, [no_overlap_note(result)]),
             *result.notes,
         ],
@@ -232,12 +232,15 @@ def _accepted_errors(result: StressResult) -> list[str]:
     return [f"{counted(errors, 'error')} accepted by {', '.join(on_errors)}"]
 
 
-def _background_errors(stats: Statistics) -> list[str]:
-    """Explain errors that no operation raised, because charts and outcomes of operations do not have them."""
-    count = stats["background_errors"]
-    if not count:
+def _background_errors(result: StressResult) -> list[str]:
+    """Explain errors that no operation raised, because charts and outcomes of operations do not have them.
+
+    If all errors of a run that failed are such errors, its finding states it.
+    """
+    count, errors = result.stats["background_errors"], result.stats["errors"]
+    if not count or (count == errors and result.finding):
         return []
-    return [f"{count} of {counted(stats['errors'], 'error')} came from the background: no operation raised them"]
+    return [f"{count} of {counted(errors, 'error')} came from the background: no operation raised them"]
 
 
 def no_overlap_note(result: StressResult) -> str:

@@ -78,7 +78,7 @@ def find(run: RunOperations) -> Findings:
     """Return the findings of a run; none if it has no operations."""
     if not run.columns.at.size:
         return Findings([], [])
-    candidates = (_without_success(run), _unsuccessful(run), _latency(run))
+    candidates = (_in_background(run), _without_success(run), _unsuccessful(run), _latency(run))
     findings = [finding for finding in candidates if finding is not None]
     return Findings(
         [finding.sentence for finding in findings],
@@ -93,6 +93,18 @@ def _without_success(run: RunOperations) -> _Finding | None:
     verbs = ((ERROR, "ended in an error"), (FAILED, "failed"), (MISSING, "met missing data"))
     outcomes = " and ".join(f"{counts[cell]:,} {verb}" for cell, verb in verbs if counts[cell])
     return _Finding(f"No operation succeeded: {outcomes}.", None)
+
+
+def _in_background(run: RunOperations) -> _Finding | None:
+    """Describe the errors if no operation raised any of them. Otherwise those of operations are described."""
+    if not run.background_errors or np.any(run.columns.outcome == ERROR):
+        return None
+    count, first = len(run.background_errors), min(run.background_errors) / 1e9
+    at, them = ("at", "it") if count == 1 else ("the first at", "them")
+    sentence = (
+        f"{_number(count, 'error')} came from the background, {at} {_text(first)}: no operation raised {them}."
+    )
+    return _Finding(sentence, Mark(first, "background errors"))
 
 
 def _unsuccessful(run: RunOperations) -> _Finding | None:

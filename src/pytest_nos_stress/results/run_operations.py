@@ -42,7 +42,8 @@ class RunOperations(NamedTuple):
 
     ``response_times`` are nanoseconds in ascending order. ``nanoseconds`` is the length of the run.
     ``fault_spans`` are start and end of each time in which fault windows were open, in seconds since the run's
-    start.
+    start. ``background_errors`` are the times of errors that no operation raised, in nanoseconds since the
+    run's start.
     """
 
     columns: OperationColumns
@@ -52,6 +53,7 @@ class RunOperations(NamedTuple):
     tasks: tuple[str, ...]
     nanoseconds: int
     fault_spans: tuple[tuple[float, float], ...]
+    background_errors: tuple[int, ...]
 
     def step_of_operations(self, steps: int) -> Column:
         """Return the time step in which each operation ended, as 16-bit numbers; all steps are equal."""
@@ -81,6 +83,7 @@ def read_operations(measured: Measurements, fault_spans: Sequence[tuple[float, f
         _escaped(records.tasks),
         max(measured.ended_ns - measured.started_ns, 1),
         tuple(fault_spans),
+        tuple(error.at - measured.started_ns for error in records.background_errors),
     )
 
 
