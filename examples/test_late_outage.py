@@ -53,7 +53,7 @@ def test_the_average_of_the_day_hides_the_outage(stress_simulator: StressSimulat
 
 
 def test_a_threshold_over_windows_finds_the_outage(stress_simulator: StressSimulator) -> None:
-    with pytest.raises(ThresholdsNotMet, match=r"in 2 of 20 windows, worst 5[47]0s-") as failure:
+    with pytest.raises(ThresholdsNotMet, match="over 30s failed") as failure:
         trade_for_a_day(stress_simulator, "failure_rate < 10% over 30s")
-    starts = [window.start for window in failure.value.result.verdicts[0].windows if window.verdict == "failed"]
-    assert starts == [540.0, 570.0]
+    windows = failure.value.result.verdicts[0].windows
+    assert [window.verdict for window in windows[:20]] == ["passed"] * 18 + ["failed"] * 2
