@@ -60,7 +60,7 @@ def planned(fault: str, **parameters: Any) -> PlannedFault:
 def test_each_fault_has_its_number_of_calls_its_outcome_and_its_duration(
     tmp_path: Path, fault: str, called: int, outcome: str, least: float, most: float
 ) -> None:
-    result, calls = perform(tmp_path, fault)
+    result, calls = perform(tmp_path, fault, thresholds=[f"calls == {200 if called else 0}"])
     assert set(calls.values()) == ({called} if called else set())
     assert len(calls) == (200 if called else 0)
     assert (result.failures, result.successes) == ((200, 0) if outcome == "failed" else (0, 200))
@@ -81,7 +81,7 @@ def test_of_unknown_states_about_half_were_executed(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(("executed", "called"), [(0, 0), (1, 200)])
 def test_the_share_of_executed_unknown_states_can_be_set(tmp_path: Path, executed: float, called: int) -> None:
-    _, calls = perform(tmp_path, {"unknown_state": {"executed": executed}})
+    _, calls = perform(tmp_path, {"unknown_state": {"executed": executed}}, thresholds=[f"calls == {called}"])
     assert calls.total() == called
 
 

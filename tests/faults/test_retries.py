@@ -11,6 +11,14 @@ import pytest
 from pytest_nos_stress import MultiAgentSimulator, Operation, Scenario, SettingError, StressResult
 
 
+ALWAYS_LOST: dict[str, Any] = {
+    "failure_prob": 1,
+    "operations_per_agent": 1,
+    "agents": 1,
+    "thresholds": ["calls == 0"],
+}
+
+
 def run(target: Any, tmp_path: Path, **settings: Any) -> StressResult:
     defaults = {"agents": 4, "operations_per_agent": 100, "missing_data_prob": 0, "seed": 5, "engine": "virtual"}
     return MultiAgentSimulator(target={"buy": target}, output_dir=tmp_path, **{**defaults, **settings}).run()
@@ -51,13 +59,13 @@ def test_success_after_retries_is_success(tmp_path: Path) -> None:
 
 
 def test_an_operation_fails_if_all_attempts_fail(tmp_path: Path) -> None:
-    result = run(lambda: None, tmp_path, failure_prob=1, retries=2)
+    result = run(lambda: None, tmp_path, failure_prob=1, retries=2, thresholds=["calls == 0"])
     assert (result.failures, result.errors, result.stats["retries"]) == (400, 0, 800)
     assert result.stats["faults"] == {"lost_request": 1200}
 
 
 def test_the_wait_doubles_in_virtual_time(tmp_path: Path) -> None:
-    settings = {"failure_prob": 1, "operations_per_agent": 1, "agents": 1, "min_delay": 0, "max_delay": 0}
+    settings = {**ALWAYS_LOST, "min_delay": 0, "max_delay": 0}
     result = run(lambda: None, tmp_path, retries={"times": 3, "backoff": 0.5}, **settings)
     assert result.stats["duration"] == pytest.approx(0.5 + 1 + 2)
     result = run(lambda: None, tmp_path, retries={"times": 3, "backoff": "100ms", "factor": 3}, **settings)
@@ -65,17 +73,15 @@ def test_the_wait_doubles_in_virtual_time(tmp_path: Path) -> None:
 
 
 def test_no_wait_is_longer_than_a_minute(tmp_path: Path) -> None:
-    settings = {"failure_prob": 1, "operations_per_agent": 1, "agents": 1, "min_delay": 0, "max_delay": 0}
+    settings = {**ALWAYS_LOST, "min_delay": 0, "max_delay": 0}
     retries = {"times": 3, "backoff": 1000}
     result = run(lambda: None, tmp_path, retries=retries, operation_timeout=1000, **settings)
     assert result.stats["duration"] == pytest.approx(180)
 
 
 def test_every_allowed_number_and_factor_gives_a_finite_wait(tmp_path: Path) -> None:
-    settings = {"failure_prob": 1, "operations_per_agent": 1, "agents": 1}
-    result = run(
-        lambda: None, tmp_path, retries={"times": 1000, "backoff": 0, "factor": 3600}, gate=False, **settings
-    )
+    retries = {"times": 1000, "backoff": 0, "factor": 3600}
+    result = run(lambda: None, tmp_path, retries=retries, gate=False, **ALWAYS_LOST)
     assert result.error_types == []
     assert result.stats["retries"] == 1000
 
