@@ -10,7 +10,6 @@ import pytest
 
 from pytest_nos_stress import MultiAgentSimulator, Operation, Scenario, SettingError, StressResult
 
-
 ALWAYS_LOST: dict[str, Any] = {
     "failure_prob": 1,
     "operations_per_agent": 1,

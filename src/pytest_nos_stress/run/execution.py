@@ -29,7 +29,7 @@ from pytest_nos_stress.scenario.scenario import Scenario
 
 from .abort import Aborted, AbortMonitor
 from .agent import Agent
-from .background_hooks import finding_background_errors
+from .background_hooks import collect_earlier_garbage, finding_background_errors
 from .checks import Checks
 from .collector import Collector
 from .context import RunContext
@@ -143,6 +143,7 @@ class RunExecution:
         on_operation_end = None if every is None else self._on_operation_end
         background_errors = self.context.background_errors
         self.log.attach(self.records, self.clock.wall_offset_ns)
+        collect_earlier_garbage()
         try:
             with (
                 self.process_monitor.observed() as sample_process,
@@ -152,6 +153,7 @@ class RunExecution:
             ):
                 self._raise_interrupt()
                 self.engine.run(self.agents, watch, on_operation_end, every or 1)
+                self.process_monitor.ignore_collections()
         finally:
             if not self.recorder.is_running:
                 self.log.close()
