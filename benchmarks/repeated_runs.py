@@ -4,8 +4,8 @@
     python benchmarks/repeated_runs.py 2000    any number
 
 After the first 50 runs, the process must have no thread, open file or object more, and less than 2 MiB of memory
-more. A process that has grown gets as many runs again, twice at most: the system's allocator grows in steps that do
-not come back, and a leak does. The runs take turns: the engines, a run that fails, and a run that a task skips.
+more. A process that has grown gets as many runs again, twice at most: the system's allocator grows by a step once,
+and a leak grows with each run. The runs take turns: the engines, a run that fails, and a run that a task skips.
 """
 
 from __future__ import annotations
