@@ -105,7 +105,7 @@ def test_the_columns_of_the_records_are_not_taken_for_the_targets_memory() -> No
     )
     records = some_records()
     monitor = ProcessMonitor(TickingClock(), records)
-    with monitor.observed():
+    with monitor.observed(), monitor.working():
         records.append(batch)
     memory = monitor.samples.memory
     assert records.kept_bytes > 40 * MEGABYTE
@@ -114,7 +114,7 @@ def test_the_columns_of_the_records_are_not_taken_for_the_targets_memory() -> No
 
 def test_there_is_a_look_at_the_start_and_one_at_the_end() -> None:
     monitor = monitor_with_memory([10, 30, 20])
-    with monitor.observed() as look:
+    with monitor.observed() as look, monitor.working():
         look(0.5)
     samples = monitor.samples
     assert samples.seconds.tolist() == [0, 0, 0.1]
@@ -127,7 +127,7 @@ def test_a_long_run_keeps_a_bounded_number_of_looks_and_the_worst_of_them() -> N
     memory = [1_000 + number for number in range(20_000)]
     memory[7_777] = 1_000_000
     monitor = monitor_with_memory(memory)
-    with monitor.observed() as look:
+    with monitor.observed() as look, monitor.working():
         for number in range(len(memory) - 2):
             look(9.0 if number == 12_345 else 0.001)
     samples = monitor.samples
@@ -142,7 +142,7 @@ def test_a_long_run_keeps_a_bounded_number_of_looks_and_the_worst_of_them() -> N
 def test_the_growth_of_a_long_run_counts_from_its_start() -> None:
     memory = [1_000 * number for number in range(20_000)]
     monitor = monitor_with_memory(memory)
-    with monitor.observed() as look:
+    with monitor.observed() as look, monitor.working():
         for _ in range(len(memory) - 2):
             look(0.0)
     samples = monitor.samples
@@ -160,7 +160,7 @@ def test_looks_can_be_asked_for_while_more_are_taken() -> None:
         except BaseException as error:
             lengths_seen.append(error)
 
-    with monitor.observed() as look:
+    with monitor.observed() as look, monitor.working():
         reader = threading.Thread(target=read)
         reader.start()
         while reader.is_alive():
@@ -173,7 +173,7 @@ def test_looks_can_be_asked_for_while_more_are_taken() -> None:
 def test_garbage_collections_are_counted_during_a_run_and_not_after_it() -> None:
     callbacks = list(gc.callbacks)
     monitor = monitor_with_memory([10])
-    with monitor.observed():
+    with monitor.observed(), monitor.working():
         gc.collect()
         gc.collect()
     seen = monitor.collections
@@ -186,9 +186,39 @@ def test_garbage_collections_are_counted_during_a_run_and_not_after_it() -> None
 
 def test_nothing_is_left_behind_by_a_run_that_fails() -> None:
     callbacks = list(gc.callbacks)
-    with pytest.raises(KeyError), monitor_with_memory([10]).observed():
+    monitor = monitor_with_memory([10])
+    with pytest.raises(KeyError), monitor.observed(), monitor.working():
         raise KeyError
     assert gc.callbacks == callbacks
+
+
+def test_the_runs_own_collections_are_no_bottleneck_of_the_agents(tmp_path: Path) -> None:
+    gc.disable()
+    try:
+        results = [run(tmp_path, lambda: None, operations_per_agent=2) for _ in range(3)]
+    finally:
+        gc.enable()
+    for result in results:
+        assert result.stats["harness"] is not None
+        assert result.stats["harness"]["gc"] == {"collections": 0, "seconds": 0.0, "longest": 0.0}
+
+
+def test_memory_is_sampled_from_the_moment_when_the_agents_begin() -> None:
+    monitor = monitor_with_memory([10, 30])
+    with monitor.observed() as look:
+        look(0.5)
+        with monitor.working():
+            pass
+    assert monitor.samples.memory.tolist() == [10, 30]
+    assert monitor.samples.lag.tolist() == [0, 0]
+
+
+def test_a_run_that_ends_before_its_agents_begin_has_one_sample() -> None:
+    monitor = monitor_with_memory([10])
+    with monitor.observed():
+        pass
+    assert monitor.samples.memory.tolist() == [10]
+    assert (monitor.cores_used, monitor.machine_busy) == (0.0, 0.0)
 
 
 LOOKS = 50_000
@@ -203,7 +233,7 @@ def long_run() -> ResourceSamples:
     for peak in PEAKS:
         memory[peak] = 1_000_000 + peak
     monitor = monitor_with_memory(memory)
-    with monitor.observed() as look:
+    with monitor.observed() as look, monitor.working():
         for _ in range(LOOKS - 2):
             look(0.0)
     return monitor.samples
@@ -225,7 +255,7 @@ def test_the_peaks_of_a_long_run_are_allocated_and_its_first_look_as_it_was(long
 
 def test_a_peak_right_after_the_start_of_a_long_run_is_allocated() -> None:
     monitor = monitor_with_memory([900, 1_000_000, 1_000])
-    with monitor.observed() as look:
+    with monitor.observed() as look, monitor.working():
         for _ in range(5_000):
             look(0.0)
     assert monitor.samples.memory.max() == 1_000_000

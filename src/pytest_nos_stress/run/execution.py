@@ -149,6 +149,7 @@ class RunExecution:
                 self.process_monitor.observed() as sample_process,
                 self.recorder.recording(self.agents, self._on_flush(sample_process), background_errors),
                 finding_background_errors(background_errors),
+                self.process_monitor.working(),
                 self.boundary.connected(self.context),
             ):
                 self._raise_interrupt()

@@ -77,27 +77,44 @@ class ProcessMonitor:
         self._ended = self._began
         self.collections = Collections()
         self._lock = Lock()
+        self._works = False
+        """True once the agents have begun."""
         self._samples_seen = 0
         self._stride = 1
         """Keep every n-th sample."""
 
     @contextmanager
     def observed(self) -> Iterator[Callable[[float], None]]:
-        """Monitor the process in the block.
+        """Sample the process in the block, from the moment when the agents' work begins.
 
         The value is the function that takes a sample. Its argument is the lateness of the wake-up in seconds.
+        """
+        try:
+            yield self._sample_work
+        finally:
+            self._stride = 1
+            self._sample(0.0)
+
+    @contextmanager
+    def working(self) -> Iterator[None]:
+        """Measure the use of processors and the garbage collections in the block, in which the agents work.
+
+        The run's own collections, before and after the agents' work, must not look like a bottleneck of theirs.
         """
         self._began = _Usage.now(self._readings)
         self._cpu_before, self._real_before = self._began.process, self._began.real
         self._sample(0.0)
+        self._works = True
         gc.callbacks.append(self._note_collection)
         try:
-            yield self._sample
+            yield
         finally:
             self.ignore_collections()
             self._ended = _Usage.now(self._readings)
-            self._stride = 1
-            self._sample(0.0)
+
+    def _sample_work(self, late: float) -> None:
+        if self._works:
+            self._sample(late)
 
     def ignore_collections(self) -> None:
         """Count no further garbage collections: those after the agents' end are the run's own."""
