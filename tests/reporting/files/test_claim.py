@@ -17,6 +17,7 @@ import pytest
 import pytest_nos_stress
 from pytest_nos_stress import MultiAgentSimulator, SettingError, run_stress_test
 from pytest_nos_stress._internal.atomic_write import write_atomic
+from pytest_nos_stress._internal.system import system
 from pytest_nos_stress.reporting.files import claim
 from pytest_nos_stress.reporting.outputs import OUTPUTS
 
@@ -217,6 +218,19 @@ def test_a_directory_in_the_place_of_the_claim_is_refused_and_kept(tmp_path: Pat
     with pytest.raises(SettingError, match=r"output_dir=.*must be a writable directory"):
         run_stress_test(output_dir=tmp_path, target=lambda: None, **CALM)
     assert (tmp_path / claim.NAME).is_dir()
+
+
+def test_a_directory_without_write_permission_is_refused_with_that_reason(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse_to_create(path: Path, flags: int, *mode: int) -> int:
+        if flags & os.O_CREAT:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return os.open(path, flags, *mode)
+
+    monkeypatch.setattr(system, "open", refuse_to_create)
+    with pytest.raises(SettingError, match=r"cannot be written \(Permission denied\)"):
+        run_stress_test(output_dir=tmp_path, target=lambda: None, **CALM)
 
 
 def test_a_file_system_without_locks_is_used_without_a_claim(

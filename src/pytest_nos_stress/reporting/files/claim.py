@@ -84,9 +84,12 @@ def _opened(path: Path) -> int | None:
     """Return a descriptor of the file; None after the removal of a link, which is not followed."""
     try:
         file = system.open(path, system.O_RDWR | system.O_CREAT | system.O_NOFOLLOW | system.O_NONBLOCK, 0o666)
-    except PermissionError:
+    except PermissionError as denied:
         # Another user's file: its lock can be asked for, too.
-        file = system.open(path, system.O_RDONLY | system.O_NOFOLLOW | system.O_NONBLOCK)
+        try:
+            file = system.open(path, system.O_RDONLY | system.O_NOFOLLOW | system.O_NONBLOCK)
+        except FileNotFoundError:
+            raise denied from None  # there is no such file: the directory cannot be written
     except OSError as error:
         if error.errno != errno.ELOOP:
             raise
