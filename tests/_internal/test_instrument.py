@@ -104,6 +104,13 @@ def test_a_run_measures_real_time_whatever_a_test_has_replaced(tmp_path: Path, t
     assert_in_real_time(result, began)
 
 
+@pytest.mark.parametrize("name", ["Lock", "RLock", "Condition", "Event"])
+def test_a_test_may_forbid_locks(tmp_path: Path, name: str) -> None:
+    with mock.patch.object(threading, name, side_effect=AssertionError("locks are forbidden")):
+        results = [run(tmp_path, blocks), run(tmp_path, yields)]
+    assert [(result.operations, result.errors) for result in results] == [(4, 0), (4, 0)]
+
+
 def test_virtual_time_needs_nothing_that_a_test_may_replace(tmp_path: Path) -> None:
     with replaced():
         result = run(tmp_path, sleeps_virtually, engine="virtual")

@@ -18,6 +18,7 @@ from __future__ import annotations
 import _thread
 import functools
 import sys
+import types
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
@@ -94,6 +95,17 @@ class Event(_Event):
         self._flag = False
 
 
+_init_of_thread: Any = _Thread.__init__
+_init_thread: Any = types.FunctionType(
+    _init_of_thread.__code__,
+    {**captured_threading, "Event": Event},
+    argdefs=_init_of_thread.__defaults__,
+    closure=_init_of_thread.__closure__,
+)
+"""``Thread.__init__`` of ``threading``, which uses the names of that module as they were when it was captured."""
+_init_thread.__kwdefaults__ = _init_of_thread.__kwdefaults__
+
+
 class Thread(_Thread):
     """A thread whose start does not depend on the locks that ``threading`` makes at present.
 
@@ -104,8 +116,7 @@ class Thread(_Thread):
     def __init__(
         self, target: Callable[..., object] | None = None, *, args: Any = (), name: str, daemon: bool = True
     ) -> None:
-        super().__init__(name=name, daemon=daemon)
-        self._started = Event()
+        _init_thread(self, name=name, daemon=daemon)
         self._job = None if target is None else functools.partial(target, *args)
 
     def run(self) -> None:
