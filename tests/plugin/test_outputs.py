@@ -540,6 +540,45 @@ def test_ci_shows_the_outcome_of_the_test_with_each_run(
     assert [line for line in result.outlines if line.startswith("failed (gate=False) ")]
 
 
+OUTSIDE_OF_RUNS = f"""
+import pytest
+
+@pytest.fixture
+def book():
+    yield
+    raise OSError("an order is left")
+
+def test_teardown(stress_simulator, book):
+    stress_simulator.run({{'buy': lambda: None}}, {QUICK})
+
+@pytest.mark.xfail(strict=True)
+def test_unexpected(stress_simulator):
+    stress_simulator.run({{'buy': lambda: None}}, {QUICK})
+
+def test_both(stress_simulator, book):
+    stress_simulator.run({{'buy': lambda: None}}, {QUICK})
+    assert False
+"""
+
+
+@pytest.mark.parametrize("xdist", [(), ("-n", "1")])
+def test_the_verdict_says_what_failed_a_test_whose_runs_passed(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch, xdist: tuple[str, ...]
+) -> None:
+    monkeypatch.setenv("GITHUB_STEP_SUMMARY", str(pytester.path / "summary.md"))
+    pytester.makepyfile(test_it=OUTSIDE_OF_RUNS)
+    result = pytester.runpytest_inprocess("--stress", "--stress-report=none", *xdist)
+    verdicts = {row[1]: row[0] for row in rows((pytester.path / "summary.md").read_text()) if len(row) == 7}
+    assert verdicts["test_it.py::test_teardown"] == "❌ failed (in teardown)"
+    assert verdicts["test_it.py::test_unexpected"] == "❌ failed (the test was expected to fail)"
+    assert verdicts["test_it.py::test_both"] == "❌ failed (the test's own assertion)"
+    assert {line.strip() for line in result.outlines if "(all thresholds and checks passed)" in line[:80]} == {
+        "the test failed in teardown (all thresholds and checks passed)",
+        "the test passed, and was expected to fail (all thresholds and checks passed)",
+        "the test's own assertion failed (all thresholds and checks passed)",
+    }
+
+
 FAILURES_AFTER_A_RUN = {
     "a later run failed": f"""
         def test_it(stress_simulator):

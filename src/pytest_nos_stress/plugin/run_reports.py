@@ -8,7 +8,14 @@ from pathlib import Path
 import pytest
 
 from pytest_nos_stress.reporting import terminal
-from pytest_nos_stress.reporting.summary import properties, with_outcome
+from pytest_nos_stress.reporting.summary import (
+    IN_SETUP,
+    IN_TEARDOWN,
+    OWN_ASSERTION,
+    UNEXPECTED_PASS,
+    properties,
+    with_outcome,
+)
 from pytest_nos_stress.results.result import StressResult
 from pytest_nos_stress.results.summary_types import Summary
 
@@ -29,6 +36,13 @@ def add_run(item: pytest.Item, result: StressResult, summary: Summary, number: i
     from .integrations import attach_to_allure
 
     return attach_to_allure(result)
+
+
+def failed_by(report: pytest.TestReport) -> str:
+    """Return what the report of a failed test says failed, if it was none of the runs."""
+    if report.when != "call":
+        return IN_SETUP if report.when == "setup" else IN_TEARDOWN
+    return UNEXPECTED_PASS if str(report.longrepr).startswith("[XPASS(strict)]") else OWN_ASSERTION
 
 
 def outcomes(

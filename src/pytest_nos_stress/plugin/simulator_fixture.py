@@ -17,7 +17,7 @@ from pytest_nos_stress.faults.client_faults import a_run_goes_on
 from pytest_nos_stress.faults.clients import flaky
 from pytest_nos_stress.reporting.outputs import SCENARIO
 from pytest_nos_stress.reporting.progress import Live
-from pytest_nos_stress.reporting.summary import OWN_ASSERTION_FAILED, RunInfo, with_note
+from pytest_nos_stress.reporting.summary import RunInfo, with_failure_outside, with_note
 from pytest_nos_stress.results.result import RunFailed, StressResult
 from pytest_nos_stress.results.status import INTERRUPTED
 from pytest_nos_stress.results.summary_types import Summary
@@ -29,7 +29,7 @@ from .body import body_arguments
 from .example_overlap import OverlapOfExamples
 from .failure import BodyFailed, FailureSignature, failure_behind
 from .repeat_command import repeat_command
-from .run_reports import add_run, outcomes
+from .run_reports import add_run, failed_by, outcomes
 from .session import StressSession
 
 _ENDING_ERRORS: Final = (pytest.skip.Exception, pytest.xfail.Exception, pytest.exit.Exception)
@@ -70,7 +70,7 @@ class StressSimulator:
         self._overlap = OverlapOfExamples()
         self._reported = 0
         """The number of results that are on a report."""
-        self._has_failed = False
+        self._failed_by = ""
         self._before_examples = (0, 0, 0)
         """Numbers of user properties, report sections and flaky clients before the first Hypothesis example."""
         self.results: list[StressResult] = []
@@ -172,14 +172,15 @@ class StressSimulator:
 
     def add_to_report(self, report: pytest.TestReport) -> None:
         """Add the runs to a report: as built-in types for the summary, and as extras for pytest-html."""
-        self._has_failed = self._has_failed or report.failed
+        if report.failed:
+            self._failed_by = self._failed_by or failed_by(report)
         all_passed = all(result.passed for result in self.results)
-        if self._has_failed and all_passed and self.results:
-            self._summaries[-1] = with_note(self._summaries[-1], OWN_ASSERTION_FAILED)
+        if self._failed_by and all_passed and self.results:
+            self._summaries[-1] = with_failure_outside(self._summaries[-1], self._failed_by)
         if self._examples and self._summaries:
             self._summaries[-1] = self._overlap.applied_to(self._summaries[-1])
         self._reported = len(self.results)
-        with_outcomes = outcomes(self._summaries, self.results, report.outcome, self._has_failed)
+        with_outcomes = outcomes(self._summaries, self.results, report.outcome, bool(self._failed_by))
         report.stress_runs = with_outcomes  # type: ignore[attr-defined]
         if self._item.config.pluginmanager.hasplugin("html"):
             from .integrations import html_extras

@@ -36,7 +36,16 @@ _MOST_ERROR_TYPES: Final = 50
 _NO_PROPERTY: Final = "mean"
 _FEWEST_FOR_A_RACE: Final = 2
 """Fewest agents that can race."""
-OWN_ASSERTION_FAILED: Final = "the test's own assertion failed (all thresholds and checks passed)"
+OWN_ASSERTION: Final = "the test's own assertion"
+IN_SETUP: Final = "in setup"
+IN_TEARDOWN: Final = "in teardown"
+UNEXPECTED_PASS: Final = "the test was expected to fail"
+_FAILURES_OUTSIDE_RUNS: Final = {
+    OWN_ASSERTION: "the test's own assertion failed",
+    IN_SETUP: "the test failed in setup",
+    IN_TEARDOWN: "the test failed in teardown",
+    UNEXPECTED_PASS: "the test passed, and was expected to fail",
+}
 
 
 def _code_that_repeats(result: StressResult) -> str:
@@ -77,6 +86,7 @@ def _summary(result: StressResult, info: RunInfo) -> Summary:
         "passed": result.passed,
         "outcome": "",
         "raised": False,
+        "failed_by": "",
         "status": result.status,
         "failure": stats["reason"],
         "seed": result.seed,
@@ -138,6 +148,15 @@ def with_note(summary: Summary, note: str) -> Summary:
     return summary if note in summary["notes"] else {**summary, "notes": [*summary["notes"], note]}
 
 
+def with_failure_outside(summary: Summary, failed_by: str) -> Summary:
+    """Return the summary of a test's last run, if all runs passed and the test failed.
+
+    ``failed_by`` is ``OWN_ASSERTION``, ``IN_SETUP``, ``IN_TEARDOWN`` or ``UNEXPECTED_PASS``.
+    """
+    note = f"{_FAILURES_OUTSIDE_RUNS[failed_by]} (all thresholds and checks passed)"
+    return {**with_note(summary, note), "failed_by": failed_by}
+
+
 def without_note(summary: Summary, note: str) -> Summary:
     """Return the summary without a note."""
     return {**summary, "notes": [other for other in summary["notes"] if other != note]}
@@ -162,7 +181,7 @@ def is_failure(summary: Summary) -> bool:
 def verdict_text(summary: Summary) -> str:
     """Return the run's verdict, with the reason in parentheses if the test's outcome differs."""
     if is_failure(summary):
-        return f"{FAILED} (the test's own assertion)" if summary["passed"] else summary["verdict"]
+        return f"{FAILED} ({summary['failed_by']})" if summary["passed"] else summary["verdict"]
     if summary["passed"]:
         return summary["verdict"]
     if summary["outcome"] == "skipped":

@@ -83,6 +83,7 @@ class Summary(MetricSummary):
 
     ``outcome`` is the outcome of the test once the test has ended (passed, failed or skipped), and empty before.
     ``raised`` is True if the run raised an exception because it did not pass.
+    ``failed_by`` says what failed a test whose runs all passed; it is empty otherwise.
     """
 
     test: str
@@ -94,6 +95,7 @@ class Summary(MetricSummary):
     passed: bool
     outcome: str
     raised: bool
+    failed_by: str
     status: str
     failure: str
     seed: int

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from pytest_nos_stress.reporting.html import index
-from pytest_nos_stress.reporting.summary import formatted
+from pytest_nos_stress.reporting.summary import OWN_ASSERTION, formatted, with_failure_outside
 from pytest_nos_stress.results.summary_types import Summary
 
 MakeSummary = Callable[..., Summary]
@@ -26,7 +26,8 @@ def test_failed_runs_come_first(summary: Summary) -> None:
 
 def test_the_outcome_of_the_test_decides_and_not_only_the_run(summary: Summary) -> None:
     accepted: Summary = {**summary, "test": "test_accepted", "outcome": "passed", "raised": False}
-    failed: Summary = {**summary, "test": "test_failed", "passed": True, "verdict": "passed", "outcome": "failed"}
+    passed: Summary = {**summary, "test": "test_failed", "passed": True, "verdict": "passed", "outcome": "failed"}
+    failed = with_failure_outside(passed, OWN_ASSERTION)
     caught: Summary = {**accepted, "test": "test_caught", "raised": True}
     written = index.render([accepted, caught, failed]).decode()
     assert "failed (exception caught by the test)" in written
