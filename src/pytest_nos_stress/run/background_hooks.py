@@ -23,7 +23,7 @@ import weakref
 from collections.abc import Callable, Iterator
 from typing import Any, Final
 
-from pytest_nos_stress._internal.instrument import Lock, Thread, current_thread, perf_counter, sleep
+from pytest_nos_stress._internal.instrument import Lock, Thread, current_thread, sleep
 from pytest_nos_stress._internal.patches import Patch
 from pytest_nos_stress.engines import leftovers
 from pytest_nos_stress.engines.base import CURRENT_AGENT
@@ -33,15 +33,10 @@ from .agent import Agent
 from .background import BackgroundErrors, Origin, Source
 from .background_futures import FutureWatch, copy_of
 from .background_threads import ORIGIN, await_older_threads, await_raw_threads, join_threads, system_threads
+from .earlier_garbage import EarlierGarbage
 
 _PATIENCE: Final = 0.5
 """Seconds to wait at the end of a run for futures, and for exceptions that other threads are noting."""
-_RUNS_BETWEEN_COLLECTIONS: Final = 10
-_COLLECT_AFTER: Final = 1.0
-"""Seconds from one full collection to the next, if there are fewer runs: a collection takes 10 to 20 ms."""
-_LONGEST_SHARE: Final = 20
-_SLOW_COLLECTION: Final = 0.1
-"""Seconds of a collection from which on only the time counts, and not the number of runs."""
 _TIME_TO_LEAVE_A_FINALIZER: Final = 0.01
 _DESTROYED: Final = "Task was destroyed"
 
@@ -54,9 +49,7 @@ class _Hooks:
         self._lock = Lock()
         self._collecting: int | None = None
         self._has_frozen = False
-        self._runs_since_collection = 0
-        self._next_collection = perf_counter() + _COLLECT_AFTER
-        self._is_slow_to_collect = False
+        self._garbage = EarlierGarbage()
         self._tasks: weakref.WeakKeyDictionary[Any, Origin] = weakref.WeakKeyDictionary()
         """Tasks of event loops, and futures of their executors."""
         self._loops: weakref.WeakSet[asyncio.AbstractEventLoop] = weakref.WeakSet()
@@ -123,27 +116,10 @@ class _Hooks:
             gc.freeze()
 
     def collect_earlier_garbage(self) -> None:
-        """Collect the garbage of earlier runs now and then, unless a run goes on.
-
-        Objects are old after a run, and only full collections find old garbage. They take a twentieth of the time
-        at most, also in a process with many objects.
-        """
+        """Collect the garbage of earlier runs if it is time, and if no run goes on that it would be charged to."""
         with self._lock:
-            if self._runs:
-                return
-            if gc.get_freeze_count():
-                gc.collect()
-                return
-            self._runs_since_collection += 1
-            began = perf_counter()
-            is_due = self._runs_since_collection >= _RUNS_BETWEEN_COLLECTIONS
-            if began < self._next_collection and not (is_due and not self._is_slow_to_collect):
-                return
-            gc.collect()
-            took = perf_counter() - began
-            self._is_slow_to_collect = took > _SLOW_COLLECTION
-            self._next_collection = began + max(_COLLECT_AFTER, _LONGEST_SHARE * took)
-            self._runs_since_collection = 0
+            if not self._runs:
+                self._garbage.collect_if_due()
 
     def forget(self) -> None:
         """Forget the runs, in a process that a target has forked: nobody reads what it notes."""

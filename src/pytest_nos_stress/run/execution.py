@@ -131,7 +131,6 @@ class RunExecution:
             self._conclude()
 
     def _run(self, progress: Callable[[Progress], None] | None) -> None:
-
         def watch() -> None:
             self._raise_interrupt()
             if self._hang_watch.update() or self.recorder.failure is not None:
@@ -154,7 +153,6 @@ class RunExecution:
             ):
                 self._raise_interrupt()
                 self.engine.run(self.agents, watch, on_operation_end, every or 1)
-                self.process_monitor.ignore_collections()
         finally:
             if not self.recorder.is_running:
                 self.log.close()

@@ -109,17 +109,13 @@ class ProcessMonitor:
         try:
             yield
         finally:
-            self.ignore_collections()
+            with contextlib.suppress(ValueError):  # a test may have emptied the list
+                gc.callbacks.remove(self._note_collection)
             self._ended = _Usage.now(self._readings)
 
     def _sample_work(self, late: float) -> None:
         if self._works:
             self._sample(late)
-
-    def ignore_collections(self) -> None:
-        """Count no further garbage collections: those after the agents' end are the run's own."""
-        with contextlib.suppress(ValueError):  # a test may have emptied the list
-            gc.callbacks.remove(self._note_collection)
 
     @property
     def samples(self) -> ResourceSamples:
