@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import json
 import os
 import pkgutil
@@ -62,12 +61,6 @@ def pytest_configure(config: pytest.Config) -> None:
     config.add_cleanup(directory.cleanup)
     del os.environ["PYTHONDONTWRITEBYTECODE"]
     os.environ["PYTHONPYCACHEPREFIX"] = directory.name
-
-
-def pytest_collection_finish() -> None:
-    """Exclude all objects that exist before the first test from garbage collection, because they stay alive."""
-    gc.collect()
-    gc.freeze()
 
 
 @pytest.fixture

@@ -487,6 +487,28 @@ def test_garbage_from_before_the_run_is_not_its_error(tmp_path: Path, monkeypatc
     assert others == [LookupError]
 
 
+@pytest.fixture
+def frozen() -> Iterator[None]:
+    """Exempt all objects from garbage collection, as a program does that starts workers."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
+
+
+@pytest.mark.usefixtures("frozen")
+def test_garbage_is_told_apart_in_a_process_that_has_frozen_its_objects(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    others: list[object] = []
+    monkeypatch.setattr(sys, "unraisablehook", lambda args: others.append(args.exc_type))
+    drops_a_cycle()
+    assert run(lambda: None, "threads", tmp_path).errors == 0
+    assert others == [LookupError]
+    assert run(once(drops_a_cycle), "threads", tmp_path).errors == 1
+    assert gc.get_freeze_count() > 0
+
+
 def seen_by_the_hook_before(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     """Set a hook for exceptions of threads, and return the list of those that reach it."""
     seen: list[Any] = []
