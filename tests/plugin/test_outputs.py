@@ -632,19 +632,6 @@ def test_ci_shows_an_error_only_for_a_run_that_failed_or_whose_test_failed(
     assert "❌" in heading
 
 
-RUN_AGAIN = """
-from _pytest.runner import runtestprotocol
-
-def pytest_runtest_protocol(item, nextitem):
-    for attempt in ("first", "last"):
-        item.config.attempt = attempt
-        item._initrequest()
-        for report in runtestprotocol(item, nextitem=nextitem, log=False):
-            if attempt == "first" and report.failed:
-                report.outcome = "rerun"
-            item.ihook.pytest_runtest_logreport(report=report)
-    return True
-"""
 FLAKY = f"""
 def test_it(stress_simulator, request):
     is_first = request.config.attempt == "first"
@@ -654,9 +641,8 @@ def test_it(stress_simulator, request):
 """
 
 
+@pytest.mark.usefixtures("reruns")
 def test_if_a_test_is_rerun_only_its_last_runs_count(pytester: pytest.Pytester) -> None:
-    """Rerun a test as pytest-rerunfailures does."""
-    pytester.makeconftest(RUN_AGAIN)
     pytester.makepyfile(test_it=FLAKY)
     result = pytester.runpytest_inprocess("--stress", "--stress-report=none", "--stress-openmetrics=metrics.txt")
     assert result.ret == pytest.ExitCode.OK

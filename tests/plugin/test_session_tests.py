@@ -355,25 +355,10 @@ def test_workers_that_are_stopped_leave_tests_that_were_not_run(project: Project
     assert "The session was stopped: <code>stopping after 1 failures</code>" in pages.step_summary
 
 
-RUN_AGAIN = """
-from _pytest.runner import runtestprotocol
-
-def pytest_runtest_protocol(item, nextitem):
-    for attempt in ("first", "last"):
-        item.config.attempt = attempt
-        item._initrequest()
-        for report in runtestprotocol(item, nextitem=nextitem, log=False):
-            if attempt == "first" and report.failed:
-                report.outcome = "rerun"
-            item.ihook.pytest_runtest_logreport(report=report)
-    return True
-"""
-
-
+@pytest.mark.usefixtures("reruns")
 @pytest.mark.parametrize("first", ["first", "last"])
 def test_of_a_test_that_is_rerun_the_last_outcome_counts_and_has_one_row(project: Project, first: str) -> None:
-    """Rerun a test as pytest-rerunfailures does. One of its executions fails before its run."""
-    project.pytester.makeconftest(RUN_AGAIN)
+    """One of its executions fails before its run."""
     tests = f"""
 def test_again(stress_simulator, request):
     assert request.config.attempt != "{first}"

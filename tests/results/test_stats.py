@@ -489,7 +489,7 @@ def test_the_figures_of_many_tasks_are_those_of_their_own_operations() -> None:
     for measured in (whole, whole.begun_between(-10, 0), next(whole.windows(1e-6))):
         rows = measured.records
         assert rows.total > 0
-        called, task = rows.called(), rows.task()
+        called, task = rows.column("called"), rows.task()
         assert 0 < called.sum() < rows.total
         for at, name in enumerate(rows.tasks):
             for metric in ("latency", "response_time"):

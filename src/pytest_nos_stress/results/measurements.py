@@ -196,7 +196,7 @@ class Measurements:
 
     def has_durations(self, metric: str) -> bool:
         """Return True if ``durations`` of all operations is not empty, without keeping the column."""
-        called = self.records.called()
+        called = self.records.column("called")
         if not self.is_modelled:
             return bool(called.any())
         return bool(self.records.column(metric)[called].any())
@@ -253,7 +253,7 @@ class Measurements:
     def _column(self, name: str) -> Column:
         if name not in self._samples:
             column = self._read(name)
-            self._samples[name] = column[self.records.called()]
+            self._samples[name] = column[self.records.column("called")]
         return self._samples[name]
 
     def _read(self, name: str) -> Column:

@@ -110,9 +110,6 @@ class Rows(Protocol):
     def task(self) -> Column:
         """Return the task number of each operation."""
 
-    def called(self) -> Column:
-        """Return True for each operation that entered the target's function; only these have a latency."""
-
 
 class SomeRows:
     """A selection of operations. Each column is read at its first use, and kept."""
@@ -146,9 +143,6 @@ class SomeRows:
 
     def task(self) -> Column:
         return self.column("code") // np.uint16(self.kinds.count)
-
-    def called(self) -> Column:
-        return self.column("called")
 
 
 class Records:
@@ -208,10 +202,6 @@ class Records:
         """Return the task number of each operation."""
         return self.column("code") // np.uint16(self.kinds.count)
 
-    def called(self) -> Column:
-        """Return True for each operation that entered the target's function; only these have a latency."""
-        return self.column("called")
-
     def to_array(self) -> Column:
         """Return a structured array with a row for each operation, in the order of their ends.
 
@@ -225,9 +215,8 @@ class Records:
         rows["agent"] = agent
         rows["task"] = self.task()
         rows["index"] = _running_number(agent)
-        rows["called"] = self.called()
         rows["kind"] = self.column("code") % np.uint16(self.kinds.count)
-        for name in ("outcome", "is_error", "end", "latency", "response_time"):
+        for name in ("outcome", "is_error", "called", "end", "latency", "response_time"):
             rows[name] = self.column(name)
         rows["end"] += self.wall_offset_ns
         in_order: Column = rows[np.argsort(rows["end"], kind="stable")]

@@ -71,7 +71,7 @@ def read_operations(measured: Measurements, fault_spans: Sequence[tuple[float, f
     columns = OperationColumns(
         records.column("agent").astype(np.int32), records.task().astype(np.int32), outcome, at
     )
-    called = np.flatnonzero(records.called())
+    called = np.flatnonzero(records.column("called"))
     latencies = records.column("latency").take(called) if measured.has_durations("latency") else _NO_SAMPLES
     has_response_times = measured.has_durations("response_time")
     response_times = records.column("response_time").take(called) if has_response_times else _NO_SAMPLES

@@ -45,7 +45,7 @@ def _p99(measured: Measurements, bucket: Column, buckets: int) -> list[float | N
     latency = measured.durations("latency")
     if not latency.size:
         return [None] * buckets
-    bucket = bucket[measured.records.called()]
+    bucket = bucket[measured.records.column("called")]
     order = np.lexsort((latency, bucket))
     ordered = latency[order]
     stops = np.cumsum(np.bincount(bucket, minlength=buckets))

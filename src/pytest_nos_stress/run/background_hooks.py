@@ -1,7 +1,7 @@
-"""Hooks that find exceptions in what a target left behind, while runs go on.
+"""Hooks that find exceptions in what a target left behind, during runs.
 
 The interpreter and asyncio report exceptions that nobody handles to hooks. The hooks of this module stand before
-those of pytest or of the user, and pass on what does not belong to a run. They are there while a run goes on.
+those of pytest or of the user, and pass on exceptions that belong to no run. They are installed during runs only.
 
 A thread or a task of an event loop belongs to the operation in which it was started. Exceptions of anything else,
 such as a thread that a fixture started, belong to every run in progress.
@@ -116,7 +116,7 @@ class _Hooks:
             gc.freeze()
 
     def collect_earlier_garbage(self) -> None:
-        """Collect the garbage of earlier runs if it is time, and if no run goes on that it would be charged to."""
+        """Collect the garbage of earlier runs if it is time. During a run, its errors would count for that run."""
         with self._lock:
             if not self._runs:
                 self._garbage.collect_if_due()

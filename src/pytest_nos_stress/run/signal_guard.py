@@ -1,4 +1,4 @@
-"""Exceptions that signal handlers raise while a run goes on: Ctrl-C, an alarm, a timeout plugin.
+"""Exceptions that signal handlers raise during a run: Ctrl-C, an alarm, a timeout plugin.
 
 Such an exception can come between any two instructions of the main thread. There, a measurement or a file that
 failed would hide it, and so would a callback of the interpreter, whose exceptions Python only prints. So the

@@ -24,7 +24,7 @@ from pytest_nos_stress._internal.text import escape_controls, shorten
 
 NAME: Final = ".stress_test_run.lock"
 _NOT_SUPPORTED: Final = (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS, errno.EINVAL)
-"""Errors of file systems without locks. A run there goes on without a claim."""
+"""Errors of file systems without locks. On these, a run claims nothing."""
 _LONGEST_HOLDER: Final = 500
 _MOST_ATTEMPTS: Final = 100
 _BETWEEN_ATTEMPTS: Final = 0.01

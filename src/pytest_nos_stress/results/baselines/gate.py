@@ -148,7 +148,7 @@ def _sketch_of(run_metrics: RunMetrics) -> RunSketch:
         task=rows.task(),
         outcome=rows.column("outcome"),
         is_error=rows.column("is_error"),
-        called=rows.called(),
+        called=rows.column("called"),
         latency_ns=rows.column("latency"),
         response_ns=rows.column("response_time"),
         tasks=rows.tasks,
